@@ -1,0 +1,1 @@
+export { createInformers } from './informers.ts'
