@@ -174,6 +174,9 @@ export interface PacketSocket {
   send(packet: Uint8Array): Promise<void>
   /** Ends our direction only (conmon closes the container's stdin). */
   end(): void
+  /** Stops and restarts reading: the other side waits meanwhile. */
+  pause(): void
+  resume(): void
   close(): void
 }
 export interface PacketSockets {

@@ -1,0 +1,107 @@
+import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import type { Cgroups } from '../sys.ts'
+import { flatKeyed, type ReadFile, statsV1, statsV2 } from './cgroup-files.ts'
+import { callError } from './libc.ts'
+import { parseMountInfo } from './mount-flags.ts'
+
+interface Hierarchies {
+  layout: Cgroups['layout']
+  /** Mount point by v1 controller. */
+  controllers: Map<string, string>
+  unified: string | undefined
+  /** All mount points. */
+  roots: string[]
+}
+
+const notControllers = new Set([
+  'rw',
+  'ro',
+  'nosuid',
+  'nodev',
+  'noexec',
+  'relatime',
+  'noatime',
+  'xattr',
+  'clone_children',
+])
+
+export const hierarchies = (mountinfo: string): Hierarchies => {
+  const controllers = new Map<string, string>()
+  let unified: string | undefined
+  for (const entry of parseMountInfo(mountinfo)) {
+    if (!entry.target.startsWith('/sys/fs/cgroup')) continue
+    if (entry.type === 'cgroup2') unified = entry.target
+    if (entry.type !== 'cgroup') continue
+    for (const option of entry.options.split(','))
+      if (!notControllers.has(option) && !controllers.has(option)) controllers.set(option, entry.target)
+  }
+  const layout = controllers.size === 0 ? 'v2' : unified === undefined ? 'v1' : 'hybrid'
+  const roots = [...new Set([...controllers.values(), ...(unified === undefined ? [] : [unified])])]
+  return { layout, controllers, unified, roots }
+}
+
+const vanished = new Set(['ENOENT', 'ENODEV', 'ENOTDIR'])
+
+const readIfThere = (path: string): string | undefined => {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (vanished.has((error as NodeJS.ErrnoException).code!)) return undefined
+    // Some files of the root cgroup, and of controllers that are off, refuse to be read.
+    if ((error as NodeJS.ErrnoException).code === 'EOPNOTSUPP') return undefined
+    throw error
+  }
+}
+
+const childrenOf = (dir: string): string[] => {
+  try {
+    return readdirSync(dir, { withFileTypes: true }).flatMap((entry) =>
+      entry.isDirectory() ? [`${dir}/${entry.name}`] : [],
+    )
+  } catch (error) {
+    if (vanished.has((error as NodeJS.ErrnoException).code!)) return []
+    throw error
+  }
+}
+
+const pidsBelow = (dir: string): number[] => [
+  ...(readIfThere(`${dir}/cgroup.procs`)?.split('\n').filter(Boolean).map(Number) ?? []),
+  ...childrenOf(dir).flatMap(pidsBelow),
+]
+
+const removeBelow = (dir: string): void => {
+  for (const child of childrenOf(dir)) removeBelow(child)
+  try {
+    rmdirSync(dir)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (!vanished.has(code!)) throw callError(code!, `remove cgroup ${dir}`)
+  }
+}
+
+export const createCgroups = (): Cgroups => {
+  const { layout, controllers, unified, roots } = hierarchies(readFileSync('/proc/self/mountinfo', 'utf8'))
+  const dirOf = (controller: string, path: string): string => {
+    const root = layout === 'v2' ? unified : (controllers.get(controller) ?? unified)
+    return `${root ?? '/sys/fs/cgroup'}${path}`
+  }
+  const exists = (path: string): boolean => existsSync(dirOf('memory', path)) || existsSync(dirOf('pids', path))
+
+  return {
+    layout,
+    stats(path) {
+      if (!exists(path)) return undefined
+      const read: ReadFile = (controller, file) => readIfThere(`${dirOf(controller, path)}/${file}`)
+      return layout === 'v2' ? statsV2(read) : statsV1(read)
+    },
+    pids: (path) => [...new Set(roots.flatMap((root) => pidsBelow(`${root}${path}`)))],
+    remove(path) {
+      if (path === '' || path === '/') throw callError('EINVAL', 'remove the root cgroup')
+      for (const root of roots) if (existsSync(`${root}${path}`)) removeBelow(`${root}${path}`)
+    },
+    oomKills(path) {
+      const file = layout === 'v2' ? 'memory.events' : 'memory.oom_control'
+      return flatKeyed(readIfThere(`${dirOf('memory', path)}/${file}`)).oom_kill ?? 0
+    },
+  }
+}

@@ -1,0 +1,66 @@
+import { closeSync, constants, lstatSync, openSync, readlinkSync, statfsSync } from 'node:fs'
+import type { SpecialFiles } from '../sys.ts'
+import { callError, getXattr, listXattrs, mknod, openat2, setTimes, setXattr } from './libc.ts'
+
+const oPath = 0x200000
+const oCloexec = 0x80000
+const resolveInRootFlags = 0x10 | 0x02 // RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+
+const openInRoot: SpecialFiles['openInRoot'] = (root, path, flags, mode = 0) => {
+  const dir = openSync(root, oPath | constants.O_DIRECTORY)
+  try {
+    // openat2 refuses a mode without O_CREAT, and an empty path.
+    const creates = (flags & constants.O_CREAT) !== 0
+    return openat2(dir, path === '' ? '.' : path, flags | oCloexec, creates ? mode : 0, resolveInRootFlags)
+  } finally {
+    closeSync(dir)
+  }
+}
+
+/** Follows links by hand, each step within `root`. What it returns is a name, not a promise: open it with openInRoot. */
+const resolveInRoot: SpecialFiles['resolveInRoot'] = (root, path) => {
+  const todo = path.split('/').reverse()
+  const done: string[] = []
+  let links = 0
+  while (todo.length > 0) {
+    const part = todo.pop()!
+    if (part === '' || part === '.') continue
+    if (part === '..') {
+      done.pop()
+      continue
+    }
+    const here = `${root}/${[...done, part].join('/')}`
+    const link = linkAt(here)
+    if (link === undefined) {
+      done.push(part)
+      continue
+    }
+    if (++links > 255) throw callError('ELOOP', `resolve ${path}`)
+    if (link.startsWith('/')) done.length = 0
+    todo.push(...link.split('/').reverse())
+  }
+  return `/${done.join('/')}`
+}
+
+const linkAt = (path: string): string | undefined => {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ? readlinkSync(path) : undefined
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined
+    throw error
+  }
+}
+
+export const files: SpecialFiles = {
+  mknod,
+  setXattr,
+  getXattr,
+  listXattrs,
+  openInRoot,
+  resolveInRoot,
+  setTimes,
+  statfs(path) {
+    const { bsize, blocks, bavail } = statfsSync(path)
+    return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
+  },
+}

@@ -1,0 +1,26 @@
+import { SlipwayError } from '../../errors.ts'
+import type { Firewall } from '../sys.ts'
+import type { RunIn } from './links.ts'
+import { must, run } from './processes.ts'
+
+const largeOutput = 64 << 20
+
+export const createFirewall = (runIn: RunIn): Firewall => ({
+  async apply(script, options = {}) {
+    if (script.trim() === '') return
+    await runIn(must, options.netns, ['nft', '-f', '-'], { input: script })
+  },
+  async list(family, table, options = {}) {
+    const result = await runIn(run, options.netns, ['nft', 'list', 'table', family, table], { maxOutput: largeOutput })
+    if (result.code === 0) return result.stdout
+    const { stdout } = await runIn(must, options.netns, ['nft', '-j', 'list', 'tables'], { maxOutput: largeOutput })
+    const { nftables } = JSON.parse(stdout) as { nftables: { table?: { family: string; name: string } }[] }
+    if (!nftables.some((entry) => entry.table?.family === family && entry.table.name === table)) return undefined
+    throw new SlipwayError('internal', `nft list table ${family} ${table}: ${result.stderr.trim()}`)
+  },
+  async forget(filter) {
+    // 0: some deleted. 1: none matched. Others: wrong arguments, no permission.
+    const result = await run(['conntrack', '-D', ...filter])
+    if (result.code > 1) throw new SlipwayError('internal', `conntrack -D ${filter.join(' ')}: ${result.stderr.trim()}`)
+  },
+})

@@ -1,0 +1,158 @@
+import { constants } from 'node:os'
+import koffi from 'koffi'
+import { type ErrorCode, SlipwayError } from '../../errors.ts'
+
+const libc = koffi.load(process.platform === 'linux' ? 'libc.so.6' : null)
+
+// The arguments of the variadic ones are all integers or pointers, which Linux passes alike with and without `...`.
+const native = {
+  mount: libc.func(
+    'int mount(const char *source, const char *target, const char *type, ulong flags, const char *data)',
+  ),
+  umount2: libc.func('int umount2(const char *target, int flags)'),
+  unshare: libc.func('int unshare(int flags)'),
+  setns: libc.func('int setns(int fd, int kind)'),
+  sethostname: libc.func('int sethostname(const char *name, size_t length)'),
+  socket: libc.func('int socket(int domain, int type, int protocol)'),
+  connect: libc.func('int connect(int fd, void *address, uint length)'),
+  ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
+  lsetxattr: libc.func('int lsetxattr(const char *path, const char *name, void *value, size_t size, int flags)'),
+  lgetxattr: libc.func('long lgetxattr(const char *path, const char *name, void *value, size_t size)'),
+  llistxattr: libc.func('long llistxattr(const char *path, void *list, size_t size)'),
+  utimensat: libc.func('int utimensat(int dirfd, const char *path, void *times, int flags)'),
+  openat2: libc.func('syscall', 'long', ['long', 'int', 'str', 'void *', 'size_t']),
+  mountSetattr: libc.func('syscall', 'long', ['long', 'int', 'str', 'uint', 'void *', 'size_t']),
+  mknodat: libc.func('syscall', 'long', ['long', 'int', 'str', 'uint', 'uint']),
+}
+
+/** System call numbers where libc (glibc 2.31) has no wrapper. */
+const numbers = {
+  openat2: 437,
+  mountSetattr: 442,
+  mknodat: process.arch === 'x64' ? 259 : 33,
+}
+
+const names = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]))
+
+const codes: Record<string, ErrorCode> = {
+  ENOENT: 'not-found',
+  ENOTDIR: 'not-found',
+  EEXIST: 'already-exists',
+  EBUSY: 'conflict',
+  ENOTEMPTY: 'conflict',
+  EPERM: 'forbidden',
+  EACCES: 'forbidden',
+  ENOSPC: 'no-space',
+  EDQUOT: 'no-space',
+  ELOOP: 'invalid',
+  EXDEV: 'invalid',
+  ENAMETOOLONG: 'invalid',
+  ENOTSUP: 'unsupported',
+  ENOSYS: 'unsupported',
+}
+
+/** The error of a failed call; `details.errno` is its name. */
+export const callError = (errno: string, what: string): SlipwayError =>
+  new SlipwayError(codes[errno] ?? 'internal', `${what}: ${errno}`, { details: { errno } })
+
+/** The errno name an error of this room carries. */
+export const errnoOf = (error: unknown): string | undefined =>
+  error instanceof SlipwayError ? (error.details as { errno?: string } | undefined)?.errno : undefined
+
+/** The errno name of the call before it. */
+export const lastErrno = (): string => names.get(koffi.errno()) ?? `errno ${koffi.errno()}`
+
+const checked = (result: number, what: string): number => {
+  if (result < 0) throw callError(lastErrno(), what)
+  return result
+}
+
+export const mount = (source: string, target: string, type: string, flags: number, data: string): void => {
+  checked(native.mount(source, target, type, flags, data === '' ? null : data), `mount ${source} on ${target}`)
+}
+
+/** Not mounted, or nothing there: no error. */
+export const unmount = (target: string, flags: number): void => {
+  if (native.umount2(target, flags) >= 0) return
+  const errno = lastErrno()
+  if (errno !== 'EINVAL' && errno !== 'ENOENT') throw callError(errno, `unmount ${target}`)
+}
+
+/** False where the kernel (before 5.12) does not know the call. */
+export const setMountAttributes = (target: string, recursive: boolean, set: number, clear: number): boolean => {
+  const attributes = new BigUint64Array([BigInt(set), BigInt(clear), 0n, 0n])
+  if (native.mountSetattr(numbers.mountSetattr, -100, target, recursive ? 0x8000 : 0, attributes, 32) >= 0) return true
+  const errno = lastErrno()
+  if (errno === 'ENOSYS') return false
+  throw callError(errno, `mount_setattr ${target}`)
+}
+
+export const unshare = (flags: number): void => {
+  checked(native.unshare(flags), 'unshare')
+}
+export const setns = (fd: number, kind: number): void => {
+  checked(native.setns(fd, kind), 'setns')
+}
+export const sethostname = (name: string): void => {
+  checked(native.sethostname(name, Buffer.byteLength(name)), `sethostname ${name}`)
+}
+export const socket = (domain: number, type: number): number => checked(native.socket(domain, type, 0), 'socket')
+export const connect = (fd: number, address: Buffer, what: string): void => {
+  checked(native.connect(fd, address, address.length), `connect ${what}`)
+}
+export const ioctl = (fd: number, request: number, argument: Buffer, what: string): void => {
+  checked(native.ioctl(fd, request, argument), what)
+}
+
+export const setXattr = (path: string, name: string, value: Uint8Array): void => {
+  checked(native.lsetxattr(path, name, Buffer.from(value), value.length, 0), `setxattr ${name} on ${path}`)
+}
+/** undefined: no such attribute. */
+export const getXattr = (path: string, name: string): Buffer | undefined => {
+  for (let room = 256; ; room *= 16) {
+    const buffer = Buffer.alloc(room)
+    const length = native.lgetxattr(path, name, buffer, room)
+    if (length >= 0) return buffer.subarray(0, length)
+    const errno = lastErrno()
+    if (errno === 'ENODATA' || errno === 'ENOTSUP' || errno === 'EOPNOTSUPP') return undefined
+    if (errno !== 'ERANGE' || room > 65536) throw callError(errno, `getxattr ${name} of ${path}`)
+  }
+}
+export const listXattrs = (path: string): string[] => {
+  for (let room = 1024; ; room *= 8) {
+    const buffer = Buffer.alloc(room)
+    const length = native.llistxattr(path, buffer, room)
+    if (length >= 0) return buffer.toString('utf8', 0, length).split('\0').filter(Boolean)
+    const errno = lastErrno()
+    if (errno === 'ENOTSUP' || errno === 'EOPNOTSUPP') return []
+    if (errno !== 'ERANGE' || room > 65536) throw callError(errno, `listxattr ${path}`)
+  }
+}
+
+export const setTimes = (path: string, atimeNs: bigint, mtimeNs: bigint): void => {
+  const second = 1_000_000_000n
+  const floor = (ns: bigint): bigint => (ns - (((ns % second) + second) % second)) / second
+  const times = new BigInt64Array([
+    floor(atimeNs),
+    atimeNs - floor(atimeNs) * second,
+    floor(mtimeNs),
+    mtimeNs - floor(mtimeNs) * second,
+  ])
+  checked(native.utimensat(-100, path, times, 0x100), `utimensat ${path}`)
+}
+
+export const mknod = (path: string, mode: number, major: number, minor: number): void => {
+  const device = ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & ~0xff) << 12)) >>> 0
+  checked(native.mknodat(numbers.mknodat, -100, path, mode, device), `mknod ${path}`)
+}
+
+export const openat2 = (dir: number, path: string, flags: number, mode: number, resolve: number): number => {
+  const how = new BigUint64Array([BigInt(flags), BigInt(mode), BigInt(resolve)])
+  for (let attempt = 0; ; attempt++) {
+    const fd = native.openat2(numbers.openat2, dir, path, how, 24)
+    if (fd >= 0) return Number(fd)
+    const errno = lastErrno()
+    // EAGAIN: a rename somewhere on the path raced with the kernel's check.
+    if (errno !== 'EAGAIN' || attempt > 100) throw callError(errno, `open ${path}`)
+  }
+}

@@ -1,0 +1,88 @@
+import { closeSync, openSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { basename, dirname } from 'node:path'
+import { SlipwayError } from '../../errors.ts'
+import type { PacketSocket, PacketSockets } from '../sys.ts'
+import * as libc from './libc.ts'
+
+/** sun_path holds 107 bytes and a zero; longer paths go through the descriptor of their directory. */
+const longestPath = 107
+const largestPacket = 32 * 1024
+
+const address = (path: string): Buffer => {
+  const bytes = Buffer.alloc(2 + longestPath + 1)
+  bytes.writeUInt16LE(1, 0) // AF_UNIX
+  bytes.write(path, 2)
+  return bytes
+}
+
+const connectPath = (fd: number, path: string): void => {
+  if (Buffer.byteLength(path) <= longestPath) {
+    libc.connect(fd, address(path), path)
+    return
+  }
+  const dir = openSync(dirname(path), 0x200000)
+  try {
+    libc.connect(fd, address(`/proc/self/fd/${dir}/${basename(path)}`), path)
+  } finally {
+    closeSync(dir)
+  }
+}
+
+interface PipeHandle {
+  open(fd: number): number
+}
+interface PipeBinding {
+  Pipe: new (kind: number) => PipeHandle
+  constants: { SOCKET: number }
+}
+
+/** Node has no public way to adopt a seqpacket descriptor: `net.Socket({ fd })` insists on knowing its type. */
+const adopt = (fd: number): Socket => {
+  const { Pipe, constants } = (process as unknown as { binding(name: string): PipeBinding }).binding('pipe_wrap')
+  const handle = new Pipe(constants.SOCKET)
+  handle.open(fd)
+  return new Socket({ handle, readable: true, writable: true, allowHalfOpen: true } as never)
+}
+
+const wrap = (socket: Socket): PacketSocket => {
+  let last: Promise<void> = Promise.resolve()
+  // Close follows; who sends learns of it through the write's own error.
+  socket.on('error', () => {})
+  // Without this an end from the other side would leave the descriptor open: allowHalfOpen.
+  socket.on('end', () => socket.end())
+  const write = (packet: Uint8Array): Promise<void> =>
+    new Promise((resolve, reject) => {
+      socket.write(packet, (error) =>
+        error ? reject(new SlipwayError('unavailable', 'the container is not attached', { cause: error })) : resolve(),
+      )
+    })
+  return {
+    onPacket: (receive) => void socket.on('data', receive),
+    onClose: (done) => void socket.on('close', () => done()),
+    send(packet) {
+      if (packet.length > largestPacket) return Promise.reject(new SlipwayError('internal', 'packet too large'))
+      // One at a time: the stream would join waiting chunks into one packet.
+      const mine = last.then(() => write(packet))
+      last = mine.catch(() => {})
+      return mine
+    },
+    end: () => void last.then(() => socket.end()),
+    pause: () => void socket.pause(),
+    resume: () => void socket.resume(),
+    close: () => void socket.destroy(),
+  }
+}
+
+export const packets: PacketSockets = {
+  async connect(path) {
+    const fd = libc.socket(1, 5 | 0x80000 | 0x800) // AF_UNIX; SOCK_SEQPACKET, close-on-exec, non-blocking
+    try {
+      connectPath(fd, path)
+    } catch (error) {
+      closeSync(fd)
+      throw error
+    }
+    return wrap(adopt(fd))
+  },
+}
