@@ -1,0 +1,7 @@
+export { type Compression, compressionOf, decompress, decompressor } from './decompress.ts'
+export { type TarEntry, type TarEntryType, tarEntry } from './entry.ts'
+export { decodeName, encodeName, isPlain, nameBytes } from './names.ts'
+export { invalidTar } from './numbers.ts'
+export { type TarHandler, type TarLimits, TarParser } from './parser.ts'
+export { type ReadMember, readTar } from './reader.ts'
+export { encodeTarHeader, packTar, type TarMember, tarEnd, tarPadding } from './writer.ts'
