@@ -1,0 +1,21 @@
+export { chainIds, sha256 } from './chain.ts'
+export type * from './image.ts'
+export { isIndexType, isManifestType, layerCompression, mediaTypes } from './media-types.ts'
+export {
+  choosePlatform,
+  formatPlatform,
+  hostPlatform,
+  normalizePlatform,
+  parsePlatform,
+  platformRank,
+} from './platform.ts'
+export {
+  familiarName,
+  familiarRepository,
+  formatReference,
+  isDigest,
+  parseReference,
+  type Reference,
+  repositoryOf,
+  withTag,
+} from './reference.ts'
