@@ -323,6 +323,8 @@ export type MountSpec =
       propagation?: string | undefined
       createSource?: boolean | undefined
       recursive?: boolean | undefined
+      /** An empty source directory is first filled with the image's content at the target, as for volumes. */
+      copyUp?: boolean | undefined
     }
   /** `copyUp`: the image's content at the target is copied in while the volume is empty. */
   | { type: 'volume'; volume: string; target: string; readOnly: boolean; subpath?: string | undefined; copyUp: boolean }

@@ -1,0 +1,121 @@
+/** Image pulls of pods: policy, one pull at a time per reference, back-off between failures (Kubernetes' 10 s to 5 min). */
+import type { Image, Images } from '../../engine/index.ts'
+import { messageOf, SlipwayError } from '../../errors.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { RegistryAuth } from '../../engine/index.ts'
+
+export interface PullWish {
+  reference: string
+  policy: string
+  /** Tried in order; an anonymous pull is the last. */
+  auths: RegistryAuth[]
+  signal: AbortSignal
+}
+export interface PullEvents {
+  pulling(): void
+  pulled(image: Image, ms: number, present: boolean): void
+}
+
+export class PodImages {
+  #images: Pick<Images, 'get' | 'pull'>
+  #clock: Clock
+  #running = new Map<string, Promise<Image>>()
+  #failures = new Map<string, { count: number; until: number; message: string }>()
+
+  constructor(images: Pick<Images, 'get' | 'pull'>, clock: Clock) {
+    this.#images = images
+    this.#clock = clock
+  }
+
+  /** The image to run. Rejects with details { reason: 'ErrImagePull' | 'ImagePullBackOff' | 'ErrImageNeverPull' | 'InvalidImageName', retryAt }. */
+  async ensure(wish: PullWish, events: PullEvents): Promise<Image> {
+    const { reference, policy } = wish
+    const began = this.#clock.now()
+    const present = policy === 'Always' ? undefined : await this.#find(reference)
+    if (present) {
+      events.pulled(present, 0, true)
+      return present
+    }
+    if (policy === 'Never')
+      throw this.#failure(
+        'ErrImageNeverPull',
+        `Container image "${reference}" is not present with pull policy of Never`,
+        0,
+      )
+    const failed = this.#failures.get(reference)
+    if (failed && failed.until > began)
+      throw this.#failure(
+        'ImagePullBackOff',
+        `Back-off pulling image "${reference}": ErrImagePull: ${failed.message}`,
+        failed.until,
+      )
+    events.pulling()
+    try {
+      const image = await this.#pullOnce(wish)
+      this.#failures.delete(reference)
+      events.pulled(image, this.#clock.now() - began, false)
+      return image
+    } catch (error) {
+      if (wish.signal.aborted) throw error
+      const count = (failed?.count ?? 0) + 1
+      const until = this.#clock.now() + Math.min(10_000 * 2 ** (count - 1), 300_000)
+      const message = messageOf(error)
+      this.#failures.set(reference, { count, until, message })
+      throw this.#failure('ErrImagePull', message, until, error)
+    }
+  }
+
+  async #find(reference: string): Promise<Image | undefined> {
+    try {
+      return await this.#images.get(reference)
+    } catch (error) {
+      throw this.#failure(
+        'InvalidImageName',
+        `Failed to apply default image tag "${reference}": ${messageOf(error)}`,
+        0,
+        error,
+      )
+    }
+  }
+
+  #pullOnce(wish: PullWish): Promise<Image> {
+    const running = this.#running.get(wish.reference)
+    if (running) return running
+    const mine = this.#pull(wish).finally(() => this.#running.delete(wish.reference))
+    this.#running.set(wish.reference, mine)
+    return mine
+  }
+
+  async #pull(wish: PullWish): Promise<Image> {
+    let refused: unknown
+    for (const auth of [...wish.auths, undefined]) {
+      try {
+        return await this.#images.pull(wish.reference, { ...(auth ? { auth } : {}), signal: wish.signal })
+      } catch (error) {
+        if (!(error instanceof SlipwayError) || error.code !== 'unauthorized') throw error
+        refused = error
+      }
+    }
+    throw refused
+  }
+
+  #failure(reason: string, message: string, retryAt: number, cause?: unknown): SlipwayError {
+    return new SlipwayError('unavailable', message, { details: { reason, retryAt }, cause })
+  }
+}
+
+/** Credentials for one image out of kubernetes.io/dockerconfigjson secrets. */
+export const authsFor = (registry: string, configs: readonly string[]): RegistryAuth[] =>
+  configs.flatMap((text) => {
+    const parsed = JSON.parse(text) as {
+      auths?: Record<string, { username?: string; password?: string; auth?: string }>
+    }
+    return Object.entries(parsed.auths ?? {})
+      .filter(([host]) => host.replace(/^https?:\/\//, '').split('/')[0] === registry)
+      .map(([, entry]) => {
+        const [user, ...rest] = Buffer.from(entry.auth ?? '', 'base64')
+          .toString()
+          .split(':')
+        return { username: entry.username ?? user, password: entry.password ?? rest.join(':') }
+      })
+  })

@@ -1,0 +1,42 @@
+import type { Events } from '../../engine/index.ts'
+import type { NodeProxy } from '../types.ts'
+import { Node } from './kubelet.ts'
+import { UsageMeter } from './metrics.ts'
+import { nodeProxy } from './node-proxy.ts'
+import { registerNode } from './node-object.ts'
+import type { KubeletDeps } from './types.ts'
+
+export { kubeletVersion } from './node-object.ts'
+export type { KubeletDeps, NodeIdentity } from './types.ts'
+
+export interface Kubelet {
+  nodes: NodeProxy
+  /** Resolves when pods that ran before are taken over and the Node is Ready. */
+  start(): Promise<void>
+  /** Lets go; containers run on. */
+  close(): void
+}
+
+export const createKubelet = (deps: KubeletDeps, events: Pick<Events, 'on'>): Kubelet => {
+  const node = new Node(deps)
+  const meter = new UsageMeter(deps, node.index)
+  const stop = new AbortController()
+  const watched = new Set(['create', 'start', 'die', 'oom', 'destroy', 'pause', 'unpause'])
+  const end = events.on((event) => {
+    if (event.type !== 'container' || !watched.has(event.action)) return
+    const container = deps.engine.containers.get(event.id)
+    if (container) node.containerChanged(container)
+  })
+  return {
+    nodes: nodeProxy(node, meter),
+    async start() {
+      await registerNode(deps, stop.signal)
+      await node.start()
+    },
+    close() {
+      stop.abort()
+      end()
+      node.close()
+    },
+  }
+}

@@ -1,0 +1,196 @@
+/** The node: which pods are to run here, and everything that their workers share. */
+import type { Container as EngineContainer } from '../../engine/index.ts'
+import { messageOf } from '../../errors.ts'
+import type { Container, Pod } from '../../spec/kube/generated/types.ts'
+import * as kinds from '../../spec/kube/kinds.ts'
+import { rm } from 'node:fs/promises'
+import { PodImages } from './images.ts'
+import { hostResolver } from './host.ts'
+import { PodIndex } from './pod-index.ts'
+import { PodWorker } from './pod-worker.ts'
+import { ProbeBoard } from './probes.ts'
+import { podRuntime, withPodRuntime } from './runtime.ts'
+import { sandboxSpec } from './sandbox-spec.ts'
+import { mountVolumes, podPlaces } from './starter.ts'
+import { label, type KubeletDeps, type ProbeResults } from './types.ts'
+
+export class Node {
+  readonly deps: KubeletDeps
+  readonly index: PodIndex
+  readonly images: PodImages
+  readonly board: ProbeBoard
+  #workers = new Map<string, PodWorker>()
+  #ends: (() => void)[] = []
+  #refresh: NodeJS.Timeout | undefined
+
+  constructor(deps: KubeletDeps) {
+    this.deps = deps
+    this.index = new PodIndex(deps.engine.containers)
+    this.images = new PodImages(deps.engine.images, deps.clock)
+    this.board = new ProbeBoard(deps.clock, {
+      changed: (id) => this.#workerOf(id)?.poke(),
+      failed: (id, kind, output) =>
+        this.#probeEvent(id, `${kind[0]!.toUpperCase()}${kind.slice(1)} probe failed: ${output}`),
+      fatal: (id, kind) => this.#probeFatal(id, kind),
+    })
+  }
+
+  /** Takes over the pods that run already, drops what belongs to no pod, then follows the API. */
+  async start(): Promise<void> {
+    const pods = this.deps.informers.of(kinds.Pod)
+    const kindsInUse = [
+      kinds.ConfigMap,
+      kinds.Secret,
+      kinds.Service,
+      kinds.PersistentVolumeClaim,
+      kinds.PersistentVolume,
+    ] as const
+    await Promise.all([pods.synced, ...kindsInUse.map((k) => this.deps.informers.of(k as kinds.Kind).synced)])
+    this.#ends.push(
+      pods.on(({ type, object }) => {
+        if (object.spec?.nodeName !== this.deps.node.name) return
+        if (type === 'DELETED') this.#workers.get(object.metadata.uid!)?.vanish()
+        else this.#follow(object)
+      }),
+    )
+    for (const k of [kinds.ConfigMap, kinds.Secret] as const)
+      this.#ends.push(
+        this.deps.informers.of(k as kinds.Kind).on(({ object }) => this.#configChanged(object.metadata.namespace!)),
+      )
+    for (const k of [kinds.PersistentVolumeClaim] as const)
+      this.#ends.push(this.deps.informers.of(k).on(({ object }) => this.#pokeWaiting(object.metadata.namespace!)))
+    await this.#dropOrphans()
+  }
+
+  /** An engine container was created, started or has ended. */
+  containerChanged(container: EngineContainer): void {
+    const uid = container.spec.labels[label.uid]
+    if (!uid) return
+    this.index.add(container)
+    this.#workers.get(uid)?.poke()
+  }
+
+  close(): void {
+    for (const end of this.#ends) end()
+    clearTimeout(this.#refresh)
+    this.board.close()
+    for (const worker of this.#workers.values()) worker.detach()
+  }
+
+  worker(uid: string): PodWorker | undefined {
+    return this.#workers.get(uid)
+  }
+  workers(): IterableIterator<PodWorker> {
+    return this.#workers.values()
+  }
+
+  dismissed(worker: PodWorker): void {
+    if (this.#workers.get(worker.uid) === worker) this.#workers.delete(worker.uid)
+  }
+
+  async startSandbox(pod: Pod): Promise<void> {
+    const { engine, dns, network } = this.deps
+    const runtime = podRuntime(pod, () => {})
+    const spec = withPodRuntime(sandboxSpec(pod, { network, dns, host: hostResolver() }), runtime)
+    if (!engine.sandboxes.get(spec.id)) await engine.sandboxes.create(spec)
+    await engine.sandboxes.start(spec.id)
+  }
+
+  async removeSandbox(uid: string): Promise<void> {
+    const { engine, sys } = this.deps
+    if (engine.sandboxes.get(uid)) {
+      await engine.sandboxes.stop(uid)
+      await engine.sandboxes.remove(uid)
+    }
+    const places = podPlaces(this.deps, uid)
+    for (const place of [places.memory, places.disk]) {
+      for (const mount of sys.mounts.below(place).toReversed()) sys.mounts.unmount(mount.target, { detach: true })
+      await rm(place, { recursive: true, force: true })
+    }
+  }
+
+  watchProbes(worker: PodWorker, container: Container, containerId: string, seed: ProbeResults | undefined): void {
+    const timings = podRuntime(worker.pod, () => {})?.containers[container.name]?.probes
+    this.board.watch(
+      {
+        containerId,
+        container,
+        podIP: () => worker.podIP,
+        exec: (command, timeoutMs, signal) =>
+          this.deps.engine.containers.execOnce(containerId, command, { timeoutMs, signal, maxOutput: 10_240 }),
+        ...(timings ? { timing: timings } : {}),
+      },
+      seed,
+    )
+  }
+
+  #follow(pod: Pod): void {
+    const uid = pod.metadata.uid!
+    let worker = this.#workers.get(uid)
+    if (!worker) {
+      worker = new PodWorker(this, pod)
+      this.#workers.set(uid, worker)
+    }
+    worker.poke(pod)
+  }
+
+  #workerOf(containerId: string): PodWorker | undefined {
+    const uid = this.index.podOf(containerId)
+    return uid ? this.#workers.get(uid) : undefined
+  }
+
+  #probeEvent(containerId: string, message: string): void {
+    const worker = this.#workerOf(containerId)
+    if (worker && !worker.pod.metadata.deletionTimestamp)
+      this.deps.record(worker.pod as never, 'Warning', 'Unhealthy', message)
+  }
+
+  #probeFatal(containerId: string, kind: string): void {
+    const worker = this.#workerOf(containerId)
+    const name = this.deps.engine.containers.get(containerId)?.spec.labels[label.container]
+    worker?.probeKill(containerId, `Container ${name} failed ${kind} probe, will be restarted`)
+  }
+
+  #pokeWaiting(namespace: string): void {
+    for (const worker of this.#workers.values())
+      if (worker.key.namespace === namespace && worker.pod.status?.phase !== 'Running') worker.poke()
+  }
+
+  /** ConfigMaps and Secrets that running pods have mounted are written anew, gathered over half a second. */
+  #configChanged(namespace: string): void {
+    this.#pokeWaiting(namespace)
+    this.#refresh ??= setTimeout(() => {
+      this.#refresh = undefined
+      this.#rewriteVolumes().catch((error) =>
+        this.deps.log.error('updating projected volumes failed', { error: messageOf(error) }),
+      )
+    }, 500).unref()
+  }
+
+  async #rewriteVolumes(): Promise<void> {
+    for (const worker of this.#workers.values()) {
+      const { pod } = worker
+      const projected = pod.spec?.volumes?.some((v) => v.configMap || v.secret || v.projected)
+      if (!projected || pod.status?.phase !== 'Running' || pod.metadata.deletionTimestamp) continue
+      await mountVolumes(this.deps, pod, worker.podIP).catch((error) =>
+        this.deps.record(pod as never, 'Warning', 'FailedMount', messageOf(error)),
+      )
+    }
+  }
+
+  async #dropOrphans(): Promise<void> {
+    const { engine, log } = this.deps
+    for (const uid of this.index.pods()) {
+      if (this.#workers.has(uid)) continue
+      log.info('removing containers of a pod that is gone', { uid })
+      for (const tries of this.index.tries(uid).values())
+        for (const t of tries) await engine.containers.remove(t.id, { force: true, volumes: true })
+      await this.removeSandbox(uid)
+      this.index.forget(uid)
+    }
+    for (const sandbox of engine.sandboxes.list()) {
+      const uid = sandbox.spec.labels[label.uid]
+      if (uid && !this.#workers.has(uid)) await this.removeSandbox(uid)
+    }
+  }
+}
