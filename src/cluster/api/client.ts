@@ -1,0 +1,241 @@
+/** ObjectClient in-process: the same requests as over HTTP, without the wire. Objects are the store's own; do not write into them. */
+import { isError, SlipwayError } from '../../errors.ts'
+import type { List, ListOptions, ObjectClient, PodUsage, WatchEvent, WriteOptions } from '../../spec/kube/client.ts'
+import { apiVersionOf, type Kind, type KubeObject, type ObjectMetaHolder } from '../../spec/kube/kinds.ts'
+import { labelMatcher } from '../../spec/kube/labels.ts'
+import { errorOfStatus, type Status } from '../../spec/kube/status.ts'
+import type { ApiRequest, ApiResponse, User } from '../types.ts'
+import type { Server } from './server.ts'
+
+export const version = {
+  gitVersion: 'v1.33.4+slipway',
+  platform: `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
+}
+
+const clusterScoped = (kind: { namespaced: boolean }, namespace: string | undefined): string | undefined =>
+  kind.namespaced ? namespace : undefined
+
+export const createClient = (server: Server, user: User): ObjectClient => {
+  // biome-ignore lint/suspicious/noExplicitAny: a Kind's type parameter only documents what comes back.
+  type AnyKind = Kind<any>
+  const base = (kind: AnyKind): Pick<ApiRequest, 'user' | 'group' | 'version' | 'resource'> => ({
+    user,
+    group: kind.group,
+    version: kind.version,
+    resource: kind.plural,
+  })
+  const objectOf = (response: ApiResponse): KubeObject => {
+    if (response.kind !== 'object') throw new SlipwayError('internal', 'a watch where an object was expected')
+    return response.object
+  }
+  const run = (request: ApiRequest): KubeObject => {
+    request.signal?.throwIfAborted()
+    return objectOf(server.perform(request, true))
+  }
+  /** The namespace of an object that names none. */
+  const namespaceFor = (kind: AnyKind, object: ObjectMetaHolder): string | undefined =>
+    clusterScoped(kind, object.metadata.namespace ?? 'default')
+  const absent = (error: unknown): undefined => {
+    if (isError(error, 'not-found')) return undefined
+    throw error
+  }
+  const options = (o: WriteOptions = {}): Pick<ApiRequest, 'dryRun' | 'fieldManager' | 'signal'> => ({
+    dryRun: o.dryRun,
+    fieldManager: o.fieldManager,
+    signal: o.signal,
+  })
+  const selection = (kind: AnyKind, o: ListOptions) => ({
+    namespace: clusterScoped(kind, o.namespace),
+    labels: o.labels,
+    fields: o.fields,
+    limit: o.limit,
+    continue: o.continue,
+    resourceVersion: o.resourceVersion,
+  })
+  const podOf = (key: { namespace?: string | undefined; name: string }, subresource: string): KubeObject =>
+    server.podFor(user, key.namespace ?? 'default', key.name, subresource)
+
+  return {
+    async get<T extends ObjectMetaHolder>(kind: Kind<T>, key: { namespace?: string | undefined; name: string }) {
+      try {
+        return run({
+          ...base(kind),
+          verb: 'get',
+          namespace: clusterScoped(kind, key.namespace ?? 'default'),
+          name: key.name,
+        }) as unknown as T
+      } catch (error) {
+        return absent(error)
+      }
+    },
+    async list<T extends ObjectMetaHolder>(kind: Kind<T>, o: ListOptions = {}): Promise<List<T>> {
+      const list = run({ ...base(kind), verb: 'list', ...selection(kind, o) })
+      const { resourceVersion, continue: next } = list.metadata as { resourceVersion: string; continue?: string }
+      return { items: list.items as T[], resourceVersion, ...(next ? { continue: next } : {}) }
+    },
+    async *watch<T extends ObjectMetaHolder>(
+      kind: Kind<T>,
+      o: ListOptions & { signal: AbortSignal; bookmarks?: boolean },
+    ): AsyncGenerator<WatchEvent<T>> {
+      const response = server.perform(
+        { ...base(kind), verb: 'watch', ...selection(kind, o), allowWatchBookmarks: o.bookmarks, signal: o.signal },
+        true,
+      )
+      if (response.kind !== 'watch') throw new SlipwayError('internal', 'an object where a watch was expected')
+      for await (const { type, object } of response.events) {
+        if (type === 'ERROR') throw errorOfStatus(object as Status)
+        if (type === 'BOOKMARK') yield { type, resourceVersion: (object as KubeObject).metadata.resourceVersion! }
+        else yield { type, object: object as T }
+      }
+    },
+    async create(kind, object, o) {
+      return run({
+        ...base(kind),
+        verb: 'create',
+        namespace: namespaceFor(kind, object),
+        object: object as unknown as KubeObject,
+        ...options(o),
+      }) as never
+    },
+    async update(kind, object, o) {
+      return run({
+        ...base(kind),
+        verb: 'update',
+        namespace: namespaceFor(kind, object),
+        name: object.metadata.name,
+        object: object as unknown as KubeObject,
+        ...options(o),
+      }) as never
+    },
+    async updateStatus(kind, object, o) {
+      return run({
+        ...base(kind),
+        verb: 'update',
+        subresource: 'status',
+        namespace: namespaceFor(kind, object),
+        name: object.metadata.name,
+        object: object as unknown as KubeObject,
+        ...options(o),
+      }) as never
+    },
+    async patch(kind, key, patch, o) {
+      return run({
+        ...base(kind),
+        verb: 'patch',
+        subresource: o?.subresource,
+        namespace: clusterScoped(kind, key.namespace ?? 'default'),
+        name: key.name,
+        patch,
+        ...options(o),
+      }) as never
+    },
+    async apply(kind, object, o) {
+      const body = { apiVersion: apiVersionOf(kind), kind: kind.kind, ...object }
+      return run({
+        ...base(kind),
+        verb: 'patch',
+        namespace: namespaceFor(kind, object),
+        name: object.metadata.name,
+        patch: { type: 'apply', body },
+        force: o.force,
+        ...options(o),
+      }) as never
+    },
+    async delete(kind, key, o) {
+      try {
+        return run({
+          ...base(kind),
+          verb: 'delete',
+          namespace: clusterScoped(kind, key.namespace ?? 'default'),
+          name: key.name,
+          deleteOptions: deleteOptionsOf(o),
+          ...options(o),
+        }) as never
+      } catch (error) {
+        return absent(error)
+      }
+    },
+    async deleteCollection(kind, o) {
+      run({
+        ...base(kind),
+        verb: 'deletecollection',
+        ...selection(kind, o),
+        deleteOptions: deleteOptionsOf(o),
+        ...options(o),
+      })
+    },
+    async createSubresource(kind, key, subresource, body) {
+      return run({
+        ...base(kind),
+        verb: 'create',
+        namespace: clusterScoped(kind, key.namespace ?? 'default'),
+        name: key.name,
+        subresource,
+        object: body,
+      })
+    },
+    async getScale(kind, key) {
+      try {
+        const scale = run({
+          ...base(kind),
+          verb: 'get',
+          subresource: 'scale',
+          namespace: clusterScoped(kind, key.namespace ?? 'default'),
+          name: key.name,
+        }) as KubeObject & { spec: { replicas?: number }; status: { selector?: string } }
+        return {
+          replicas: scale.spec.replicas ?? 0,
+          selector: scale.status.selector ?? '',
+          resourceVersion: scale.metadata.resourceVersion!,
+        }
+      } catch (error) {
+        return absent(error)
+      }
+    },
+    async setScale(kind, key, replicas) {
+      run({
+        ...base(kind),
+        verb: 'patch',
+        subresource: 'scale',
+        namespace: clusterScoped(kind, key.namespace ?? 'default'),
+        name: key.name,
+        patch: { type: 'merge', body: { spec: { replicas } } },
+      })
+    },
+
+    async *logs(key, o) {
+      yield* server.nodes().logs(podOf(key, 'log'), o)
+    },
+    async exec(key, o) {
+      return server.nodes().exec(podOf(key, 'exec'), o)
+    },
+    async attach(key, o) {
+      return server.nodes().attach(podOf(key, 'attach'), o)
+    },
+    async portForward(key, port) {
+      return server.nodes().portForward(podOf(key, 'portforward'), port)
+    },
+    async podMetrics(o): Promise<PodUsage[] | undefined> {
+      const matches = labelMatcher(o.labels)
+      return server
+        .nodes()
+        .podUsage()
+        .filter((usage) => (!o.namespace || usage.namespace === o.namespace) && matches(usage.labels))
+    },
+    async version() {
+      return version
+    },
+  }
+}
+
+const deleteOptionsOf = (
+  o: {
+    gracePeriodSeconds?: number | undefined
+    propagation?: string | undefined
+    preconditions?: { uid?: string; resourceVersion?: string } | undefined
+  } = {},
+): NonNullable<ApiRequest['deleteOptions']> => ({
+  ...(o.gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds: o.gracePeriodSeconds }),
+  ...(o.propagation ? { propagationPolicy: o.propagation } : {}),
+  ...(o.preconditions ? { preconditions: o.preconditions } : {}),
+})

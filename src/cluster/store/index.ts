@@ -1,0 +1,1 @@
+export { openStore, type Change, type ObjectStore, type StoreOptions } from './store.ts'

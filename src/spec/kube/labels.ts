@@ -1,0 +1,133 @@
+/** Label selectors in both forms: the text of `-l` / `?labelSelector=` and the LabelSelector object. */
+import { SlipwayError } from '../../errors.ts'
+import type { LabelSelector } from './generated/types.ts'
+
+export type Labels = Readonly<Record<string, string>>
+export interface Requirement {
+  key: string
+  operator: 'in' | 'notin' | 'exists' | '!' | '=' | '!=' | 'gt' | 'lt'
+  values: string[]
+}
+/** True when the labels match. */
+export type Matcher = (labels: Labels | undefined) => boolean
+
+const none: Labels = {}
+export const matchesRequirement = (r: Requirement, labels: Labels): boolean => {
+  const value = Object.hasOwn(labels, r.key) ? labels[r.key] : undefined
+  switch (r.operator) {
+    case 'exists':
+      return value !== undefined
+    case '!':
+      return value === undefined
+    case '=':
+    case 'in':
+      return value !== undefined && r.values.includes(value)
+    case '!=':
+    case 'notin':
+      return value === undefined || !r.values.includes(value)
+    case 'gt':
+      return value !== undefined && Number(value) > Number(r.values[0])
+    case 'lt':
+      return value !== undefined && Number(value) < Number(r.values[0])
+  }
+}
+
+const matcher =
+  (requirements: Requirement[]): Matcher =>
+  (labels = none) => {
+    for (const r of requirements) if (!matchesRequirement(r, labels)) return false
+    return true
+  }
+
+/** Splits on commas outside parentheses. */
+const splitTerms = (text: string): string[] => {
+  const terms: string[] = []
+  let depth = 0
+  let start = 0
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i]
+    if (c === '(') depth++
+    else if (c === ')') depth--
+    else if (c === ',' && depth === 0) {
+      terms.push(text.slice(start, i))
+      start = i + 1
+    }
+  }
+  terms.push(text.slice(start))
+  return terms.map((t) => t.trim())
+}
+
+/** `a=b,c!=d,e in (x,y),f notin (z),g,!h,i>1`; throws bad-request with Kubernetes' words. */
+export const parseLabelSelector = (text: string): Requirement[] => {
+  if (text.trim() === '') return []
+  return splitTerms(text).map((term) => {
+    const set = /^([^\s!=<>(),]+)\s+(in|notin)\s*\(([^)]*)\)$/.exec(term)
+    if (set)
+      return {
+        key: set[1]!,
+        operator: set[2] as 'in' | 'notin',
+        values: set[3]!.split(',').map((value) => value.trim()),
+      }
+    const not = /^!\s*([^\s!=<>(),]+)$/.exec(term)
+    if (not) return { key: not[1]!, operator: '!', values: [] }
+    const compare = /^([^\s!=<>(),]+)\s*(==|=|!=|>|<)\s*([^\s!=<>(),]*)$/.exec(term)
+    if (compare) {
+      const operator = { '=': '=', '==': '=', '!=': '!=', '>': 'gt', '<': 'lt' }[compare[2]!] as Requirement['operator']
+      return { key: compare[1]!, operator, values: [compare[3]!] }
+    }
+    if (/^[^\s!=<>(),]+$/.test(term)) return { key: term, operator: 'exists', values: [] }
+    throw new SlipwayError('bad-request', `unable to parse requirement: found '${term}', expected: identifier`)
+  })
+}
+
+/** The matcher of a selector's text; empty matches everything. */
+export const labelMatcher = (text: string | undefined): Matcher => matcher(parseLabelSelector(text ?? ''))
+
+const operators = { In: 'in', NotIn: 'notin', Exists: 'exists', DoesNotExist: '!' } as const
+const requirementsOf = (selector: LabelSelector): Requirement[] => [
+  ...Object.entries(selector.matchLabels ?? {}).map(
+    ([key, value]): Requirement => ({ key, operator: '=', values: [value] }),
+  ),
+  ...(selector.matchExpressions ?? []).map(
+    (e): Requirement => ({
+      key: e.key,
+      operator: operators[e.operator as keyof typeof operators] ?? 'in',
+      values: e.values ?? [],
+    }),
+  ),
+]
+/** The matcher of a LabelSelector object: absent matches nothing, empty matches everything. */
+export const selectorMatcher = (selector: LabelSelector | undefined): Matcher =>
+  selector ? matcher(requirementsOf(selector)) : () => false
+
+const textOf = (r: Requirement): string => {
+  switch (r.operator) {
+    case 'exists':
+      return r.key
+    case '!':
+      return `!${r.key}`
+    case 'in':
+    case 'notin':
+      return `${r.key} ${r.operator} (${[...r.values].sort().join(',')})`
+    case 'gt':
+      return `${r.key}>${r.values[0]}`
+    case 'lt':
+      return `${r.key}<${r.values[0]}`
+    default:
+      return `${r.key}${r.operator}${r.values[0]}`
+  }
+}
+/** The text of a LabelSelector object, keys in order, as kubectl and scale.status.selector show it. */
+export const formatSelector = (selector: LabelSelector | undefined): string =>
+  selector
+    ? requirementsOf(selector)
+        .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+        .map(textOf)
+        .join(',')
+    : ''
+/** "a=b,c=d" of a plain map, keys in order. */
+export const formatLabels = (labels: Labels | undefined): string =>
+  Object.keys(labels ?? none)
+    .sort()
+    .map((key) => `${key}=${labels![key]}`)
+    .join(',')
