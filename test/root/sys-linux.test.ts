@@ -120,7 +120,7 @@ test('namespaces: pinned, entered, removed', async () => {
     () => sys.links.sysctl('net/nope', '1', { netns }),
     (error) => isError(error, 'not-found'),
   )
-  await sys.firewall.apply('table inet t { chain c { } }', { netns })
+  await sys.firewall.apply('table inet t {\nchain c {\n}\n}\n', { netns })
   assert.match((await sys.firewall.list('inet', 't', { netns })) ?? '', /chain c/)
   assert.equal(await sys.firewall.list('inet', 'other', { netns }), undefined)
   await assert.rejects(sys.firewall.apply('nonsense', { netns }), /nft failed/)
