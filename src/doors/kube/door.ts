@@ -1,0 +1,226 @@
+/**
+ * The Kubernetes API over HTTP: decode, one call of the API server, encode. REST goes over HTTP/2 or HTTP/1.1 on one TLS
+ * port, upgrades (exec, port-forward …) over HTTP/1.1 on the same; a unix socket serves our own command line.
+ */
+import { rmSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createSecureServer, type Http2SecureServer } from 'node:http2'
+import type { AddressInfo, Socket } from 'node:net'
+import type { ApiServer } from '../../cluster/types.ts'
+import { messageOf } from '../../errors.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { Log } from '../../lib/log.ts'
+import { statusOf } from '../../spec/kube/status.ts'
+import {
+  type Authenticator,
+  cachedVerifier,
+  createAuthenticator,
+  type TokenVerifier,
+  tokenReviewer,
+} from './authenticate.ts'
+import { type Exchange, send, sendJson, splitUrl } from './exchange.ts'
+import { defaultVersion, handleGeneral, type VersionInfo } from './general.ts'
+import { parsePath } from './paths.ts'
+import { handleResource } from './resources.ts'
+
+export interface DoorTls {
+  /** Signs client certificates; PEM. */
+  ca: string
+  /** The server's own; PEM. */
+  cert: string
+  key: string
+}
+export interface KubeDoorDeps {
+  api: ApiServer
+  log: Log
+  clock: Clock
+  tls: DoorTls
+  /** Verifies bearer tokens; default: the API server's TokenReview. */
+  verifyToken?: TokenVerifier | undefined
+  version?: VersionInfo | undefined
+  /** What /readyz says; default: always ready. */
+  ready?: (() => boolean) | undefined
+}
+export interface KubeDoor {
+  /**
+   * Starts to listen: `tcp` with TLS, `socket` (a path; mode 0600, whoever can open it is system:admin) without.
+   * Returns the port, which is a free one for port 0. 'conflict' when the address is in use.
+   */
+  listen(on: {
+    tcp?: { host: string; port: number } | undefined
+    socket?: string | undefined
+  }): Promise<{ port: number | undefined; url: string | undefined }>
+  /** New certificates for connections from now on. */
+  renew(tls: DoorTls): void
+  /** Ends watches and streams, lets short requests finish (2 s at most), and closes. */
+  close(): Promise<void>
+}
+
+const secureOptions = ({ ca, cert, key }: DoorTls) => ({ ca, cert, key, requestCert: true, rejectUnauthorized: false })
+
+const listening = (server: Server | Http2SecureServer, start: () => void): Promise<void> =>
+  new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.once('listening', () => {
+      server.off('error', reject)
+      resolve()
+    })
+    start()
+  })
+
+class Door implements KubeDoor {
+  readonly #deps: KubeDoorDeps
+  readonly #verify: TokenVerifier
+  readonly #closing = new AbortController()
+  readonly #sockets = new Set<Socket>()
+  #tls: Http2SecureServer | undefined
+  #local: Server | undefined
+  #active = 0
+
+  constructor(deps: KubeDoorDeps) {
+    this.#deps = deps
+    this.#verify = cachedVerifier(deps.verifyToken ?? tokenReviewer(deps.api), deps.clock)
+  }
+
+  async listen(on: { tcp?: { host: string; port: number } | undefined; socket?: string | undefined }) {
+    if (on.tcp) await this.#listenTls(on.tcp)
+    if (on.socket) await this.#listenLocal(on.socket)
+    const address = this.#tls?.address() as AddressInfo | undefined
+    const host = on.tcp && (on.tcp.host === '0.0.0.0' || on.tcp.host === '::' ? '127.0.0.1' : on.tcp.host)
+    return {
+      port: address?.port,
+      url: address && `https://${host!.includes(':') ? `[${host}]` : host}:${address.port}`,
+    }
+  }
+
+  async #listenTls({ host, port }: { host: string; port: number }): Promise<void> {
+    const server = createSecureServer({
+      ...secureOptions(this.#deps.tls),
+      allowHTTP1: true,
+      // A client's hundred watches share one session; the default (10 MB) would refuse streams under long lists.
+      maxSessionMemory: 1000,
+      settings: { maxConcurrentStreams: 1000, initialWindowSize: 1024 * 1024 },
+      // Clients cancel watches by resetting streams; that is no attack here.
+      streamResetBurst: 10_000,
+      streamResetRate: 1000,
+    })
+    this.#tls = server
+    server.on('secureConnection', (socket) => {
+      socket.setNoDelay(true)
+      this.#track(socket)
+    })
+    server.on('session', (session) => session.on('error', () => session.destroy()))
+    this.#attach(server as unknown as Server, createAuthenticator(this.#deps.api, this.#verify, false))
+    await listening(server, () => server.listen(port, host))
+  }
+
+  async #listenLocal(path: string): Promise<void> {
+    const server = createServer({ keepAliveTimeout: 60_000 })
+    this.#local = server
+    server.on('connection', (socket) => this.#track(socket))
+    this.#attach(server, createAuthenticator(this.#deps.api, this.#verify, true))
+    rmSync(path, { force: true }) // left by a daemon that was killed; the daemon's own lock keeps two apart
+    await listening(server, () => {
+      // The socket is made inside listen(): with this mask nobody else can ever open it.
+      const mask = process.umask(0o177)
+      try {
+        server.listen(path)
+      } finally {
+        process.umask(mask)
+      }
+    })
+  }
+
+  #track(socket: Socket): void {
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+  }
+
+  #attach(server: Server, authenticate: Authenticator): void {
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      void this.#serve(request, response, authenticate)
+    })
+    server.on('clientError', (_error, socket) => socket.destroy())
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse, authenticate: Authenticator): Promise<void> {
+    const gone = new AbortController()
+    response.once('close', () => gone.abort(new Error('the client has gone')))
+    response.on('error', () => gone.abort(new Error('the client has gone')))
+    const signal = AbortSignal.any([gone.signal, this.#closing.signal])
+    this.#active++
+    try {
+      const { path, query } = splitUrl(request.url!)
+      const user = await authenticate(request, path, signal)
+      await this.#route({ request, response, path, query, user, signal })
+    } catch (error) {
+      await this.#refuse(request, response, error, signal)
+    } finally {
+      this.#active--
+    }
+  }
+
+  async #route(exchange: Exchange): Promise<void> {
+    const { api, clock, version = defaultVersion, ready = () => true } = this.#deps
+    const { request, response } = exchange
+    const target = parsePath(exchange.path)
+    if (target.kind === 'resource' && this.#serves(target.group, target.version, target.resource)) {
+      await handleResource(api, exchange, target, clock.random)
+    } else if (target.kind === 'resource' || !(await handleGeneral(api, exchange, version, ready))) {
+      await send(request, response, 404, 'text/plain; charset=utf-8', '404 page not found\n')
+    }
+  }
+
+  #serves(group: string, version: string, resource: string): boolean {
+    return this.#deps.api
+      .resources()
+      .some(({ kind }) => kind.plural === resource && kind.group === group && kind.version === version)
+  }
+
+  async #refuse(
+    request: IncomingMessage,
+    response: ServerResponse,
+    error: unknown,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (response.headersSent || response.destroyed) {
+      if (!signal.aborted) this.#deps.log.warn('answer broken off', { url: request.url, error: messageOf(error) })
+      response.destroy()
+      return
+    }
+    const status = statusOf(error)
+    if (status.code >= 500 && !signal.aborted) {
+      const fields = { method: request.method, url: request.url, error: messageOf(error) }
+      this.#deps.log.error(
+        'request failed',
+        status.reason === 'InternalError' ? { ...fields, stack: (error as Error)?.stack } : fields,
+      )
+    }
+    const retry = status.details?.retryAfterSeconds
+    try {
+      await sendJson(
+        { request, response },
+        status.code,
+        status,
+        retry === undefined ? {} : { 'retry-after': String(retry) },
+      )
+    } catch {
+      response.destroy() // the client has gone meanwhile
+    }
+  }
+
+  renew(tls: DoorTls): void {
+    this.#tls?.setSecureContext(secureOptions(tls))
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new Error('the server is shutting down'))
+    const servers = [this.#tls, this.#local].filter((s) => s !== undefined)
+    const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
+    for (let waited = 0; this.#active > 0 && waited < 2000; waited += 20) await this.#deps.clock.sleep(20)
+    for (const socket of this.#sockets) socket.destroy()
+    await Promise.all(closed)
+  }
+}
+
+export const createKubeDoor = (deps: KubeDoorDeps): KubeDoor => new Door(deps)
