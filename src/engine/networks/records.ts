@@ -1,0 +1,83 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { migrate } from '../../lib/database.ts'
+import type { Endpoint, Network } from '../types.ts'
+
+const steps = [
+  `CREATE TABLE networks (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, body TEXT NOT NULL) STRICT;
+   CREATE TABLE endpoints (
+     network_id TEXT NOT NULL REFERENCES networks (id),
+     sandbox_id TEXT NOT NULL,
+     name TEXT NOT NULL,
+     ipv4 TEXT,
+     ipv6 TEXT,
+     body TEXT NOT NULL,
+     PRIMARY KEY (network_id, sandbox_id)
+   ) STRICT;
+   CREATE UNIQUE INDEX endpoints_ipv4 ON endpoints (network_id, ipv4);
+   CREATE UNIQUE INDEX endpoints_ipv6 ON endpoints (network_id, ipv6);
+   CREATE INDEX endpoints_sandbox ON endpoints (sandbox_id);`,
+]
+
+/** How the subnets came about: picked ones may be picked anew while nobody is on the network. */
+export interface StoredNetwork extends Network {
+  picked: boolean
+}
+export interface StoredEndpoint {
+  sandboxId: string
+  name: string
+  endpoint: Endpoint
+}
+
+/** Networks and their endpoints, on disk and in memory. */
+export const createRecords = (db: DatabaseSync) => {
+  migrate(db, 'networks', steps)
+  const put = db.prepare(
+    'INSERT INTO networks (id, name, body) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body',
+  )
+  const drop = db.prepare('DELETE FROM networks WHERE id = ?')
+  const putEndpoint = db.prepare(
+    `INSERT INTO endpoints (network_id, sandbox_id, name, ipv4, ipv6, body) VALUES (?, ?, ?, ?, ?, ?)
+     ON CONFLICT (network_id, sandbox_id) DO UPDATE SET name = excluded.name, ipv4 = excluded.ipv4, ipv6 = excluded.ipv6, body = excluded.body`,
+  )
+  const dropEndpoint = db.prepare('DELETE FROM endpoints WHERE network_id = ? AND sandbox_id = ?')
+
+  const networks = new Map<string, StoredNetwork>()
+  /** By network id, then sandbox id. */
+  const endpoints = new Map<string, Map<string, StoredEndpoint>>()
+  for (const row of db.prepare('SELECT body FROM networks ORDER BY rowid').all() as { body: string }[]) {
+    const network = JSON.parse(row.body) as StoredNetwork
+    networks.set(network.id, network)
+    endpoints.set(network.id, new Map())
+  }
+  type Row = { network_id: string; sandbox_id: string; name: string; body: string }
+  for (const row of db.prepare('SELECT * FROM endpoints ORDER BY rowid').all() as Row[])
+    endpoints
+      .get(row.network_id)
+      ?.set(row.sandbox_id, { sandboxId: row.sandbox_id, name: row.name, endpoint: JSON.parse(row.body) as Endpoint })
+
+  return {
+    networks: networks as ReadonlyMap<string, StoredNetwork>,
+    endpointsOf: (networkId: string): ReadonlyMap<string, StoredEndpoint> => endpoints.get(networkId) ?? new Map(),
+    save(network: StoredNetwork): void {
+      put.run(network.id, network.spec.name, JSON.stringify(network))
+      networks.set(network.id, network)
+      if (!endpoints.has(network.id)) endpoints.set(network.id, new Map())
+    },
+    delete(networkId: string): void {
+      drop.run(networkId)
+      networks.delete(networkId)
+      endpoints.delete(networkId)
+    },
+    saveEndpoint(stored: StoredEndpoint): void {
+      const { endpoint, sandboxId, name } = stored
+      const body = JSON.stringify(endpoint)
+      putEndpoint.run(endpoint.networkId, sandboxId, name, endpoint.ipv4 ?? null, endpoint.ipv6 ?? null, body)
+      endpoints.get(endpoint.networkId)!.set(sandboxId, stored)
+    },
+    deleteEndpoint(networkId: string, sandboxId: string): void {
+      dropEndpoint.run(networkId, sandboxId)
+      endpoints.get(networkId)?.delete(sandboxId)
+    },
+  }
+}
+export type Records = ReturnType<typeof createRecords>

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { candidates, defaultGateway, firstFree, formatBlock, freeAddress, parseBlock, uniqueLocal } from './subnets.ts'
+
+const block = (text: string) => parseBlock(text)!
+
+test('the default bridge begins at 172.17, others behind it, and what is routed is left alone', () => {
+  assert.equal(formatBlock(firstFree(candidates({ driver: 'bridge', name: 'bridge' }), [])!), '172.17.0.0/16')
+  assert.equal(formatBlock(firstFree(candidates({ driver: 'bridge', name: 'a' }), [])!), '172.18.0.0/20')
+  assert.equal(
+    formatBlock(firstFree(candidates({ driver: 'bridge', name: 'a' }), [block('172.18.3.0/24')])!),
+    '172.18.16.0/20',
+  )
+  assert.equal(
+    formatBlock(firstFree(candidates({ driver: 'bridge', name: 'a' }), [block('172.16.0.0/12')])!),
+    '192.168.0.0/24',
+  )
+  assert.equal(formatBlock(firstFree(candidates({ driver: 'routed', name: 'pods' }), [])!), '10.244.0.0/16')
+  assert.equal(firstFree(candidates({ driver: 'routed', name: 'pods' }), [block('10.0.0.0/8')]), undefined)
+})
+
+test('addresses: lowest free, never network or broadcast, in the range, behind the last', () => {
+  const taken = new Set(['10.0.0.1', '10.0.0.2'])
+  assert.equal(freeAddress({ subnet: block('10.0.0.0/24'), taken }), '10.0.0.3')
+  assert.equal(freeAddress({ subnet: block('10.0.0.0/24'), taken, after: '10.0.0.9' }), '10.0.0.10')
+  assert.equal(freeAddress({ subnet: block('10.0.0.0/24'), taken, after: '10.0.0.254' }), '10.0.0.3')
+  assert.equal(freeAddress({ subnet: block('10.0.0.0/24'), range: block('10.0.0.128/25'), taken }), '10.0.0.128')
+  assert.equal(freeAddress({ subnet: block('10.0.0.0/30'), taken }), undefined)
+  assert.equal(freeAddress({ subnet: block('fd00:1::/64'), taken: new Set(['fd00:1::1']) }), 'fd00:1::2')
+  assert.equal(defaultGateway(block('10.0.0.0/24')), '10.0.0.1')
+  assert.equal(formatBlock(uniqueLocal('0123456789abcdef')), 'fd01:2345:6789:1::/64')
+})
