@@ -1,0 +1,3 @@
+/** Compose: files to a project, a project to Kubernetes objects. */
+export { loadProject } from './load/load.ts'
+export type * from './types.ts'
