@@ -1,0 +1,115 @@
+/** The command line's side of the control door. */
+import { request } from 'node:http'
+import { createInterface } from 'node:readline'
+import { SlipwayError } from '../../errors.ts'
+import type { BuildProgress } from '../../build/types.ts'
+import type { TransferProgress } from '../../engine/types.ts'
+import type {
+  BuildOrder,
+  DaemonStatus,
+  EnsureOrder,
+  ImageAnswer,
+  PushOrder,
+  StreamLine,
+  WireError,
+} from './protocol.ts'
+
+export interface ControlClient {
+  status(): Promise<DaemonStatus>
+  stop(options: { containers: boolean }): Promise<void>
+  build(order: BuildOrder, progress: (event: BuildProgress) => void, signal: AbortSignal): Promise<ImageAnswer>
+  ensureImage(order: EnsureOrder, progress: (step: TransferProgress) => void, signal: AbortSignal): Promise<ImageAnswer>
+  push(order: PushOrder, progress: (step: TransferProgress) => void, signal: AbortSignal): Promise<{ digest: string }>
+  tag(source: string, target: string): Promise<void>
+}
+
+const revive = (error: WireError): SlipwayError =>
+  new SlipwayError(error.code, error.message, { hint: error.hint, at: error.at, details: error.details })
+
+export const createControlClient = (socketPath: string): ControlClient => {
+  const open = (
+    method: string,
+    path: string,
+    body: unknown,
+    signal?: AbortSignal,
+  ): Promise<import('node:http').IncomingMessage> =>
+    new Promise((resolve, reject) => {
+      const req = request({ socketPath, method, path, ...(signal ? { signal } : {}) }, resolve)
+      req.on('error', (cause) => {
+        if (signal?.aborted) return reject(new SlipwayError('cancelled', 'canceled', { cause }))
+        reject(
+          new SlipwayError('unavailable', `cannot talk to the slipway daemon: ${cause.message}`, {
+            cause,
+            hint: 'Is it running? See: slipway daemon status',
+          }),
+        )
+      })
+      req.end(body === undefined ? undefined : JSON.stringify(body))
+    })
+  const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+    const res = await open(method, path, body)
+    const chunks: Buffer[] = []
+    for await (const chunk of res) chunks.push(chunk as Buffer)
+    const answer = JSON.parse(Buffer.concat(chunks).toString()) as { error?: WireError }
+    if (answer.error) throw revive(answer.error)
+    return answer
+  }
+  const follow = async (
+    path: string,
+    body: unknown,
+    each: (line: StreamLine) => void,
+    signal: AbortSignal,
+  ): Promise<unknown> => {
+    const res = await open('POST', path, body, signal)
+    try {
+      for await (const text of createInterface({ input: res, crlfDelay: Number.POSITIVE_INFINITY })) {
+        const line = JSON.parse(text) as StreamLine
+        if ('result' in line) return line.result
+        if ('error' in line) throw revive(line.error)
+        each(line)
+      }
+    } catch (error) {
+      if (signal.aborted) throw new SlipwayError('cancelled', 'canceled', { cause: error })
+      throw error
+    }
+    if (signal.aborted) throw new SlipwayError('cancelled', 'canceled')
+    throw new SlipwayError('unavailable', 'the slipway daemon went away in the middle of the request', {
+      hint: 'See its log: slipway daemon status',
+    })
+  }
+  return {
+    status: () => call('GET', '/v1/status') as Promise<DaemonStatus>,
+    stop: async (options) => void (await call('POST', '/v1/stop', options)),
+    tag: async (source, target) => void (await call('POST', '/v1/images/tag', { source, target })),
+    build: (order, progress, signal) =>
+      follow(
+        '/v1/build',
+        order,
+        (line) => {
+          if ('build' in line)
+            progress(
+              line.build.type === 'log'
+                ? {
+                    type: 'log',
+                    id: line.build.id,
+                    stream: line.build.stream,
+                    data: Buffer.from(line.build.base64, 'base64'),
+                  }
+                : line.build,
+            )
+        },
+        signal,
+      ) as Promise<ImageAnswer>,
+    ensureImage: (order, progress, signal) =>
+      follow(
+        '/v1/images/ensure',
+        order,
+        (line) => 'transfer' in line && progress(line.transfer),
+        signal,
+      ) as Promise<ImageAnswer>,
+    push: (order, progress, signal) =>
+      follow('/v1/images/push', order, (line) => 'transfer' in line && progress(line.transfer), signal) as Promise<{
+        digest: string
+      }>,
+  }
+}

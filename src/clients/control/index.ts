@@ -1,0 +1,2 @@
+export { type ControlClient, createControlClient } from './client.ts'
+export type * from './protocol.ts'

@@ -1,0 +1,77 @@
+import type { Readable, Writable } from 'node:stream'
+import type { Flag, Flags } from './flags.ts'
+
+/** The terminal, the environment and the interrupt: all a command knows of the process it runs in. */
+export interface Shell {
+  stdin: Readable & { isTTY?: boolean; setRawMode?: (raw: boolean) => unknown }
+  stdout: Writable & { isTTY?: boolean; columns?: number; rows?: number }
+  stderr: Writable & { isTTY?: boolean; columns?: number; rows?: number }
+  env: Record<string, string | undefined>
+  cwd: string
+  /** Aborted by the first SIGINT or SIGTERM. */
+  signal: AbortSignal
+  /** Starts the daemon of this environment in the background, its output going to the descriptor; resolves if it ends. */
+  startDaemon: (log: number) => Promise<number>
+  /** A second interrupt while the first is being honoured. */
+  again: AbortSignal
+}
+
+export interface Invocation {
+  shell: Shell
+  args: string[]
+  flags: Flags
+  /** Flags given before the command's name: -f, -p, --context … */
+  globals: Flags
+}
+
+export interface Command {
+  name: string
+  /** After the name, e.g. '[OPTIONS] [SERVICE...]'. */
+  usage: string
+  summary: string
+  /** Further paragraphs for --help. */
+  details?: string
+  group: 'app' | 'rollout' | 'system'
+  flags: readonly Flag[]
+  /** False where the first argument ends the flags. */
+  interspersed?: boolean
+  /** The exit code. */
+  run(invocation: Invocation): Promise<number>
+}
+
+export const out = (shell: Shell, line: string): void => {
+  shell.stdout.write(`${line}\n`)
+}
+export const err = (shell: Shell, line: string): void => {
+  shell.stderr.write(`${line}\n`)
+}
+
+/** Columns as docker prints them: three spaces between, titles in capitals, no trailing blanks. */
+export const table = (titles: readonly string[], rows: readonly (readonly string[])[]): string => {
+  const widths = titles.map((t, i) => Math.max(t.length, ...rows.map((r) => r[i]!.length)))
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((c, i) => (i === cells.length - 1 ? c : c.padEnd(widths[i]!)))
+      .join('   ')
+      .trimEnd()
+  return [titles, ...rows].map(line).join('\n')
+}
+
+/** "5 minutes ago" without the "ago", in docker's words (go-units HumanDuration). */
+export const humanDuration = (ms: number): string => {
+  const s = Math.floor(ms / 1000)
+  if (s < 1) return 'Less than a second'
+  if (s === 1) return '1 second'
+  if (s < 60) return `${s} seconds`
+  const m = Math.floor(s / 60)
+  if (m === 1) return 'About a minute'
+  if (m < 60) return `${m} minutes`
+  const h = Math.round(m / 60)
+  if (h === 1) return 'About an hour'
+  if (h < 48) return `${h} hours`
+  const d = Math.floor(h / 24)
+  if (d < 14) return `${d} days`
+  if (d < 60) return `${Math.floor(d / 7)} weeks`
+  if (d < 730) return `${Math.floor(d / 30)} months`
+  return `${Math.floor(d / 365)} years`
+}

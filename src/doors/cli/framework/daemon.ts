@@ -1,0 +1,47 @@
+/** Finds the daemon of this instance, and starts it when it does not run. */
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { SlipwayError } from '../../../errors.ts'
+import { instanceOf, socketsOf } from '../../../instance.ts'
+import type { Shell } from './command.ts'
+
+const startLimitMs = 20_000
+
+/** Does something answer on the socket? */
+export const answers = (path: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+
+/** Resolves once the daemon answers; starts it in the background if needed. Not root: a clear error. */
+export const ensureDaemon = async (shell: Shell): Promise<void> => {
+  const instance = instanceOf(shell.env)
+  const { control } = socketsOf(instance)
+  if (await answers(control)) return
+  if (process.getuid?.() !== 0)
+    throw new SlipwayError('forbidden', 'the slipway daemon is not running, and only root can start it', {
+      hint: 'Run the same command with sudo.',
+    })
+  for (const dir of [instance.stateDir, instance.runDir, instance.logDir])
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+  const logFile = join(instance.logDir, 'daemon.log')
+  const from = existsSync(logFile) ? statSync(logFile).size : 0
+  const log = openSync(logFile, 'a', 0o600)
+  const ended = shell.startDaemon(log)
+  closeSync(log)
+  const deadline = Date.now() + startLimitMs
+  while (Date.now() < deadline) {
+    if (await answers(control)) return
+    const gone = await Promise.race([ended, new Promise<undefined>((go) => setTimeout(() => go(undefined), 10))])
+    if (gone !== undefined && !(await answers(control))) break
+    if (shell.signal.aborted) throw new SlipwayError('cancelled', 'canceled')
+  }
+  const tail = readFileSync(logFile, 'utf8').slice(from).trim().split('\n').slice(-8).join('\n')
+  throw new SlipwayError('unavailable', `the slipway daemon did not start\n${tail}`, { hint: `Its log is ${logFile}.` })
+}

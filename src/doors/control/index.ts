@@ -1,0 +1,188 @@
+/** The control door: status, stop, builds and images for our own command line, on a socket only root can open. */
+import { chmodSync, rmSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Builder } from '../../build/types.ts'
+import type { Images } from '../../engine/types.ts'
+import { isError, messageOf, SlipwayError } from '../../errors.ts'
+import type { Log } from '../../lib/log.ts'
+import type {
+  BuildOrder,
+  DaemonStatus,
+  EnsureOrder,
+  ImageAnswer,
+  PushOrder,
+  StreamLine,
+  WireError,
+} from '../../clients/control/index.ts'
+
+
+export interface ControlBackend {
+  status(): Promise<DaemonStatus>
+  /** Ends the daemon after the answer is out; `containers`: and everything that runs. */
+  stop(options: { containers: boolean }): Promise<void>
+  images: Pick<Images, 'get' | 'must' | 'pull' | 'push' | 'tag'>
+  builder: Pick<Builder, 'build'>
+  log: Log
+}
+
+const wire = (error: unknown): WireError =>
+  isError(error)
+    ? { code: error.code, message: error.message, hint: error.hint, at: error.at, details: error.details }
+    : { code: 'internal', message: messageOf(error) }
+
+const readJson = async (req: IncomingMessage): Promise<unknown> => {
+  const chunks: Buffer[] = []
+  for await (const chunk of req) chunks.push(chunk as Buffer)
+  const text = Buffer.concat(chunks).toString()
+  return text === '' ? {} : JSON.parse(text)
+}
+
+export const createControlDoor = (
+  backend: ControlBackend,
+): { listen(socketPath: string): Promise<void>; close(): void } => {
+  const server: Server = createServer((req, res) => {
+    answer(backend, req, res).catch((error) => {
+      backend.log.error('control request failed', { url: req.url ?? '', error: messageOf(error) })
+      if (!res.headersSent) json(res, 500, { error: wire(error) })
+      else res.destroy()
+    })
+  })
+  server.requestTimeout = 0
+  return {
+    listen: (socketPath) =>
+      new Promise((resolve, reject) => {
+        rmSync(socketPath, { force: true })
+        server.once('error', reject)
+        server.listen(socketPath, () => {
+          chmodSync(socketPath, 0o600)
+          resolve()
+        })
+      }),
+    close: () => {
+      server.close()
+      server.closeAllConnections()
+    },
+  }
+}
+
+const json = (res: ServerResponse, status: number, body: unknown): void => {
+  res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+}
+
+const answer = async (backend: ControlBackend, req: IncomingMessage, res: ServerResponse): Promise<void> => {
+  const route = `${req.method} ${req.url}`
+  switch (route) {
+    case 'GET /v1/status':
+      return json(res, 200, await backend.status())
+    case 'POST /v1/stop': {
+      const options = (await readJson(req)) as { containers?: boolean }
+      await backend.stop({ containers: options.containers ?? false })
+      return json(res, 200, {})
+    }
+    case 'POST /v1/build':
+      return stream(req, res, (order, send, signal) => build(backend, order as BuildOrder, send, signal))
+    case 'POST /v1/images/ensure':
+      return stream(req, res, (order, send, signal) => ensure(backend, order as EnsureOrder, send, signal))
+    case 'POST /v1/images/push':
+      return stream(req, res, (order, send, signal) => push(backend, order as PushOrder, send, signal))
+    case 'POST /v1/images/tag': {
+      const { source, target } = (await readJson(req)) as { source: string; target: string }
+      try {
+        await backend.images.tag(source, target)
+        return json(res, 200, {})
+      } catch (error) {
+        return json(res, 400, { error: wire(error) })
+      }
+    }
+    default:
+      return json(res, 404, {
+        error: { code: 'not-found', message: `no such control request: ${route}` } satisfies WireError,
+      })
+  }
+}
+
+type Send = (line: StreamLine) => void
+type Work = (
+  order: unknown,
+  send: Send,
+  signal: AbortSignal,
+) => Promise<Extract<StreamLine, { result: unknown }>['result']>
+
+/** Runs `work`; its lines go out as they come; a client that hangs up aborts it. */
+const stream = async (req: IncomingMessage, res: ServerResponse, work: Work): Promise<void> => {
+  const order = await readJson(req)
+  const abort = new AbortController()
+  res.on('close', () => abort.abort(new SlipwayError('cancelled', 'the client went away')))
+  res.writeHead(200, { 'content-type': 'application/x-ndjson' })
+  res.flushHeaders()
+  const send: Send = (line) => void res.write(`${JSON.stringify(line)}\n`)
+  try {
+    send({ result: await work(order, send, abort.signal) })
+  } catch (error) {
+    send({ error: wire(error) })
+  }
+  res.end()
+}
+
+const build = async (
+  backend: ControlBackend,
+  order: BuildOrder,
+  send: Send,
+  signal: AbortSignal,
+): Promise<ImageAnswer> => {
+  const { contextDirectory, secrets, ...rest } = order
+  const decoded = Object.entries(secrets).map(
+    ([id, s]) => [id, 'valueBase64' in s ? { value: Buffer.from(s.valueBase64, 'base64') } : s] as const,
+  )
+  const { image, changed } = await backend.builder.build({
+    ...rest,
+    context: contextDirectory === undefined ? { none: true } : { directory: contextDirectory },
+    secrets: Object.fromEntries(decoded),
+    signal,
+    progress: (event) =>
+      send({
+        build:
+          event.type === 'log'
+            ? { type: 'log', id: event.id, stream: event.stream, base64: event.data.toString('base64') }
+            : event,
+      }),
+  })
+  return { id: image.id, reference: order.tags[0] ?? image.id, config: image.config.config ?? {}, changed }
+}
+
+const ensure = async (
+  backend: ControlBackend,
+  order: EnsureOrder,
+  send: Send,
+  signal: AbortSignal,
+): Promise<ImageAnswer> => {
+  const present = order.policy === 'always' ? undefined : await backend.images.get(order.reference)
+  if (!present && order.policy === 'never')
+    throw new SlipwayError('not-found', `No such image: ${order.reference}`, {
+      hint: 'pull_policy is never: build or load the image first.',
+    })
+  const [os, architecture, variant] = order.platform?.split('/') ?? []
+  const image =
+    present ??
+    (await backend.images.pull(order.reference, {
+      ...(os && architecture ? { platform: { os, architecture, ...(variant ? { variant } : {}) } } : {}),
+      auth: order.auth,
+      signal,
+      progress: (step) => send({ transfer: step }),
+    }))
+  return { id: image.id, reference: order.reference, config: image.config.config ?? {}, changed: !present }
+}
+
+const push = async (
+  backend: ControlBackend,
+  order: PushOrder,
+  send: Send,
+  signal: AbortSignal,
+): Promise<{ digest: string }> => {
+  const { digest } = await backend.images.push(order.reference, {
+    auth: order.auth,
+    signal,
+    progress: (step) => send({ transfer: step }),
+  })
+  return { digest }
+}
