@@ -27,7 +27,7 @@ const hasDeadline = (deployment: Deployment): boolean =>
   (deployment.spec?.progressDeadlineSeconds ?? 600) !== 2_147_483_647
 
 export const deploymentStatus = (input: StatusInput): DeploymentStatus => {
-  const { deployment, current, old, now } = input
+  const { deployment, current, old } = input
   const all = current ? [...old, current] : old
   const sum = (field: 'replicas' | 'readyReplicas' | 'availableReplicas'): number =>
     all.reduce((total, set) => total + (set.status?.[field] ?? 0), 0)

@@ -28,8 +28,14 @@ export interface Context {
 
 export interface Watch<W extends ObjectMetaHolder> {
   kind: Kind<W>
-  /** The keys whose outcome may depend on `object`. `type` is the event's. */
-  keys(object: W, context: { informers: Informers; type: 'ADDED' | 'MODIFIED' | 'DELETED' }): Key[]
+  /** The keys whose outcome may depend on `object`, or did on what it was before. */
+  keys(object: W, context: WatchContext<W>): Key[]
+}
+export interface WatchContext<W> {
+  informers: Informers
+  type: 'ADDED' | 'MODIFIED' | 'DELETED'
+  /** The object before this change. */
+  before: W | undefined
 }
 /** Keeps the type of the watched kind inside one entry of a mixed list. */
 export const watch = <W extends ObjectMetaHolder>(kind: Kind<W>, keys: Watch<W>['keys']): Watch<ObjectMetaHolder> =>
@@ -113,9 +119,19 @@ export const runController = async (definition: Controller, around: Surroundings
   const off = [informers.of(definition.for).on(({ object }) => add(keyFor(object)))]
   for (const kind of definition.owns ?? []) off.push(followOwned(definition.for, kind, informers, add))
   for (const { kind, keys } of definition.watches ?? []) {
-    off.push(informers.of(kind).on(({ object, type }) => keys(object, { informers, type }).forEach(add)))
+    const previous = new Map<string, ObjectMetaHolder>()
+    const follow = ({ object, type }: { object: ObjectMetaHolder; type: 'ADDED' | 'MODIFIED' | 'DELETED' }): void => {
+      const uid = object.metadata.uid ?? ''
+      for (const key of keys(object, { informers, type, before: previous.get(uid) })) add(key)
+      if (type === 'DELETED') previous.delete(uid)
+      else previous.set(uid, object)
+    }
+    off.push(informers.of(kind).on(follow))
   }
-  signal.addEventListener('abort', () => off.forEach((end) => end()), { once: true })
+  const end = (): void => {
+    for (const stop of off) stop()
+  }
+  signal.addEventListener('abort', end, { once: true })
 }
 
 /** Brings the owner back with every change of what it owns, also when it loses it. */

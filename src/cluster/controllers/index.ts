@@ -1,0 +1,3 @@
+export type { ControllerOptions, VolumeDirectories } from './options.ts'
+export { createRecorder, type EventDetails, type Recorder } from './run/recorder.ts'
+export { type ControllerSetup, startControllers } from './start.ts'
