@@ -1,0 +1,96 @@
+/** Patterns of .dockerignore, --exclude and --parents (Docker's pattern matcher): the last one that matches decides. */
+import { posix } from 'node:path'
+import { SyntaxFault } from '../dockerfile/source.ts'
+import { globExpression } from './glob.ts'
+
+interface Pattern {
+  /** Written with `!`. */
+  exception: boolean
+  text: string
+  matches(path: string): boolean
+  /** Text before the first wildcard: nothing below another directory can match. */
+  literal: string
+}
+
+export interface Patterns {
+  /** Does the list select `path` (relative, without a leading slash), itself or through a directory above it? */
+  matches(path: string): boolean
+  /** May an exception (`!`) select something below the directory `path`? Then a matched directory has to be walked. */
+  mayExceptBelow(path: string): boolean
+  /** May anything at or below the directory `path` be selected? */
+  mayMatchBelow(path: string): boolean
+  readonly empty: boolean
+}
+
+export const compilePatterns = (lines: readonly string[]): Patterns => {
+  const patterns = lines
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .map(compile)
+  const matches = (path: string): boolean => {
+    const above = parentsOf(path)
+    let selected = false
+    for (const pattern of patterns) {
+      // It could only repeat what is decided already.
+      if (pattern.exception !== selected) continue
+      if (pattern.matches(path) || above.some(pattern.matches)) selected = !pattern.exception
+    }
+    return selected
+  }
+  const touches = (pattern: Pattern, path: string): boolean =>
+    `${path}/`.startsWith(pattern.literal) || pattern.literal.startsWith(`${path}/`)
+  return {
+    matches,
+    mayExceptBelow: (path) => patterns.some((pattern) => pattern.exception && touches(pattern, path)),
+    mayMatchBelow: (path) => patterns.some((pattern) => !pattern.exception && touches(pattern, path)),
+    empty: patterns.length === 0,
+  }
+}
+
+const parentsOf = (path: string): string[] => {
+  const parts = path.split('/')
+  return parts.slice(0, -1).map((_, i) => parts.slice(0, i + 1).join('/'))
+}
+
+const compile = (line: string): Pattern => {
+  const exception = line.startsWith('!')
+  const raw = exception ? line.slice(1).trim() : line
+  if (raw === '') throw new SyntaxFault('illegal exclusion pattern: "!"')
+  const cleaned = posix.normalize(raw).replace(/(.)\/$/, '$1')
+  const text = cleaned.length > 1 ? cleaned.replace(/^\//, '') : cleaned
+  globExpression(text) // only to refuse what is malformed
+  const literal = /^[^*?[\\]*/.exec(text)![0]
+  return { exception, text, literal, matches: matcher(text) }
+}
+
+/** `**` is any number of directories; at the very end everything; at the very start any beginning, so `**.md` is a suffix. */
+const matcher = (text: string): ((path: string) => boolean) => {
+  if (!/[*?[\\]/.test(text)) return (path) => path === text
+  const rest = text.slice(2)
+  if (text.startsWith('**') && !/[*?[\\]/.test(rest)) {
+    if (rest === '') return () => true
+    return (path) => path.endsWith(rest) || (rest.startsWith('/') && path === rest.slice(1))
+  }
+  const expression = new RegExp(`^${translate(text)}$`, 's')
+  return (path) => expression.test(path)
+}
+
+const translate = (text: string): string => {
+  let out = ''
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at]!
+    if (char === '*' && text[at + 1] === '*') {
+      at++
+      if (text[at + 1] === '/') at++
+      out += at + 1 >= text.length ? '.*' : '(?:.*/)?'
+    } else if (char === '*') out += '[^/]*'
+    else if (char === '?') out += '[^/]'
+    else if (char === '\\' && at + 1 < text.length) out += text[++at]!.replace(/\W/, '\\$&')
+    else if (char === '[') {
+      const end = text.indexOf(']', at + 1)
+      out += `(?!/)${text.slice(at, end + 1)}`
+      at = end
+    } else out += char.replace(/[.+()|{}$^\\/\]]/, '\\$&')
+  }
+  return out
+}

@@ -1,0 +1,170 @@
+/** Which files a COPY or a bind mount means. */
+import { createHash } from 'node:crypto'
+import { lstatSync, readdirSync } from 'node:fs'
+import { basename, join, posix } from 'node:path'
+import type { SpecialFiles } from '../../sys/sys.ts'
+import { SyntaxFault } from '../dockerfile/source.ts'
+import type { FileDigests } from './digests.ts'
+import { hashEntry } from './digests.ts'
+import { globExpression, hasWildcards, unescapeGlob } from './glob.ts'
+import { createPacer } from './pacer.ts'
+import type { Patterns } from './patterns.ts'
+import { compilePatterns } from './patterns.ts'
+import type { Entry, Tree } from './tree.ts'
+import { entryOf, walk } from './tree.ts'
+
+export interface Selected {
+  /** The name it has in a destination directory; '' when its children go there (a directory's contents, --parents). */
+  name: string
+  /** The item itself (path '') unless name is '' and it has no metadata of its own, then what is below it. */
+  entries: Entry[]
+}
+export interface Selection {
+  /** Absolute in the tree; a pattern unless `pivot` is given and it has no wildcards. */
+  path: string
+  /** With --parents: names are kept relative to this directory. */
+  pivot?: string | undefined
+  exclude: readonly string[]
+}
+
+/** Missing without wildcards: a SyntaxFault `"/path": not found`. A pattern that matches nothing selects nothing. */
+export const select = async (
+  tree: Tree,
+  files: SpecialFiles,
+  selection: Selection,
+  signal?: AbortSignal,
+): Promise<Selected[]> => {
+  const exclude = selection.exclude.length > 0 ? compilePatterns(selection.exclude) : undefined
+  if (selection.pivot !== undefined) return await withParents(tree, files, selection, selection.pivot, exclude, signal)
+  const wild = hasWildcards(selection.path)
+  const paths = wild ? matchPaths(tree, files, selection.path) : [unescapeGlob(selection.path)]
+  const found: Selected[] = []
+  for (const path of paths) {
+    const resolved = files.resolveInRoot(tree.root, path)
+    const item = await itemAt(tree, files, path, resolved, exclude, signal)
+    if (item) found.push(item)
+    else if (!wild) throw notFound(path)
+  }
+  return found
+}
+
+const notFound = (path: string): SyntaxFault =>
+  new SyntaxFault(`failed to calculate checksum of ref: "${path}": not found`, {
+    near: basename(path),
+    hint: 'Paths are relative to the root of the build context; .dockerignore may exclude it.',
+  })
+
+const exists = (path: string): boolean => {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return false
+    throw error
+  }
+}
+
+const itemAt = async (
+  tree: Tree,
+  files: SpecialFiles,
+  path: string,
+  resolved: string,
+  exclude: Patterns | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Selected | undefined> => {
+  const absolute = join(tree.root, resolved)
+  if (!exists(absolute)) return undefined
+  const item = entryOf(tree, files, '', absolute)
+  if (!item) return undefined
+  const relative = resolved.slice(1)
+  const ignored = relative !== '' && (tree.ignore?.matches(relative) ?? false)
+  if (item.kind !== 'directory') {
+    const name = basename(path)
+    return ignored || exclude?.matches(name) ? undefined : { name, entries: [item] }
+  }
+  if (ignored && !tree.ignore!.mayExceptBelow(relative)) return undefined
+  const below = await walk(tree, files, { from: resolved, exclude, signal })
+  return ignored && below.length === 0 ? undefined : { name: '', entries: [item, ...below] }
+}
+
+/** Paths that match, segment by segment, in bytewise order. */
+const matchPaths = (tree: Tree, files: SpecialFiles, pattern: string): string[] => {
+  let found = ['/']
+  for (const segment of pattern.split('/').filter((part) => part !== '')) {
+    if (!hasWildcards(segment)) {
+      found = found.map((path) => posix.join(path, unescapeGlob(segment)))
+      continue
+    }
+    const expression = globExpression(segment)
+    found = found.flatMap((path) =>
+      names(join(tree.root, files.resolveInRoot(tree.root, path)))
+        .filter((name) => expression.test(name))
+        .map((name) => posix.join(path, name)),
+    )
+  }
+  return found.filter((path) =>
+    exists(join(tree.root, files.resolveInRoot(tree.root, posix.dirname(path)), basename(path))),
+  )
+}
+
+const names = (directory: string): string[] => {
+  try {
+    return readdirSync(directory, { encoding: 'buffer' }).sort(Buffer.compare).map(String)
+  } catch (error) {
+    if (['ENOTDIR', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) return []
+    throw error
+  }
+}
+
+const withParents = async (
+  tree: Tree,
+  files: SpecialFiles,
+  { path }: Selection,
+  pivot: string,
+  exclude: Patterns | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Selected[]> => {
+  const start = files.resolveInRoot(tree.root, unescapeGlob(pivot))
+  if (!exists(join(tree.root, start))) {
+    if (hasWildcards(pivot)) return []
+    throw notFound(pivot)
+  }
+  const wanted = posix.relative(pivot, path)
+  const include = wanted === '' ? undefined : compilePatterns([wanted])
+  const all = await walk(tree, files, { from: start, exclude, signal })
+  const taken = new Set<Entry>()
+  const directories = new Map<string, Entry>()
+  for (const entry of all) {
+    if (entry.kind === 'directory') directories.set(entry.path, entry)
+    if (include && !include.matches(entry.path)) continue
+    for (let up = posix.dirname(entry.path); up !== '.'; up = posix.dirname(up)) {
+      const parent = directories.get(up)
+      if (parent) taken.add(parent)
+    }
+    taken.add(entry)
+  }
+  if (taken.size === 0 && !hasWildcards(path)) throw notFound(path)
+  return taken.size === 0 ? [] : [{ name: '', entries: all.filter((entry) => taken.has(entry)) }]
+}
+
+/** One digest for everything selected. */
+export const digestSelected = async (
+  selected: readonly Selected[],
+  tree: Tree,
+  digests: FileDigests,
+  signal?: AbortSignal,
+): Promise<{ digest: string; bytes: number }> => {
+  const hash = createHash('sha256')
+  const pace = createPacer()
+  let bytes = 0
+  for (const { name, entries } of selected) {
+    hash.update(`${JSON.stringify(name)}\n`)
+    for (const entry of entries) {
+      await pace()
+      signal?.throwIfAborted()
+      bytes += entry.size
+      hashEntry(hash, entry, entry.kind === 'file' ? await digests.of(entry, tree.stable) : '')
+    }
+  }
+  digests.flush()
+  return { digest: hash.digest('hex'), bytes }
+}

@@ -1,0 +1,125 @@
+/** A directory that files are read from, and what is found in it. */
+import type { BigIntStats } from 'node:fs'
+import { lstatSync, readdirSync, readlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import type { SpecialFiles } from '../../sys/sys.ts'
+import { createPacer } from './pacer.ts'
+import type { Patterns } from './patterns.ts'
+
+export interface Tree {
+  /** Absolute path on this machine. */
+  root: string
+  /** What does not exist for the reader: .dockerignore, on paths relative to the root. */
+  ignore?: Patterns | undefined
+  /** Everything belongs to root, as in a build context. */
+  resetOwner: boolean
+  /** Are inode numbers stable, so that digests may be remembered by them? */
+  stable: boolean
+}
+
+export type EntryKind = 'file' | 'directory' | 'symlink' | 'char' | 'block' | 'fifo'
+export interface Entry {
+  /** Relative to the item that is copied; '' is the item itself. */
+  path: string
+  absolute: string
+  kind: EntryKind
+  /** Permission bits with setuid, setgid, sticky. */
+  mode: number
+  uid: number
+  gid: number
+  size: number
+  /** Target of a symlink. */
+  link: string
+  rdev: bigint
+  xattrs: [string, Buffer][]
+  stat: BigIntStats
+}
+
+/** undefined for what cannot be copied (sockets). */
+export const entryOf = (tree: Tree, files: SpecialFiles, path: string, absolute: string): Entry | undefined => {
+  const stat = lstatSync(absolute, { bigint: true })
+  const kind = kindOf(stat)
+  if (!kind) return undefined
+  return {
+    path,
+    absolute,
+    kind,
+    mode: Number(stat.mode & 0o7777n),
+    uid: tree.resetOwner ? 0 : Number(stat.uid),
+    gid: tree.resetOwner ? 0 : Number(stat.gid),
+    size: kind === 'file' ? Number(stat.size) : 0,
+    link: kind === 'symlink' ? readlinkSync(absolute) : '',
+    rdev: kind === 'char' || kind === 'block' ? stat.rdev : 0n,
+    xattrs: xattrsOf(files, absolute),
+    stat,
+  }
+}
+
+const kindOf = (stat: BigIntStats): EntryKind | undefined => {
+  if (stat.isFile()) return 'file'
+  if (stat.isDirectory()) return 'directory'
+  if (stat.isSymbolicLink()) return 'symlink'
+  if (stat.isCharacterDevice()) return 'char'
+  if (stat.isBlockDevice()) return 'block'
+  return stat.isFIFO() ? 'fifo' : undefined
+}
+
+/** Those that belong to the file and not to this machine. */
+const xattrsOf = (files: SpecialFiles, path: string): [string, Buffer][] =>
+  files
+    .listXattrs(path)
+    .filter((name) => name === 'security.capability' || name.startsWith('user.'))
+    .sort()
+    .flatMap((name): [string, Buffer][] => {
+      const value = files.getXattr(path, name)
+      return value ? [[name, Buffer.from(value)]] : []
+    })
+
+export interface WalkOptions {
+  /** Path of the start, relative to the root of the tree. */
+  from: string
+  /** On paths relative to the start. */
+  exclude?: Patterns | undefined
+  signal?: AbortSignal | undefined
+}
+
+/**
+ * Everything below `from` in bytewise order, parents first, without `from` itself. An ignored directory shows up only where
+ * an exception selects something in it.
+ */
+export const walk = async (tree: Tree, files: SpecialFiles, options: WalkOptions): Promise<Entry[]> => {
+  const found: Entry[] = []
+  const pace = createPacer()
+  /** `pending`: ignored directories above, to be reported with their first child. */
+  const descend = async (path: string, pending: Entry[]): Promise<void> => {
+    options.signal?.throwIfAborted()
+    const inTree = join(options.from, path)
+    const names = readdirSync(join(tree.root, inTree), { encoding: 'buffer' }).sort(Buffer.compare)
+    for (const name of names) {
+      await pace()
+      const child = path === '' ? name.toString() : `${path}/${name.toString()}`
+      const verdict = judge(tree, options, child)
+      if (verdict === 'skip') continue
+      const entry = entryOf(tree, files, child, join(tree.root, options.from, child))
+      if (!entry || (verdict === 'descend' && entry.kind !== 'directory')) continue
+      if (verdict === 'take') found.push(...pending.splice(0), entry)
+      if (entry.kind === 'directory') {
+        const waiting = verdict === 'take' ? [] : [...pending, entry]
+        const before = found.length
+        await descend(child, waiting)
+        if (found.length > before) pending.length = 0
+      }
+    }
+  }
+  await descend('', [])
+  return found
+}
+
+const judge = (tree: Tree, { from, exclude }: WalkOptions, child: string): 'take' | 'descend' | 'skip' => {
+  const inTree = join(from, child).replace(/^\//, '')
+  const ignored = tree.ignore?.matches(inTree) ?? false
+  const excluded = exclude?.matches(child) ?? false
+  if (!ignored && !excluded) return 'take'
+  const mayHold = (!ignored || tree.ignore!.mayExceptBelow(inTree)) && (!excluded || exclude!.mayExceptBelow(child))
+  return mayHold ? 'descend' : 'skip'
+}

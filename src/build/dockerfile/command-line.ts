@@ -1,0 +1,22 @@
+import type { ImageProcessConfig } from '../../spec/oci/image.ts'
+import { jsonArray } from './words.ts'
+
+/** The two forms of RUN, CMD and ENTRYPOINT. What is no JSON array of strings is silently the shell form. */
+export interface CommandLine {
+  shell: boolean
+  args: string[]
+}
+
+export const commandLine = (rest: string): CommandLine => {
+  const args = jsonArray(rest)
+  return args ? { shell: false, args } : { shell: true, args: rest === '' ? [] : [rest] }
+}
+
+export const defaultShell = ['/bin/sh', '-c']
+
+/** argv as it runs: with the image's SHELL in front of a shell form. */
+export const argvOf = (line: CommandLine, config: Pick<ImageProcessConfig, 'Shell'>): string[] =>
+  line.shell ? [...(config.Shell?.length ? config.Shell : defaultShell), line.args.join(' ')] : line.args
+
+/** Go's %q of a list of strings: `["a" "b"]`. */
+export const quoted = (list: readonly string[]): string => `[${list.map((item) => JSON.stringify(item)).join(' ')}]`

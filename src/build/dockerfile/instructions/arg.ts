@@ -1,0 +1,45 @@
+import { readFlags } from '../flags.ts'
+import { instruction } from '../instruction.ts'
+import { looksSecret } from '../secret-names.ts'
+import { SyntaxFault } from '../source.ts'
+import { quotedWords } from '../words.ts'
+
+export interface ArgDeclaration {
+  key: string
+  /** Not expanded; undefined: declared without a default. */
+  value: string | undefined
+}
+
+/** Build arguments that every build knows; they leave no trace in history, image or cache key unless an ARG declares them. */
+export const proxyArgs = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'NO_PROXY', 'ALL_PROXY'].flatMap((name) => [
+  name,
+  name.toLowerCase(),
+])
+
+export const arg = instruction<ArgDeclaration[]>('ARG', {
+  parse(statement) {
+    readFlags(statement.flags)
+    const words = quotedWords(statement.rest, statement.escape)
+    if (words.length === 0) throw new SyntaxFault('ARG requires at least one argument')
+    return words.map((word) => {
+      const at = word.indexOf('=')
+      if (at === 0) throw new SyntaxFault('ARG names can not be blank', { near: word })
+      return at < 0 ? { key: word, value: undefined } : { key: word.slice(0, at), value: word.slice(at + 1) }
+    })
+  },
+  lower(list, stage) {
+    const set: [string, string | undefined][] = []
+    for (const declaration of list) {
+      const key = stage.expand(declaration.key)
+      if (looksSecret(key)) stage.warn('SecretsUsedInArgOrEnv', 'ARG', key)
+      const given = stage.buildArg(key)
+      const value = given ?? (declaration.value === undefined ? stage.globalArg(key) : stage.expand(declaration.value))
+      set.push([key, value])
+    }
+    return {
+      args: set,
+      env: set.filter((entry): entry is [string, string] => entry[1] !== undefined),
+      history: `ARG ${set.map(([key, value]) => (value === undefined ? key : `${key}=${value}`)).join(' ')}`,
+    }
+  },
+})

@@ -1,0 +1,90 @@
+import type { RunMount } from '../../ops.ts'
+import type { CommandLine } from '../command-line.ts'
+import { argvOf, commandLine } from '../command-line.ts'
+import { readFlags } from '../flags.ts'
+import type { Heredoc } from '../heredoc.ts'
+import { contentOf, heredocOf } from '../heredoc.ts'
+import type { StageState } from '../instruction.ts'
+import { instruction } from '../instruction.ts'
+import { checkMountFrom, mountOf } from '../mounts.ts'
+import { SyntaxFault } from '../source.ts'
+
+interface Run {
+  line: CommandLine
+  documents: Heredoc[]
+  mounts: string[]
+  /** Of --mount from=…, read before anything is expanded. */
+  uses: string[]
+  network: 'default' | 'none' | 'host' | undefined
+  insecure: boolean
+}
+
+export const run = instruction<Run>('RUN', {
+  step: true,
+  uses: (node) => node.uses,
+  parse(statement) {
+    const flags = readFlags(statement.flags, { mount: 'list', network: 'string', security: 'string', device: 'list' })
+    if (flags.list('device').length > 0) {
+      throw new SyntaxFault('RUN --device is not supported', { near: '--device' })
+    }
+    const mounts = flags.list('mount')
+    return {
+      line: commandLine(statement.rest),
+      documents: statement.heredocs,
+      mounts,
+      uses: mounts.flatMap(checkMountFrom),
+      network: oneOf('network', flags.string('network'), ['default', 'none', 'host']),
+      insecure: oneOf('security', flags.string('security'), ['sandbox', 'insecure']) === 'insecure',
+    }
+  },
+  lower(node, stage) {
+    const { args, document } = program(node, stage)
+    if (args.length === 0 || args[0] === '') throw new SyntaxFault('RUN requires a command')
+    const mounts: RunMount[] = node.mounts.map((text) => mountOf(text, stage))
+    return {
+      op: {
+        kind: 'run',
+        args,
+        env: [...stage.env].map(([key, value]) => `${key}=${value}`),
+        cwd: stage.config.WorkingDir || '/',
+        user: stage.config.User ?? '',
+        mounts,
+        network: node.network,
+        insecure: node.insecure,
+        document,
+      },
+      history: `RUN ${[...argsPrefix(stage), ...args].join(' ')}`,
+    }
+  },
+})
+
+const oneOf = <T extends string>(flag: string, value: string | undefined, known: readonly T[]): T | undefined => {
+  if (value === undefined || known.includes(value as T)) return value as T | undefined
+  throw new SyntaxFault(`${flag} "${value}" is not supported`, {
+    near: `--${flag}`,
+    hint: `One of ${known.join(', ')}.`,
+  })
+}
+
+/** `|2 A=1 B=2`: the build arguments in force, as docker history shows them. */
+const argsPrefix = (stage: StageState): string[] => {
+  const list = [...stage.args].map(([key, value]) => `${key}=${stage.env.get(key) ?? value ?? ''}`)
+  return list.length === 0 ? [] : [`|${list.length}`, ...list]
+}
+
+const program = (
+  { line, documents }: Run,
+  stage: StageState,
+): { args: string[]; document?: { name: string; data: string } } => {
+  if (documents.length === 0) return { args: argvOf(line, stage.config) }
+  const text = line.args[0] ?? ''
+  if (heredocOf(text)) {
+    const data = contentOf(documents[0]!)
+    const { name } = documents[0]!
+    if (data.startsWith('#!')) return { args: [`/dev/pipes/${name}`], document: { name, data } }
+    return { args: argvOf({ shell: true, args: [data] }, stage.config) }
+  }
+  // Anything more than one bare here-document is the shell's to read.
+  const whole = [text, ...documents.map(({ content, name }) => `${content}${name}`)].join('\n')
+  return { args: argvOf({ shell: true, args: [whole] }, stage.config) }
+}
