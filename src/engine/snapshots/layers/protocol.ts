@@ -1,0 +1,93 @@
+/**
+ * What the main thread and a layer worker say to each other. A worker does one job at a time. Node itself lacks mknod and
+ * xattrs, so the worker asks the main thread, which has the native port, and waits for the answer (`special`).
+ */
+import type { MessagePort } from 'node:worker_threads'
+import type { ErrorCode } from '../../../errors.ts'
+import type { Digest } from '../../../spec/oci/index.ts'
+
+export interface UnpackLimits {
+  /** Bytes of unpacked files; default: unlimited but for the free space. */
+  bytes?: number | undefined
+  /** Default 4 million. */
+  entries?: number | undefined
+  /** Bytes that must stay free on the filesystem; default 128 MiB. */
+  minFree?: number | undefined
+  /** Unpacked bytes a compressed byte, looked at beyond 1 GiB; default 500. */
+  ratio?: number | undefined
+}
+
+export type LayerJob =
+  /** Unpacks an archive (plain, gzip or zstd, by its first bytes) into the empty directory `root`. */
+  | {
+      op: 'unpack'
+      /** A file, or undefined: chunks come over the port. */
+      file: string | undefined
+      root: string
+      /** Directories of the layers below, top first: missing parents take their attributes from there. */
+      lowers: string[]
+      limits: UnpackLimits
+    }
+  /** Writes the layer as a deterministic tar: only its digest, as chunks over the port, or into a gzip file. */
+  | { op: 'diff'; root: string; output: { to: 'digest' } | { to: 'port' } | { to: 'gzip'; file: string } }
+  | { op: 'changes'; root: string; lowers: string[] }
+  | { op: 'usage'; root: string }
+  | { op: 'delete'; path: string }
+
+export interface UnpackResult {
+  /** Of the uncompressed archive. */
+  diffId: Digest
+  tarSize: number
+  /** Bytes of the files that were made. */
+  size: number
+  entries: number
+}
+export interface DiffResult {
+  diffId: Digest
+  tarSize: number
+  /** Of what was written to the gzip file. */
+  blob?: { digest: Digest; size: number } | undefined
+}
+export interface Change {
+  path: string
+  kind: 'modified' | 'added' | 'deleted'
+}
+export interface LayerResults {
+  unpack: UnpackResult
+  diff: DiffResult
+  changes: Change[]
+  usage: number
+  delete: undefined
+}
+
+export type SpecialCall =
+  | { call: 'mknod'; path: string; mode: number; major: number; minor: number }
+  | { call: 'setXattr'; path: string; name: string; value: Uint8Array }
+  /** The attributes that belong into a layer, and the overlay's opaque mark, of each path. */
+  | { call: 'xattrs'; paths: string[] }
+
+export type SpecialAnswer = { ok: true; xattrs: [string, Uint8Array][][] } | { ok: false; error: WireError }
+export interface WireError {
+  code: ErrorCode
+  message: string
+  hint?: string | undefined
+}
+
+/** First message to a worker for a job. `flag[0]` turns 1 when an answer is on `answers`. */
+export interface JobStart {
+  job: LayerJob
+  port: MessagePort
+  answers: MessagePort
+  flag: Int32Array
+}
+
+export type FromWorker =
+  | { special: SpecialCall }
+  | { chunk: Uint8Array }
+  | { credit: number }
+  | { done: unknown }
+  | { failed: WireError }
+export type ToWorker = { chunk: Uint8Array } | { end: true } | { credit: number }
+
+/** Chunks under way in one direction before the other side must have taken some. */
+export const window = 8

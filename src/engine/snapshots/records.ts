@@ -1,0 +1,124 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { migrate, transaction } from '../../lib/database.ts'
+import type { Digest } from '../../spec/oci/index.ts'
+
+export interface SnapshotRecord {
+  /** Name of its directory. Never used twice. */
+  n: number
+  key: string
+  /** n of the parent. */
+  parent: number | null
+  committed: 0 | 1
+  /** Does whoever made it still want it? 0: it only stays for others' sake. */
+  kept: 0 | 1
+  createdAt: number
+  /** undefined until measured. */
+  size: number | null
+  diffId: Digest | null
+  /** Bytes of the tar that diffId is the digest of. */
+  tarSize: number | null
+  labels: string
+}
+
+const steps = [
+  `CREATE TABLE snapshots (
+     n INTEGER PRIMARY KEY AUTOINCREMENT,
+     key TEXT NOT NULL UNIQUE,
+     parent INTEGER REFERENCES snapshots(n),
+     committed INTEGER NOT NULL,
+     kept INTEGER NOT NULL,
+     createdAt INTEGER NOT NULL,
+     size INTEGER,
+     diffId TEXT,
+     tarSize INTEGER,
+     labels TEXT NOT NULL
+   ) STRICT;
+   CREATE INDEX snapshots_parent ON snapshots(parent);
+   CREATE TABLE snapshot_holders (
+     n INTEGER NOT NULL REFERENCES snapshots(n),
+     holder TEXT NOT NULL,
+     PRIMARY KEY (n, holder)
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX snapshot_holders_holder ON snapshot_holders(holder);`,
+]
+
+/** The table of snapshots. Synchronous, so that each method is one step nobody sees half of. */
+export class SnapshotRecords {
+  readonly #db: DatabaseSync
+
+  constructor(db: DatabaseSync) {
+    migrate(db, 'snapshots', steps)
+    this.#db = db
+  }
+
+  get(key: string): SnapshotRecord | undefined {
+    return this.#db.prepare('SELECT * FROM snapshots WHERE key = ?').get(key) as SnapshotRecord | undefined
+  }
+
+  all(): SnapshotRecord[] {
+    return this.#db.prepare('SELECT * FROM snapshots ORDER BY n').all() as unknown as SnapshotRecord[]
+  }
+
+  /** Itself first, then its parent, and so on. */
+  chain(n: number): SnapshotRecord[] {
+    return this.#db
+      .prepare(
+        `WITH RECURSIVE chain(n, depth) AS (
+           SELECT ?, 0 UNION ALL SELECT s.parent, depth + 1 FROM snapshots s JOIN chain c ON s.n = c.n WHERE s.parent IS NOT NULL
+         ) SELECT s.* FROM chain c JOIN snapshots s ON s.n = c.n ORDER BY depth`,
+      )
+      .all(n) as unknown as SnapshotRecord[]
+  }
+
+  add(record: { key: string; parent: number | null; createdAt: number; labels: Record<string, string> }): number {
+    const { lastInsertRowid } = this.#db
+      .prepare('INSERT INTO snapshots (key, parent, committed, kept, createdAt, labels) VALUES (?, ?, 0, 1, ?, ?)')
+      .run(record.key, record.parent, record.createdAt, JSON.stringify(record.labels))
+    return Number(lastInsertRowid)
+  }
+
+  commit(n: number, name: string, createdAt: number): void {
+    this.#db.prepare('UPDATE snapshots SET key = ?, committed = 1, createdAt = ? WHERE n = ?').run(name, createdAt, n)
+  }
+
+  set(n: number, values: { size?: number; diffId?: Digest; tarSize?: number; kept?: 0 | 1 }): void {
+    this.#db
+      .prepare(
+        `UPDATE snapshots SET size = coalesce(?, size), diffId = coalesce(?, diffId), tarSize = coalesce(?, tarSize),
+           kept = coalesce(?, kept) WHERE n = ?`,
+      )
+      .run(values.size ?? null, values.diffId ?? null, values.tarSize ?? null, values.kept ?? null, n)
+  }
+
+  childCount(n: number): number {
+    return (this.#db.prepare('SELECT count(*) AS count FROM snapshots WHERE parent = ?').get(n) as { count: number })
+      .count
+  }
+
+  isHeld(n: number): boolean {
+    return this.#db.prepare('SELECT 1 FROM snapshot_holders WHERE n = ? LIMIT 1').get(n) !== undefined
+  }
+
+  hold(ns: number[], holder: string): void {
+    const insert = this.#db.prepare('INSERT OR IGNORE INTO snapshot_holders (n, holder) VALUES (?, ?)')
+    for (const n of ns) insert.run(n, holder)
+  }
+
+  /** Drops the holder; returns what it held, highest first. */
+  release(holder: string): SnapshotRecord[] {
+    const held = this.#db
+      .prepare('SELECT s.* FROM snapshots s JOIN snapshot_holders h ON h.n = s.n WHERE holder = ? ORDER BY s.n DESC')
+      .all(holder) as unknown as SnapshotRecord[]
+    this.#db.prepare('DELETE FROM snapshot_holders WHERE holder = ?').run(holder)
+    return held
+  }
+
+  delete(n: number): void {
+    this.#db.prepare('DELETE FROM snapshot_holders WHERE n = ?').run(n)
+    this.#db.prepare('DELETE FROM snapshots WHERE n = ?').run(n)
+  }
+
+  transaction<T>(body: () => T): T {
+    return transaction(this.#db, body)
+  }
+}

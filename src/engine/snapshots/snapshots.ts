@@ -1,0 +1,316 @@
+import { chmodSync, chownSync, lstatSync, mkdirSync } from 'node:fs'
+import { readdir, rm } from 'node:fs/promises'
+import { Readable } from 'node:stream'
+import { SlipwayError } from '../../errors.ts'
+import type { Digest } from '../../spec/oci/index.ts'
+import type { Mount } from '../../sys/sys.ts'
+import type { EngineDeps } from '../deps.ts'
+import type { SnapshotInfo, Snapshots } from '../types.ts'
+import { LayerPool } from './layers/pool.ts'
+import type { DiffResult, UnpackLimits, UnpackResult } from './layers/protocol.ts'
+import { readOnlyMount, writableMount } from './mounts.ts'
+import { SnapshotRecords, type SnapshotRecord } from './records.ts'
+
+/** What the images room needs beyond the contract: layers from archives, and a say in what stays. */
+export interface SnapshotStore extends Snapshots {
+  /**
+   * Unpacks a layer archive (a file, or a stream) onto `parent` and commits it as `name`. Known already: resolves with
+   * undefined and touches nothing. `check` sees the digest before the commit and may throw.
+   */
+  unpack(
+    name: string,
+    parent: string | undefined,
+    source: { file: string } | { stream: AsyncIterable<Uint8Array> },
+    options?: { signal?: AbortSignal | undefined; limits?: UnpackLimits; check?: (result: UnpackResult) => void },
+  ): Promise<UnpackResult | undefined>
+  /** Digest and length of diff(), remembered for committed ones. */
+  measure(key: string, signal?: AbortSignal): Promise<{ diffId: Digest; tarSize: number }>
+  /** diff() as a gzip file, the same bytes for the same snapshot. */
+  pack(key: string, file: string, signal?: AbortSignal): Promise<Required<DiffResult>>
+  /** Keeps snapshots alive for `holder` even when their maker removes them. Synchronous: may be part of a transaction. */
+  hold(keys: string[], holder: string): void
+  /** Lets go; what nobody wants any more is deleted. `abandon`: also speaks for the maker of what `holder` held. */
+  release(holder: string, options?: { abandon?: (key: string) => boolean }): Promise<void>
+  /** Deletes directories without a record, active leftovers of unpacking, and what nobody wants. */
+  recover(): Promise<void>
+  close(): Promise<void>
+}
+
+const unpacking = 'unpacking-'
+
+export const createSnapshots = (deps: Pick<EngineDeps, 'instance' | 'sys' | 'db' | 'log' | 'clock'>): SnapshotStore =>
+  new OverlaySnapshots(deps)
+
+class OverlaySnapshots implements SnapshotStore {
+  readonly #deps: Pick<EngineDeps, 'instance' | 'sys' | 'db' | 'log' | 'clock'>
+  readonly #records: SnapshotRecords
+  readonly #pool: LayerPool
+  readonly #base: string
+  #unpacks = 0
+
+  constructor(deps: Pick<EngineDeps, 'instance' | 'sys' | 'db' | 'log' | 'clock'>) {
+    this.#deps = deps
+    this.#records = new SnapshotRecords(deps.db)
+    this.#pool = new LayerPool(deps.sys.files)
+    this.#base = `${deps.instance.stateDir}/snapshots`
+  }
+
+  async prepare(key: string, parent: string | undefined): Promise<Mount> {
+    const below = parent === undefined ? [] : this.#records.chain(this.#must(parent).n)
+    if (below[0]?.committed === 0) throw new SlipwayError('conflict', `parent snapshot ${parent} is not committed`)
+    if (this.#records.get(key)) throw taken(key)
+    const n = this.#records.add({ key, parent: below[0]?.n ?? null, createdAt: this.#deps.clock.now(), labels: {} })
+    try {
+      // A handful of tiny calls: on a thread pool they would take ten times as long, and this is on the way of every start.
+      mkdirSync(`${this.#base}/${n}/fs`, { recursive: true, mode: 0o755 })
+      mkdirSync(`${this.#base}/${n}/work`)
+      chmodSync(this.#base, 0o700)
+      // The root of the merged view is the upper directory itself: it must look like the one below.
+      const root = below[0] ? lstatSync(this.#fs(below[0].n)) : { mode: 0o755, uid: 0, gid: 0 }
+      chownSync(this.#fs(n), root.uid, root.gid)
+      chmodSync(this.#fs(n), root.mode & 0o7777)
+    } catch (error) {
+      await this.#delete([n])
+      throw error
+    }
+    return writableMount(
+      this.#layer(n),
+      below.map((record) => this.#fs(record.n)),
+    )
+  }
+
+  async mounts(key: string): Promise<Mount> {
+    const [own, ...below] = this.#records.chain(this.#must(key).n)
+    const lowers = below.map((record) => this.#fs(record.n))
+    return own!.committed ? readOnlyMount([this.#fs(own!.n), ...lowers]) : writableMount(this.#layer(own!.n), lowers)
+  }
+
+  async commit(key: string, name: string): Promise<void> {
+    const record = this.#must(key)
+    if (record.committed) throw new SlipwayError('conflict', `snapshot ${key} is committed already`)
+    if (this.#records.get(name)) return this.#delete([record.n])
+    this.#records.commit(record.n, name, this.#deps.clock.now())
+  }
+
+  async unpack(
+    name: string,
+    parent: string | undefined,
+    source: { file: string } | { stream: AsyncIterable<Uint8Array> },
+    options: { signal?: AbortSignal | undefined; limits?: UnpackLimits; check?: (result: UnpackResult) => void } = {},
+  ): Promise<UnpackResult | undefined> {
+    if (this.#records.get(name)) return undefined
+    const key = `${unpacking}${++this.#unpacks}-${name}`
+    await this.prepare(key, parent)
+    try {
+      const [own, ...below] = this.#records.chain(this.#must(key).n)
+      const result = await this.#pool.run(
+        {
+          op: 'unpack',
+          file: 'file' in source ? source.file : undefined,
+          root: this.#fs(own!.n),
+          lowers: below.map((record) => this.#fs(record.n)),
+          limits: options.limits ?? {},
+        },
+        { signal: options.signal, input: 'stream' in source ? source.stream : undefined },
+      )
+      options.check?.(result)
+      this.#records.set(own!.n, { size: result.size })
+      await this.commit(key, name)
+      return result
+    } catch (error) {
+      await this.remove(key)
+      throw error
+    }
+  }
+
+  async stat(key: string): Promise<SnapshotInfo | undefined> {
+    const record = this.#records.get(key)
+    return record && this.#info(record, await this.#size(record))
+  }
+
+  async list(): Promise<SnapshotInfo[]> {
+    const infos: SnapshotInfo[] = []
+    for (const record of this.#records.all()) {
+      const size = await this.#size(record).catch((error: unknown) => {
+        if (this.#records.get(record.key)) throw error
+        return 0 // removed meanwhile
+      })
+      infos.push(this.#info(record, size))
+    }
+    return infos
+  }
+
+  async remove(key: string): Promise<void> {
+    const record = this.#records.get(key)
+    if (!record) return
+    if (this.#records.isHeld(record.n)) return this.#records.set(record.n, { kept: 0 })
+    if (this.#records.childCount(record.n) > 0)
+      throw new SlipwayError('conflict', `snapshot ${key} has snapshots on top of it`)
+    await this.#reap(record)
+  }
+
+  async diff(key: string): Promise<Readable> {
+    const record = this.#must(key)
+    const stop = new AbortController()
+    const stream = new Readable({
+      highWaterMark: 1 << 20,
+      read: () => resume?.(),
+      destroy: (error, done) => {
+        stop.abort(error)
+        done(error)
+      },
+    })
+    let resume: (() => void) | undefined
+    const output = async (chunk: Buffer): Promise<void> => {
+      if (!stream.push(chunk)) await new Promise<void>((go) => (resume = go))
+    }
+    this.#pool
+      .run({ op: 'diff', root: this.#fs(record.n), output: { to: 'port' } }, { signal: stop.signal, output })
+      .then(
+        () => stream.push(null),
+        (error: unknown) => stream.destroy(error as Error),
+      )
+    return stream
+  }
+
+  async diffId(key: string): Promise<Digest> {
+    return (await this.measure(key)).diffId
+  }
+
+  async measure(key: string, signal?: AbortSignal): Promise<{ diffId: Digest; tarSize: number }> {
+    const record = this.#must(key)
+    if (record.diffId !== null && record.tarSize !== null) return { diffId: record.diffId, tarSize: record.tarSize }
+    const result = await this.#pool.run({ op: 'diff', root: this.#fs(record.n), output: { to: 'digest' } }, { signal })
+    if (record.committed) this.#records.set(record.n, { diffId: result.diffId, tarSize: result.tarSize })
+    return result
+  }
+
+  async pack(key: string, file: string, signal?: AbortSignal): Promise<Required<DiffResult>> {
+    const record = this.#must(key)
+    const result = await this.#pool.run(
+      { op: 'diff', root: this.#fs(record.n), output: { to: 'gzip', file } },
+      { signal },
+    )
+    return { ...result, blob: result.blob! }
+  }
+
+  async changes(key: string): Promise<{ path: string; kind: 'modified' | 'added' | 'deleted' }[]> {
+    const [own, ...below] = this.#records.chain(this.#must(key).n)
+    const lowers = below.map((record) => this.#fs(record.n))
+    return this.#pool.run({ op: 'changes', root: this.#fs(own!.n), lowers })
+  }
+
+  hold(keys: string[], holder: string): void {
+    this.#records.hold(
+      keys.map((key) => this.#must(key).n),
+      holder,
+    )
+  }
+
+  async release(holder: string, options: { abandon?: (key: string) => boolean } = {}): Promise<void> {
+    const held = this.#records.transaction(() => {
+      const records = this.#records.release(holder)
+      for (const record of records) if (options.abandon?.(record.key)) this.#records.set(record.n, { kept: 0 })
+      return records
+    })
+    for (const { key } of held) await this.#reapUnwanted(key)
+  }
+
+  async recover(): Promise<void> {
+    for (const record of this.#records.all().reverse()) {
+      if (!record.committed && record.key.startsWith(unpacking)) await this.#delete([record.n])
+      else if (!record.kept) await this.#reapUnwanted(record.key)
+    }
+    const known = new Set(this.#records.all().map((record) => String(record.n)))
+    const present = new Set(await readdir(this.#base).catch(none))
+    for (const name of present)
+      if (!known.has(name)) await this.#pool.run({ op: 'delete', path: `${this.#base}/${name}` })
+    for (const record of this.#records.all()) {
+      if (present.has(String(record.n))) continue
+      // A daemon killed between the record and the directory, or somebody who deleted the directory.
+      if (!record.committed && this.#records.childCount(record.n) === 0) this.#records.delete(record.n)
+      else this.#deps.log.error('a layer is missing on disk', { key: record.key, directory: this.#fs(record.n) })
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close()
+  }
+
+  /** Deletes a snapshot nobody holds, and then those below it that were only kept for its sake. */
+  async #reap(record: SnapshotRecord): Promise<void> {
+    const doomed = this.#records.transaction(() => {
+      const gone: number[] = []
+      for (const each of this.#records.chain(record.n)) {
+        const wanted = each.n !== record.n && each.kept === 1
+        if (wanted || this.#records.isHeld(each.n) || this.#records.childCount(each.n) > 0) break
+        this.#records.delete(each.n)
+        gone.push(each.n)
+      }
+      return gone
+    })
+    // What a container has written is mostly little; a whole layer is work for a thread.
+    for (const n of doomed) {
+      if (record.committed) await this.#deleteDirectory(n)
+      else await rm(`${this.#base}/${n}`, { recursive: true, force: true })
+    }
+  }
+
+  async #reapUnwanted(key: string): Promise<void> {
+    const record = this.#records.get(key)
+    if (record && !record.kept && !this.#records.isHeld(record.n) && this.#records.childCount(record.n) === 0)
+      await this.#reap(record)
+  }
+
+  async #delete(ns: number[]): Promise<void> {
+    for (const n of ns) {
+      this.#records.delete(n)
+      await this.#deleteDirectory(n)
+    }
+  }
+
+  #deleteDirectory(n: number): Promise<undefined> {
+    return this.#pool.run({ op: 'delete', path: `${this.#base}/${n}` })
+  }
+
+  async #size(record: SnapshotRecord): Promise<number> {
+    if (record.committed && record.size !== null) return record.size
+    const size = await this.#pool.run({ op: 'usage', root: this.#fs(record.n) })
+    if (record.committed) this.#records.set(record.n, { size })
+    return size
+  }
+
+  #info(record: SnapshotRecord, size: number): SnapshotInfo {
+    const parent = record.parent === null ? undefined : this.#records.chain(record.n)[1]?.key
+    return {
+      key: record.key,
+      parent,
+      state: record.committed ? 'committed' : 'active',
+      createdAt: record.createdAt,
+      size,
+      path: this.#fs(record.n),
+      labels: JSON.parse(record.labels) as Record<string, string>,
+    }
+  }
+
+  #must(key: string): SnapshotRecord {
+    const record = this.#records.get(key)
+    if (!record) throw new SlipwayError('not-found', `snapshot ${key} does not exist`)
+    return record
+  }
+
+  #fs(n: number): string {
+    return `${this.#base}/${n}/fs`
+  }
+
+  #layer(n: number): { fs: string; work: string } {
+    return { fs: this.#fs(n), work: `${this.#base}/${n}/work` }
+  }
+}
+
+const taken = (key: string): SlipwayError => new SlipwayError('already-exists', `snapshot ${key} exists already`)
+
+const none = (error: NodeJS.ErrnoException): string[] => {
+  if (error.code === 'ENOENT') return []
+  throw error
+}
