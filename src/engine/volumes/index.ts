@@ -1,0 +1,187 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { lstat, opendir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SlipwayError } from '../../errors.ts'
+import { migrate } from '../../lib/database.ts'
+import { KeyedMutex } from '../../lib/keyed-mutex.ts'
+import type { EngineDeps } from '../deps.ts'
+import type { Volume, VolumeSpec, Volumes } from '../types.ts'
+import { removeTree, unmountBelow } from '../runtime/remove-tree.ts'
+import { driverMount } from './driver-options.ts'
+
+/** What the containers need beyond the public interface. */
+export interface VolumeStore extends Volumes {
+  /** The directory to bind, mounted first where driver options say so. `holder` keeps it mounted. */
+  acquire(name: string, holder: string): Promise<string>
+  /** Lets go of all that `holder` has acquired. */
+  release(holder: string): void
+  /** Unmounts what an earlier daemon mounted and nobody holds, removes directories without a record. */
+  recover(): Promise<void>
+}
+
+const steps = [`CREATE TABLE volumes (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT`]
+
+const validName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}$/
+
+const sameOptions = (a: Record<string, string>, b: Record<string, string>): boolean => {
+  const keys = Object.keys(a)
+  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key])
+}
+
+/** `usersOf` names the containers that refer to a volume. */
+export const createVolumes = (deps: EngineDeps, usersOf: (name: string) => string[]): VolumeStore => {
+  const { instance, sys, db, events, clock, log } = deps
+  migrate(db, 'volumes', steps)
+  const root = join(instance.stateDir, 'volumes')
+  const volumes = new Map<string, Volume>()
+  const holders = new Map<string, Set<string>>()
+  const locks = new KeyedMutex()
+  for (const row of db.prepare('SELECT record FROM volumes').all()) {
+    const volume = JSON.parse((row as { record: string }).record) as Volume
+    volumes.set(volume.spec.name, volume)
+  }
+  const must = (name: string): Volume => {
+    const volume = volumes.get(name)
+    if (!volume) throw new SlipwayError('not-found', `get ${name}: no such volume`)
+    return volume
+  }
+  const emit = (volume: Volume, action: string): void =>
+    events.emit({ type: 'volume', action, id: volume.spec.name, attributes: { driver: volume.spec.driver } })
+
+  const make = (spec: VolumeSpec, anonymous: boolean): Volume => {
+    if (!validName.test(spec.name))
+      throw new SlipwayError(
+        'bad-request',
+        `create ${spec.name}: "${spec.name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
+      )
+    driverMount(spec.options)
+    const mountpoint = join(root, spec.name, '_data')
+    const volume: Volume = { spec, mountpoint, anonymous, createdAt: clock.now() }
+    // The record first: a directory without one is removed by recover, a record without one is mended by acquire.
+    db.prepare('INSERT INTO volumes (name, record) VALUES (?, ?)').run(spec.name, JSON.stringify(volume))
+    volumes.set(spec.name, volume)
+    mkdirSync(mountpoint, { recursive: true, mode: 0o755 })
+    emit(volume, 'create')
+    return volume
+  }
+
+  const unmountIfFree = (name: string): void => {
+    const volume = volumes.get(name)
+    if (volume && !holders.get(name)?.size && driverMount(volume.spec.options))
+      sys.mounts.unmount(volume.mountpoint, { detach: true })
+  }
+
+  return {
+    async create(spec) {
+      if (spec.driver !== 'local' && spec.driver !== '')
+        throw new SlipwayError(
+          'not-found',
+          `error looking up volume plugin ${spec.driver}: plugin "${spec.driver}" not found`,
+        )
+      const anonymous = spec.name === ''
+      const name = anonymous ? randomBytes(32).toString('hex') : spec.name
+      const existing = volumes.get(name)
+      if (!existing) return make({ ...spec, name, driver: 'local' }, anonymous)
+      if (Object.keys(spec.options).length > 0 && !sameOptions(existing.spec.options, spec.options))
+        throw new SlipwayError('conflict', `create ${name}: conflict: volume name must be unique`, {
+          hint: 'A volume of this name exists with other driver options.',
+        })
+      return existing
+    },
+    get: (name) => volumes.get(name),
+    list: () => [...volumes.values()].sort((a, b) => a.spec.name.localeCompare(b.spec.name)),
+    remove: (name, options = {}) =>
+      locks.run(name, async () => {
+        const volume = volumes.get(name)
+        if (!volume && options.force) return
+        must(name)
+        const users = usersOf(name)
+        if (users.length > 0)
+          throw new SlipwayError('conflict', `remove ${name}: volume is in use - [${users.join(', ')}]`)
+        unmountBelow(sys.mounts, volume!.mountpoint)
+        db.prepare('DELETE FROM volumes WHERE name = ?').run(name)
+        volumes.delete(name)
+        removeTree(sys.mounts, join(root, name))
+        emit(volume!, 'destroy')
+      }),
+    size: async (name) => directorySize(must(name).mountpoint),
+    acquire: (name, holder) =>
+      locks.run(name, async () => {
+        const volume = must(name)
+        mkdirSync(volume.mountpoint, { recursive: true, mode: 0o755 })
+        const mount = driverMount(volume.spec.options)
+        if (mount && sys.mounts.below(volume.mountpoint).length === 0)
+          await mountVolume(deps, { ...mount, target: volume.mountpoint }, name)
+        const mine = holders.get(name) ?? new Set()
+        holders.set(name, mine.add(holder))
+        return volume.mountpoint
+      }),
+    release(holder) {
+      for (const [name, mine] of holders) {
+        if (!mine.delete(holder)) continue
+        if (mine.size === 0) holders.delete(name)
+        unmountIfFree(name)
+      }
+    },
+    async recover() {
+      for (const name of volumes.keys()) unmountIfFree(name)
+      for (const name of await namesIn(root)) {
+        if (volumes.has(name)) continue
+        log.info('removing a volume directory without a record', { name })
+        removeTree(sys.mounts, join(root, name))
+      }
+    },
+  }
+}
+
+/** A kernel without the mount helper's knowledge (nfs addresses) needs mount(8); all else is one system call. */
+const mountVolume = async (
+  deps: EngineDeps,
+  mount: { type: string; source: string; target: string; options: string[] },
+  name: string,
+): Promise<void> => {
+  try {
+    if (mount.type.startsWith('nfs') || mount.type === 'cifs')
+      await deps.sys.processes.must(
+        ['mount', '-t', mount.type, '-o', mount.options.join(','), mount.source, mount.target],
+        { timeoutMs: 60_000 },
+      )
+    else deps.sys.mounts.mount(mount)
+  } catch (cause) {
+    throw new SlipwayError(
+      'internal',
+      `error while mounting volume '${name}': failed to mount local volume: mount ${mount.source}:${mount.target}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    )
+  }
+}
+
+const namesIn = async (dir: string): Promise<string[]> => {
+  const names: string[] = []
+  try {
+    for await (const entry of await opendir(dir)) names.push(entry.name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  return names
+}
+
+/** Bytes on disk, hard links counted once. */
+const directorySize = async (root: string): Promise<number> => {
+  const seen = new Set<string>()
+  let total = 0
+  const todo = [root]
+  for (let dir = todo.pop(); dir !== undefined; dir = todo.pop()) {
+    for (const name of await namesIn(dir)) {
+      const path = join(dir, name)
+      const stat = await lstat(path).catch(() => undefined)
+      if (!stat) continue
+      if (stat.isDirectory()) todo.push(path)
+      else if (stat.nlink > 1 && seen.has(`${stat.dev}:${stat.ino}`)) continue
+      else total += stat.size
+      if (stat.nlink > 1) seen.add(`${stat.dev}:${stat.ino}`)
+    }
+  }
+  return total
+}
