@@ -172,6 +172,8 @@ export interface SnapshotInfo {
 export interface SandboxSpec {
   id: string
   hostname: string
+  /** Names others on its networks resolve it by (a container's name first), besides the host name, the short id and aliases. */
+  names?: string[] | undefined
   domainname?: string | undefined
   network: SandboxNetwork
   ports: PublishedPort[]

@@ -143,9 +143,12 @@ export const renderChange = (
   return [...lines('delete', change.remove), ...lines('add', change.add)].join('')
 }
 
-/** Keeps the kernel's table equal to the elements asked for. Changes that arrive while one is applied go together. */
+/** Keeps the kernel's table equal to the elements asked for. */
 export interface RulesKeeper {
-  /** Resolves when the kernel has it. */
+  /**
+   * Resolves when the kernel has it. Before the first restore() it is only remembered: the table of an earlier daemon stays
+   * in force until the new one can replace it as a whole.
+   */
   change(change: { add?: readonly Element[]; remove?: readonly Element[] }): Promise<void>
   /** Writes the whole table. */
   restore(): Promise<void>
@@ -181,7 +184,7 @@ export const createRulesKeeper = (instance: Instance, firewall: Firewall, log: L
           .filter((element) => wanted.has(keyOf(element)))
           .map((element) => wanted.get(keyOf(element))!)
         for (const element of fresh) wanted.set(keyOf(element), element)
-        if (!written) return await restore()
+        if (!written) return
         try {
           await firewall.apply(renderChange(instance, { add: fresh, remove: [...gone, ...replaced] }))
         } catch (error) {

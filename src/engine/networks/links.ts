@@ -36,8 +36,9 @@ export const networkLines = (network: Network, mtu: number, name: string, presen
     lines.push(`link set dev ${name} up`)
   }
   if (spec.driver === 'routed') {
-    // Holds the address the host talks to pods from, also on a machine without any other.
-    if (!present) lines.push(`link add name ${name} type dummy`)
+    // Holds the address the host talks to pods from, also on a machine without any other. A bridge without ports, as the
+    // dummy driver is not in every kernel.
+    if (!present) lines.push(`link add name ${name} type bridge`)
     for (const { gateway } of subnets)
       lines.push(`addr replace ${gateway}/${gateway.includes(':') ? 128 : 32} dev ${name}`)
     lines.push(`link set dev ${name} up`)

@@ -5,7 +5,7 @@ import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { EngineDeps } from '../deps.ts'
 import type { Attachment, Endpoint, Network, Networks, NetworkSpec } from '../types.ts'
 import { createRulesKeeper, elementsOfNetwork, type RulesKeeper } from './firewall.ts'
-import { anchorName, bridgeName, macOf, networkLines, parentOf, vethName } from './links.ts'
+import { anchorName, bridgeName, macOf, networkLines, vethName } from './links.ts'
 import { defaultMtu } from './mtu.ts'
 import { createRecords, type StoredNetwork } from './records.ts'
 import {
@@ -321,9 +321,8 @@ export const createNetworks = (deps: EngineDeps): NetworkRoom => {
     async recover() {
       for (const spec of predefined) if (!get(spec.name)) await add(spec)
       for (const network of records.networks.values()) {
-        const own = network.spec.name === 'bridge' || parentOf(network) !== undefined
         // The default bridge is made when somebody first uses it: a cluster alone does not need it.
-        if (!own || records.endpointsOf(network.id).size > 0) await bringUp(network.id)
+        if (network.spec.name !== 'bridge' || records.endpointsOf(network.id).size > 0) await bringUp(network.id)
       }
     },
   }

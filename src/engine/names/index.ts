@@ -1,0 +1,1 @@
+export { createNames, hostServers, type Names, resolverAddress } from './names.ts'

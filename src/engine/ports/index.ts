@@ -1,0 +1,1 @@
+export { createPorts, type Ports, type PortTargets } from './ports.ts'

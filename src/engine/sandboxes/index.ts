@@ -1,0 +1,1 @@
+export { createSandboxes, type SandboxRoom } from './sandboxes.ts'
