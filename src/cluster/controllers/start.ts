@@ -10,6 +10,7 @@ import { replicaSets } from './replicaset/index.ts'
 import { type Controller, runController } from './run/controller.ts'
 import { Owned } from './run/owned.ts'
 import { createRecorder } from './run/recorder.ts'
+import { ensureStorageClass, volumeControllers } from './volumes/index.ts'
 
 export interface ControllerSetup {
   /** A client that acts as the user: each controller is one of its own, as in Kubernetes. */
@@ -21,7 +22,7 @@ export interface ControllerSetup {
 }
 
 // Endpoints before all else: they decide whom traffic reaches.
-const controllers: readonly Controller[] = [endpointSlices, endpoints, deployments, replicaSets]
+const controllers: readonly Controller[] = [endpointSlices, endpoints, deployments, replicaSets, ...volumeControllers]
 
 const userOf = (name: string): User => ({
   name: `system:serviceaccount:kube-system:${name}`,
@@ -42,5 +43,9 @@ export const startControllers = (setup: ControllerSetup): { close(): void } => {
       log.error('controller not started', { controller: definition.name, error: messageOf(error) }),
     )
   }
+  const binder = setup.client(userOf('persistent-volume-binder'))
+  ensureStorageClass(binder, options.storageClass ?? 'local').catch((error) =>
+    log.error('no storage class made', { error: messageOf(error) }),
+  )
   return { close: () => end.abort() }
 }
