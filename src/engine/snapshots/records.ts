@@ -104,6 +104,11 @@ export class SnapshotRecords {
     for (const n of ns) insert.run(n, holder)
   }
 
+  holders(prefix: string): string[] {
+    const rows = this.#db.prepare('SELECT DISTINCT holder FROM snapshot_holders').all() as { holder: string }[]
+    return rows.map((row) => row.holder).filter((holder) => holder.startsWith(prefix))
+  }
+
   /** Drops the holder; returns what it held, highest first. */
   release(holder: string): SnapshotRecord[] {
     const held = this.#db

@@ -14,26 +14,36 @@ import { SnapshotRecords, type SnapshotRecord } from './records.ts'
 /** What the images room needs beyond the contract: layers from archives, and a say in what stays. */
 export interface SnapshotStore extends Snapshots {
   /**
-   * Unpacks a layer archive (a file, or a stream) onto `parent` and commits it as `name`. Known already: resolves with
-   * undefined and touches nothing. `check` sees the digest before the commit and may throw.
+   * Unpacks a layer archive (plain, gzip or zstd; a file or a stream) onto `parent` and commits it as `name`. Known
+   * already: resolves with undefined and touches nothing. Without a name the snapshot is called by its own diff's digest.
+   * `check` sees the archive's digest before the commit and may throw.
    */
   unpack(
-    name: string,
+    name: string | undefined,
     parent: string | undefined,
-    source: { file: string } | { stream: AsyncIterable<Uint8Array> },
-    options?: { signal?: AbortSignal | undefined; limits?: UnpackLimits; check?: (result: UnpackResult) => void },
-  ): Promise<UnpackResult | undefined>
-  /** Digest and length of diff(), remembered for committed ones. */
+    source: LayerSource,
+    options?: UnpackOptions,
+  ): Promise<(UnpackResult & { name: string }) | undefined>
+  /** Digest and length of diff(), remembered for committed ones; of the archive it came from for one unpacked with a name. */
   measure(key: string, signal?: AbortSignal): Promise<{ diffId: Digest; tarSize: number }>
   /** diff() as a gzip file, the same bytes for the same snapshot. */
   pack(key: string, file: string, signal?: AbortSignal): Promise<Required<DiffResult>>
   /** Keeps snapshots alive for `holder` even when their maker removes them. Synchronous: may be part of a transaction. */
   hold(keys: string[], holder: string): void
-  /** Lets go; what nobody wants any more is deleted. `abandon`: also speaks for the maker of what `holder` held. */
-  release(holder: string, options?: { abandon?: (key: string) => boolean }): Promise<void>
+  /** Lets go; what nobody wants any more is deleted. `abandon`: also speaks for the maker of what `holder` held. Resolves with the bytes freed. */
+  release(holder: string, options?: { abandon?: (key: string) => boolean }): Promise<number>
+  /** release() for every holder whose name begins so. */
+  releaseAll(prefix: string, options?: { abandon?: (key: string) => boolean }): Promise<void>
   /** Deletes directories without a record, active leftovers of unpacking, and what nobody wants. */
   recover(): Promise<void>
   close(): Promise<void>
+}
+
+export type LayerSource = { file: string } | { stream: AsyncIterable<Uint8Array> }
+export interface UnpackOptions {
+  signal?: AbortSignal | undefined
+  limits?: UnpackLimits | undefined
+  check?: ((result: UnpackResult) => void) | undefined
 }
 
 const unpacking = 'unpacking-'
@@ -93,13 +103,13 @@ class OverlaySnapshots implements SnapshotStore {
   }
 
   async unpack(
-    name: string,
+    name: string | undefined,
     parent: string | undefined,
-    source: { file: string } | { stream: AsyncIterable<Uint8Array> },
-    options: { signal?: AbortSignal | undefined; limits?: UnpackLimits; check?: (result: UnpackResult) => void } = {},
-  ): Promise<UnpackResult | undefined> {
-    if (this.#records.get(name)) return undefined
-    const key = `${unpacking}${++this.#unpacks}-${name}`
+    source: LayerSource,
+    options: UnpackOptions = {},
+  ): Promise<(UnpackResult & { name: string }) | undefined> {
+    if (name !== undefined && this.#records.get(name)) return undefined
+    const key = `${unpacking}${++this.#unpacks}`
     await this.prepare(key, parent)
     try {
       const [own, ...below] = this.#records.chain(this.#must(key).n)
@@ -114,9 +124,11 @@ class OverlaySnapshots implements SnapshotStore {
         { signal: options.signal, input: 'stream' in source ? source.stream : undefined },
       )
       options.check?.(result)
-      this.#records.set(own!.n, { size: result.size })
-      await this.commit(key, name)
-      return result
+      const measured = name === undefined ? await this.measure(key, options.signal) : result
+      this.#records.set(own!.n, { size: result.size, diffId: measured.diffId, tarSize: measured.tarSize })
+      const committed = name ?? measured.diffId
+      await this.commit(key, committed)
+      return { ...result, name: committed }
     } catch (error) {
       await this.remove(key)
       throw error
@@ -181,8 +193,9 @@ class OverlaySnapshots implements SnapshotStore {
     const record = this.#must(key)
     if (record.diffId !== null && record.tarSize !== null) return { diffId: record.diffId, tarSize: record.tarSize }
     const result = await this.#pool.run({ op: 'diff', root: this.#fs(record.n), output: { to: 'digest' } }, { signal })
-    if (record.committed) this.#records.set(record.n, { diffId: result.diffId, tarSize: result.tarSize })
-    return result
+    const measured = { diffId: result.diffId, tarSize: result.tarSize }
+    if (record.committed) this.#records.set(record.n, measured)
+    return measured
   }
 
   async pack(key: string, file: string, signal?: AbortSignal): Promise<Required<DiffResult>> {
@@ -207,13 +220,19 @@ class OverlaySnapshots implements SnapshotStore {
     )
   }
 
-  async release(holder: string, options: { abandon?: (key: string) => boolean } = {}): Promise<void> {
+  async release(holder: string, options: { abandon?: (key: string) => boolean } = {}): Promise<number> {
     const held = this.#records.transaction(() => {
       const records = this.#records.release(holder)
       for (const record of records) if (options.abandon?.(record.key)) this.#records.set(record.n, { kept: 0 })
       return records
     })
-    for (const { key } of held) await this.#reapUnwanted(key)
+    let freed = 0
+    for (const { key } of held) freed += await this.#reapUnwanted(key)
+    return freed
+  }
+
+  async releaseAll(prefix: string, options: { abandon?: (key: string) => boolean } = {}): Promise<void> {
+    for (const holder of this.#records.holders(prefix)) await this.release(holder, options)
   }
 
   async recover(): Promise<void> {
@@ -238,28 +257,29 @@ class OverlaySnapshots implements SnapshotStore {
   }
 
   /** Deletes a snapshot nobody holds, and then those below it that were only kept for its sake. */
-  async #reap(record: SnapshotRecord): Promise<void> {
+  async #reap(record: SnapshotRecord): Promise<number> {
     const doomed = this.#records.transaction(() => {
-      const gone: number[] = []
+      const gone: SnapshotRecord[] = []
       for (const each of this.#records.chain(record.n)) {
         const wanted = each.n !== record.n && each.kept === 1
         if (wanted || this.#records.isHeld(each.n) || this.#records.childCount(each.n) > 0) break
         this.#records.delete(each.n)
-        gone.push(each.n)
+        gone.push(each)
       }
       return gone
     })
     // What a container has written is mostly little; a whole layer is work for a thread.
-    for (const n of doomed) {
-      if (record.committed) await this.#deleteDirectory(n)
+    for (const { n, committed } of doomed) {
+      if (committed) await this.#deleteDirectory(n)
       else await rm(`${this.#base}/${n}`, { recursive: true, force: true })
     }
+    return doomed.reduce((sum, { size }) => sum + (size ?? 0), 0)
   }
 
-  async #reapUnwanted(key: string): Promise<void> {
+  async #reapUnwanted(key: string): Promise<number> {
     const record = this.#records.get(key)
-    if (record && !record.kept && !this.#records.isHeld(record.n) && this.#records.childCount(record.n) === 0)
-      await this.#reap(record)
+    if (!record || record.kept || this.#records.isHeld(record.n) || this.#records.childCount(record.n) > 0) return 0
+    return this.#reap(record)
   }
 
   async #delete(ns: number[]): Promise<void> {

@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto'
+import { createReadStream, existsSync } from 'node:fs'
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import { SlipwayError } from '../../errors.ts'
+import type { Digest } from '../../spec/oci/index.ts'
+
+/**
+ * Blobs by their sha256: stateDir/content/blobs/sha256/HEX. A blob is written beside, verified, and renamed into place, so
+ * what is there is whole. What is under way lies in ingest/ and is dropped at the next start, but for downloads that can go on.
+ */
+export interface Content {
+  has(digest: Digest): boolean
+  path(digest: Digest): string
+  size(digest: Digest): Promise<number | undefined>
+  read(digest: Digest): Readable
+  /** Writes all of `source`. With `expected`, another digest or size is 'invalid' and leaves nothing. */
+  write(
+    source: AsyncIterable<Uint8Array>,
+    expected?: { digest?: Digest | undefined; size?: number | undefined },
+  ): Promise<{ digest: Digest; size: number }>
+  /** A file to write a blob into; `adopt` makes it a blob whose digest the writer has computed. */
+  stage(): Promise<{ path: string; adopt(digest: Digest): Promise<void>; drop(): Promise<void> }>
+  /** Where a download of the digest is gathered, over interruptions; `adopt` makes it a blob. */
+  partial(digest: Digest): Promise<{ path: string; adopt(): Promise<void>; drop(): Promise<void> }>
+  remove(digest: Digest): Promise<void>
+  /** Deletes leftovers and every blob that `wanted` does not know. */
+  recover(wanted: (digest: Digest) => boolean): Promise<void>
+}
+
+/** How long an interrupted download waits to be continued. */
+const partialLifeMs = 24 * 3600 * 1000
+
+export const createContent = (stateDir: string, now: () => number): Content => {
+  const base = `${stateDir}/content`
+  const blobs = `${base}/blobs/sha256`
+  const ingest = `${base}/ingest`
+  const hex = (digest: Digest): string => {
+    if (!/^sha256:[a-f0-9]{64}$/.test(digest)) throw new SlipwayError('invalid', `unsupported digest ${digest}`)
+    return digest.slice(7)
+  }
+  const path = (digest: Digest): string => `${blobs}/${hex(digest)}`
+  const directories = async (): Promise<void> => {
+    await mkdir(blobs, { recursive: true, mode: 0o700 })
+    await mkdir(ingest, { recursive: true, mode: 0o700 })
+  }
+  const adopt = async (file: string, digest: Digest): Promise<void> => {
+    const handle = await open(file, 'r')
+    await handle.sync()
+    await handle.close()
+    await rename(file, path(digest))
+  }
+  const staged = (file: string) => ({
+    path: file,
+    adopt: (digest: Digest) => adopt(file, digest),
+    drop: () => rm(file, { force: true }),
+  })
+
+  return {
+    has: (digest) => existsSync(path(digest)),
+    path,
+    size: (digest) =>
+      stat(path(digest)).then(
+        (found) => found.size,
+        () => undefined,
+      ),
+    read: (digest) => createReadStream(path(digest), { highWaterMark: 256 * 1024 }),
+    async write(source, expected = {}) {
+      await directories()
+      const file = `${ingest}/${randomUUID()}`
+      try {
+        const written = await writeFile(file, source)
+        if (expected.digest !== undefined && written.digest !== expected.digest)
+          throw new SlipwayError('invalid', `unexpected digest: got ${written.digest}, want ${expected.digest}`)
+        if (expected.size !== undefined && written.size !== expected.size)
+          throw new SlipwayError('invalid', `unexpected size: got ${written.size} bytes, want ${expected.size}`)
+        await adopt(file, written.digest)
+        return written
+      } catch (error) {
+        await rm(file, { force: true })
+        throw error
+      }
+    },
+    async stage() {
+      await directories()
+      return staged(`${ingest}/${randomUUID()}`)
+    },
+    async partial(digest) {
+      await directories()
+      const file = staged(`${ingest}/${hex(digest)}.partial`)
+      return { ...file, adopt: () => file.adopt(digest) }
+    },
+    remove: (digest) => rm(path(digest), { force: true }),
+    async recover(wanted) {
+      await directories()
+      for (const name of await readdir(ingest)) {
+        const file = `${ingest}/${name}`
+        const keep = name.endsWith('.partial') && (await stat(file)).mtimeMs > now() - partialLifeMs
+        if (!keep) await rm(file, { force: true })
+      }
+      for (const name of await readdir(blobs))
+        if (!wanted(`sha256:${name}`)) await rm(`${blobs}/${name}`, { force: true })
+    },
+  }
+}
+
+const writeFile = async (
+  file: string,
+  source: AsyncIterable<Uint8Array>,
+): Promise<{ digest: Digest; size: number }> => {
+  const hash = createHash('sha256')
+  let size = 0
+  const handle: FileHandle = await open(file, 'wx', 0o600)
+  try {
+    for await (const chunk of source) {
+      hash.update(chunk)
+      size += chunk.length
+      await handle.writeFile(chunk)
+    }
+  } finally {
+    await handle.close()
+  }
+  return { digest: `sha256:${hash.digest('hex')}`, size }
+}

@@ -1,0 +1,1 @@
+export { type Content, createContent } from './content.ts'

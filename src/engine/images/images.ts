@@ -1,0 +1,52 @@
+import { SlipwayError } from '../../errors.ts'
+import { formatReference, parseReference, withTag } from '../../spec/oci/index.ts'
+import { createContent } from '../content/index.ts'
+import type { EngineDeps } from '../deps.ts'
+import type { SnapshotStore } from '../snapshots/index.ts'
+import type { Images } from '../types.ts'
+import { importImage } from './import.ts'
+import { pruneImages } from './prune.ts'
+import { type ImageUse, removeImage } from './remove.ts'
+import { ImageStore } from './store.ts'
+
+/** Images, with what the daemon calls at its start. */
+export type ImageRoom = Images & {
+  /** Drops what a killed daemon left unfinished. After snapshots.recover(). */
+  recover(): Promise<void>
+}
+
+export const createImages = (deps: EngineDeps, snapshots: SnapshotStore, use: ImageUse): ImageRoom => {
+  const content = createContent(deps.instance.stateDir, () => deps.clock.now())
+  const store = new ImageStore(deps, content, snapshots)
+  const missing = (what: string): never => {
+    throw new SlipwayError('unsupported', `${what} is not there yet`)
+  }
+  return {
+    get: async (reference) => store.get(reference),
+    must: async (reference) => store.must(reference),
+    list: async () => store.records.all().map((record) => store.view(record)),
+    async tag(source, target) {
+      const image = store.must(source)
+      const reference = parseReference(target)
+      if (reference.digest !== undefined)
+        throw new SlipwayError('invalid', 'refusing to create a tag with a digest reference')
+      store.records.setName(formatReference(withTag(reference)), image.id)
+      deps.events.emit({ type: 'image', action: 'tag', id: image.id, attributes: { name: target } })
+    },
+    remove: async (reference, options = {}) => (await removeImage(store, use, reference, options)).removals,
+    prune: (options) => pruneImages(store, use, options),
+    import: (rootfs, options) => importImage(store, rootfs, options),
+    create: ({ config, snapshots: keys, name }) =>
+      store.lease(async (lease) => {
+        for (const key of keys) lease.hold(key)
+        const names = name === undefined ? [] : [formatReference(withTag(parseReference(name)))]
+        return store.register({ config, snapshots: keys, names })
+      }),
+    pull: async () => missing('pull'),
+    push: async () => missing('push'),
+    load: async () => missing('load'),
+    save: async () => missing('save'),
+    bootstrap: async () => missing('bootstrap'),
+    recover: () => store.recover(),
+  }
+}

@@ -1,0 +1,57 @@
+import type { Readable } from 'node:stream'
+import {
+  formatReference,
+  hostPlatform,
+  normalizePlatform,
+  parseReference,
+  type ImageProcessConfig,
+  type Platform,
+  withTag,
+} from '../../spec/oci/index.ts'
+import type { Image } from '../types.ts'
+import type { ImageStore } from './store.ts'
+
+/** docker import: one layer from a root filesystem. Its digest is that of the tree, however the archive was ordered. */
+export const importImage = (
+  store: ImageStore,
+  rootfs: Readable,
+  options: {
+    name?: string
+    config?: ImageProcessConfig
+    message?: string
+    platform?: Platform
+    createdBy?: string
+    /** RFC 3339; default: now. */
+    created?: string
+    bootstrapped?: boolean
+    signal?: AbortSignal | undefined
+  },
+): Promise<Image> =>
+  store.lease(async (lease) => {
+    const names = options.name === undefined ? [] : [formatReference(withTag(parseReference(options.name)))]
+    const snapshot = await lease.newLayer({ stream: rootfs }, { signal: options.signal })
+    const created = options.created ?? new Date(store.deps.clock.now()).toISOString()
+    const { os, architecture, variant } = normalizePlatform(options.platform ?? hostPlatform())
+    const image = await store.register({
+      config: {
+        os,
+        architecture,
+        ...(variant !== undefined && { variant }),
+        created,
+        config: options.config ?? {},
+        history: [
+          {
+            created,
+            ...(options.createdBy && { created_by: options.createdBy }),
+            comment: options.message ?? 'Imported from -',
+          },
+        ],
+      },
+      snapshots: [snapshot],
+      names,
+      bootstrapped: options.bootstrapped ?? false,
+      signal: options.signal,
+    })
+    store.deps.events.emit({ type: 'image', action: 'import', id: image.id, attributes: { name: image.id } })
+    return image
+  })

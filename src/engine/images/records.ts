@@ -1,0 +1,164 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { migrate, transaction } from '../../lib/database.ts'
+import type { Digest, ImageConfig } from '../../spec/oci/index.ts'
+
+export interface ImageRecord {
+  id: Digest
+  /** The configuration exactly as it was hashed. */
+  config: string
+  /** JSON array of snapshot keys. */
+  snapshots: string
+  size: number
+  bootstrapped: 0 | 1
+  createdAt: number
+}
+/** The bytes a layer came as: they alone can give its diff_id again when it is pushed or saved. */
+export interface LayerBlob {
+  diffId: Digest
+  digest: Digest
+  mediaType: string
+  size: number
+  /** Bytes of the uncompressed tar. */
+  tarSize: number
+}
+
+const steps = [
+  `CREATE TABLE images (
+     id TEXT PRIMARY KEY,
+     config TEXT NOT NULL,
+     snapshots TEXT NOT NULL,
+     size INTEGER NOT NULL,
+     bootstrapped INTEGER NOT NULL,
+     createdAt INTEGER NOT NULL
+   ) STRICT;
+   CREATE TABLE image_names (name TEXT PRIMARY KEY, id TEXT NOT NULL REFERENCES images(id)) STRICT;
+   CREATE INDEX image_names_id ON image_names(id);
+   CREATE TABLE image_digests (name TEXT PRIMARY KEY, id TEXT NOT NULL REFERENCES images(id)) STRICT;
+   CREATE INDEX image_digests_id ON image_digests(id);
+   CREATE TABLE image_layers (id TEXT NOT NULL REFERENCES images(id), diffId TEXT NOT NULL, PRIMARY KEY (id, diffId)) STRICT, WITHOUT ROWID;
+   CREATE INDEX image_layers_diff ON image_layers(diffId);
+   CREATE TABLE layer_blobs (
+     diffId TEXT PRIMARY KEY,
+     digest TEXT NOT NULL,
+     mediaType TEXT NOT NULL,
+     size INTEGER NOT NULL,
+     tarSize INTEGER NOT NULL
+   ) STRICT;
+   CREATE INDEX layer_blobs_digest ON layer_blobs(digest);`,
+]
+
+/** The tables of images. Every method is one synchronous step. */
+export class ImageRecords {
+  readonly #db: DatabaseSync
+
+  constructor(db: DatabaseSync) {
+    migrate(db, 'images', steps)
+    this.#db = db
+  }
+
+  transaction<T>(body: () => T): T {
+    return transaction(this.#db, body)
+  }
+
+  get(id: Digest): ImageRecord | undefined {
+    return this.#db.prepare('SELECT * FROM images WHERE id = ?').get(id) as ImageRecord | undefined
+  }
+
+  all(): ImageRecord[] {
+    return this.#db.prepare('SELECT * FROM images ORDER BY createdAt DESC, id').all() as unknown as ImageRecord[]
+  }
+
+  /** At most two ids that begin with the hex digits. */
+  withPrefix(hex: string): Digest[] {
+    return (
+      this.#db
+        .prepare('SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 2')
+        .all(`sha256:${hex}`, `sha256:${hex}g`) as {
+        id: Digest
+      }[]
+    ).map((row) => row.id)
+  }
+
+  byName(name: string): Digest | undefined {
+    const row = this.#db.prepare('SELECT id FROM image_names WHERE name = ?').get(name) as { id: Digest } | undefined
+    return row?.id
+  }
+
+  byRepoDigest(name: string): Digest | undefined {
+    const row = this.#db.prepare('SELECT id FROM image_digests WHERE name = ?').get(name) as { id: Digest } | undefined
+    return row?.id
+  }
+
+  names(id: Digest): string[] {
+    const rows = this.#db.prepare('SELECT name FROM image_names WHERE id = ? ORDER BY name').all(id)
+    return (rows as { name: string }[]).map((row) => row.name)
+  }
+
+  repoDigests(id: Digest): string[] {
+    const rows = this.#db.prepare('SELECT name FROM image_digests WHERE id = ? ORDER BY name').all(id)
+    return (rows as { name: string }[]).map((row) => row.name)
+  }
+
+  /** Present already: nothing changes but its snapshots, which may have been made anew. */
+  add(record: ImageRecord): void {
+    this.#db
+      .prepare(
+        `INSERT INTO images (id, config, snapshots, size, bootstrapped, createdAt) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET snapshots = excluded.snapshots, size = excluded.size`,
+      )
+      .run(record.id, record.config, record.snapshots, record.size, record.bootstrapped, record.createdAt)
+    const { rootfs } = JSON.parse(record.config) as ImageConfig
+    const layer = this.#db.prepare('INSERT OR IGNORE INTO image_layers (id, diffId) VALUES (?, ?)')
+    for (const diffId of rootfs.diff_ids) layer.run(record.id, diffId)
+  }
+
+  setName(name: string, id: Digest): void {
+    this.#db
+      .prepare('INSERT INTO image_names (name, id) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET id = excluded.id')
+      .run(name, id)
+  }
+
+  setRepoDigest(name: string, id: Digest): void {
+    this.#db
+      .prepare('INSERT INTO image_digests (name, id) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET id = excluded.id')
+      .run(name, id)
+  }
+
+  dropName(name: string): void {
+    this.#db.prepare('DELETE FROM image_names WHERE name = ?').run(name)
+    this.#db.prepare('DELETE FROM image_digests WHERE name = ?').run(name)
+  }
+
+  /** Deletes the image; returns the blobs nothing refers to any more. */
+  delete(id: Digest): LayerBlob[] {
+    this.#db.prepare('DELETE FROM image_names WHERE id = ?').run(id)
+    this.#db.prepare('DELETE FROM image_digests WHERE id = ?').run(id)
+    this.#db.prepare('DELETE FROM image_layers WHERE id = ?').run(id)
+    this.#db.prepare('DELETE FROM images WHERE id = ?').run(id)
+    return this.#db
+      .prepare('DELETE FROM layer_blobs WHERE diffId NOT IN (SELECT diffId FROM image_layers) RETURNING *')
+      .all() as unknown as LayerBlob[]
+  }
+
+  blob(diffId: Digest): LayerBlob | undefined {
+    return this.#db.prepare('SELECT * FROM layer_blobs WHERE diffId = ?').get(diffId) as LayerBlob | undefined
+  }
+
+  blobDiffId(digest: Digest): Digest | undefined {
+    const row = this.#db.prepare('SELECT diffId FROM layer_blobs WHERE digest = ?').get(digest)
+    return (row as { diffId: Digest } | undefined)?.diffId
+  }
+
+  setBlob(blob: LayerBlob): void {
+    this.#db
+      .prepare(
+        `INSERT INTO layer_blobs (diffId, digest, mediaType, size, tarSize) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (diffId) DO UPDATE SET digest = excluded.digest, mediaType = excluded.mediaType, size = excluded.size`,
+      )
+      .run(blob.diffId, blob.digest, blob.mediaType, blob.size, blob.tarSize)
+  }
+
+  hasBlob(digest: Digest): boolean {
+    return this.#db.prepare('SELECT 1 FROM layer_blobs WHERE digest = ?').get(digest) !== undefined
+  }
+}
