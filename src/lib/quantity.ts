@@ -59,3 +59,79 @@ export const formatBytes = (bytes: number): string => {
   }
   return `${value}${binary[step]}`
 }
+
+const decimalSteps = ['n', 'u', 'm', '', 'k', 'M', 'G', 'T', 'P', 'E']
+const nano = 1_000_000_000n
+
+/** The value in units of 1e-9, rounded away from zero as Kubernetes does; undefined when the text is no quantity. */
+const nanoOf = (text: string): { sign: string; value: bigint; suffix: string; exponent: boolean } | undefined => {
+  const match = shape.exec(text)
+  if (!match) return undefined
+  const [, sign, digits, suffix = '', exponent] = match
+  const [whole, fraction = ''] = digits!.split('.')
+  let value = BigInt(whole + fraction) * nano
+  let divisor = 10n ** BigInt(fraction.length)
+  if (suffix.endsWith('i')) value *= 1024n ** BigInt(binary.indexOf(suffix))
+  else {
+    const power = exponent === undefined ? 3 * (decimalSteps.indexOf(suffix) - 3) : Number(exponent)
+    if (Math.abs(power) > 60) return undefined
+    if (power >= 0) value *= 10n ** BigInt(power)
+    else divisor *= 10n ** BigInt(-power)
+  }
+  return {
+    sign: sign === '-' ? '-' : '',
+    value: (value + divisor - 1n) / divisor,
+    suffix,
+    exponent: exponent !== undefined,
+  }
+}
+
+/**
+ * The one way to write a quantity: no fraction, the largest suffix that loses nothing, of the family the text used
+ * ("0.5" → "500m", "1024Mi" → "1Gi", "1.5Gi" → "1536Mi"). undefined when the text is no quantity.
+ */
+export const canonicalQuantity = (text: string): string | undefined => {
+  const read = nanoOf(text)
+  if (!read) return undefined
+  let { value } = read
+  if (value === 0n) return '0'
+  if (read.suffix.endsWith('i') && value >= 1024n * nano) {
+    value = (value + nano - 1n) / nano
+    let step = 0
+    while (value % 1024n === 0n && step < binary.length - 1) {
+      value /= 1024n
+      step++
+    }
+    return `${read.sign}${value}${binary[step]}`
+  }
+  let step = 0
+  while (value % 1000n === 0n && step < decimalSteps.length - 1) {
+    value /= 1000n
+    step++
+  }
+  if (!read.exponent || step === 3) return `${read.sign}${value}${decimalSteps[step]}`
+  return `${read.sign}${value}e${3 * (step - 3)}`
+}
+
+/** Compares exactly: negative, zero or positive. Both must be quantities. */
+export const compareQuantities = (a: string, b: string): number => {
+  const signed = (text: string): bigint => {
+    const read = nanoOf(text)
+    return read ? (read.sign ? -read.value : read.value) : 0n
+  }
+  const difference = signed(a) - signed(b)
+  return difference < 0n ? -1 : difference > 0n ? 1 : 0
+}
+/** The exact sum of quantities, written in the family of the first. */
+export const addQuantities = (...texts: string[]): string => {
+  let sum = 0n
+  for (const text of texts) {
+    const read = nanoOf(text)
+    if (read) sum += read.sign ? -read.value : read.value
+  }
+  const family = /[KMGTPE]i$/.test(texts.find((t) => !/^0\D*$/.test(t)) ?? '') && sum % nano === 0n
+  if (!family) return canonicalQuantity(sum < 0n ? `-${-sum}n` : `${sum}n`)!
+  const bytes = sum / nano
+  if (bytes > -1024n && bytes < 1024n) return String(bytes)
+  return formatBytes(Number(bytes))
+}

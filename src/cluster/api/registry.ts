@@ -1,8 +1,29 @@
 /** The built-in resources. */
 import * as kinds from '../../spec/kube/kinds.ts'
 import type { Kind } from '../../spec/kube/kinds.ts'
-import { isDns1035Label, isDns1123Label, isPathSegment } from '../../spec/kube/names.ts'
 import { schemaOf } from '../../spec/kube/schema.ts'
+import { configMapStrategy, eventStrategy, namespaceStrategy, nodeStrategy, secretStrategy } from './kinds/config.ts'
+import { cronJobStrategy, jobStrategy } from './kinds/job.ts'
+import {
+  endpointSliceStrategy,
+  endpointsStrategy,
+  ingressClassStrategy,
+  ingressStrategy,
+  networkPolicyStrategy,
+} from './kinds/network.ts'
+import { podStrategy } from './kinds/pod.ts'
+import {
+  autoscalerStrategy,
+  bindingStrategy,
+  budgetStrategy,
+  limitRangeStrategy,
+  priorityClassStrategy,
+  quotaStrategy,
+  roleStrategy,
+} from './kinds/policy.ts'
+import { serviceStrategy } from './kinds/service.ts'
+import { claimStrategy, storageClassStrategy, volumeStrategy } from './kinds/storage.ts'
+import { daemonSetStrategy, deploymentStrategy, replicaSetStrategy, statefulSetStrategy } from './kinds/workload.ts'
 import { Registry, readWrite, resourceOf, type Strategy, type Subresource } from './resource.ts'
 
 const scale: Subresource = {
@@ -25,45 +46,43 @@ const podSubresources: Subresource[] = [
   core('portforward', 'PodPortForwardOptions', ['create', 'get']),
   core('resize', 'Pod', readWrite),
 ]
-const generation: Strategy = { generation: true }
-const path: Strategy = { validName: isPathSegment }
 
 /** Kinds in the order in which discovery lists them. */
 // biome-ignore lint/suspicious/noExplicitAny: kinds of all types in one table.
 const builtIn: [kind: Kind<any>, strategy: Strategy, subresources?: Subresource[]][] = [
-  [kinds.ConfigMap, {}],
-  [kinds.Endpoints, { createOnUpdate: true }],
-  [kinds.Event, { createOnUpdate: true }],
-  [kinds.LimitRange, {}],
-  [kinds.Namespace, { validName: isDns1123Label }, [core('finalize', 'Namespace', ['update'])]],
-  [kinds.Node, {}],
-  [kinds.PersistentVolumeClaim, {}],
-  [kinds.PersistentVolume, {}],
-  [kinds.Pod, {}, podSubresources],
-  [kinds.ResourceQuota, {}],
-  [kinds.Secret, {}],
+  [kinds.ConfigMap, configMapStrategy],
+  [kinds.Endpoints, endpointsStrategy],
+  [kinds.Event, eventStrategy],
+  [kinds.LimitRange, limitRangeStrategy],
+  [kinds.Namespace, namespaceStrategy, [core('finalize', 'Namespace', ['update'])]],
+  [kinds.Node, nodeStrategy],
+  [kinds.PersistentVolumeClaim, claimStrategy],
+  [kinds.PersistentVolume, volumeStrategy],
+  [kinds.Pod, podStrategy, podSubresources],
+  [kinds.ResourceQuota, quotaStrategy],
+  [kinds.Secret, secretStrategy],
   [kinds.ServiceAccount, {}, [core('token', 'TokenRequest', ['create'], 'authentication.k8s.io')]],
-  [kinds.Service, { validName: isDns1035Label }],
+  [kinds.Service, serviceStrategy],
   [kinds.ControllerRevision, {}],
-  [kinds.DaemonSet, generation],
-  [kinds.Deployment, generation, [scale]],
-  [kinds.ReplicaSet, generation, [scale]],
-  [kinds.StatefulSet, generation, [scale]],
-  [kinds.HorizontalPodAutoscaler, {}],
-  [kinds.CronJob, generation],
-  [kinds.Job, generation],
+  [kinds.DaemonSet, daemonSetStrategy],
+  [kinds.Deployment, deploymentStrategy, [scale]],
+  [kinds.ReplicaSet, replicaSetStrategy, [scale]],
+  [kinds.StatefulSet, statefulSetStrategy, [scale]],
+  [kinds.HorizontalPodAutoscaler, autoscalerStrategy],
+  [kinds.CronJob, cronJobStrategy],
+  [kinds.Job, jobStrategy],
   [kinds.Lease, { createOnUpdate: true }],
-  [kinds.EndpointSlice, generation],
-  [kinds.IngressClass, generation],
-  [kinds.Ingress, generation],
-  [kinds.NetworkPolicy, generation],
-  [kinds.PodDisruptionBudget, generation],
-  [kinds.ClusterRoleBinding, path],
-  [kinds.ClusterRole, path],
-  [kinds.RoleBinding, path],
-  [kinds.Role, path],
-  [kinds.PriorityClass, generation],
-  [kinds.StorageClass, {}],
+  [kinds.EndpointSlice, endpointSliceStrategy],
+  [kinds.IngressClass, ingressClassStrategy],
+  [kinds.Ingress, ingressStrategy],
+  [kinds.NetworkPolicy, networkPolicyStrategy],
+  [kinds.PodDisruptionBudget, budgetStrategy],
+  [kinds.ClusterRoleBinding, bindingStrategy],
+  [kinds.ClusterRole, roleStrategy],
+  [kinds.RoleBinding, bindingStrategy],
+  [kinds.Role, roleStrategy],
+  [kinds.PriorityClass, priorityClassStrategy],
+  [kinds.StorageClass, storageClassStrategy],
 ]
 
 export const createRegistry = (): Registry => {

@@ -4,6 +4,7 @@
  */
 import { SlipwayError } from '../../errors.ts'
 import { isRecord } from '../../lib/json.ts'
+import { canonicalQuantity } from '../../lib/quantity.ts'
 import type { Schema } from './schema.ts'
 
 const jsonType = (value: unknown): string =>
@@ -82,7 +83,15 @@ class Decoder {
       return (value as unknown[]).map((item, i) =>
         item === null ? zero(schema.items!) : this.read(schema.items!, item, `${path}[${i}]`),
       )
-    if (schema.type === 'quantity') return String(value)
+    if (schema.type === 'quantity') {
+      const canonical = canonicalQuantity(String(value))
+      if (canonical === undefined)
+        throw new SlipwayError(
+          'bad-request',
+          `quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'`,
+        )
+      return canonical
+    }
     return value
   }
 

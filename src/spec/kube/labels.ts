@@ -1,6 +1,5 @@
-/** Label selectors in both forms: the text of `-l` / `?labelSelector=` and the LabelSelector object. */
+/** Label selectors as text (`-l`, `?labelSelector=`). The LabelSelector object is in label-selector.ts. */
 import { SlipwayError } from '../../errors.ts'
-import type { LabelSelector } from './generated/types.ts'
 
 export type Labels = Readonly<Record<string, string>>
 export interface Requirement {
@@ -83,48 +82,6 @@ export const parseLabelSelector = (text: string): Requirement[] => {
 /** The matcher of a selector's text; empty matches everything. */
 export const labelMatcher = (text: string | undefined): Matcher => matcher(parseLabelSelector(text ?? ''))
 
-const operators = { In: 'in', NotIn: 'notin', Exists: 'exists', DoesNotExist: '!' } as const
-const requirementsOf = (selector: LabelSelector): Requirement[] => [
-  ...Object.entries(selector.matchLabels ?? {}).map(
-    ([key, value]): Requirement => ({ key, operator: '=', values: [value] }),
-  ),
-  ...(selector.matchExpressions ?? []).map(
-    (e): Requirement => ({
-      key: e.key,
-      operator: operators[e.operator as keyof typeof operators] ?? 'in',
-      values: e.values ?? [],
-    }),
-  ),
-]
-/** The matcher of a LabelSelector object: absent matches nothing, empty matches everything. */
-export const selectorMatcher = (selector: LabelSelector | undefined): Matcher =>
-  selector ? matcher(requirementsOf(selector)) : () => false
-
-const textOf = (r: Requirement): string => {
-  switch (r.operator) {
-    case 'exists':
-      return r.key
-    case '!':
-      return `!${r.key}`
-    case 'in':
-    case 'notin':
-      return `${r.key} ${r.operator} (${[...r.values].sort().join(',')})`
-    case 'gt':
-      return `${r.key}>${r.values[0]}`
-    case 'lt':
-      return `${r.key}<${r.values[0]}`
-    default:
-      return `${r.key}${r.operator}${r.values[0]}`
-  }
-}
-/** The text of a LabelSelector object, keys in order, as kubectl and scale.status.selector show it. */
-export const formatSelector = (selector: LabelSelector | undefined): string =>
-  selector
-    ? requirementsOf(selector)
-        .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
-        .map(textOf)
-        .join(',')
-    : ''
 /** "a=b,c=d" of a plain map, keys in order. */
 export const formatLabels = (labels: Labels | undefined): string =>
   Object.keys(labels ?? none)
