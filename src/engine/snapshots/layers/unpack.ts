@@ -97,7 +97,8 @@ export class Unpacker implements TarHandler {
   }
 
   data(chunk: Buffer, position: number): void {
-    const fd = this.#open!.fd
+    if (!this.#open) return // of a whiteout
+    const { fd } = this.#open
     for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at, chunk.length - at, position + at)
     this.#end = position + chunk.length
     this.#written += chunk.length
