@@ -20,8 +20,10 @@ import {
 } from './authenticate.ts'
 import { type Exchange, send, sendJson, splitUrl } from './exchange.ts'
 import { defaultVersion, handleGeneral, type VersionInfo } from './general.ts'
-import { parsePath } from './paths.ts'
+import { parsePath, type Target } from './paths.ts'
 import { handleResource } from './resources.ts'
+import { serveLogs } from './streams/logs.ts'
+import { Upgrades } from './streams/upgrade.ts'
 
 export interface DoorTls {
   /** Signs client certificates; PEM. */
@@ -68,11 +70,19 @@ const listening = (server: Server | Http2SecureServer, start: () => void): Promi
     start()
   })
 
+/** Anything else that asks for an upgrade (h2c, say) is answered as if it had not. */
+const shouldUpgradeCallback = (request: IncomingMessage): boolean =>
+  /^(websocket|spdy\/3\.1)$/i.test(request.headers.upgrade ?? '')
+
+const isLog = (target: Extract<Target, { kind: 'resource' }>): boolean =>
+  target.subresource === 'log' && target.resource === 'pods' && !target.group && !!target.namespace
+
 class Door implements KubeDoor {
   readonly #deps: KubeDoorDeps
   readonly #verify: TokenVerifier
   readonly #closing = new AbortController()
   readonly #sockets = new Set<Socket>()
+  readonly #upgrades: Upgrades
   #tls: Http2SecureServer | undefined
   #local: Server | undefined
   #active = 0
@@ -80,6 +90,7 @@ class Door implements KubeDoor {
   constructor(deps: KubeDoorDeps) {
     this.#deps = deps
     this.#verify = cachedVerifier(deps.verifyToken ?? tokenReviewer(deps.api), deps.clock)
+    this.#upgrades = new Upgrades(deps.api, deps.clock)
   }
 
   async listen(on: { tcp?: { host: string; port: number } | undefined; socket?: string | undefined }) {
@@ -97,6 +108,7 @@ class Door implements KubeDoor {
     const server = createSecureServer({
       ...secureOptions(this.#deps.tls),
       allowHTTP1: true,
+      ...({ shouldUpgradeCallback } as object), // passed on to HTTP/1.1, though its types do not say so
       // A client's hundred watches share one session; the default (10 MB) would refuse streams under long lists.
       maxSessionMemory: 1000,
       settings: { maxConcurrentStreams: 1000, initialWindowSize: 1024 * 1024 },
@@ -115,7 +127,7 @@ class Door implements KubeDoor {
   }
 
   async #listenLocal(path: string): Promise<void> {
-    const server = createServer({ keepAliveTimeout: 60_000 })
+    const server = createServer({ keepAliveTimeout: 60_000, shouldUpgradeCallback })
     this.#local = server
     server.on('connection', (socket) => this.#track(socket))
     this.#attach(server, createAuthenticator(this.#deps.api, this.#verify, true))
@@ -139,6 +151,9 @@ class Door implements KubeDoor {
   #attach(server: Server, authenticate: Authenticator): void {
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       void this.#serve(request, response, authenticate)
+    })
+    server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+      void this.#upgrades.handle(request, socket, head, authenticate, this.#closing.signal)
     })
     server.on('clientError', (_error, socket) => socket.destroy())
   }
@@ -165,7 +180,8 @@ class Door implements KubeDoor {
     const { request, response } = exchange
     const target = parsePath(exchange.path)
     if (target.kind === 'resource' && this.#serves(target.group, target.version, target.resource)) {
-      await handleResource(api, exchange, target, clock.random)
+      if (isLog(target)) await serveLogs(api, exchange, { namespace: target.namespace!, name: target.name! }, clock)
+      else await handleResource(api, exchange, target, clock.random)
     } else if (target.kind === 'resource' || !(await handleGeneral(api, exchange, version, ready))) {
       await send(request, response, 404, 'text/plain; charset=utf-8', '404 page not found\n')
     }

@@ -1,0 +1,71 @@
+/** Port forwarding: pairs of SPDY streams (data and error) per connection, direct or tunnelled through a WebSocket. */
+import type { Duplex } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { messageOf } from '../../../errors.ts'
+import { SpdySession, type SpdyStream } from '../../../lib/spdy/index.ts'
+
+export const portForwardProtocol = 'portforward.k8s.io'
+/** A client that opens one stream of a pair has this long for the other, in ms. */
+const pairTimeout = 30_000
+
+type Connect = (port: number) => Promise<Duplex>
+
+const forward = async (data: SpdyStream, error: SpdyStream, connect: Connect): Promise<void> => {
+  const text = data.headers.port ?? ''
+  const port = Number(text)
+  try {
+    if (!/^\d+$/.test(text) || port < 1 || port > 65535) throw new Error(`unable to parse "${text}" as a port`)
+    const target = await connect(port)
+    if (data.destroyed) {
+      target.destroy()
+      return
+    }
+    // Each direction ends on its own; when one breaks, so does the other.
+    await Promise.all([pipeline(data, target, { end: true }), pipeline(target, data, { end: true })])
+  } catch (failure) {
+    if (!error.destroyed) error.write(`error forwarding port ${text} to pod: ${messageOf(failure)}`)
+    if (!data.destroyed) data.end()
+  } finally {
+    error.end()
+    error.resume()
+    data.resume()
+  }
+}
+
+/** Serves one client until it goes. */
+export const servePortForward = (transport: Duplex, connect: Connect, signal: AbortSignal): Promise<void> => {
+  const waiting = new Map<string, { data?: SpdyStream; error?: SpdyStream; timer: NodeJS.Timeout }>()
+  const session = new SpdySession(transport, {
+    server: true,
+    onStream: (stream) => {
+      stream.on('error', () => {}) // resets show as the end of the pipeline
+      const type = stream.headers.streamtype
+      if (type !== 'data' && type !== 'error') {
+        stream.destroy()
+        return
+      }
+      // Old clients send no request id; they open the error stream first, then data, one pair at a time.
+      const id = stream.headers.requestid ?? stream.headers.port ?? ''
+      let pair = waiting.get(id)
+      if (!pair) {
+        const timer = setTimeout(() => {
+          waiting.delete(id)
+          stream.destroy()
+        }, pairTimeout)
+        pair = { timer }
+        waiting.set(id, pair)
+      }
+      pair[type] = stream
+      if (!pair.data || !pair.error) return
+      clearTimeout(pair.timer)
+      waiting.delete(id)
+      void forward(pair.data, pair.error, connect)
+    },
+  })
+  const stop = (): void => session.destroy()
+  signal.addEventListener('abort', stop, { once: true })
+  return session.closed.then(() => {
+    signal.removeEventListener('abort', stop)
+    for (const { timer } of waiting.values()) clearTimeout(timer)
+  })
+}
