@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
-import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
+import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { Digest } from '../../spec/oci/index.ts'
 
 /**
@@ -15,16 +15,21 @@ export interface Content {
   path(digest: Digest): string
   size(digest: Digest): Promise<number | undefined>
   read(digest: Digest): Readable
-  /** Writes all of `source`. With `expected`, another digest or size is 'invalid' and leaves nothing. */
+  /**
+   * Writes all of `source`. With `expected`, another digest or size is 'invalid' and leaves nothing. `claim` is called
+   * with the digest before the blob is there, so that a lease can be taken in time.
+   */
   write(
     source: AsyncIterable<Uint8Array>,
-    expected?: { digest?: Digest | undefined; size?: number | undefined },
+    expected: { digest?: Digest | undefined; size?: number | undefined },
+    claim: (digest: Digest) => void,
   ): Promise<{ digest: Digest; size: number }>
   /** A file to write a blob into; `adopt` makes it a blob whose digest the writer has computed. */
   stage(): Promise<{ path: string; adopt(digest: Digest): Promise<void>; drop(): Promise<void> }>
   /** Where a download of the digest is gathered, over interruptions; `adopt` makes it a blob. */
   partial(digest: Digest): Promise<{ path: string; adopt(): Promise<void>; drop(): Promise<void> }>
-  remove(digest: Digest): Promise<void>
+  /** `unless` is asked at the last moment. */
+  remove(digest: Digest, unless: () => boolean): Promise<void>
   /** Deletes leftovers and every blob that `wanted` does not know. */
   recover(wanted: (digest: Digest) => boolean): Promise<void>
 }
@@ -45,11 +50,13 @@ export const createContent = (stateDir: string, now: () => number): Content => {
     await mkdir(blobs, { recursive: true, mode: 0o700 })
     await mkdir(ingest, { recursive: true, mode: 0o700 })
   }
+  // A removal that was decided on before a blob came back must not take the new one.
+  const changing = new KeyedMutex()
   const adopt = async (file: string, digest: Digest): Promise<void> => {
     const handle = await open(file, 'r')
     await handle.sync()
     await handle.close()
-    await rename(file, path(digest))
+    await changing.run(digest, () => rename(file, path(digest)))
   }
   const staged = (file: string) => ({
     path: file,
@@ -66,7 +73,7 @@ export const createContent = (stateDir: string, now: () => number): Content => {
         () => undefined,
       ),
     read: (digest) => createReadStream(path(digest), { highWaterMark: 256 * 1024 }),
-    async write(source, expected = {}) {
+    async write(source, expected, claim) {
       await directories()
       const file = `${ingest}/${randomUUID()}`
       try {
@@ -75,6 +82,7 @@ export const createContent = (stateDir: string, now: () => number): Content => {
           throw new SlipwayError('invalid', `unexpected digest: got ${written.digest}, want ${expected.digest}`)
         if (expected.size !== undefined && written.size !== expected.size)
           throw new SlipwayError('invalid', `unexpected size: got ${written.size} bytes, want ${expected.size}`)
+        claim(written.digest)
         await adopt(file, written.digest)
         return written
       } catch (error) {
@@ -91,7 +99,10 @@ export const createContent = (stateDir: string, now: () => number): Content => {
       const file = staged(`${ingest}/${hex(digest)}.partial`)
       return { ...file, adopt: () => file.adopt(digest) }
     },
-    remove: (digest) => rm(path(digest), { force: true }),
+    remove: (digest, unless) =>
+      changing.run(digest, async () => {
+        if (!unless()) await rm(path(digest), { force: true })
+      }),
     async recover(wanted) {
       await directories()
       for (const name of await readdir(ingest)) {

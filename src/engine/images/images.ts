@@ -5,8 +5,10 @@ import type { EngineDeps } from '../deps.ts'
 import type { SnapshotStore } from '../snapshots/index.ts'
 import type { Images } from '../types.ts'
 import { importImage } from './import.ts'
+import { loadImages } from './load.ts'
 import { pruneImages } from './prune.ts'
 import { type ImageUse, removeImage } from './remove.ts'
+import { saveImages } from './save.ts'
 import { ImageStore } from './store.ts'
 
 /** Images, with what the daemon calls at its start. */
@@ -44,8 +46,8 @@ export const createImages = (deps: EngineDeps, snapshots: SnapshotStore, use: Im
       }),
     pull: async () => missing('pull'),
     push: async () => missing('push'),
-    load: async () => missing('load'),
-    save: async () => missing('save'),
+    load: (archive, options = {}) => loadImages(store, archive, options),
+    save: (references, options = {}) => saveImages(store, references, options.signal),
     bootstrap: async () => missing('bootstrap'),
     recover: () => store.recover(),
   }

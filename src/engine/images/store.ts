@@ -151,6 +151,16 @@ export class ImageStore {
   }
 
   async lease<T>(task: (lease: Lease) => Promise<T>): Promise<T> {
+    const { lease, end } = this.openLease()
+    try {
+      return await task(lease)
+    } finally {
+      await end()
+    }
+  }
+
+  /** For what outlives a call; `end` must be called. */
+  openLease(): { lease: Lease; end(): Promise<void> } {
     const holder = `${leasePrefix}${randomUUID()}`
     const blobs = new Set<Digest>()
     const hold = (name: string): void => this.snapshots.hold([name], holder)
@@ -177,9 +187,7 @@ export class ImageStore {
         return name
       },
     }
-    try {
-      return await task(lease)
-    } finally {
+    const end = async (): Promise<void> => {
       for (const digest of blobs) {
         const left = this.#leasedBlobs.get(digest)! - 1
         if (left > 0) this.#leasedBlobs.set(digest, left)
@@ -188,6 +196,7 @@ export class ImageStore {
       }
       await this.snapshots.release(holder, { abandon: isLayerKey })
     }
+    return { lease, end }
   }
 
   async recover(): Promise<void> {
@@ -196,7 +205,7 @@ export class ImageStore {
   }
 
   async #dropBlob(digest: Digest): Promise<void> {
-    if (!this.#leasedBlobs.has(digest) && !this.records.hasBlob(digest)) await this.content.remove(digest)
+    await this.content.remove(digest, () => this.#leasedBlobs.has(digest) || this.records.hasBlob(digest))
   }
 }
 

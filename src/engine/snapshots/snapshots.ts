@@ -26,6 +26,8 @@ export interface SnapshotStore extends Snapshots {
   ): Promise<(UnpackResult & { name: string }) | undefined>
   /** Digest and length of diff(), remembered for committed ones; of the archive it came from for one unpacked with a name. */
   measure(key: string, signal?: AbortSignal): Promise<{ diffId: Digest; tarSize: number }>
+  /** Does diff() give the very bytes the layer was unpacked from? Then nobody needs to keep those. */
+  reproduces(key: string, signal?: AbortSignal): Promise<boolean>
   /** diff() as a gzip file, the same bytes for the same snapshot. */
   pack(key: string, file: string, signal?: AbortSignal): Promise<Required<DiffResult>>
   /** Keeps snapshots alive for `holder` even when their maker removes them. Synchronous: may be part of a transaction. */
@@ -196,6 +198,15 @@ class OverlaySnapshots implements SnapshotStore {
     const measured = { diffId: result.diffId, tarSize: result.tarSize }
     if (record.committed) this.#records.set(record.n, measured)
     return measured
+  }
+
+  async reproduces(key: string, signal?: AbortSignal): Promise<boolean> {
+    const record = this.#must(key)
+    const { diffId } = await this.#pool.run(
+      { op: 'diff', root: this.#fs(record.n), output: { to: 'digest' } },
+      { signal },
+    )
+    return diffId === record.diffId
   }
 
   async pack(key: string, file: string, signal?: AbortSignal): Promise<Required<DiffResult>> {

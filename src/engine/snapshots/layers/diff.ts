@@ -16,7 +16,8 @@ const chunkSize = 256 * 1024
 
 /**
  * The layer that an overlay's upper directory is, as a tar archive: depth first, names sorted bytewise, whiteouts before
- * their siblings, numeric owners only, times in whole seconds, the first name of a file with several holding its content.
+ * their siblings (and without a time),
+ * numeric owners only, times in whole seconds, the first name of a file with several holding its content.
  * The same tree always gives the same bytes. The root itself is left out, as everybody does, and so are sockets.
  */
 export function* layerTar(root: string, special: Special): Generator<Buffer> {
@@ -37,8 +38,7 @@ function* directory(root: string, path: string, special: Special, links: Links):
   const answers = special.xattrs(asked.map((name) => `${root}/${prefix}${name}`))
   const xattrs = new Map(asked.map((name, i) => [name, answers[i]!]))
   for (const [i, name] of names.entries())
-    if (isWhiteout(stats[i]!))
-      yield encodeTarHeader(tarEntry({ path: `${prefix}.wh.${name}`, mode: 0o600, mtimeNs: wholeSeconds(stats[i]!) }))
+    if (isWhiteout(stats[i]!)) yield encodeTarHeader(tarEntry({ path: `${prefix}.wh.${name}`, mode: 0o600 }))
   for (const [i, name] of names.entries()) {
     const stat = stats[i]!
     if (stat.isSocket() || isWhiteout(stat)) continue
@@ -48,8 +48,7 @@ function* directory(root: string, path: string, special: Special, links: Links):
     yield encodeTarHeader(entry)
     if (entry.type === 'file' && entry.size > 0) yield* content(`${root}/${full}`, entry.size)
     if (entry.type !== 'directory') continue
-    if (attributes?.has(opaqueXattr))
-      yield encodeTarHeader(tarEntry({ path: `${full}/.wh..wh..opq`, mode: 0o600, mtimeNs: entry.mtimeNs }))
+    if (attributes?.has(opaqueXattr)) yield encodeTarHeader(tarEntry({ path: `${full}/.wh..wh..opq`, mode: 0o600 }))
     yield* directory(root, full, special, links)
   }
 }

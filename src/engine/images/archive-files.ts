@@ -1,0 +1,49 @@
+import { readFile } from 'node:fs/promises'
+import { posix } from 'node:path'
+import type { Readable } from 'node:stream'
+import { SlipwayError } from '../../errors.ts'
+import { decompress, readTar } from '../../lib/tar/index.ts'
+import type { Digest } from '../../spec/oci/index.ts'
+import type { Lease } from './store.ts'
+import type { Content } from '../content/index.ts'
+
+/** An image archive's files, by cleaned path. Nothing is written under a name the archive chose: all become blobs. */
+export interface ArchiveFiles {
+  /** Digest and size of the file, through symlinks and hard links; undefined if there is none. */
+  find(path: string): { digest: Digest; size: number } | undefined
+  /** Content of a small file as text. */
+  text(path: string): Promise<string | undefined>
+}
+
+const maxText = 16 << 20
+const maxFiles = 100_000
+
+export const gatherFiles = async (archive: Readable, content: Content, lease: Lease): Promise<ArchiveFiles> => {
+  const files = new Map<string, { digest: Digest; size: number }>()
+  const links = new Map<string, string>()
+  const clean = (path: string): string => posix.normalize(`/${path}`).slice(1)
+  for await (const { entry, body } of readTar(await decompress(archive), { entries: maxFiles })) {
+    const path = clean(entry.path)
+    if (entry.type === 'symlink') links.set(path, clean(`${posix.dirname(path)}/${entry.linkName}`))
+    else if (entry.type === 'link') links.set(path, clean(entry.linkName))
+    else if (entry.type === 'file') {
+      const named = /^blobs\/sha256\/([a-f0-9]{64})$/.exec(path)
+      const expected = named ? { digest: `sha256:${named[1]}` } : {}
+      files.set(path, await content.write(body, expected, lease.blob))
+    }
+  }
+  const find = (path: string): { digest: Digest; size: number } | undefined => {
+    let at = clean(path)
+    for (let hops = 0; hops < 8 && links.has(at); hops++) at = links.get(at)!
+    return files.get(at)
+  }
+  return {
+    find,
+    async text(path) {
+      const file = find(path)
+      if (!file) return undefined
+      if (file.size > maxText) throw new SlipwayError('invalid', `${path} in the archive is too large`)
+      return readFile(content.path(file.digest), 'utf8')
+    },
+  }
+}

@@ -1,0 +1,178 @@
+import { open } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import { SlipwayError } from '../../errors.ts'
+import { compressionOf } from '../../lib/tar/index.ts'
+import {
+  chainIds,
+  choosePlatform,
+  type Digest,
+  familiarName,
+  formatReference,
+  hostPlatform,
+  type Index,
+  isIndexType,
+  type Manifest,
+  mediaTypes,
+  parseReference,
+  withTag,
+} from '../../spec/oci/index.ts'
+import type { Image, PullOptions } from '../types.ts'
+import { type ArchiveFiles, gatherFiles } from './archive-files.ts'
+import { readConfig } from './config.ts'
+import type { LayerBlob } from './records.ts'
+import type { ImageStore, Lease } from './store.ts'
+
+interface Loadable {
+  config: string
+  layers: string[]
+  names: string[]
+}
+interface LoadOptions {
+  progress?: PullOptions['progress']
+  signal?: AbortSignal | undefined
+}
+
+/** docker load: an archive of `docker save` (any age) or an OCI layout. */
+export const loadImages = (store: ImageStore, archive: Readable, options: LoadOptions): Promise<Image[]> =>
+  store.lease(async (lease) => {
+    const files = await gatherFiles(archive, store.content, lease)
+    const images: Image[] = []
+    for (const loadable of await contentsOf(files)) {
+      const image = await loadOne(store, lease, files, loadable, options)
+      images.push(image)
+      store.deps.events.emit({ type: 'image', action: 'load', id: image.id, attributes: { name: image.id } })
+    }
+    return images
+  })
+
+const contentsOf = async (files: ArchiveFiles): Promise<Loadable[]> => {
+  const docker = await files.text('manifest.json')
+  if (docker !== undefined) return fromDocker(docker)
+  const index = await files.text('index.json')
+  if (index !== undefined) return fromLayout(files, json<Index>(index, 'index.json'))
+  throw new SlipwayError('invalid', 'invalid archive: does not contain a manifest.json or an OCI index.json')
+}
+
+const fromDocker = (text: string): Loadable[] => {
+  const items = json<{ Config?: unknown; RepoTags?: unknown; Layers?: unknown }[]>(text, 'manifest.json')
+  const strings = (value: unknown): value is string[] =>
+    Array.isArray(value) && value.every((each) => typeof each === 'string')
+  if (!Array.isArray(items)) throw invalid('manifest.json is not a list')
+  return items.map(({ Config, RepoTags, Layers }) => {
+    if (typeof Config !== 'string' || !strings(Layers ?? []) || !strings(RepoTags ?? []))
+      throw invalid('manifest.json is malformed')
+    return { config: Config, layers: (Layers ?? []) as string[], names: (RepoTags ?? []) as string[] }
+  })
+}
+
+const blobPath = (digest: Digest): string => `blobs/${digest.replace(':', '/')}`
+
+const fromLayout = async (files: ArchiveFiles, index: Index, depth = 0): Promise<Loadable[]> => {
+  if (!Array.isArray(index.manifests) || depth > 4) throw invalid('index.json is malformed')
+  const found = new Map<string, Loadable>()
+  for (const descriptor of index.manifests) {
+    const body = await files.text(blobPath(String(descriptor.digest)))
+    if (body === undefined) continue // another platform's, left out of the archive
+    const name = nameFrom(descriptor.annotations)
+    const names = name === undefined ? [] : [name]
+    if (isIndexType(descriptor.mediaType)) {
+      const nested = json<Index>(body, 'image index')
+      const present = nested.manifests.filter((each) => files.find(blobPath(each.digest)))
+      const chosen = choosePlatform(present, hostPlatform()) ?? present[0]
+      const inner = await fromLayout(files, { ...nested, manifests: chosen ? [chosen] : [] }, depth + 1)
+      for (const each of inner) merge(found, each.config, { ...each, names: [...each.names, ...names] })
+      continue
+    }
+    const manifest = json<Manifest>(body, 'image manifest')
+    if (!manifest.config?.digest || !Array.isArray(manifest.layers)) throw invalid('image manifest is malformed')
+    const layers = manifest.layers.map((layer) => blobPath(layer.digest))
+    merge(found, manifest.config.digest, { config: blobPath(manifest.config.digest), layers, names })
+  }
+  return [...found.values()]
+}
+
+/** An image with several names stands in the index once for each. */
+const merge = (found: Map<string, Loadable>, key: string, loadable: Loadable): void => {
+  const known = found.get(key)
+  found.set(key, known ? { ...known, names: [...known.names, ...loadable.names] } : loadable)
+}
+
+const nameFrom = (annotations: Record<string, string> | undefined): string | undefined => {
+  const name = annotations?.['io.containerd.image.name'] ?? annotations?.['org.opencontainers.image.ref.name']
+  // A bare tag names nothing.
+  return name?.match(/[/:]/) ? name : undefined
+}
+
+const loadOne = async (
+  store: ImageStore,
+  lease: Lease,
+  files: ArchiveFiles,
+  loadable: Loadable,
+  options: LoadOptions,
+): Promise<Image> => {
+  const raw = await files.text(loadable.config)
+  if (raw === undefined) throw invalid(`${loadable.config} is missing`)
+  const { rootfs } = readConfig(raw)
+  if (rootfs.diff_ids.length !== loadable.layers.length)
+    throw invalid(`configuration has ${rootfs.diff_ids.length} layers, the archive ${loadable.layers.length}`)
+  const names = loadable.names.map((name) => formatReference(withTag(parseReference(name))))
+  const chain = chainIds(rootfs.diff_ids)
+  const blobs: LayerBlob[] = []
+  for (const [i, path] of loadable.layers.entries()) {
+    const file = files.find(path)
+    if (!file) throw invalid(`layer ${path} is missing`)
+    const diffId = rootfs.diff_ids[i]!
+    const blob = await loadLayer(store, lease, { key: chain[i]!, parent: chain[i - 1], diffId, file }, options)
+    if (blob) blobs.push(blob)
+  }
+  const image = await store.register({ config: { raw }, snapshots: chain, names, blobs, signal: options.signal })
+  for (const name of names) options.progress?.({ status: `Loaded image: ${familiarName(name)}` })
+  if (names.length === 0) options.progress?.({ status: `Loaded image ID: ${image.id}` })
+  return image
+}
+
+const loadLayer = async (
+  store: ImageStore,
+  lease: Lease,
+  layer: { key: string; parent: string | undefined; diffId: Digest; file: { digest: Digest; size: number } },
+  options: LoadOptions,
+): Promise<LayerBlob | undefined> => {
+  const { file, diffId } = layer
+  const id = diffId.slice(7, 19)
+  options.progress?.({ id, status: 'Loading layer', current: 0, total: file.size })
+  let tarSize = 0
+  const present = await lease.layer(layer.key, layer.parent, () => ({ file: store.content.path(file.digest) }), {
+    signal: options.signal,
+    check: (result) => {
+      if (result.diffId !== diffId) throw invalid(`layer ${diffId} has content with the digest ${result.diffId}`)
+      tarSize = result.tarSize
+    },
+  })
+  options.progress?.({ id, status: 'Loading layer', current: file.size, total: file.size })
+  // What the snapshot itself gives back byte for byte needs no second copy.
+  if (present || (await store.snapshots.reproduces(layer.key, options.signal))) return undefined
+  const mediaType = { gzip: mediaTypes.ociLayerGzip, zstd: mediaTypes.ociLayerZstd }[
+    (await compressionOfFile(store.content.path(file.digest))) as 'gzip' | 'zstd'
+  ]
+  return { diffId, digest: file.digest, mediaType: mediaType ?? mediaTypes.ociLayer, size: file.size, tarSize }
+}
+
+export const compressionOfFile = async (path: string): Promise<ReturnType<typeof compressionOf>> => {
+  const handle = await open(path, 'r')
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(6), 0, 6, 0)
+    return compressionOf(buffer.subarray(0, bytesRead))
+  } finally {
+    await handle.close()
+  }
+}
+
+const invalid = (detail: string): SlipwayError => new SlipwayError('invalid', `invalid image archive: ${detail}`)
+
+const json = <T>(text: string, what: string): T => {
+  try {
+    return JSON.parse(text) as T
+  } catch (cause) {
+    throw new SlipwayError('invalid', `invalid image archive: ${what} is not JSON`, { cause })
+  }
+}

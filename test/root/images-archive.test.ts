@@ -1,0 +1,149 @@
+/** docker load and docker save, and that outside tools read what we write. */
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { after, test } from 'node:test'
+import { gzipSync } from 'node:zlib'
+import { createImages } from '../../src/engine/images/index.ts'
+import { createSnapshots } from '../../src/engine/snapshots/index.ts'
+import { isError } from '../../src/errors.ts'
+import { packTar, readTar, tarEntry } from '../../src/lib/tar/index.ts'
+import { sha256 } from '../../src/spec/oci/index.ts'
+import { temporaryHome } from './images-setup.ts'
+
+const room = () => {
+  const home = temporaryHome()
+  const snapshots = createSnapshots(home.deps)
+  const images = createImages(home.deps, snapshots, { imageInUse: () => [] })
+  after(async () => {
+    await snapshots.close()
+    home.remove()
+  })
+  const blobs = () => readdirSync(join(home.deps.instance.stateDir, 'content/blobs/sha256'))
+  return { ...home, snapshots, images, blobs }
+}
+const bytesOf = async (stream: AsyncIterable<Uint8Array>): Promise<Buffer> => {
+  const parts: Uint8Array[] = []
+  for await (const part of stream) parts.push(part)
+  return Buffer.concat(parts)
+}
+const tar = (files: Record<string, string | Buffer>, links: Record<string, string> = {}): Readable =>
+  packTar([
+    ...Object.entries(files).map(([path, text]) => ({
+      entry: tarEntry({ path, size: Buffer.from(text).length, mode: path.startsWith('.wh.') ? 0o600 : 0o644 }),
+      body: Buffer.from(text),
+    })),
+    ...Object.entries(links).map(([path, linkName]) => ({ entry: tarEntry({ path, type: 'symlink', linkName }) })),
+  ])
+
+/** As docker before 25 wrote it: layers in directories, equal ones as symlinks. */
+const oldArchive = async (options: { diffId?: string; name?: string } = {}) => {
+  // Order and names that our own diff would not produce, so that the bytes must be kept.
+  const one = await bytesOf(tar({ './b': '1', './a': '2' }))
+  const two = await bytesOf(tar({ '.wh.a': '' }))
+  const config = JSON.stringify({
+    architecture: 'amd64',
+    os: 'linux',
+    config: { Cmd: ['sh'] },
+    rootfs: { type: 'layers', diff_ids: [options.diffId ?? sha256(one), sha256(two), sha256(two)] },
+  })
+  const id = sha256(config).slice(7)
+  const manifest = [
+    {
+      Config: `${id}.json`,
+      RepoTags: [options.name ?? 'old:1'],
+      Layers: ['l1/layer.tar', 'l2/layer.tar', 'l3/layer.tar'],
+    },
+  ]
+  const files = {
+    [`${id}.json`]: config,
+    'l1/layer.tar': one,
+    'l2/layer.tar': two,
+    'manifest.json': JSON.stringify(manifest),
+  }
+  return { archive: tar(files, { 'l3/layer.tar': '../l2/layer.tar' }), id: `sha256:${id}`, one }
+}
+
+test('an old docker archive, and back', async () => {
+  const { images, snapshots, blobs } = room()
+  const { archive, id } = await oldArchive()
+  const lines: string[] = []
+  const [image] = await images.load(archive, { progress: (step) => void lines.push(step.status) })
+  assert.equal(image!.id, id)
+  assert.deepEqual(image!.names, ['docker.io/library/old:1'])
+  assert.ok(lines.includes('Loaded image: old:1'))
+  assert.deepEqual(readdirSync((await snapshots.stat(image!.snapshots[0]!))!.path), ['a', 'b'])
+  assert.equal(blobs().length, 1, 'only the layer we could not write again is kept')
+
+  const saved = await bytesOf(await images.save(['old:1']))
+  assert.deepEqual(await bytesOf(await images.save(['old'])), saved, 'a bare repository is all its tags')
+  const other = room()
+  const [again] = await other.images.load(Readable.from([gzipSync(saved)]))
+  assert.equal(again!.id, id)
+  assert.deepEqual(again!.names, ['docker.io/library/old:1'])
+
+  await images.remove('old:1')
+  assert.deepEqual(blobs(), [])
+  assert.deepEqual(await snapshots.list(), [])
+})
+
+test('what was built here needs no blobs, here or where it is loaded', async () => {
+  const { images, blobs: _ } = room()
+  const image = await images.import(tar({ 'etc/hello': 'hello', 'a b': 'c' }), { name: 'made:1' })
+  const other = room()
+  const [loaded] = await other.images.load(await images.save(['made:1', image.id]))
+  assert.equal(loaded!.id, image.id)
+  assert.deepEqual(other.blobs(), [])
+  assert.deepEqual((await other.images.must('made:1')).config, image.config)
+})
+
+test('an OCI layout without manifest.json', async () => {
+  const { images } = room()
+  const image = await images.import(tar({ hello: 'x' }), { name: 'localhost:5000/made:1' })
+  const parts = []
+  for await (const { entry, body } of readTar(await images.save(['localhost:5000/made:1'])))
+    if (entry.path !== 'manifest.json') parts.push({ entry, body: await bytesOf(body) })
+  const other = room()
+  const [loaded] = await other.images.load(packTar(parts))
+  assert.equal(loaded!.id, image.id)
+  assert.deepEqual(loaded!.names, ['localhost:5000/made:1'])
+})
+
+test('archives that lie are refused and leave nothing', async () => {
+  const { images, snapshots, blobs } = room()
+  const refuse = async (archive: Readable, message: RegExp) => {
+    await assert.rejects(images.load(archive), (error) => isError(error, 'invalid') && message.test(error.message))
+    assert.deepEqual(blobs(), [])
+    assert.deepEqual(await snapshots.list(), [])
+    assert.deepEqual(await images.list(), [])
+  }
+  await refuse((await oldArchive({ diffId: sha256('else') })).archive, /has content with the digest/)
+  await refuse((await oldArchive({ name: 'Bad Name' })).archive, /invalid reference format/)
+  await refuse(tar({ hello: 'x' }), /does not contain a manifest.json/)
+  await refuse(tar({ [`blobs/sha256/${'a'.repeat(64)}`]: 'x', 'index.json': '{}' }), /unexpected digest/)
+  await refuse(tar({ 'manifest.json': '[{"Config":"../../etc/passwd","Layers":[]}]' }), /is missing/)
+  await refuse(Readable.from([Buffer.from('nonsense'.repeat(200))]), /invalid tar header/)
+})
+
+test('a daemon killed in the middle leaves nothing behind', async () => {
+  const { images, snapshots, blobs, deps } = room()
+  const stop = new AbortController()
+  const { archive } = await oldArchive()
+  await images.load(archive)
+  const { writeFileSync } = await import('node:fs')
+  const content = join(deps.instance.stateDir, 'content')
+  writeFileSync(join(content, 'ingest/leftover'), 'x')
+  writeFileSync(join(content, 'blobs/sha256', 'b'.repeat(64)), 'x')
+  await snapshots.unpack(`sha256:${'c'.repeat(64)}`, undefined, { stream: tar({ x: 'y' }) }, { signal: stop.signal })
+  snapshots.hold([`sha256:${'c'.repeat(64)}`], 'lease:dead')
+  await snapshots.recover()
+  await images.recover()
+  assert.deepEqual(readdirSync(join(content, 'ingest')), [])
+  assert.equal(blobs().length, 1)
+  assert.equal((await snapshots.list()).length, 3)
+  assert.equal(
+    readFileSync(join((await snapshots.stat((await images.must('old:1')).snapshots[0]!))!.path, 'a'), 'utf8'),
+    '2',
+  )
+})
