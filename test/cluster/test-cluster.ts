@@ -1,6 +1,6 @@
-import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as after } from 'node:timers/promises'
 import { systemClock } from '../../src/lib/clock.ts'
+import { openDatabase } from '../../src/lib/database.ts'
 import { createLog, type Log, silentLog } from '../../src/lib/log.ts'
 import type { ObjectClient } from '../../src/spec/kube/client.ts'
 import { Node } from '../../src/spec/kube/kinds.ts'
@@ -31,7 +31,7 @@ export const testCluster = async (
   const log: Log = process.env.SLIPWAY_TEST_LOG ? createLog((line) => process.stderr.write(line), 'debug') : silentLog
   const clock = systemClock
   const api = createApiServer({
-    db: new DatabaseSync(':memory:'),
+    db: openDatabase(':memory:'),
     log,
     clock,
     options: { serviceCidr: '10.96.0.0/16', clusterDnsAddress: '10.96.0.10', nodeName: nodes[0] ?? 'node-1' },
