@@ -12,6 +12,8 @@ export interface Shell {
   signal: AbortSignal
   /** Starts the daemon of this environment in the background, its output going to the descriptor; resolves if it ends. */
   startDaemon: (log: number) => Promise<number>
+  /** Ends the daemon if it runs and takes down all that this instance made on the machine; files stay. */
+  reset: () => Promise<void>
   /** A second interrupt while the first is being honoured. */
   again: AbortSignal
 }

@@ -1,0 +1,236 @@
+/** `up`: load, build or pull, lower, apply in waves, wait for each, and say where it is. */
+import { lower, type LowerResult, type Loss, type Wave } from '../../../compose/index.ts'
+import { SlipwayError } from '../../../errors.ts'
+import type { ObjectClient } from '../../../spec/kube/client.ts'
+import type { KubeObject } from '../../../spec/kube/kinds.ts'
+import type { Project } from '../../../spec/compose/project.ts'
+import type { Progress } from '../progress/progress.ts'
+import { type Applied, applyObject, keptTemplates, leftovers, listProject, unreferenced } from './apply.ts'
+import type { ServiceImage } from './images.ts'
+import { filesAnnotation, hashedLabel, serviceLabel } from './labels.ts'
+import { type Goal, waitForWorkload } from './rollout.ts'
+
+export interface UpWish {
+  project: Project
+  destination: 'local' | 'cluster'
+  client: ObjectClient
+  images: Record<string, ServiceImage>
+  services: string[]
+  scale: Record<string, number>
+  allowLoss: boolean
+  removeOrphans: boolean
+  /** Wait for everything to be ready, not only for what others depend on. */
+  wait: boolean
+  forceRecreate: boolean
+  noStart: boolean
+  waitTimeoutMs: number | undefined
+  signal: AbortSignal
+}
+
+const applied: Record<Applied, string> = {
+  created: 'Created',
+  configured: 'Configured',
+  unchanged: 'Unchanged',
+  recreated: 'Recreated',
+}
+
+/** Rejects with the reason when something does not come up; what did come up stays. */
+export const bringUp = async (wish: UpWish, progress: Progress): Promise<LowerResult> => {
+  const lowered = lowerProject(wish, progress)
+  const there = await listProject(wish.client, wish.project.name)
+  const inWaves = new Set(lowered.waves.flat().flatMap((w) => w.objects))
+  const shared = lowered.objects.filter((o) => !inWaves.has(o))
+  const early = shared.filter(
+    (o) => !['Ingress', 'NetworkPolicy', 'PodDisruptionBudget', 'HorizontalPodAutoscaler'].includes(o.kind!),
+  )
+  for (const object of early) await applyOne(wish, withFiles(wish, object), progress)
+  const done = new Map<string, Promise<void>>()
+  const limit = wish.waitTimeoutMs === undefined ? undefined : AbortSignal.timeout(wish.waitTimeoutMs)
+  const failures: unknown[] = []
+  for (const wave of lowered.waves) {
+    await Promise.all(
+      wave.map(async (one) => {
+        await Promise.all(one.waitsFor.map((d) => waitForDependency(wish, lowered, one, d, progress, limit)))
+        for (const object of one.objects) await applyOne(wish, restamped(wish, object), progress)
+        if (wish.noStart) return
+        done.set(one.service, ready(wish, one, progress, limit))
+        done.get(one.service)!.catch((error: unknown) => failures.push(error))
+      }),
+    )
+  }
+  for (const object of shared.filter((o) => !early.includes(o))) await applyOne(wish, object, progress)
+  if (wish.wait) await Promise.allSettled(done.values())
+  if (failures.length > 0) throw failures[0]
+  await removeLeftovers(wish, there, lowered.objects, progress)
+  return lowered
+}
+
+const lowerProject = (wish: UpWish, progress: Progress): LowerResult => {
+  const lowered = lower(wish.project, {
+    destination: wish.destination,
+    images: wish.images,
+    scale: wish.scale,
+    ...(wish.services.length > 0 ? { services: wish.services } : {}),
+  })
+  reportLosses(lowered.losses, wish.allowLoss, (line) => progress.print(line))
+  return lowered
+}
+
+/** Warnings are printed; refusals end it, unless the user has said that they may be lost. */
+export const reportLosses = (losses: readonly Loss[], allowed: boolean, print: (line: string) => void): void => {
+  const refused = allowed ? [] : losses.filter((l) => l.severity === 'refuse')
+  for (const loss of losses) if (!refused.includes(loss)) print(`WARN: ${loss.path}: ${loss.message}. ${loss.hint}`)
+  const first = refused[0]
+  if (!first) return
+  throw new SlipwayError('unsupported', refused.map((l) => `${l.path}: ${l.message}`).join('\n'), {
+    hint: `${first.hint}\nTo go ahead without: --allow-loss`,
+    at: first.at,
+  })
+}
+
+const withFiles = (wish: UpWish, object: KubeObject): KubeObject =>
+  object.kind === 'Namespace'
+    ? {
+        ...object,
+        metadata: {
+          ...object.metadata,
+          annotations: { ...object.metadata.annotations, [filesAnnotation]: wish.project.composeFiles.join(',') },
+        },
+      }
+    : object
+
+/** --force-recreate: a changed annotation on the template rolls it out anew. */
+const restamped = (wish: UpWish, object: KubeObject): KubeObject => {
+  const spec = object.spec as { template?: { metadata?: { annotations?: Record<string, string> } } } | undefined
+  if (!wish.forceRecreate || !spec?.template || object.kind === 'Job') return object
+  const template = structuredClone(spec.template)
+  template.metadata = {
+    ...template.metadata,
+    annotations: { ...template.metadata?.annotations, 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() },
+  }
+  return { ...object, spec: { ...spec, template } }
+}
+
+const quietKinds = new Set(['ServiceAccount', 'PodDisruptionBudget', 'NetworkPolicy', 'Service', 'ConfigMap', 'Secret'])
+
+const applyOne = async (wish: UpWish, object: KubeObject, progress: Progress): Promise<void> => {
+  const scaled =
+    wish.noStart && (object.spec as { replicas?: number } | undefined)?.replicas !== undefined
+      ? { ...object, spec: { ...(object.spec as object), replicas: 0 } }
+      : object
+  const result = await applyObject(wish.client, scaled, wish.signal)
+  const name = object.metadata.labels?.['com.docker.compose.volume'] ?? object.metadata.name
+  if (quietKinds.has(object.kind!)) return
+  const workload = ['Deployment', 'StatefulSet', 'DaemonSet', 'Job'].includes(object.kind!)
+  const id = workload
+    ? `Service ${object.metadata.labels?.[serviceLabel] ?? name}`
+    : `${object.kind === 'PersistentVolumeClaim' ? 'Volume' : object.kind} ${name}`
+  progress.update({
+    id,
+    state: workload && !wish.noStart ? 'working' : 'done',
+    text: workload && result === 'unchanged' ? 'Running' : applied[result],
+  })
+}
+
+const goalOf = (one: Wave): Goal => (one.workload.kind === 'Job' ? 'started' : 'ready')
+const targetOf = (one: Wave) => ({
+  service: one.service,
+  kind: one.workload.kind,
+  name: one.workload.name,
+  namespace: one.objects.find((o) => o.kind === one.workload.kind)!.metadata.namespace!,
+})
+
+const waitFor = async (
+  wish: UpWish,
+  one: Wave,
+  goal: Goal,
+  progress: Progress,
+  limit: AbortSignal | undefined,
+): Promise<void> => {
+  const id = `Service ${one.service}`
+  const signal = limit ? AbortSignal.any([wish.signal, limit]) : wish.signal
+  try {
+    const last = await waitForWorkload(wish.client, targetOf(one), {
+      goal,
+      signal,
+      progress: (s) => !s.done && progress.update({ id, state: 'working', text: s.text }),
+    })
+    progress.update({
+      id,
+      state: 'done',
+      text: goal === 'completed' ? 'Exited' : one.workload.kind === 'Job' ? 'Started' : `Ready (${last.text})`,
+    })
+  } catch (error) {
+    progress.update({ id, state: 'error', text: 'Failed' })
+    if (limit?.aborted && !wish.signal.aborted)
+      throw new SlipwayError('timeout', `service ${one.service} was not ready after ${wish.waitTimeoutMs! / 1000}s`, {
+        hint: `See "slipway ps" and "slipway logs ${one.service}".`,
+      })
+    throw error
+  }
+}
+
+const ready = (wish: UpWish, one: Wave, progress: Progress, limit: AbortSignal | undefined): Promise<void> =>
+  waitFor(wish, one, goalOf(one), progress, limit)
+
+const waitForDependency = async (
+  wish: UpWish,
+  lowered: LowerResult,
+  one: Wave,
+  dependency: Wave['waitsFor'][number],
+  progress: Progress,
+  limit: AbortSignal | undefined,
+): Promise<void> => {
+  const other = lowered.waves.flat().find((w) => w.service === dependency.service)
+  if (!other || wish.noStart) return
+  const goal: Goal =
+    dependency.condition === 'service_completed_successfully'
+      ? 'completed'
+      : dependency.condition === 'service_healthy'
+        ? 'ready'
+        : 'started'
+  try {
+    await waitFor(wish, other, goal, progress, limit)
+  } catch (error) {
+    if (dependency.required || wish.signal.aborted) throw error
+    progress.print(`WARN: optional dependency "${dependency.service}" of "${one.service}" did not come up`)
+  }
+}
+
+/**
+ * Workloads of services that have left the file stay until --remove-orphans, as docker compose keeps their containers; other
+ * objects of services that are still there go, and configuration that no revision refers to.
+ */
+const removeLeftovers = async (
+  wish: UpWish,
+  there: { kind: Parameters<ObjectClient['delete']>[0]; object: KubeObject }[],
+  wanted: KubeObject[],
+  progress: Progress,
+): Promise<void> => {
+  if (wish.services.length > 0) return
+  const old = leftovers(there as never, wanted)
+  const services = new Set(Object.keys(wish.project.services))
+  const orphan = (o: KubeObject): boolean => {
+    const service = o.metadata.labels?.[serviceLabel]
+    return service !== undefined && !services.has(service)
+  }
+  const hashed = old.filter(({ object }) => object.metadata.labels?.[hashedLabel])
+  const namespace = wanted.find((o) => o.metadata.namespace)?.metadata.namespace
+  const unused = hashed.length > 0 && namespace ? unreferenced(hashed, await keptTemplates(wish.client, namespace)) : []
+  const orphans = old.filter(({ object }) => !object.metadata.labels?.[hashedLabel] && orphan(object))
+  const stale = old.filter(({ object }) => !object.metadata.labels?.[hashedLabel] && !orphan(object))
+  const names = [...new Set(orphans.map(({ object }) => object.metadata.labels![serviceLabel]))]
+  if (names.length > 0 && !wish.removeOrphans)
+    progress.print(
+      `WARN: Found orphan services (${names.join(', ')}) for this project. If you removed or renamed them in your compose file, you can run this command with the --remove-orphans flag to clean them up.`,
+    )
+  for (const { kind, object } of [...stale, ...unused, ...(wish.removeOrphans ? orphans : [])]) {
+    await wish.client.delete(
+      kind,
+      { namespace: object.metadata.namespace, name: object.metadata.name! },
+      { propagation: 'Background' },
+    )
+    if (['Deployment', 'StatefulSet', 'DaemonSet', 'Job'].includes(object.kind!))
+      progress.update({ id: `Service ${object.metadata.labels?.[serviceLabel]}`, state: 'done', text: 'Removed' })
+  }
+}

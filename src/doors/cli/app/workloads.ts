@@ -1,0 +1,114 @@
+/** The workloads and pods of a project in a cluster, by Compose service. */
+import { SlipwayError } from '../../../errors.ts'
+import type { ObjectClient } from '../../../spec/kube/client.ts'
+import type { DaemonSet, Deployment, Job, Pod, StatefulSet } from '../../../spec/kube/generated/types.ts'
+import * as kinds from '../../../spec/kube/kinds.ts'
+import { nearest } from '../../../lib/nearest.ts'
+import { projectLabel, serviceLabel } from './labels.ts'
+
+export type WorkloadKind = 'Deployment' | 'StatefulSet' | 'DaemonSet' | 'Job'
+export interface Workload {
+  service: string
+  kind: WorkloadKind
+  namespace: string
+  name: string
+  object: Deployment | StatefulSet | DaemonSet | Job
+}
+export const workloadKinds: Record<WorkloadKind, kinds.Kind<Deployment | StatefulSet | DaemonSet | Job>> = {
+  Deployment: kinds.Deployment as never,
+  StatefulSet: kinds.StatefulSet as never,
+  DaemonSet: kinds.DaemonSet as never,
+  Job: kinds.Job as never,
+}
+
+const ofProject = (project: string): string => `${projectLabel}=${project}`
+
+/** Sorted by service name. */
+export const listWorkloads = async (client: ObjectClient, project: string): Promise<Workload[]> => {
+  const found = await Promise.all(
+    (Object.keys(workloadKinds) as WorkloadKind[]).map(async (kind) => {
+      const { items } = await client.list(workloadKinds[kind], { labels: ofProject(project) })
+      return items.map(
+        (object): Workload => ({
+          service: object.metadata.labels?.[serviceLabel] ?? object.metadata.name!,
+          kind,
+          namespace: object.metadata.namespace!,
+          name: object.metadata.name!,
+          object,
+        }),
+      )
+    }),
+  )
+  return found.flat().sort((a, b) => a.service.localeCompare(b.service))
+}
+
+/** Those named, or all. A name nobody has: 'not-found' "no such service: x" with the nearest. */
+export const pickServices = <T extends { service: string }>(all: readonly T[], wanted: readonly string[]): T[] => {
+  if (wanted.length === 0) return [...all]
+  return wanted.flatMap((name) => {
+    const found = all.filter((w) => w.service === name)
+    if (found.length > 0) return found
+    const close = nearest(
+      name,
+      all.map((w) => w.service),
+    )
+    const known = [...new Set(all.map((w) => w.service))].join(', ')
+    throw new SlipwayError('not-found', `no such service: ${name}`, {
+      hint: close
+        ? `Did you mean ${close}?`
+        : known
+          ? `There are: ${known}.`
+          : 'The project is not running: slipway up',
+    })
+  })
+}
+
+/** Pods of the project's services, in the order of their names; `index` counts from 1 within a service, as compose does. */
+export interface ServicePod {
+  service: string
+  index: number
+  pod: Pod
+}
+export const listPods = async (client: ObjectClient, project: string): Promise<ServicePod[]> => {
+  const { items } = await client.list(kinds.Pod, { labels: ofProject(project) })
+  const age = (pod: Pod): string => `${pod.metadata.creationTimestamp ?? ''}/${pod.metadata.name}`
+  const pods = items.filter((p) => p.metadata.labels?.[serviceLabel]).sort((a, b) => age(a).localeCompare(age(b)))
+  const counts = new Map<string, number>()
+  return pods
+    .map((pod) => {
+      const service = pod.metadata.labels![serviceLabel]!
+      const index = (counts.get(service) ?? 0) + 1
+      counts.set(service, index)
+      return { service, index, pod }
+    })
+    .sort((a, b) => a.service.localeCompare(b.service) || a.index - b.index)
+}
+
+/** The pod an exec goes to: running, the first or the one of `index`. */
+export const pickPod = async (client: ObjectClient, project: string, service: string, index?: number): Promise<Pod> => {
+  const all = await listPods(client, project)
+  const mine = all.filter((p) => p.service === service && !p.pod.metadata.deletionTimestamp)
+  if (mine.length === 0) {
+    pickServices(await listWorkloads(client, project), [service])
+    throw new SlipwayError('conflict', `service "${service}" is not running`, {
+      hint: `Start it: slipway start ${service}`,
+    })
+  }
+  const pod =
+    index === undefined
+      ? (mine.find((p) => p.pod.status?.phase === 'Running') ?? mine[0])
+      : mine.find((p) => p.index === index)
+  if (!pod)
+    throw new SlipwayError('not-found', `service "${service}" is not running container #${index}`, {
+      hint: `It has ${mine.length}.`,
+    })
+  if (pod.pod.status?.phase !== 'Running')
+    throw new SlipwayError('conflict', `service "${service}" is not running`, {
+      hint: `It is ${pod.pod.status?.phase ?? 'Pending'}: slipway ps`,
+    })
+  return pod.pod
+}
+
+/** The container of a pod that is the Compose service itself. */
+export const mainContainer = (pod: Pod): string =>
+  pod.metadata.annotations?.['kubectl.kubernetes.io/default-container'] ?? pod.spec!.containers[0]!.name

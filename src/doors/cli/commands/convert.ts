@@ -1,0 +1,103 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { lower, renderManifests } from '../../../compose/index.ts'
+import { SlipwayError } from '../../../errors.ts'
+import { imageName } from '../app/images.ts'
+import { answers } from '../framework/daemon.ts'
+import { instanceOf, socketsOf } from '../../../instance.ts'
+import { createControlClient } from '../../../clients/control/index.ts'
+import { reportLosses } from '../app/up.ts'
+import { type Command, err, type Invocation } from '../framework/command.ts'
+import { text, toggle } from '../framework/flags.ts'
+import { openProject } from '../framework/project.ts'
+import type { Project } from '../../../spec/compose/project.ts'
+import type { LowerOptions } from '../../../compose/index.ts'
+
+export const convert: Command = {
+  name: 'convert',
+  usage: '[OPTIONS]',
+  summary: 'Write the Kubernetes manifests that up applies',
+  details: 'The files are numbered in the order they are to be applied: kubectl apply -f DIR',
+  group: 'rollout',
+  flags: [
+    text('-o, --output', 'DIR', 'Write numbered files into DIR; default: all to standard output'),
+    text('--image-prefix', 'REGISTRY/PATH', 'Registry where the images that the file builds are to be found'),
+    text('--image-tag', 'TAG', 'Tag of those images (default latest)'),
+    text('--for', 'DESTINATION', 'cluster (default): any Kubernetes; local: exactly what up applies here', [
+      'cluster',
+      'local',
+    ]),
+    toggle('--allow-loss', 'Go ahead where a cluster cannot do what the file says'),
+    toggle('--strict', 'Fail on every loss, also on warnings'),
+    text('--report', 'FILE', 'Write the losses as JSON'),
+  ],
+  run: runConvert,
+}
+
+async function runConvert(invocation: Invocation): Promise<number> {
+  const { flags, shell } = invocation
+  const project = await openProject(invocation)
+  const destination = (flags.for as 'local' | 'cluster' | undefined) ?? 'cluster'
+  const images = await imagesFor(invocation, project, destination)
+  const { objects, losses } = lower(project, { destination, images })
+  if (flags.report)
+    writeFileSync(
+      resolve(shell.cwd, flags.report as string),
+      `${JSON.stringify({ project: project.name, losses }, null, 2)}\n`,
+    )
+  reportLosses(losses, flags['allow-loss'] === true, (line) => err(shell, line))
+  if (flags.strict === true && losses.length > 0)
+    throw new SlipwayError(
+      'unsupported',
+      `${losses.length} thing${losses.length > 1 ? 's' : ''} in the file would be lost (--strict)`,
+    )
+  const files = renderManifests(objects)
+  if (flags.output === undefined) {
+    shell.stdout.write(files.map((f) => `# ${f.name}\n${f.text}`).join('---\n'))
+    return 0
+  }
+  const dir = resolve(shell.cwd, flags.output as string)
+  mkdirSync(dir, { recursive: true })
+  for (const file of files) {
+    writeFileSync(join(dir, file.name), file.text)
+    err(shell, `INFO Kubernetes file "${join(flags.output as string, file.name)}" created`)
+  }
+  return 0
+}
+
+/** Names only: nothing is built. Where the daemon runs and has the image, its configuration (USER, EXPOSE …) is used. */
+const imagesFor = async (
+  invocation: Invocation,
+  project: Project,
+  destination: 'local' | 'cluster',
+): Promise<LowerOptions['images']> => {
+  const { flags, shell } = invocation
+  const prefix = flags['image-prefix'] as string | undefined
+  const { control } = socketsOf(instanceOf(shell.env))
+  const client = (await answers(control)) ? createControlClient(control) : undefined
+  const images: LowerOptions['images'] = {}
+  for (const service of Object.values(project.services)) {
+    const name = imageName(project, service)
+    const known = await client
+      ?.ensureImage({ reference: name, policy: 'never', platform: undefined, auth: undefined }, () => {}, shell.signal)
+      .catch(() => undefined)
+    if (service.build && destination === 'cluster' && !prefix && !/^[^/]*[.:][^/]*\//.test(name))
+      throw new SlipwayError(
+        'invalid',
+        `services.${service.name}: a cluster cannot pull "${name}", which only this machine can build`,
+        {
+          hint: 'Push it and say where it is: --image-prefix registry.example/team',
+        },
+      )
+    const tag = (flags['image-tag'] as string | undefined) ?? 'latest'
+    const reference =
+      service.build && prefix
+        ? `${prefix.replace(/\/$/, '')}/${name
+            .replace(/:[^/:]*$/, '')
+            .split('/')
+            .at(-1)}:${tag}`
+        : name
+    images[service.name] = { reference, ...(known ? { config: known.config } : {}) }
+  }
+  return images
+}

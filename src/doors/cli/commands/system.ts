@@ -1,0 +1,223 @@
+import { rmSync } from 'node:fs'
+import { createControlClient } from '../../../clients/control/index.ts'
+import { SlipwayError } from '../../../errors.ts'
+import { instanceOf, socketsOf } from '../../../instance.ts'
+import * as kinds from '../../../spec/kube/kinds.ts'
+import { filesAnnotation, projectLabel } from '../app/labels.ts'
+import { listPods } from '../app/workloads.ts'
+import { type Command, err, humanDuration, type Invocation, out, table } from '../framework/command.ts'
+import { answers, ensureDaemon } from '../framework/daemon.ts'
+import { text, toggle } from '../framework/flags.ts'
+import { openTarget } from '../framework/target.ts'
+
+export const slipwayVersion = '0.1.0'
+
+export const daemon: Command = {
+  name: 'daemon',
+  usage: '[start|status|stop|run]',
+  summary: 'The background process that runs everything',
+  details: `  start     Start it in the background (any command does so by itself)
+  status    Its pid, version, sockets and what it holds
+  stop      Stop it; containers run on, unless --containers
+  run       Run it in the foreground`,
+  group: 'system',
+  flags: [
+    toggle('--containers', 'With stop: stop everything that runs, too'),
+    text('--format', 'FORMAT', 'With status: text or json', ['text', 'json']),
+  ],
+  async run(invocation) {
+    switch (invocation.args[0]) {
+      case undefined:
+      case 'start':
+        await ensureDaemon(invocation.shell)
+        return daemonStatus(invocation)
+      case 'status':
+        return daemonStatus(invocation)
+      case 'stop':
+        return daemonStop(invocation)
+      default:
+        throw new SlipwayError('bad-request', `unknown daemon command: ${invocation.args[0]}`, {
+          hint: 'One of start, status, stop, run.',
+        })
+    }
+  },
+}
+
+const mebibytes = (bytes: number): string => `${Math.round(bytes / 1048576)} MiB`
+
+const daemonStatus = async ({ shell, flags }: Invocation): Promise<number> => {
+  const instance = instanceOf(shell.env)
+  const { control } = socketsOf(instance)
+  if (!(await answers(control))) {
+    out(
+      shell,
+      flags.format === 'json'
+        ? JSON.stringify({ running: false })
+        : 'The daemon is not running. Start it: slipway daemon start',
+    )
+    return 3
+  }
+  const s = await createControlClient(control).status()
+  if (flags.format === 'json') {
+    out(shell, JSON.stringify({ running: true, ...s }))
+    return 0
+  }
+  const rows: [string, string][] = [
+    ['pid', String(s.pid)],
+    ['version', s.version],
+    ['running for', humanDuration(Date.now() - s.startedAt)],
+    ['memory', mebibytes(s.memoryBytes)],
+    ['docker', `unix://${s.sockets.docker}`],
+    ['kubernetes', s.sockets.kubernetes],
+    ['kubeconfig', s.kubeconfig],
+    ['state', instance.stateDir],
+    ['containers', `${s.counts.containers} (${s.counts.running} running)`],
+    ['pods', String(s.counts.pods)],
+    ['images', String(s.counts.images)],
+    ['networks', String(s.counts.networks)],
+    ['volumes', String(s.counts.volumes)],
+  ]
+  for (const [name, value] of rows) out(shell, `${`${name}:`.padEnd(13)} ${value}`)
+  return 0
+}
+
+const untilGone = async (path: string, limitMs: number): Promise<void> => {
+  const deadline = Date.now() + limitMs
+  while (await answers(path)) {
+    if (Date.now() > deadline)
+      throw new SlipwayError('timeout', `the daemon is still running after ${limitMs / 1000}s`, {
+        hint: 'Its pid is in: slipway daemon status',
+      })
+    await new Promise((go) => setTimeout(go, 20))
+  }
+}
+
+const processGone = async (pid: number, limitMs: number): Promise<void> => {
+  const deadline = Date.now() + limitMs
+  for (;;) {
+    try {
+      process.kill(pid, 0)
+    } catch {
+      return
+    }
+    if (Date.now() > deadline)
+      throw new SlipwayError('timeout', `the daemon (pid ${pid}) is still running after ${limitMs / 1000}s`)
+    await new Promise((go) => setTimeout(go, 20))
+  }
+}
+
+const daemonStop = async ({ shell, flags }: Invocation): Promise<number> => {
+  const { control } = socketsOf(instanceOf(shell.env))
+  if (!(await answers(control))) {
+    err(shell, 'The daemon is not running.')
+    return 0
+  }
+  const client = createControlClient(control)
+  const { pid } = await client.status()
+  await client.stop({ containers: flags.containers === true })
+  await untilGone(control, 120_000)
+  await processGone(pid, 120_000)
+  return 0
+}
+
+export const env: Command = {
+  name: 'env',
+  usage: '[--unset]',
+  summary: 'Print the variables that point docker and kubectl here: eval "$(slipway env)"',
+  group: 'system',
+  flags: [toggle('--unset', 'Print how to take them back')],
+  async run({ shell, flags }) {
+    const instance = instanceOf(shell.env)
+    const { docker, kubeconfig } = socketsOf(instance)
+    if (flags.unset === true) {
+      out(shell, 'unset DOCKER_HOST KUBECONFIG')
+      return 0
+    }
+    await ensureDaemon(shell)
+    const quote = (value: string): string => (/^[\w/.:-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`)
+    out(shell, `export DOCKER_HOST=${quote(`unix://${docker}`)}`)
+    out(shell, `export KUBECONFIG=${quote(kubeconfig)}`)
+    if (instance.home) out(shell, `export SLIPWAY_HOME=${quote(instance.home)}`)
+    return 0
+  },
+}
+
+export const version: Command = {
+  name: 'version',
+  usage: '',
+  summary: 'Print the version',
+  group: 'system',
+  flags: [toggle('--short', 'The number only')],
+  async run({ shell, flags }) {
+    out(shell, flags.short === true ? slipwayVersion : `slipway version ${slipwayVersion}`)
+    return 0
+  },
+}
+
+export const ls: Command = {
+  name: 'ls',
+  usage: '[OPTIONS]',
+  summary: 'List running projects',
+  group: 'app',
+  flags: [
+    toggle('-a, --all', 'Show stopped projects too'),
+    toggle('-q, --quiet', 'Only names'),
+    text('--format', 'FORMAT', 'table or json', ['table', 'json']),
+  ],
+  async run(invocation) {
+    const { shell, flags } = invocation
+    const { client } = await openTarget(invocation)
+    const { items } = await client.list(kinds.Namespace, { labels: projectLabel })
+    const rows = await Promise.all(
+      items.map(async (ns) => {
+        const name = ns.metadata.labels![projectLabel]!
+        const pods = await listPods(client, name)
+        const running = pods.filter((p) => p.pod.status?.phase === 'Running').length
+        return {
+          Name: name,
+          Status: running > 0 ? `running(${running})` : `exited(${pods.length})`,
+          ConfigFiles: ns.metadata.annotations?.[filesAnnotation] ?? '',
+          running,
+        }
+      }),
+    )
+    const shown = rows.filter((r) => flags.all === true || r.running > 0)
+    if (flags.quiet === true) for (const r of shown) out(shell, r.Name)
+    else if (flags.format === 'json') out(shell, JSON.stringify(shown.map(({ running: _, ...r }) => r)))
+    else
+      out(
+        shell,
+        table(
+          ['NAME', 'STATUS', 'CONFIG FILES'],
+          shown.map((r) => [r.Name, r.Status, r.ConfigFiles]),
+        ),
+      )
+    return 0
+  },
+}
+
+export const system: Command = {
+  name: 'system',
+  usage: 'reset --yes',
+  summary: 'Remove everything of this instance: containers, images, volumes, networks, objects',
+  group: 'system',
+  flags: [toggle('--yes', 'Really: all data of this instance is lost')],
+  async run({ shell, args, flags }) {
+    if (args[0] !== 'reset')
+      throw new SlipwayError('bad-request', args[0] ? `unknown system command: ${args[0]}` : 'system needs a command', {
+        hint: 'slipway system reset --yes',
+      })
+    const instance = instanceOf(shell.env)
+    if (flags.yes !== true)
+      throw new SlipwayError(
+        'precondition',
+        `this removes all containers, images, volumes and objects under ${instance.stateDir}`,
+        { hint: 'If that is what you want: slipway system reset --yes' },
+      )
+    await shell.reset()
+    for (const dir of [instance.runDir, instance.stateDir, instance.logDir])
+      rmSync(dir, { recursive: true, force: true })
+    err(shell, `Everything under ${instance.home ?? instance.stateDir} is removed.`)
+    return 0
+  },
+}

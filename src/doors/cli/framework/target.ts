@@ -1,0 +1,36 @@
+/** Which cluster a command works on: the embedded one of this instance, or any other by --context. */
+import type { ObjectClient } from '../../../spec/kube/client.ts'
+import { createHttpClient, loadKubeconfig } from '../../../clients/kube/index.ts'
+import { type ControlClient, createControlClient } from '../../../clients/control/index.ts'
+import { instanceOf, socketsOf } from '../../../instance.ts'
+import { runHelper } from '../../../sys/daemonize.ts'
+import type { Invocation } from './command.ts'
+import { ensureDaemon } from './daemon.ts'
+
+export interface Target {
+  destination: 'local' | 'cluster'
+  /** '' for the embedded cluster. */
+  context: string
+  client: ObjectClient
+}
+
+export const openControl = async ({ shell }: Invocation): Promise<ControlClient> => {
+  await ensureDaemon(shell)
+  return createControlClient(socketsOf(instanceOf(shell.env)).control)
+}
+
+/** Starts the daemon when the embedded cluster is meant. An unknown context: 'not-found' that lists those there are. */
+export const openTarget = async (invocation: Invocation): Promise<Target> => {
+  const { shell, globals } = invocation
+  const context = (globals.context as string | undefined) ?? ''
+  if (context === '') {
+    await ensureDaemon(shell)
+    return {
+      destination: 'local',
+      context,
+      client: createHttpClient({ socketPath: socketsOf(instanceOf(shell.env)).kube }),
+    }
+  }
+  const config = await loadKubeconfig({ context, env: shell.env, run: runHelper } as never)
+  return { destination: 'cluster', context, client: createHttpClient(config) }
+}

@@ -1,0 +1,31 @@
+/** The entry: a daemon, or one command of the command line. The only place that reads the process's globals. */
+import { spawnDaemon } from './sys/daemonize.ts'
+
+const [first, second] = process.argv.slice(2)
+
+if (first === 'daemon' && second === 'run') {
+  const { runDaemon } = await import('./daemon.ts')
+  process.exitCode = await runDaemon(process.env)
+} else {
+  const { runCli } = await import('./doors/cli/index.ts')
+  const stop = new AbortController()
+  const again = new AbortController()
+  const onSignal = (): void => (stop.signal.aborted ? again : stop).abort()
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  // A reader that went away (slipway logs | head) ends us quietly.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  const code = await runCli(process.argv.slice(2), {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    cwd: process.cwd(),
+    signal: stop.signal,
+    again: again.signal,
+    reset: async () => (await import('./reset.ts')).resetInstance(process.env),
+    startDaemon: (log) => spawnDaemon(process.env, log),
+  })
+  // What is still open (keep-alive sockets, an idle stdin) must not hold the command back.
+  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)))
+}
