@@ -49,6 +49,8 @@ export interface Loss {
 export interface LowerResult {
   /** Namespace first, then configuration, storage, workloads, services, policies, ingress: a valid apply order. */
   objects: KubeObject[]
+  /** Those of `objects` that belong to the project and to no service: the Namespace, NetworkPolicies. Applied before the waves. */
+  shared: KubeObject[]
   /** Services in dependency waves with what each waits for; for `up`. */
   waves: Wave[][]
   losses: Loss[]

@@ -15,7 +15,7 @@ import { normalize } from './normalize.ts'
 import { parseYaml } from './parse.ts'
 import { type Problem, problems, Sources } from './problem.ts'
 import { activeProfiles, applyProfiles } from './profiles.ts'
-import { readFileObject, resolveEnvironment, resolveLabels } from './resolve.ts'
+import { lookAtBind, readFileObject, resolveEnvironment, resolveLabels } from './resolve.ts'
 import { readTree } from './tree.ts'
 
 /** Throws SlipwayErrors that say file, line and column and show them (`details.source`). */
@@ -63,6 +63,7 @@ export const loadProject = async (options: LoadOptions): Promise<LoadResult> => 
   for (const service of Object.values(project.services)) {
     await resolveEnvironment(service, project, tools)
     await resolveLabels(service, project, tools)
+    for (const mount of service.volumes ?? []) await lookAtBind(mount)
   }
   checkConsistency(project, problem)
   for (const object of [...Object.values(project.secrets), ...Object.values(project.configs)])

@@ -1,6 +1,6 @@
 /** What a service says in other files: env_file, label_file; and the contents of secrets and configs. */
-import { readFile } from 'node:fs/promises'
-import type { FileObject, Project, Service } from '../../spec/compose/project.ts'
+import { readFile, stat } from 'node:fs/promises'
+import type { FileObject, Mount, Project, Service } from '../../spec/compose/project.ts'
 import { positionOf } from '../../spec/compose/project.ts'
 import { parseDotenv, parseRawEnv } from './dotenv.ts'
 import { lookupIn, readIfThere } from './environment.ts'
@@ -78,5 +78,22 @@ export const readFileObject = async (object: FileObject, environment: Record<str
   } else if (object.file !== undefined) {
     const data = await readFile(object.file).catch(() => undefined)
     if (data) object.data = data
+  }
+}
+
+const mostBytes = 1 << 20
+
+/** Looks at what a bind mount binds: a file is mounted, and carried to a cluster, otherwise than a directory. */
+export const lookAtBind = async (mount: Mount): Promise<void> => {
+  if (mount.type !== 'bind' || mount.source === undefined) return
+  const stats = await stat(mount.source).catch(() => undefined)
+  if (!stats) mount.found = { kind: 'nothing' }
+  else if (stats.isDirectory()) mount.found = { kind: 'directory' }
+  else if (stats.isSocket()) mount.found = { kind: 'socket' }
+  else if (!stats.isFile()) mount.found = { kind: 'device' }
+  else {
+    const data =
+      mount.read_only && stats.size <= mostBytes ? await readFile(mount.source).catch(() => undefined) : undefined
+    mount.found = { kind: 'file', ...(data && { data }) }
   }
 }

@@ -66,15 +66,19 @@ export interface Mount {
   target: string
   read_only?: boolean | undefined
   consistency?: string | undefined
-  bind?: {
-    propagation?: string | undefined
-    create_host_path?: boolean | undefined
-    recursive?: string | undefined
-    selinux?: string | undefined
-  }
+  bind?:
+    | {
+        propagation?: string | undefined
+        create_host_path?: boolean | undefined
+        recursive?: string | undefined
+        selinux?: string | undefined
+      }
+    | undefined
   volume?: { nocopy?: boolean | undefined; subpath?: string | undefined; labels?: Record<string, string> | undefined }
   tmpfs?: { size?: number | undefined; mode?: number | undefined }
   image?: { subpath?: string | undefined }
+  /** Binds only: what was at `source` when the file was loaded; `data` for files of up to 1 MiB. Never printed by `config`. */
+  found?: { kind: 'file' | 'directory' | 'socket' | 'device' | 'nothing'; data?: Uint8Array | undefined } | undefined
 }
 
 /** A secret or config as a service mounts it. */

@@ -1,0 +1,408 @@
+/** Volumes: claims that services share by the volume's name, directories of this machine, memory, and what is gone with the pod. */
+import { posix } from 'node:path'
+import { formatBytes } from '../../lib/quantity.ts'
+import type { Mount, Service, Volume as ComposeVolume } from '../../spec/compose/project.ts'
+import { parseBytes } from '../../spec/compose/units.ts'
+import type { EmptyDirVolumeSource, Volume, VolumeMount } from '../../spec/kube/generated/types.ts'
+import { ConfigMap, type KubeObject, PersistentVolume, PersistentVolumeClaim } from '../../spec/kube/kinds.ts'
+import type { ContainerRuntime } from '../../spec/kube/runtime-annotation.ts'
+import type { Lowering } from './context.ts'
+import { dnsLabel } from './names.ts'
+import { combine, type Piece } from './piece.ts'
+
+/** Given to a volume without a size of its own. */
+export const defaultVolumeSize = 2 ** 30
+
+/** Volumes of the service and of those it takes volumes_from. */
+const mountsOf = (service: Service, lowering: Lowering): { mount: Mount; path: string }[] => {
+  const own = (service.volumes ?? []).map((mount, i) => ({ mount, path: `volumes.${i}` }))
+  const taken = new Set(own.map(({ mount }) => mount.target))
+  const from = (service.volumes_from ?? []).flatMap((spec, i) => {
+    const [name = '', mode] = spec.split(':')
+    const path = `volumes_from.${i}`
+    if (name === 'container' || !lowering.project.services[name]) {
+      lowering.refuse(
+        service.name,
+        path,
+        `"${spec}": volumes come from services of the project only`,
+        'Name a service of this file.',
+      )
+      return []
+    }
+    return (lowering.project.services[name].volumes ?? []).flatMap((mount) => {
+      if (taken.has(mount.target)) return []
+      if (mount.type === 'tmpfs' || (mount.type === 'volume' && !mount.source)) {
+        lowering.refuse(
+          service.name,
+          path,
+          `${mount.target} of "${name}" lives with its pod and cannot be shared`,
+          'Give the volume a name.',
+        )
+        return []
+      }
+      return [{ mount: { ...mount, ...(mode === 'ro' && { read_only: true }) }, path }]
+    })
+  })
+  return [...own, ...from]
+}
+
+export const storage = (service: Service, lowering: Lowering): Piece =>
+  combine([
+    ...mountsOf(service, lowering).map(({ mount, path }, i) => lowerMount(service, mount, path, i, lowering)),
+    ...(service.tmpfs ?? []).map((spec, i) => {
+      const [target = '', options] = spec.split(':')
+      return memory(service, `tmpfs-${i}`, target, options?.split(',').filter(Boolean) ?? [], lowering, `tmpfs.${i}`)
+    }),
+    service.shm_size === undefined
+      ? {}
+      : memory(service, 'shm', '/dev/shm', [`size=${service.shm_size}`], lowering, 'shm_size'),
+  ])
+
+const lowerMount = (service: Service, mount: Mount, path: string, index: number, lowering: Lowering): Piece => {
+  const unique = `${lowering.nameOf(service.name)}-${index}`
+  switch (mount.type) {
+    case 'volume':
+      return mount.source === undefined
+        ? anonymous(service, mount, path, unique, lowering)
+        : named(service, mount, path, lowering)
+    case 'bind':
+      return bind(service, mount, path, unique, lowering)
+    case 'tmpfs': {
+      const options = [
+        ...(mount.tmpfs?.size !== undefined ? [`size=${mount.tmpfs.size}`] : []),
+        ...(mount.tmpfs?.mode !== undefined ? [`mode=${mount.tmpfs.mode.toString(8)}`] : []),
+      ]
+      return memory(service, String(index), mount.target, options, lowering, path)
+    }
+    case 'image':
+      if (lowering.local)
+        lowering.refuse(
+          service.name,
+          path,
+          'image mounts are not supported here yet',
+          'Copy the files in the Dockerfile: COPY --from=IMAGE.',
+        )
+      return place(
+        { name: dnsLabel(`image-${unique}`), image: { reference: mount.source, pullPolicy: 'IfNotPresent' } },
+        mount,
+        mount.image?.subpath,
+      )
+    default:
+      lowering.refuse(service.name, path, `mounts of type "${mount.type}" are not supported`, 'Use a volume.')
+      return {}
+  }
+}
+
+const place = (
+  volume: Volume,
+  mount: Mount,
+  subPath?: string,
+  more: { runtime?: ContainerRuntime; objects?: KubeObject[]; propagation?: string } = {},
+): Piece => ({
+  volumes: [volume],
+  mounts: [
+    {
+      name: volume.name,
+      mountPath: mount.target,
+      ...(mount.read_only && { readOnly: true }),
+      ...(subPath !== undefined && { subPath }),
+      ...(more.propagation !== undefined && { mountPropagation: more.propagation }),
+    } satisfies VolumeMount,
+  ],
+  ...(more.runtime && { runtime: more.runtime }),
+  ...(more.objects && { objects: more.objects }),
+})
+
+const named = (service: Service, mount: Mount, path: string, lowering: Lowering): Piece => {
+  const key = mount.source!
+  const volume = lowering.project.volumes[key] ?? { name: key }
+  const options = volume.driver_opts ?? {}
+  const device = String(options.device ?? '')
+  if (/(^|,)r?bind(,|$)/.test(String(options.o ?? '')) && device)
+    return bind(service, { ...mount, type: 'bind', source: device }, path, `volume-${key}`, lowering)
+  if (options.type === 'tmpfs')
+    return memory(
+      service,
+      `volume-${key}`,
+      mount.target,
+      String(options.o ?? '')
+        .split(',')
+        .filter(Boolean),
+      lowering,
+      path,
+    )
+  const claim = claimName(key, volume)
+  const name = dnsLabel(`data-${claim}`)
+  const copyUp = !mount.volume?.nocopy && !mount.read_only && mount.volume?.subpath === undefined
+  if (copyUp)
+    lowering.onlyHere(
+      service.name,
+      path,
+      "an empty volume is not filled with the image's content",
+      'Let the entrypoint fill it, as most images with a data directory do.',
+    )
+  return place(
+    { name, persistentVolumeClaim: { claimName: claim, ...(mount.read_only && { readOnly: true }) } },
+    mount,
+    mount.volume?.subpath,
+    {
+      objects: volume.external ? [] : claimObjects(key, volume, lowering),
+      ...(copyUp && lowering.local && { runtime: { copyUp: [mount.target] } }),
+    },
+  )
+}
+
+/** The claim has the volume's own name where one is given, so that several projects can share it within a namespace. */
+export const claimName = (key: string, volume: ComposeVolume): string =>
+  dnsLabel(volume.external ? volume.name || key : key, 253)
+
+/** Services that may write to a volume. */
+const writers = (key: string, lowering: Lowering): Service[] =>
+  Object.values(lowering.project.services).filter((service) =>
+    mountedNames(service, lowering).some(([source, readOnly]) => source === key && !readOnly),
+  )
+const mountedNames = (service: Service, lowering: Lowering): [string, boolean][] => [
+  ...(service.volumes ?? []).flatMap((m): [string, boolean][] =>
+    m.type === 'volume' && m.source ? [[m.source, m.read_only ?? false]] : [],
+  ),
+  ...(service.volumes_from ?? []).flatMap((from) => {
+    const [name = '', mode] = from.split(':')
+    const mounts = lowering.project.services[name]?.volumes ?? []
+    return mounts.flatMap((m): [string, boolean][] =>
+      m.type === 'volume' && m.source ? [[m.source, mode === 'ro' || (m.read_only ?? false)]] : [],
+    )
+  }),
+]
+
+/** One instance of one service writes to a volume: it must be gone before the next one starts. */
+export const isSingleWriter = (service: Service, lowering: Lowering): boolean =>
+  !lowering.isScaled(service) &&
+  mountedNames(service, lowering).some(([key, readOnly]) => {
+    const options = lowering.project.volumes[key]?.driver_opts ?? {}
+    return !readOnly && options.type === undefined && writers(key, lowering).length === 1
+  })
+
+const claimObjects = (key: string, volume: ComposeVolume, lowering: Lowering): KubeObject[] => {
+  const knobs = volume['x-slipway']
+  const options = volume.driver_opts ?? {}
+  const writing = writers(key, lowering)
+  const many = writing.length > 1 || writing.some((s) => lowering.isScaled(s))
+  const mode = knobs?.accessMode ?? (many ? 'ReadWriteMany' : 'ReadWriteOnce')
+  const said = knobs?.size ?? (options.size === undefined ? undefined : parseBytes(String(options.size)))
+  const claim = claimName(key, volume)
+  const base = `volumes.${key}`
+  if (!lowering.local) {
+    if (said === undefined)
+      lowering.warn(
+        undefined,
+        base,
+        `no size is given; ${formatBytes(defaultVolumeSize)} is asked for`,
+        `Set volumes.${key}.x-slipway.size.`,
+      )
+    if (mode === 'ReadWriteMany')
+      lowering.warn(
+        undefined,
+        base,
+        'several pods write to it: the storage class must offer ReadWriteMany',
+        `Set volumes.${key}.x-slipway.storageClass to one that does.`,
+      )
+  }
+  if (volume.driver !== undefined && volume.driver !== 'local')
+    lowering.warn(
+      undefined,
+      `${base}.driver`,
+      `volume driver "${volume.driver}" is not used`,
+      lowering.local ? 'Volumes are directories of this machine here.' : `Set volumes.${key}.x-slipway.storageClass.`,
+    )
+  const capacity = formatBytes(said ?? defaultVolumeSize)
+  const nfs = /^nfs4?$/.test(String(options.type ?? ''))
+    ? nfsVolume(key, claim, options, capacity, mode, lowering)
+    : undefined
+  for (const option of Object.keys(options))
+    if (!['size', ...(nfs ? ['type', 'o', 'device'] : [])].includes(option))
+      lowering.warn(
+        undefined,
+        `${base}.driver_opts.${option}`,
+        `driver option "${option}" has no effect`,
+        'Describe the storage with a storage class.',
+      )
+  const className = nfs ? '' : knobs?.storageClass
+  return [
+    ...(nfs ? [nfs] : []),
+    lowering.object(
+      PersistentVolumeClaim,
+      claim,
+      {
+        spec: {
+          accessModes: [mode],
+          resources: { requests: { storage: capacity } },
+          ...(className !== undefined && { storageClassName: className }),
+          ...(nfs && { volumeName: nfs.metadata.name }),
+        },
+      },
+      { labels: { 'com.docker.compose.volume': dnsLabel(key) }, annotations: annotationsOf(volume.labels) },
+    ),
+  ]
+}
+const annotationsOf = (labels: Record<string, string> | undefined): Record<string, string> => labels ?? {}
+
+const nfsVolume = (
+  key: string,
+  claim: string,
+  options: Record<string, string | number>,
+  capacity: string,
+  mode: string,
+  lowering: Lowering,
+): KubeObject | undefined => {
+  const mountOptions = String(options.o ?? '')
+    .split(',')
+    .filter(Boolean)
+  const server = mountOptions.find((o) => o.startsWith('addr='))?.slice(5)
+  const path = String(options.device ?? '').replace(/^:/, '')
+  if (!server || !path) {
+    lowering.refuse(
+      undefined,
+      `volumes.${key}.driver_opts`,
+      'an NFS volume needs `o: addr=SERVER` and `device: :/path`',
+      'Give both.',
+    )
+    return undefined
+  }
+  if (lowering.local)
+    lowering.refuse(
+      undefined,
+      `volumes.${key}.driver_opts`,
+      'NFS volumes are not mounted here',
+      'Mount the share on this machine and bind the directory.',
+    )
+  return lowering.object(PersistentVolume, `${lowering.namespace}-${claim}`, {
+    spec: {
+      capacity: { storage: capacity },
+      accessModes: [mode],
+      persistentVolumeReclaimPolicy: 'Retain',
+      storageClassName: '',
+      mountOptions: mountOptions.filter((o) => !o.startsWith('addr=') && o !== 'rw'),
+      nfs: { server, path: posix.normalize(path) },
+    },
+  })
+}
+
+const anonymous = (service: Service, mount: Mount, path: string, unique: string, lowering: Lowering): Piece => {
+  lowering.warn(
+    service.name,
+    path,
+    `${mount.target} is a volume without a name: its content is gone when the pod is replaced`,
+    'Give it a name under the top-level `volumes:`.',
+  )
+  const copyUp = lowering.local && !mount.volume?.nocopy
+  return place(
+    { name: dnsLabel(`anonymous-${unique}`), emptyDir: {} },
+    mount,
+    undefined,
+    copyUp ? { runtime: { copyUp: [mount.target] } } : {},
+  )
+}
+
+const propagations: Record<string, string> = {
+  rslave: 'HostToContainer',
+  slave: 'HostToContainer',
+  rshared: 'Bidirectional',
+  shared: 'Bidirectional',
+}
+
+const bind = (service: Service, mount: Mount, path: string, unique: string, lowering: Lowering): Piece => {
+  const name = dnsLabel(`host-${unique}`)
+  const found = mount.found
+  if (mount.bind?.selinux !== undefined)
+    lowering.warn(
+      service.name,
+      path,
+      'SELinux relabelling (z, Z) is not done',
+      'Label the directory yourself with chcon.',
+    )
+  if (lowering.local) {
+    const type =
+      found?.kind === 'file'
+        ? 'File'
+        : found?.kind === 'socket'
+          ? 'Socket'
+          : found?.kind === 'device'
+            ? ''
+            : mount.bind?.create_host_path === false
+              ? 'Directory'
+              : 'DirectoryOrCreate'
+    const propagation = mount.bind?.propagation
+    return place({ name, hostPath: { path: mount.source!, type } }, mount, undefined, {
+      ...(propagation !== undefined &&
+        propagations[propagation] && {
+          propagation: propagations[propagation],
+          runtime: { mountPropagation: { [mount.target]: propagation } },
+        }),
+    })
+  }
+  if (found?.kind === 'file' && found.data && mount.read_only) return fileAsConfig(service, mount, found.data, lowering)
+  const socket = /\/docker\.sock$/.test(mount.source ?? '')
+  lowering.refuse(
+    service.name,
+    path,
+    `${mount.source} is a ${found?.kind ?? 'path'} of this machine, which pods on a cluster do not see`,
+    socket
+      ? 'Give the service a Kubernetes role instead of the docker socket.'
+      : found?.kind === 'file'
+        ? 'Mount it read-only (:ro) to have it carried over as a ConfigMap, or use `configs:`.'
+        : 'Put the files into the image, or use a named volume.',
+  )
+  return {}
+}
+
+/** A read-only file goes along in a ConfigMap. */
+const fileAsConfig = (service: Service, mount: Mount, data: Uint8Array, lowering: Lowering): Piece => {
+  const key = posix.basename(mount.target).replace(/[^-._a-zA-Z0-9]/g, '-')
+  const map = lowering.hashed(
+    ConfigMap,
+    `${lowering.nameOf(service.name)}-${key}`,
+    textOrBinary(key, data),
+    service.name,
+  )
+  return {
+    volumes: [{ name: dnsLabel(map.metadata.name!), configMap: { name: map.metadata.name } }],
+    mounts: [{ name: dnsLabel(map.metadata.name!), mountPath: mount.target, subPath: key, readOnly: true }],
+    objects: [map],
+  }
+}
+
+/** `data` where it is text, `binaryData` otherwise. */
+export const textOrBinary = (key: string, data: Uint8Array): Record<string, unknown> => {
+  const text = Buffer.from(data).toString('utf8')
+  return Buffer.from(text).equals(data)
+    ? { data: { [key]: text } }
+    : { binaryData: { [key]: Buffer.from(data).toString('base64') } }
+}
+
+/** Options that an in-memory emptyDir already says, or that only repeat Docker's defaults. */
+const sayable = (option: string): boolean => /^size=|^(rw|noexec|nosuid|nodev|mode=0?1?777)$/.test(option)
+
+const memory = (
+  service: Service,
+  id: string,
+  target: string,
+  options: string[],
+  lowering: Lowering,
+  path: string,
+): Piece => {
+  const special = options.filter((option) => !sayable(option))
+  const size = options.find((option) => option.startsWith('size='))?.slice(5)
+  const bytes = size === undefined ? undefined : parseBytes(size)
+  const emptyDir: EmptyDirVolumeSource = { medium: 'Memory', ...(bytes && { sizeLimit: formatBytes(bytes) }) }
+  if (special.length) {
+    if (lowering.local) return { runtime: { tmpfs: { [target]: options } } }
+    lowering.warn(
+      service.name,
+      path,
+      `options ${special.join(', ')} of the in-memory directory are lost`,
+      'Let the entrypoint set owner and mode.',
+    )
+  }
+  const name = dnsLabel(`memory-${lowering.nameOf(service.name)}-${id}`)
+  return { volumes: [{ name, emptyDir }], mounts: [{ name, mountPath: target }] }
+}
