@@ -42,11 +42,13 @@ export const createFileDigests = (db: DatabaseSync, now: () => number): FileDige
   }
   return {
     async of(entry, stable) {
-      const key = keyOf(entry.stat)
+      if (entry.data) return createHash('sha256').update(entry.data).digest('hex')
+      const stat = entry.stat!
+      const key = keyOf(stat)
       const row = stable ? (find.get(...key) as { digest: string } | undefined) : undefined
       if (row) return row.digest
       const digest = await sha256File(entry.absolute, entry.size)
-      if (stable && Number(entry.stat.ctimeMs) + settled < Date.now()) learnt.push({ key, digest })
+      if (stable && Number(stat.ctimeMs) + settled < Date.now()) learnt.push({ key, digest })
       if (learnt.length >= 2000) flush()
       return digest
     },

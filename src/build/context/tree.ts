@@ -32,7 +32,11 @@ export interface Entry {
   link: string
   rdev: bigint
   xattrs: [string, Buffer][]
-  stat: BigIntStats
+  mtimeNs: bigint
+  /** Content that is in no file (here-documents). */
+  data?: Buffer | undefined
+  /** As it was when it was looked at; undefined with `data`. */
+  stat?: BigIntStats | undefined
 }
 
 /** undefined for what cannot be copied (sockets). */
@@ -51,9 +55,26 @@ export const entryOf = (tree: Tree, files: SpecialFiles, path: string, absolute:
     link: kind === 'symlink' ? readlinkSync(absolute) : '',
     rdev: kind === 'char' || kind === 'block' ? stat.rdev : 0n,
     xattrs: xattrsOf(files, absolute),
+    mtimeNs: stat.mtimeNs,
     stat,
   }
 }
+
+/** A file that exists only as text: 0644, root's. */
+export const inlineEntry = (data: string, mtimeNs: bigint): Entry => ({
+  path: '',
+  absolute: '',
+  kind: 'file',
+  mode: 0o644,
+  uid: 0,
+  gid: 0,
+  size: Buffer.byteLength(data),
+  link: '',
+  rdev: 0n,
+  xattrs: [],
+  mtimeNs,
+  data: Buffer.from(data),
+})
 
 const kindOf = (stat: BigIntStats): EntryKind | undefined => {
   if (stat.isFile()) return 'file'

@@ -1,0 +1,336 @@
+/** One build from request to image. */
+import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import type { Image, Images, TransferProgress } from '../engine/types.ts'
+import { isError, SlipwayError } from '../errors.ts'
+import type { Platform } from '../spec/oci/image.ts'
+import {
+  familiarName,
+  formatPlatform,
+  formatReference,
+  hostPlatform,
+  parsePlatform,
+  parseReference,
+  withTag,
+} from '../spec/oci/index.ts'
+import type { StepResult } from './cache/records.ts'
+import type { OpenedContext } from './context/open.ts'
+import { findDockerfile, openContext, treeOf } from './context/open.ts'
+import { parseCheck } from './dockerfile/directives.ts'
+import { proxyArgs } from './dockerfile/instructions/arg.ts'
+import type { Dockerfile } from './dockerfile/parser.ts'
+import { parseDockerfile } from './dockerfile/parser.ts'
+import { createLint } from './rules/lint.ts'
+import { checkStructure } from './rules/structure.ts'
+import type { SolverDeps } from './solver/deps.ts'
+import { cancelled } from './solver/flights.ts'
+import type { LocalNode, StepEnvironment, Vertex } from './solver/graph.ts'
+import { imageConfig } from './solver/image.ts'
+import { hashOf } from './solver/keys.ts'
+import type { PlanInput } from './solver/plan.ts'
+import { planBuild } from './solver/plan.ts'
+import { Report } from './solver/report.ts'
+import { globalScope, platformArgs } from './solver/scope.ts'
+import { locate, Solve } from './solver/solve.ts'
+import type { StageResult } from './solver/stage.ts'
+import type { BuildRequest, BuildResult } from './types.ts'
+
+export interface BuildDeps extends SolverDeps {
+  images: Images
+  /** Where streamed contexts are unpacked. */
+  contextDir: string
+}
+
+export const runBuild = async (deps: BuildDeps, request: BuildRequest): Promise<BuildResult> => {
+  const stop = new AbortController()
+  const onAbort = (): void => stop.abort(cancelled())
+  if (request.signal?.aborted) onAbort()
+  request.signal?.addEventListener('abort', onAbort, { once: true })
+  const build = new Build(deps, request, stop)
+  try {
+    stop.signal.throwIfAborted()
+    return await build.run()
+  } catch (error) {
+    // The other branches of the graph have no purpose any more.
+    stop.abort(cancelled())
+    throw error
+  } finally {
+    await build.close()
+    request.signal?.removeEventListener('abort', onAbort)
+  }
+}
+
+class Build {
+  readonly #deps: BuildDeps
+  readonly #request: BuildRequest
+  readonly #signal: AbortSignal
+  readonly #report: Report
+  readonly #platform: Platform
+  readonly #images = new Map<string, Promise<Image>>()
+  readonly #opened: OpenedContext[] = []
+  #solve: Solve | undefined
+
+  constructor(deps: BuildDeps, request: BuildRequest, stop: AbortController) {
+    this.#deps = deps
+    this.#request = request
+    this.#signal = stop.signal
+    this.#report = new Report(request.progress, () => deps.clock.now())
+    this.#platform = request.platform === undefined ? hostPlatform() : parsePlatform(request.platform)
+  }
+
+  async close(): Promise<void> {
+    await this.#solve?.settle()
+    for (const context of this.#opened) context.close()
+  }
+
+  async run(): Promise<BuildResult> {
+    const context = await this.#open(this.#request.context)
+    const found = await this.#internal(`load build definition from ${nameOf(this.#request)}`, () =>
+      findDockerfile(this.#request, context, this.#deps.sys),
+    )
+    const ignoring = found.ignore ? found.ignore.file : '.dockerignore'
+    await this.#internal(`load ${ignoring}`, async () => {})
+    const dockerfile = parseDockerfile(found.file, found.text)
+    const solve = new Solve(this.#deps, { source: dockerfile.source, signal: this.#signal, report: this.#report })
+    this.#solve = solve
+    const local: LocalNode = { kind: 'local', name: 'context', tree: treeOf(context, found.ignore?.patterns) }
+    const stage = await this.#plan(dockerfile, local)
+    await this.#internal('load build context', () => solve.loadContext(stage.rootfs))
+    const result = await solve.result(stage.rootfs)
+    return await this.#export(stage, result, solve)
+  }
+
+  async #open(context: BuildRequest['context']): Promise<OpenedContext> {
+    const opened = await openContext(context, this.#deps.sys, this.#deps.contextDir, this.#signal)
+    this.#opened.push(opened)
+    return opened
+  }
+
+  async #internal<T>(name: string, task: (vertex: Vertex) => Promise<T>): Promise<T> {
+    const vertex = { id: randomUUID(), name: `[internal] ${name}` }
+    return await this.#report.during(vertex, () => task(vertex))
+  }
+
+  async #plan(dockerfile: Dockerfile, context: LocalNode): Promise<StageResult> {
+    const { args, target, progress, noCache, noCacheFilter = [] } = this.#request
+    const check = args.BUILDKIT_DOCKERFILE_CHECK
+    const lint = createLint(
+      dockerfile.source,
+      check === undefined ? dockerfile.directives.check : parseCheck(check),
+      progress,
+    )
+    checkStructure(dockerfile, lint)
+    const stage = await planBuild({
+      dockerfile,
+      lint,
+      context,
+      target,
+      scope: globalScope(dockerfile, platformArgs(hostPlatform(), this.#platform, target), args),
+      platform: this.#platform,
+      platformGiven: this.#request.platform !== undefined,
+      buildArgs: args,
+      noCache: (name) => noCache === true || (name !== undefined && noCacheFilter.includes(name)),
+      environment: this.#environment(),
+      namedContext: (name) => this.#namedContext(name),
+      image: (reference, platform) => this.#image(reference, platform),
+      locate: (error, range) => locate(dockerfile.source, range, '', error),
+    } satisfies PlanInput)
+    lint.failIfAsked()
+    this.#reportUnused(dockerfile, args)
+    return stage
+  }
+
+  #reportUnused(dockerfile: Dockerfile, args: Readonly<Record<string, string>>): void {
+    const declared = new Set([
+      ...platformArgs(hostPlatform(), this.#platform, undefined).map(([key]) => key),
+      ...proxyArgs,
+      'SOURCE_DATE_EPOCH',
+      ...dockerfile.lines.statements.flatMap(({ name, text }) =>
+        name === 'ARG' || name === 'ONBUILD' ? (text.match(/[A-Za-z_]\w*/g) ?? []) : [],
+      ),
+    ])
+    const unused = Object.keys(args).filter((key) => !declared.has(key) && !key.startsWith('BUILDKIT_'))
+    if (unused.length > 0)
+      this.#request.progress({
+        type: 'notice',
+        message: `[Warning] One or more build-args [${unused.join(' ')}] were not consumed`,
+      })
+  }
+
+  #environment(): StepEnvironment {
+    const { args, network = 'default', extraHosts = [], shmSize, ulimits = [], privileged = false } = this.#request
+    // Tools read either spelling, so both are set from whichever was given.
+    const proxies = new Map<string, string>()
+    for (const [key, value] of Object.entries(args)) {
+      if (!proxyArgs.includes(key)) continue
+      proxies.set(key.toUpperCase(), value)
+      proxies.set(key.toLowerCase(), value)
+    }
+    return {
+      network,
+      hosts: extraHosts,
+      proxies: [...proxies].map(([key, value]) => `${key}=${value}`),
+      shmSize,
+      ulimits,
+      privileged,
+      secret: (id) => this.#secret(id),
+    }
+  }
+
+  async #secret(id: string): Promise<Uint8Array | undefined> {
+    const secret = this.#request.secrets?.[id]
+    if (!secret) return undefined
+    if ('value' in secret) return secret.value
+    if ('file' in secret) {
+      try {
+        return await readFile(secret.file)
+      } catch (error) {
+        throw new SlipwayError('not-found', `failed to read secret ${id}: ${(error as Error).message}`, {
+          cause: error,
+        })
+      }
+    }
+    const value = process.env[secret.env]
+    return value === undefined ? undefined : Buffer.from(value)
+  }
+
+  async #namedContext(name: string): Promise<Awaited<ReturnType<PlanInput['namedContext']>>> {
+    const { contexts = {} } = this.#request
+    const value = contexts[name] ?? contexts[familiar(name)]
+    if (value === undefined) return undefined
+    const scheme = /^([a-z][a-z0-9-]*):(?:\/\/)?(.*)$/.exec(value)
+    if (scheme?.[1] === 'docker-image') return { image: scheme[2]! }
+    if (scheme?.[1] === 'target' || scheme?.[1] === 'stage') return { stage: scheme[2]! }
+    if (scheme) {
+      throw new SlipwayError('unsupported', `context ${name}: ${value} is not supported`, {
+        hint: 'A named context is a directory, docker-image://NAME or target:STAGE.',
+      })
+    }
+    const opened = await this.#open({ directory: value })
+    const found = await findDockerfile({ dockerfile: { inline: '' } }, opened, this.#deps.sys)
+    return { local: { kind: 'local', name, tree: treeOf(opened, found.ignore?.patterns) } }
+  }
+
+  #image(reference: string, platform: Platform): Promise<Image> {
+    const key = `${reference} ${formatPlatform(platform)}`
+    let image = this.#images.get(key)
+    if (!image) {
+      image = this.#resolve(reference, platform)
+      image.catch(() => {})
+      this.#images.set(key, image)
+    }
+    return image
+  }
+
+  async #resolve(reference: string, platform: Platform): Promise<Image> {
+    const full = fullName(reference)
+    return await this.#internal(`load metadata for ${full}`, async (vertex) => {
+      const here = this.#request.pull ? undefined : await this.#deps.images.get(reference)
+      if (here && (here.platform.architecture === platform.architecture || this.#request.platform === undefined))
+        return here
+      try {
+        return await this.#deps.images.pull(reference, {
+          platform,
+          auth: this.#request.auth?.(registryOf(reference)),
+          signal: this.#signal,
+          progress: (step) => this.#showTransfer(vertex, step),
+        })
+      } catch (error) {
+        // What is here still serves when the registry does not answer.
+        const local = isError(error, 'unavailable') ? await this.#deps.images.get(reference) : undefined
+        if (local) {
+          this.#request.progress({
+            type: 'notice',
+            message: `${familiar(reference)}: the registry cannot be reached, using the local image`,
+          })
+          return local
+        }
+        throw this.#pullError(reference, full, error)
+      }
+    })
+  }
+
+  #pullError(reference: string, full: string, error: unknown): unknown {
+    if (!(error instanceof SlipwayError) || error.code === 'cancelled') return error
+    const { code, message, hint, details } = error
+    const reason = code === 'not-found' ? `${full}: not found` : message
+    return new SlipwayError(code, `${reference}: failed to resolve source metadata for ${full}: ${reason}`, {
+      hint: hint ?? 'Check the name, or build or load the image first.',
+      details,
+      cause: error,
+    })
+  }
+
+  #showTransfer(vertex: Vertex, step: TransferProgress): void {
+    const name = step.id === undefined ? step.status : `${step.id}: ${step.status}`
+    if (step.notice) this.#request.progress({ type: 'notice', message: name })
+    else this.#report.emit({ type: 'status', id: vertex.id, name, current: step.current ?? 0, total: step.total })
+  }
+
+  async #export(stage: StageResult, result: StepResult, solve: Solve): Promise<BuildResult> {
+    const vertex = { id: randomUUID(), name: 'exporting to image' }
+    return await this.#report.during(vertex, async () => {
+      const { records, images, clock } = this.#deps
+      const { labels, tags } = this.#request
+      const { config, dated } = imageConfig(stage, result, labels, this.#epoch())
+      const key = hashOf(config, result.snapshots)
+      const before = records.image(key)
+      // An image without a single layer has no time to take: the first one made from it decides.
+      const created = config.created ?? before?.created ?? new Date(clock.now()).toISOString()
+      const history = dated
+        ? config.history
+        : config.history?.map((entry) => ({ ...entry, created: entry.created ?? created }))
+      const [name] = tags
+      const known = before !== undefined && (await images.get(before.image)) !== undefined
+      this.#say(vertex, 'exporting layers')
+      const image = await images.create({
+        config: { ...config, created, ...(history ? { history } : {}) },
+        snapshots: result.snapshots,
+        ...(name === undefined ? {} : { name }),
+      })
+      this.#say(vertex, `writing image ${image.id}`)
+      for (const tag of tags.slice(1)) await images.tag(image.id, tag)
+      for (const tag of tags) this.#say(vertex, `naming to ${fullName(tag)}`)
+      records.setImage(key, created, image.id)
+      return { image: (await images.get(image.id)) ?? image, changed: !(known && solve.cached) }
+    })
+  }
+
+  #say(vertex: Vertex, name: string): void {
+    this.#report.emit({ type: 'status', id: vertex.id, name, current: 0 })
+  }
+
+  #epoch(): number | undefined {
+    const text = this.#request.args.SOURCE_DATE_EPOCH
+    if (text === undefined || text === '') return undefined
+    if (!/^\d+$/.test(text)) throw new SlipwayError('invalid', `invalid SOURCE_DATE_EPOCH: ${text}`)
+    return Number(text) * 1000
+  }
+}
+
+const nameOf = ({ dockerfile }: BuildRequest): string =>
+  dockerfile === undefined || 'inline' in dockerfile
+    ? 'Dockerfile'
+    : (dockerfile.path.split('/').at(-1) ?? 'Dockerfile')
+
+const fullName = (reference: string): string => {
+  try {
+    return formatReference(withTag(parseReference(reference)))
+  } catch {
+    return reference // an image id; what is neither is refused by whoever looks it up
+  }
+}
+const familiar = (reference: string): string => {
+  try {
+    return familiarName(parseReference(reference))
+  } catch {
+    return reference
+  }
+}
+const registryOf = (reference: string): string => {
+  try {
+    return parseReference(reference).domain
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,149 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { transaction } from '../../lib/database.ts'
+
+/** What a solved node is. */
+export interface StepResult {
+  /** All committed snapshots, base first; empty: nothing (scratch). */
+  snapshots: string[]
+  /** Operations since the base image, oldest first: did each make a layer, and when. */
+  steps: { layer: boolean; createdAt: number }[]
+  /** What steps on top of it are keyed by. */
+  contentKey: string
+}
+export interface CacheRecord {
+  id: string
+  type: string
+  description: string
+  snapshot: string | undefined
+  /** Did the step make that snapshot? Otherwise it changed nothing. */
+  owned: boolean
+  result: StepResult
+  createdAt: number
+  lastUsedAt: number
+  usageCount: number
+}
+
+interface Row {
+  id: string
+  type: string
+  description: string
+  snapshot: string | null
+  owned: number
+  result: string
+  created_at: number
+  last_used_at: number
+  usage_count: number
+}
+
+/** Cache records: keys lead to records, records to committed snapshots. */
+export class CacheRecords {
+  #db: DatabaseSync
+  #now: () => number
+
+  constructor(db: DatabaseSync, now: () => number) {
+    this.#db = db
+    this.#now = now
+  }
+
+  find(key: string): CacheRecord | undefined {
+    const row = this.#db
+      .prepare('SELECT r.* FROM build_keys k JOIN build_records r ON r.id = k.record WHERE k.key = ?')
+      .get(key)
+    return row && recordOf(row as unknown as Row)
+  }
+
+  /** Stores a record under all its keys; a key that led elsewhere leads here now. */
+  add(record: Omit<CacheRecord, 'lastUsedAt' | 'usageCount'>, keys: readonly string[]): void {
+    transaction(this.#db, () => {
+      this.#db
+        .prepare(
+          `INSERT INTO build_records (id, type, description, content_key, snapshot, owned, result, created_at,
+             last_used_at, usage_count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`,
+        )
+        .run(
+          record.id,
+          record.type,
+          record.description,
+          record.result.contentKey,
+          record.snapshot ?? null,
+          record.owned ? 1 : 0,
+          JSON.stringify(record.result),
+          record.createdAt,
+          this.#now(),
+        )
+      for (const key of keys) this.#alias(key, record.id)
+    })
+  }
+
+  alias(key: string, id: string): void {
+    this.#alias(key, id)
+  }
+
+  #alias(key: string, id: string): void {
+    this.#db
+      .prepare(
+        'INSERT INTO build_keys (key, record) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET record = excluded.record',
+      )
+      .run(key, id)
+  }
+
+  used(id: string): void {
+    this.#db
+      .prepare('UPDATE build_records SET last_used_at = ?, usage_count = usage_count + 1 WHERE id = ?')
+      .run(this.#now(), id)
+  }
+
+  drop(id: string): void {
+    this.#db.prepare('DELETE FROM build_records WHERE id = ?').run(id)
+  }
+
+  list(): CacheRecord[] {
+    return this.#db
+      .prepare('SELECT * FROM build_records')
+      .all()
+      .map((row) => recordOf(row as unknown as Row))
+  }
+
+  treeDigest(snapshot: string, selection: string): string | undefined {
+    const row = this.#db
+      .prepare('SELECT digest FROM build_trees WHERE snapshot = ? AND selection = ?')
+      .get(snapshot, selection)
+    return row?.digest as string | undefined
+  }
+
+  setTreeDigest(snapshot: string, selection: string, digest: string): void {
+    this.#db
+      .prepare('INSERT OR REPLACE INTO build_trees (snapshot, selection, digest) VALUES (?, ?, ?)')
+      .run(snapshot, selection, digest)
+  }
+
+  forgetTrees(known: ReadonlySet<string>): void {
+    const rows = this.#db.prepare('SELECT DISTINCT snapshot FROM build_trees').all() as { snapshot: string }[]
+    for (const { snapshot } of rows)
+      if (!known.has(snapshot)) this.#db.prepare('DELETE FROM build_trees WHERE snapshot = ?').run(snapshot)
+  }
+
+  /** The image made from exactly this configuration before, and its time. */
+  image(key: string): { created: string; image: string } | undefined {
+    const row = this.#db.prepare('SELECT created, image FROM build_images WHERE key = ?').get(key)
+    return row as { created: string; image: string } | undefined
+  }
+
+  setImage(key: string, created: string, image: string): void {
+    this.#db
+      .prepare('INSERT OR REPLACE INTO build_images (key, created, image) VALUES (?, ?, ?)')
+      .run(key, created, image)
+  }
+}
+
+const recordOf = (row: Row): CacheRecord => ({
+  id: row.id,
+  type: row.type,
+  description: row.description,
+  snapshot: row.snapshot ?? undefined,
+  owned: row.owned === 1,
+  result: JSON.parse(row.result) as StepResult,
+  createdAt: row.created_at,
+  lastUsedAt: row.last_used_at,
+  usageCount: row.usage_count,
+})

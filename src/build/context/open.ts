@@ -1,0 +1,126 @@
+/** Opens what a request names as its context, and finds the Dockerfile and its .dockerignore. */
+import { randomUUID } from 'node:crypto'
+import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path'
+import { SlipwayError } from '../../errors.ts'
+import { decompress } from '../../lib/tar/index.ts'
+import type { Sys } from '../../sys/sys.ts'
+import type { BuildRequest } from '../types.ts'
+import { parseDockerignore } from './dockerignore.ts'
+import { compilePatterns } from './patterns.ts'
+import type { Tree } from './tree.ts'
+import { unpackTar } from './unpack.ts'
+
+export interface OpenedContext {
+  root: string
+  /** Is it the user's own directory (and not unpacked from a stream)? */
+  own: boolean
+  close(): void
+}
+
+/** `base` is where streams are unpacked. */
+export const openContext = async (
+  context: BuildRequest['context'],
+  sys: Pick<Sys, 'files'>,
+  base: string,
+  signal: AbortSignal,
+): Promise<OpenedContext> => {
+  if ('directory' in context) {
+    const root = resolve(context.directory)
+    const stat = statSync(root, { throwIfNoEntry: false })
+    if (!stat) throw new SlipwayError('not-found', `unable to prepare context: path "${context.directory}" not found`)
+    if (!stat.isDirectory())
+      throw new SlipwayError('invalid', `unable to prepare context: "${context.directory}" is not a directory`)
+    return { root, own: true, close() {} }
+  }
+  const root = join(base, randomUUID())
+  mkdirSync(root, { recursive: true, mode: 0o700 })
+  const close = (): void => rmSync(root, { recursive: true, force: true })
+  try {
+    if ('tar' in context) {
+      const plain = await decompress(context.tar)
+      try {
+        await unpackTar(plain, { files: sys.files, root, dest: '/', devices: false, signal })
+      } finally {
+        plain.destroy()
+      }
+    }
+    return { root, own: false, close }
+  } catch (error) {
+    close()
+    throw error
+  }
+}
+
+export interface FoundDockerfile {
+  /** As shown to the user. */
+  file: string
+  text: string
+  /** The ignore file's name and patterns. */
+  ignore: { file: string; patterns: string[] } | undefined
+}
+
+export const findDockerfile = async (
+  request: Pick<BuildRequest, 'dockerfile'>,
+  context: OpenedContext,
+  sys: Pick<Sys, 'files'>,
+): Promise<FoundDockerfile> => {
+  const wanted = request.dockerfile ?? { path: 'Dockerfile' }
+  if ('inline' in wanted) return { file: 'Dockerfile', text: wanted.inline, ignore: ignoreOf(context, sys, undefined) }
+  const path = placeOf(wanted.path, context, sys)
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if (!['ENOENT', 'ENOTDIR', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    const reason = (error as NodeJS.ErrnoException).code === 'EISDIR' ? 'is a directory' : 'no such file or directory'
+    throw new SlipwayError('not-found', `failed to read dockerfile: open ${wanted.path}: ${reason}`, {
+      hint: 'Name it with --file, or put a Dockerfile at the root of the build context.',
+      at: { file: wanted.path },
+    })
+  }
+  const shown = isAbsolute(wanted.path) ? relativeTo(context, path) : wanted.path.replace(/^\.\//, '')
+  return { file: shown, text, ignore: ignoreOf(context, sys, path) }
+}
+
+/** A user's own file may lie anywhere; inside an unpacked stream a name cannot lead out. */
+const placeOf = (path: string, context: OpenedContext, { files }: Pick<Sys, 'files'>): string => {
+  if (isAbsolute(path)) return path
+  return context.own ? resolve(context.root, path) : join(context.root, files.resolveInRoot(context.root, path))
+}
+
+const relativeTo = (context: OpenedContext, path: string): string => {
+  const inside = relative(context.root, path)
+  return inside.startsWith('..') || isAbsolute(inside) ? path : inside
+}
+
+/** `<Dockerfile>.dockerignore` next to the file wins over the root's .dockerignore. */
+const ignoreOf = (
+  context: OpenedContext,
+  sys: Pick<Sys, 'files'>,
+  dockerfile: string | undefined,
+): FoundDockerfile['ignore'] => {
+  const candidates = [
+    ...(dockerfile === undefined ? [] : [join(dirname(dockerfile), `${basename(dockerfile)}.dockerignore`)]),
+    join(context.root, context.own ? '.dockerignore' : sys.files.resolveInRoot(context.root, '.dockerignore')),
+  ]
+  for (const path of candidates) {
+    try {
+      return { file: basename(path), patterns: parseDockerignore(readFileSync(path, 'utf8')) }
+    } catch (error) {
+      if (!['ENOENT', 'ENOTDIR', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    }
+  }
+  return undefined
+}
+
+export const treeOf = (
+  context: Pick<OpenedContext, 'root' | 'own'>,
+  patterns: readonly string[] | undefined,
+): Tree => ({
+  root: context.root,
+  ignore: patterns && patterns.length > 0 ? compilePatterns(patterns) : undefined,
+  resetOwner: true,
+  stable: context.own,
+})

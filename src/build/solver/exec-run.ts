@@ -1,0 +1,261 @@
+/** RUN: the command on a writable snapshot, with what --mount asked for. */
+import { chmodSync, chownSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import type { OutputChunk } from '../../engine/types.ts'
+import { SlipwayError } from '../../errors.ts'
+import type { Mount } from '../../sys/sys.ts'
+import type { CacheMountWish } from '../cache/mounts.ts'
+import type { StepResult } from '../cache/records.ts'
+import { select } from '../context/select.ts'
+import { RootWriter } from '../context/write.ts'
+import { SyntaxFault } from '../dockerfile/source.ts'
+import type { RunMount, RunOp } from '../ops.ts'
+import type { SolverDeps } from './deps.ts'
+import { topOf } from './deps.ts'
+import type { Executed } from './exec-copy.ts'
+import type { StepContext } from './flights.ts'
+import type { OpNode } from './graph.ts'
+import { hashOf } from './keys.ts'
+import { noteStubs, removeStubs } from './stubs.ts'
+import { Workspace } from './workspace.ts'
+
+/** A RUN step that ended with a non-zero code; each build that waited for it reports it at its own line. */
+export class StepFailure extends Error {
+  readonly exitCode: number
+  readonly args: string[]
+  /** Last lines of its output. */
+  readonly output: string
+  constructor(exitCode: number, args: string[], output: string) {
+    super(`process ${JSON.stringify(args.join(' '))} did not complete successfully: exit code: ${exitCode}`)
+    this.exitCode = exitCode
+    this.args = args
+    this.output = output
+  }
+}
+
+/** The filesystem each mount of a run reads from, in the order of the mounts. */
+export type MountInputs = readonly ({ result: StepResult; source: string } | undefined)[]
+
+/** Takes the cache mounts in a fixed order (two steps never wait for each other), then runs `task` with their directories. */
+export const withCaches = async <T>(
+  deps: SolverDeps,
+  op: RunOp,
+  inputs: MountInputs,
+  task: (directories: ReadonlyMap<RunMount, string>) => Promise<T>,
+): Promise<T> => {
+  const wanted = op.mounts
+    .flatMap((mount, i) => (mount.type === 'cache' ? [{ mount, wish: wishOf(deps, mount, inputs[i]) }] : []))
+    .sort((a, b) => (a.wish.id < b.wish.id ? -1 : 1))
+  const taken = new Map<RunMount, string>()
+  const take = async (at: number): Promise<T> => {
+    const next = wanted[at]
+    if (!next) return await task(taken)
+    const same = wanted.slice(0, at).find(({ wish }) => wish.id === next.wish.id && wish.seed === next.wish.seed)
+    if (same) {
+      taken.set(next.mount, taken.get(same.mount)!)
+      return await take(at + 1)
+    }
+    return await deps.cacheMounts.with(next.wish, async (directory) => {
+      taken.set(next.mount, directory)
+      return await take(at + 1)
+    })
+  }
+  return await take(0)
+}
+
+const wishOf = (
+  deps: SolverDeps,
+  mount: Extract<RunMount, { type: 'cache' }>,
+  input: MountInputs[number],
+): CacheMountWish => ({
+  id: mount.id,
+  sharing: mount.sharing,
+  mode: mount.mode ?? 0o755,
+  uid: mount.uid ?? 0,
+  gid: mount.gid ?? 0,
+  seed: input ? hashOf(topOf(input.result), input.source) : '',
+  fill: input && topOf(input.result) !== undefined ? (directory) => seed(deps, input, directory) : undefined,
+})
+
+/** A new cache directory begins as a copy of what `from` names. */
+const seed = async (deps: SolverDeps, input: NonNullable<MountInputs[number]>, directory: string): Promise<void> => {
+  const space = new Workspace(deps.workDir, deps.sys.mounts, deps.snapshots)
+  try {
+    const root = await space.readable(topOf(input.result))
+    const { files } = deps.sys
+    const selected = await select({ root, resetOwner: false, stable: false }, files, {
+      path: input.source,
+      exclude: [],
+    })
+    await new RootWriter({ files, root: directory, owner: undefined, mode: undefined }).copy(
+      selected,
+      '/',
+      false,
+      false,
+    )
+  } finally {
+    await space.close()
+  }
+}
+
+export const executeRun = async (
+  deps: SolverDeps,
+  space: Workspace,
+  node: OpNode<RunOp>,
+  parent: string | undefined,
+  inputs: MountInputs,
+  caches: ReadonlyMap<RunMount, string>,
+  context: StepContext,
+): Promise<Executed> => {
+  const { op, env } = node
+  const { files } = deps.sys
+  const { key, root } = await space.writable(parent)
+  const secrets = await secretsOf(node)
+  const mounts: Mount[] = []
+  for (const [i, mount] of op.mounts.entries()) {
+    const made = await mountOf(deps, space, mount, inputs[i], caches, secrets)
+    if (made) mounts.push(made)
+  }
+  if (op.document) mounts.push(documentMount(space, op.document))
+  const stubs = noteStubs(
+    files,
+    root,
+    mounts.map(({ target }) => target),
+  )
+  const tail = new Tail()
+  const variables = op.mounts.flatMap((mount) =>
+    mount.type === 'secret' && mount.env !== undefined && secrets.has(mount.id)
+      ? [`${mount.env}=${Buffer.from(secrets.get(mount.id)!).toString()}`]
+      : [],
+  )
+  if ((op.insecure && !env.privileged) || (op.network === 'host' && env.network !== 'host' && !env.privileged)) {
+    throw new SyntaxFault(`${op.insecure ? 'security.insecure' : 'network.host'} is not allowed`, {
+      near: op.insecure ? '--security' : '--network',
+      hint: 'Allow it for this build: the file asks for more than a build may do by itself.',
+    })
+  }
+  const exitCode = await deps.containers.runStep({
+    rootfs: root,
+    args: op.args,
+    env: [...env.proxies, ...op.env, ...variables],
+    cwd: op.cwd,
+    user: op.user,
+    network: op.network ?? env.network,
+    mounts,
+    hosts: env.hosts,
+    privileged: op.insecure,
+    resources: {},
+    ulimits: env.ulimits,
+    shmSize: env.shmSize,
+    hostname: 'buildkitsandbox',
+    signal: context.signal,
+    output: (chunk: OutputChunk) => {
+      tail.add(chunk.data)
+      context.emit({ type: 'log', stream: chunk.stream, data: chunk.data })
+    },
+  })
+  context.signal.throwIfAborted()
+  if (exitCode !== 0) throw new StepFailure(exitCode, op.args, tail.text())
+  removeStubs(files, stubs)
+  return { key, root, changed: true, cacheable: true }
+}
+
+/** The end of a step's output, for its error. */
+class Tail {
+  #chunks: Buffer[] = []
+  #size = 0
+
+  add(data: Buffer): void {
+    this.#chunks.push(data)
+    this.#size += data.length
+    while (this.#size > 64 * 1024 && this.#chunks.length > 1) this.#size -= this.#chunks.shift()!.length
+  }
+  text(): string {
+    return Buffer.concat(this.#chunks)
+      .subarray(-16 * 1024)
+      .toString()
+      .trimEnd()
+      .split('\n')
+      .slice(-20)
+      .join('\n')
+  }
+}
+
+const secretsOf = async ({ op, env }: OpNode<RunOp>): Promise<Map<string, Uint8Array>> => {
+  const found = new Map<string, Uint8Array>()
+  for (const mount of op.mounts) {
+    if (mount.type !== 'secret') continue
+    const value = await env.secret(mount.id)
+    if (value) found.set(mount.id, value)
+    else if (mount.required) {
+      throw new SyntaxFault(`secret ${mount.id}: not found`, {
+        near: mount.id,
+        hint: `Pass it with --secret id=${mount.id},src=FILE (or env=NAME).`,
+      })
+    }
+  }
+  return found
+}
+
+const mountOf = async (
+  deps: SolverDeps,
+  space: Workspace,
+  mount: RunMount,
+  input: MountInputs[number],
+  caches: ReadonlyMap<RunMount, string>,
+  secrets: ReadonlyMap<string, Uint8Array>,
+): Promise<Mount | undefined> => {
+  switch (mount.type) {
+    case 'tmpfs': {
+      const size = mount.size === undefined ? [] : [`size=${mount.size}`]
+      return {
+        type: 'tmpfs',
+        source: 'tmpfs',
+        target: mount.target,
+        options: ['nosuid', 'nodev', 'mode=1777', ...size],
+      }
+    }
+    case 'cache':
+      return bind(caches.get(mount)!, mount.target, mount.readOnly)
+    case 'secret': {
+      const value = secrets.get(mount.id)
+      if (value === undefined || mount.target === undefined) return undefined
+      const file = join(space.make('secret'), 'value')
+      writeFileSync(file, value, { mode: 0o400 })
+      chownSync(file, mount.uid, mount.gid)
+      chmodSync(file, mount.mode)
+      return bind(file, mount.target, true)
+    }
+    case 'bind': {
+      const top = topOf(input!.result)
+      // Writes are discarded: they go to a snapshot that is never committed.
+      const root = mount.readOnly ? await space.readable(top) : (await space.writable(top)).root
+      const inside = deps.sys.files.resolveInRoot(root, input!.source)
+      const path = join(root, inside)
+      if (!lstatSync(path, { throwIfNoEntry: false })) {
+        throw new SyntaxFault(`failed to calculate checksum of ref: "${mount.source}": not found`, {
+          near: mount.source,
+        })
+      }
+      return bind(path, mount.target, mount.readOnly)
+    }
+  }
+}
+
+const bind = (source: string, target: string, readOnly: boolean): Mount => ({
+  type: 'bind',
+  source,
+  target,
+  options: ['rbind', readOnly ? 'ro' : 'rw', 'rprivate'],
+})
+
+const documentMount = (space: Workspace, document: { name: string; data: string }): Mount => {
+  const directory = space.make('document')
+  const name = basename(document.name)
+  if (name !== document.name || name === '..')
+    throw new SlipwayError('invalid', `invalid heredoc name ${document.name}`)
+  mkdirSync(directory, { recursive: true })
+  writeFileSync(join(directory, name), document.data, { mode: 0o755 })
+  chmodSync(join(directory, name), 0o755)
+  return bind(directory, '/dev/pipes', true)
+}

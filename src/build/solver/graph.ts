@@ -1,0 +1,68 @@
+/** The build as a graph: each node is a root filesystem (or a directory tree) made from others. */
+import type { Image } from '../../engine/types.ts'
+import type { SourcePosition } from '../../errors.ts'
+import type { Range } from '../dockerfile/source.ts'
+import type { CopyOp, MkdirOp, Op, RunOp } from '../ops.ts'
+import type { Tree } from '../context/tree.ts'
+
+/** How a node shows up in the progress. */
+export interface Vertex {
+  id: string
+  name: string
+  stage?: string | undefined
+  at?: SourcePosition | undefined
+}
+
+export interface ScratchNode {
+  kind: 'scratch'
+}
+export interface ImageNode {
+  kind: 'image'
+  image: Image
+  vertex: Vertex
+}
+/** A directory on this machine: the build context or a named one. Not a root filesystem. */
+export interface LocalNode {
+  kind: 'local'
+  name: string
+  tree: Tree
+}
+export interface OpNode<O extends Op = Op> {
+  kind: 'op'
+  op: O
+  input: Rootfs
+  /** Where files come from: one entry for a copy, one a mount (undefined: none needed) for a run. */
+  sources: (Source | undefined)[]
+  vertex: Vertex
+  range: Range
+  /** For the error of a failing step. */
+  stage: string
+  platform: string
+  noCache: boolean
+  env: StepEnvironment
+}
+/** Stacks the layer `layer` made on scratch (COPY --link) on `input`. */
+export interface MergeNode {
+  kind: 'merge'
+  input: Rootfs
+  layer: OpNode<CopyOp>
+  vertex: Vertex
+}
+export type Rootfs = ScratchNode | ImageNode | OpNode | MergeNode
+export type Source = Rootfs | LocalNode
+
+/** What the build gives its RUN steps without it being part of the instruction. */
+export interface StepEnvironment {
+  network: 'default' | 'none' | 'host'
+  hosts: { name: string; address: string }[]
+  /** HTTP_PROXY=… and the like: never in a key. */
+  proxies: string[]
+  shmSize: number | undefined
+  ulimits: { name: string; soft: number; hard: number }[]
+  privileged: boolean
+  secret(id: string): Promise<Uint8Array | undefined>
+}
+
+export const isRun = (node: OpNode): node is OpNode<RunOp> => node.op.kind === 'run'
+export const isCopy = (node: OpNode): node is OpNode<CopyOp> => node.op.kind === 'copy'
+export const isMkdir = (node: OpNode): node is OpNode<MkdirOp> => node.op.kind === 'mkdir'

@@ -1,0 +1,418 @@
+/** A parsed Dockerfile and a request to the graph that has to be solved. Only what the target needs is touched. */
+import { randomUUID } from 'node:crypto'
+import type { Image } from '../../engine/types.ts'
+import type { SlipwayError } from '../../errors.ts'
+import type { Platform } from '../../spec/oci/image.ts'
+import { formatPlatform, parsePlatform } from '../../spec/oci/index.ts'
+import { expand } from '../dockerfile/expand.ts'
+import type { Command } from '../dockerfile/instruction.ts'
+import { nearest, suggest } from '../dockerfile/nearest.ts'
+import type { Dockerfile, Stage } from '../dockerfile/parser.ts'
+import { parseTrigger } from '../dockerfile/parser.ts'
+import type { Range } from '../dockerfile/source.ts'
+import { faultAt, lowering, positionOf, SyntaxFault } from '../dockerfile/source.ts'
+import type { CopyOp, FilesFrom, Op } from '../ops.ts'
+import type { Lint } from '../rules/lint.ts'
+import type { LocalNode, OpNode, Rootfs, Source, StepEnvironment, Vertex } from './graph.ts'
+import type { GlobalScope } from './scope.ts'
+import type { StageResult } from './stage.ts'
+import { emptyStage, lowerStage, withPath } from './stage.ts'
+
+export interface PlanInput {
+  dockerfile: Dockerfile
+  scope: GlobalScope
+  lint: Lint
+  platform: Platform
+  /** Was the platform asked for, or is it this machine's? */
+  platformGiven: boolean
+  target: string | undefined
+  buildArgs: Readonly<Record<string, string>>
+  noCache(stage: string | undefined): boolean
+  environment: StepEnvironment
+  /** The build context. */
+  context: LocalNode
+  /** What a named context stands for; undefined: there is none of this name. */
+  namedContext(name: string): Promise<{ image: string } | { local: LocalNode } | { stage: string } | undefined>
+  /** Gets an image's configuration, pulling it if need be. */
+  image(reference: string, platform: Platform): Promise<Image>
+  /** Errors of image() get the position of this instruction. */
+  locate(error: unknown, range: Range): SlipwayError | unknown
+}
+
+/** Plans the target stage; errors point at the instruction concerned. */
+export const planBuild = async (input: PlanInput): Promise<StageResult> => {
+  const planner = new Planner(input)
+  return await planner.target()
+}
+
+interface Base {
+  name: string
+  platform: Platform
+  platformGiven: boolean
+}
+
+class Planner {
+  #in: PlanInput
+  #bases: Base[]
+  #results = new Map<number, Promise<StageResult>>()
+  #externals = new Map<string, Promise<Source>>()
+  /** Is there more than one stage, counting images that COPY reads from? Then steps say which one they are of. */
+  #named: boolean
+
+  constructor(input: PlanInput) {
+    this.#in = input
+    this.#bases = input.dockerfile.stages.map((stage) => this.#base(stage))
+    const names = new Set(input.dockerfile.stages.flatMap(({ from, index }) => [from.name, String(index)]))
+    const uses = input.dockerfile.stages.flatMap(({ commands }) => commands.flatMap((command) => command.uses))
+    this.#named = input.dockerfile.stages.length > 1 || uses.some((name) => !names.has(name.toLowerCase()))
+  }
+
+  async target(): Promise<StageResult> {
+    const { stages, source } = this.#in.dockerfile
+    const wanted = this.#in.target
+    if (wanted === undefined || wanted === '') return await this.#stage(stages.length - 1)
+    const index = this.#find(wanted)
+    if (index !== undefined) return await this.#stage(index)
+    const names = stages.flatMap(({ from }) => from.name ?? [])
+    const fault = new SyntaxFault(suggest(`target stage "${wanted}" could not be found`, wanted, names), {
+      hint: names.length > 0 ? `Stages of this file: ${names.join(', ')}.` : undefined,
+    })
+    throw faultAt(source, stages[0]!.statement.range, { ...fault, message: fault.message, code: 'not-found' })
+  }
+
+  /** The last stage of that name, or the stage of that index. */
+  #find(name: string): number | undefined {
+    const { stages } = this.#in.dockerfile
+    const found = stages.findLast(({ from }) => from.name === name.toLowerCase())
+    if (found) return found.index
+    return /^\d+$/.test(name) && Number(name) < stages.length ? Number(name) : undefined
+  }
+
+  /** Base name and platform of a stage, expanded. */
+  #base(stage: Stage): Base {
+    const { dockerfile, scope, lint } = this.#in
+    const { from, statement } = stage
+    return lowering(dockerfile.source, statement.range, () => {
+      const known = { escape: statement.escape }
+      const name = expand(from.base, (key) => scope.values.get(key), known)
+      this.#reportUndeclared(name.unmatched, statement.range)
+      if (name.text === '') throw new SyntaxFault(`base name (${from.base}) should not be blank`, { near: from.base })
+      const byDefault = expand(from.base, (key) => scope.defaults.get(key), known).text
+      if (byDefault !== name.text && !plausibleName(byDefault))
+        lint.warn('InvalidDefaultArgInFrom', statement.range, [from.base])
+      return { name: name.text, ...this.#platform(stage) }
+    })
+  }
+
+  #platform({ from, statement }: Stage): Pick<Base, 'platform' | 'platformGiven'> {
+    const { scope, lint } = this.#in
+    if (from.platform === undefined) return { platform: this.#in.platform, platformGiven: this.#in.platformGiven }
+    const { text, unmatched, matched } = expand(from.platform, (key) => scope.values.get(key), {
+      escape: statement.escape,
+    })
+    this.#reportUndeclared(unmatched, statement.range)
+    if (text === '')
+      throw new SyntaxFault(`empty platform value from expression ${from.platform}`, { near: from.platform })
+    if (/^\$(\{TARGETPLATFORM\}|TARGETPLATFORM)$/.test(from.platform))
+      lint.warn('RedundantTargetPlatform', statement.range, [from.platform])
+    if (matched.size === 0 && unmatched.size === 0) {
+      // A name of the stage that tells the platform makes the constant a choice.
+      const [os = '', architecture = ''] = text.split('/')
+      if (![os, architecture].some((part) => part !== '' && from.name?.includes(part)))
+        lint.warn('FromPlatformFlagConstDisallowed', statement.range, [text])
+    }
+    return { platform: parsePlatformOrFault(text), platformGiven: true }
+  }
+
+  #reportUndeclared(names: ReadonlySet<string>, range: Range): void {
+    const { scope, lint } = this.#in
+    for (const name of names) {
+      if (scope.declared.has(name)) continue
+      lint.warn('UndefinedArgInFrom', range, [name, nearest(name, scope.values.keys()) ?? ''])
+    }
+  }
+
+  #stage(index: number): Promise<StageResult> {
+    let result = this.#results.get(index)
+    if (!result) {
+      result = this.#lower(this.#in.dockerfile.stages[index]!)
+      this.#results.set(index, result)
+    }
+    return result
+  }
+
+  async #lower(stage: Stage): Promise<StageResult> {
+    const { dockerfile, lint, buildArgs, scope } = this.#in
+    const own = stage.from.name === undefined ? undefined : await this.#in.namedContext(stage.from.name)
+    if (own) return await this.#contextStage(own, stage)
+    const steps = new Steps(stage, this.#named)
+    const { result: base, counts, triggers } = await this.#baseOf(stage, steps)
+    const commands = [...triggers, ...stage.commands]
+    steps.total = (counts ? 1 : 0) + commands.filter((command) => command.step).length
+    if (counts) steps.first()
+    const sources = await this.#sources(stage, commands)
+    return lowerStage(base, commands, {
+      source: dockerfile.source,
+      lint,
+      buildArgs,
+      globals: scope.values,
+      node: (command, op, input, shown) => this.#node(stage, steps, sources, command, op, input, shown, base.platform),
+    })
+  }
+
+  /** What a stage starts from. `counts`: FROM is a step of its own. */
+  async #baseOf(stage: Stage, steps: Steps): Promise<{ result: StageResult; counts: boolean; triggers: Command[] }> {
+    const { dockerfile } = this.#in
+    const { name, platform, platformGiven } = this.#bases[stage.index]!
+    const { range } = stage.statement
+    const context = await this.#in.namedContext(name)
+    if (!context) {
+      if (name === 'scratch') return { result: emptyStage(platform), counts: false, triggers: [] }
+      const earlier = dockerfile.stages.findLast(
+        ({ from, index }) => index < stage.index && from.name === name.toLowerCase(),
+      )
+      if (earlier) {
+        const result = await this.#stage(earlier.index)
+        return { ...this.#triggered(result, range), counts: false }
+      }
+    }
+    if (context && !('image' in context)) {
+      const result = await this.#contextStage(context, stage)
+      return { ...this.#triggered(result, range), counts: false }
+    }
+    const reference = context ? context.image : name
+    const image = await this.#image(reference, platform, range)
+    const found = formatPlatform(image.platform)
+    if (platformGiven && found !== formatPlatform(platform) && image.platform.architecture !== platform.architecture)
+      this.#in.lint.warn('InvalidBaseImagePlatform', range, [name, found, formatPlatform(platform)], name)
+    const vertex = steps.vertex(`FROM ${image.names[0] ?? reference}`, dockerfile, range)
+    const result = imageStage(image, { kind: 'image', image, vertex })
+    return { ...this.#triggered(result, range), counts: true }
+  }
+
+  /** ONBUILD triggers of a base run once, right after FROM, and are gone from what is built on it. */
+  #triggered(result: StageResult, range: Range): { result: StageResult; triggers: Command[] } {
+    const { OnBuild, ...config } = result.config
+    const triggers = lowering(this.#in.dockerfile.source, range, () =>
+      (OnBuild ?? []).map((text) => parseTrigger(text, range)),
+    )
+    return { result: { ...result, config }, triggers }
+  }
+
+  async #image(reference: string, platform: Platform, range: Range): Promise<Image> {
+    try {
+      return await this.#in.image(reference, platform)
+    } catch (error) {
+      throw this.#in.locate(error, range)
+    }
+  }
+
+  async #contextStage(
+    context: { image: string } | { local: LocalNode } | { stage: string },
+    stage: Stage,
+  ): Promise<StageResult> {
+    const { platform } = this.#bases[stage.index]!
+    const { range } = stage.statement
+    if ('image' in context) {
+      const image = await this.#image(context.image, platform, range)
+      const vertex = new Steps(stage, this.#named).vertex(
+        `FROM ${image.names[0] ?? context.image}`,
+        this.#in.dockerfile,
+        range,
+      )
+      return imageStage(image, { kind: 'image', image, vertex })
+    }
+    if ('stage' in context) return await this.#stage(this.#mustFind(context.stage, range))
+    const node = this.#wholeContext(stage, context.local, platform)
+    const entry = { created_by: `COPY ${context.local.name} / # buildkit`, comment: 'buildkit.dockerfile.v0' }
+    return { ...emptyStage(platform), rootfs: node, history: [{ entry, node }] }
+  }
+
+  /** A named directory as a root filesystem. */
+  #wholeContext(stage: Stage, local: LocalNode, platform: Platform): OpNode {
+    const op: CopyOp = {
+      kind: 'copy',
+      verb: 'COPY',
+      from: { kind: 'named', name: local.name },
+      sources: [{ kind: 'path', path: '/', unpack: false }],
+      dest: '/',
+      parents: false,
+      exclude: [],
+      link: false,
+    }
+    const { range } = stage.statement
+    return {
+      kind: 'op',
+      op,
+      input: { kind: 'scratch' },
+      sources: [local],
+      vertex: {
+        id: randomUUID(),
+        name: `[context ${local.name}] load from client`,
+        at: positionOf(this.#in.dockerfile.source, range),
+      },
+      range,
+      stage: stage.from.name ?? '',
+      platform: formatPlatform(platform),
+      noCache: false,
+      env: this.#in.environment,
+    }
+  }
+
+  #mustFind(name: string, range: Range): number {
+    const index = this.#find(name)
+    if (index !== undefined) return index
+    throw faultAt(this.#in.dockerfile.source, range, new SyntaxFault(`stage "${name}" could not be found`))
+  }
+
+  /** Everything the instructions of a stage read from, resolved side by side. */
+  async #sources(stage: Stage, commands: readonly Command[]): Promise<Map<string, Source>> {
+    const found = new Map<string, Source>()
+    const names = new Map(commands.flatMap((command) => command.uses.map((name) => [name, command] as const)))
+    await Promise.all(
+      [...names].map(async ([name, command]) => found.set(name, await this.#source(stage, name, command))),
+    )
+    return found
+  }
+
+  async #source(stage: Stage, name: string, { statement: { range } }: Command): Promise<Source> {
+    const { dockerfile } = this.#in
+    const context = await this.#in.namedContext(name)
+    if (context && 'local' in context) return context.local
+    if (context && 'stage' in context) return (await this.#stage(this.#mustFind(context.stage, range))).rootfs
+    if (!context) {
+      const index = this.#find(name)
+      if (index !== undefined && index < stage.index) return (await this.#stage(index)).rootfs
+      if (index !== undefined) {
+        const message = `cannot copy from stage "${name}", it needs to be defined before current stage "${stage.from.name ?? `stage-${stage.index}`}"`
+        throw faultAt(dockerfile.source, range, new SyntaxFault(message, { near: name }))
+      }
+      if (/^\d+$/.test(name))
+        throw faultAt(dockerfile.source, range, new SyntaxFault(`invalid stage index ${name}`, { near: name }))
+      if (name === 'scratch') return { kind: 'scratch' }
+    }
+    const reference = context && 'image' in context ? context.image : name
+    let source = this.#externals.get(reference)
+    if (!source) {
+      source = this.#image(reference, this.#in.platform, range).then(
+        (image): Rootfs => ({
+          kind: 'image',
+          image,
+          vertex: {
+            id: randomUUID(),
+            name: `FROM ${image.names[0] ?? reference}`,
+            at: positionOf(dockerfile.source, range),
+          },
+        }),
+      )
+      this.#externals.set(reference, source)
+    }
+    return await source
+  }
+
+  #reportIgnored(op: Op, range: Range): void {
+    if (op.kind !== 'copy' || op.from.kind !== 'context') return
+    const { ignore } = this.#in.context.tree
+    for (const source of op.sources) {
+      if (source.kind !== 'path' || source.path === '/' || !ignore?.matches(source.path.slice(1))) continue
+      if (ignore.mayExceptBelow(source.path.slice(1))) continue
+      this.#in.lint.warn('CopyIgnoredFile', range, [op.verb === 'ADD' ? 'Add' : 'Copy', source.path.slice(1)])
+    }
+  }
+
+  #node(
+    stage: Stage,
+    steps: Steps,
+    sources: ReadonlyMap<string, Source>,
+    command: Command,
+    op: Op,
+    input: Rootfs,
+    shown: string,
+    platform: Platform,
+  ): Rootfs {
+    const from = (where: FilesFrom): Source => (where.kind === 'context' ? this.#in.context : sources.get(where.name)!)
+    const { range } = command.statement
+    const common = {
+      kind: 'op' as const,
+      vertex: steps.next(`${command.onBuild ? 'ONBUILD ' : ''}${shown}`, this.#in.dockerfile, range),
+      range,
+      stage: steps.stage,
+      platform: formatPlatform(platform),
+      noCache: this.#in.noCache(stage.from.name),
+      env: this.#in.environment,
+    }
+    this.#reportIgnored(op, range)
+    if (op.kind === 'mkdir') return { ...common, op, input, sources: [] }
+    if (op.kind === 'run') {
+      const mounts = op.mounts.map((mount) =>
+        (mount.type === 'bind' || mount.type === 'cache') && mount.from ? from(mount.from) : undefined,
+      )
+      return { ...common, op, input, sources: mounts }
+    }
+    // Names of owners are looked up in the image below, so such a layer depends on it after all.
+    const named = op.chown !== undefined && !/^\d+(:\d+)?$/.test(op.chown)
+    if (!op.link || named || input.kind === 'scratch') return { ...common, op, input, sources: [from(op.from)] }
+    const layer: OpNode<CopyOp> = { ...common, op, input: { kind: 'scratch' }, sources: [from(op.from)] }
+    return {
+      kind: 'merge',
+      input,
+      layer,
+      vertex: { ...common.vertex, id: randomUUID(), name: common.vertex.name.replace('] ', '] LINK ') },
+    }
+  }
+}
+
+/** Numbers the steps of a stage: `[build 2/5] RUN …`. */
+class Steps {
+  total = 0
+  readonly stage: string
+  #done = 0
+
+  constructor({ from, index }: Stage, named: boolean) {
+    this.stage = from.name ?? (named ? `stage-${index}` : '')
+    if (!named) this.stage = ''
+  }
+  /** FROM's own vertex was made before the total was known. */
+  #from: Vertex | undefined
+  vertex(text: string, dockerfile: Dockerfile, range: Range): Vertex {
+    this.#from = { id: randomUUID(), name: text, stage: this.stage, at: positionOf(dockerfile.source, range) }
+    return this.#from
+  }
+  first(): void {
+    this.#done++
+    if (this.#from) this.#from.name = this.#prefix() + this.#from.name
+  }
+  next(text: string, dockerfile: Dockerfile, range: Range): Vertex {
+    this.#done++
+    return {
+      id: randomUUID(),
+      name: this.#prefix() + text,
+      stage: this.stage,
+      at: positionOf(dockerfile.source, range),
+    }
+  }
+  #prefix(): string {
+    const count = String(this.#done).padStart(String(this.total).length)
+    return `[${this.stage === '' ? '' : `${this.stage} `}${count}/${this.total}] `
+  }
+}
+
+const imageStage = (image: Image, rootfs: Rootfs): StageResult => ({
+  rootfs: image.snapshots.length === 0 ? { kind: 'scratch' } : rootfs,
+  ...withPath(image.config.config ?? {}),
+  author: image.config.author,
+  platform: image.platform,
+  history: (image.config.history ?? []).map((entry) => ({ entry })),
+  args: new Map(),
+  workdirSet: false,
+})
+
+const plausibleName = (name: string): boolean => /^[a-z0-9][\w./:@-]*$/i.test(name) && !/[:@/]$/.test(name)
+
+const parsePlatformOrFault = (text: string): Platform => {
+  try {
+    return parsePlatform(text)
+  } catch (error) {
+    throw new SyntaxFault(`failed to parse platform ${text}: ${(error as Error).message}`, { near: text })
+  }
+}

@@ -1,0 +1,511 @@
+/** Solves one build's graph: looks steps up by their keys, performs the others, and shares what other builds are doing. */
+import { randomUUID } from 'node:crypto'
+import { lstatSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { isError, SlipwayError } from '../../errors.ts'
+import type { CacheRecord, StepResult } from '../cache/records.ts'
+import { digestSelected } from '../context/select.ts'
+import type { Tree } from '../context/tree.ts'
+import type { Source as DockerfileSource } from '../dockerfile/source.ts'
+import { faultAt, SyntaxFault } from '../dockerfile/source.ts'
+import type { CopyOp, CopySource, RunMount } from '../ops.ts'
+import type { SolverDeps } from './deps.ts'
+import { topOf } from './deps.ts'
+import type { CopyInputs, Executed } from './exec-copy.ts'
+import { executeCopy, executeMerge, executeMkdir, filesOf } from './exec-copy.ts'
+import type { MountInputs } from './exec-run.ts'
+import { executeRun, StepFailure, withCaches } from './exec-run.ts'
+import type { StepContext } from './flights.ts'
+import type { LocalNode, MergeNode, OpNode, Rootfs, Source } from './graph.ts'
+import { isCopy, isMkdir, isRun } from './graph.ts'
+import { defKey, hashOf } from './keys.ts'
+import type { Report } from './report.ts'
+import { Workspace } from './workspace.ts'
+
+export interface SolveOptions {
+  source: DockerfileSource
+  signal: AbortSignal
+  report: Report
+}
+
+const scratchResult: StepResult = { snapshots: [], steps: [], contentKey: 'scratch' }
+
+/** A key of a node that needs no step to be performed, and whether --no-cache is anywhere below it. */
+interface ChainKey {
+  /** What a later build finds the result by. */
+  plain: string
+  /** What this build may find it by. */
+  own: string
+}
+
+export class Solve {
+  readonly #deps: SolverDeps
+  readonly #options: SolveOptions
+  readonly #salt = randomUUID()
+  readonly #results = new Map<Rootfs, Promise<StepResult>>()
+  readonly #chains = new Map<Source, Promise<ChainKey>>()
+  readonly #digests = new Map<string, Promise<string>>()
+  readonly #downloads = new Map<string, Promise<{ path: string; digest: string; modifiedMs: number }>>()
+  readonly #held = new Set<string>()
+  /** Errors that were shown at the step they belong to; steps that only wait for it stay silent. */
+  readonly #shown = new WeakSet<object>()
+  /** Did every step come from the cache? */
+  cached = true
+
+  constructor(deps: SolverDeps, options: SolveOptions) {
+    this.#deps = deps
+    this.#options = options
+  }
+
+  /** The solved node. Errors point at the instruction. */
+  result(node: Rootfs): Promise<StepResult> {
+    let found = this.#results.get(node)
+    if (!found) {
+      found = this.#solve(node)
+      found.catch(() => {})
+      this.#results.set(node, found)
+    }
+    return found
+  }
+
+  /** Looks at everything the graph reads from directories, side by side; what is missing is reported by the step itself. */
+  async loadContext(node: Source): Promise<void> {
+    const seen = new Set<Source>()
+    const wanted: Promise<unknown>[] = []
+    const visit = (at: Source): void => {
+      if (seen.has(at) || at.kind === 'scratch' || at.kind === 'image' || at.kind === 'local') return
+      seen.add(at)
+      visit(at.input)
+      if (at.kind === 'merge') {
+        visit(at.layer)
+        return
+      }
+      for (const [i, source] of at.sources.entries()) {
+        if (!source) continue
+        if (source.kind !== 'local') visit(source)
+        else if (isCopy(at)) wanted.push(this.#localDigest(source, at.op))
+        else if (isRun(at)) wanted.push(this.#localDigest(source, bindCopy(sourcePath(at.op.mounts[i]!))))
+      }
+    }
+    visit(node)
+    await Promise.allSettled(wanted)
+  }
+
+  /** Waits until nothing of this build runs any more, and lets go of what it used. */
+  async settle(): Promise<void> {
+    await Promise.allSettled([...this.#results.values(), ...this.#chains.values(), ...this.#digests.values()])
+    for (const snapshot of this.#held) {
+      const left = (this.#deps.inUse.get(snapshot) ?? 1) - 1
+      if (left > 0) this.#deps.inUse.set(snapshot, left)
+      else this.#deps.inUse.delete(snapshot)
+    }
+    this.#held.clear()
+  }
+
+  #hold(result: StepResult): StepResult {
+    for (const snapshot of result.snapshots) {
+      if (this.#held.has(snapshot)) continue
+      this.#held.add(snapshot)
+      this.#deps.inUse.set(snapshot, (this.#deps.inUse.get(snapshot) ?? 0) + 1)
+    }
+    return result
+  }
+
+  async #solve(node: Rootfs): Promise<StepResult> {
+    if (node.kind === 'scratch') return scratchResult
+    const { report } = this.#options
+    if (node.kind === 'image') {
+      report.end(node.vertex, { cached: true })
+      const { snapshots } = node.image
+      return this.#hold({ snapshots, steps: [], contentKey: hashOf('image', snapshots.at(-1) ?? 'scratch') })
+    }
+    try {
+      this.#options.signal.throwIfAborted()
+      const chain = await this.#chain(node)
+      const known = await this.#lookup(chain.own)
+      if (known) {
+        this.#showCached(node)
+        return this.#hold(known.result)
+      }
+      return this.#hold(await this.#fromInputs(node, chain))
+    } catch (error) {
+      throw this.#located(node, error)
+    }
+  }
+
+  async #lookup(key: string): Promise<CacheRecord | undefined> {
+    const { records, snapshots } = this.#deps
+    const record = records.find(key)
+    if (!record) return undefined
+    if (record.snapshot !== undefined && !(await snapshots.stat(record.snapshot))) {
+      records.drop(record.id)
+      return undefined
+    }
+    records.used(record.id)
+    return record
+  }
+
+  /** A hit needs nothing below it, but the user sees all of it. */
+  #showCached(node: Source): void {
+    if (node.kind === 'scratch' || node.kind === 'local') return
+    if (node.kind !== 'image') {
+      this.#showCached(node.input)
+      for (const source of node.kind === 'op' ? node.sources : [node.layer]) if (source) this.#showCached(source)
+    }
+    this.#options.report.end(node.vertex, { cached: true })
+  }
+
+  async #fromInputs(node: OpNode | MergeNode, chain: ChainKey): Promise<StepResult> {
+    const { records, flights } = this.#deps
+    const input = this.result(node.input)
+    const prepared = node.kind === 'merge' ? await this.#prepareMerge(node) : await this.#prepare(node)
+    const below = await input
+    const content = hashOf('content', prepared.definition, below.contentKey, prepared.sources)
+    const salted = chain.own !== chain.plain
+    const record = salted ? undefined : await this.#lookup(content)
+    if (record) {
+      records.alias(chain.plain, record.id)
+      this.#showCached(node)
+      return record.result
+    }
+    this.cached = false
+    const key = salted ? hashOf(content, chain.own) : content
+    const { report, signal } = this.#options
+    report.announce(node.vertex)
+    const result = await flights.run(key, report.listener(node.vertex), signal, async (context) => {
+      return await prepared.perform(below, (execute) =>
+        this.#commit({ node, below, keys: [chain.plain, content], content, context, execute }),
+      )
+    })
+    report.end(node.vertex)
+    return result
+  }
+
+  /** Runs a step in a workspace of its own and records what became of it. */
+  async #commit(step: {
+    node: OpNode | MergeNode
+    below: StepResult
+    keys: string[]
+    content: string
+    context: StepContext
+    execute: (space: Workspace, context: StepContext) => Promise<Executed>
+  }): Promise<StepResult> {
+    const { sys, snapshots, slots, workDir, records, clock } = this.#deps
+    return await slots.run(async () => {
+      step.context.signal.throwIfAborted()
+      step.context.emit({ type: 'begun', time: clock.now() })
+      const space = new Workspace(workDir, sys.mounts, snapshots)
+      try {
+        const { key, root, changed, cacheable } = await step.execute(space, step.context)
+        step.context.signal.throwIfAborted()
+        if (step.node.kind !== 'merge') space.unmount(root)
+        const id = randomUUID().replaceAll('-', '')
+        const snapshot = changed ? `build-${id}` : topOf(step.below)
+        if (changed) await space.commit(key, snapshot!)
+        const createdAt = clock.now()
+        // Two runs of a command need not give the same; copies do.
+        const exact = step.node.kind === 'merge' || step.node.op.kind !== 'run'
+        const result: StepResult = {
+          snapshots: changed ? [...step.below.snapshots, snapshot!] : step.below.snapshots,
+          steps: [...step.below.steps, { layer: changed, createdAt }],
+          contentKey: exact && cacheable ? step.content : hashOf(step.content, id),
+        }
+        const keys = cacheable ? step.keys : []
+        const description = step.node.vertex.name
+        records.add({ id, type: 'regular', description, snapshot, owned: changed, result, createdAt }, keys)
+        return result
+      } finally {
+        await space.close()
+      }
+    })
+  }
+
+  // ── keys ──
+
+  #chain(node: Source): Promise<ChainKey> {
+    let found = this.#chains.get(node)
+    if (!found) {
+      found = this.#makeChain(node)
+      found.catch(() => {})
+      this.#chains.set(node, found)
+    }
+    return found
+  }
+
+  async #makeChain(node: Source): Promise<ChainKey> {
+    const same = (key: string): ChainKey => ({ plain: key, own: key })
+    if (node.kind === 'scratch') return same('scratch')
+    if (node.kind === 'image') return same(hashOf('image', node.image.snapshots.at(-1) ?? 'scratch'))
+    if (node.kind === 'local') throw new SlipwayError('internal', 'a directory has no key of its own')
+    const inputs = node.kind === 'merge' ? [node.input, node.layer] : [node.input]
+    const chains = await Promise.all(inputs.map((input) => this.#chain(input)))
+    const parts = node.kind === 'merge' ? [] : await this.#sourceKeys(node)
+    const definition = node.kind === 'merge' ? 'merge' : defKey(node)
+    const combine = (pick: (chain: ChainKey) => string): string =>
+      hashOf(
+        'chain',
+        definition,
+        chains.map(pick),
+        parts.map((part) => (typeof part === 'string' ? part : pick(part))),
+      )
+    const plain = combine((chain) => chain.plain)
+    const own = combine((chain) => chain.own)
+    if (node.kind === 'op' && node.noCache) return { plain, own: hashOf(plain, this.#salt) }
+    return { plain, own }
+  }
+
+  /** For each source: the digest of what is read from a directory, the key of a filesystem. */
+  async #sourceKeys(node: OpNode): Promise<(string | ChainKey)[]> {
+    if (isRun(node)) {
+      return await Promise.all(
+        node.sources.map(async (source, i) => {
+          if (!source) return ''
+          const path = sourcePath(node.op.mounts[i]!)
+          if (source.kind === 'local') return await this.#localDigest(source, bindCopy(path))
+          const { plain, own } = await this.#chain(source)
+          return { plain: hashOf(plain, path), own: hashOf(own, path) }
+        }),
+      )
+    }
+    if (!isCopy(node)) return []
+    const remote = await this.#remoteDigests(node)
+    const source = node.sources[0]!
+    if (source.kind === 'local') return [await this.#localDigest(source, node.op), ...remote]
+    const { plain, own } = await this.#chain(source)
+    const paths = [node.op.sources, node.op.exclude]
+    return [{ plain: hashOf(plain, paths), own: hashOf(own, paths) }, ...remote]
+  }
+
+  #localDigest(local: LocalNode, op: Pick<CopyOp, 'sources' | 'exclude'>): Promise<string> {
+    const sources = op.sources.filter((source) => source.kind === 'path')
+    return this.#once(hashOf(local.name, sources, op.exclude), async () => {
+      if (sources.length === 0) return ''
+      return await this.#treeDigest(local.tree, { sources, exclude: op.exclude })
+    })
+  }
+
+  #once(key: string, task: () => Promise<string>): Promise<string> {
+    let found = this.#digests.get(key)
+    if (!found) {
+      found = task()
+      found.catch(() => {})
+      this.#digests.set(key, found)
+    }
+    return found
+  }
+
+  async #treeDigest(tree: Tree, op: Pick<CopyOp, 'sources' | 'exclude'>): Promise<string> {
+    const { signal } = this.#options
+    const found = await filesOf(this.#deps, op, { tree, downloads: new Map() }, signal)
+    const parts: string[] = []
+    for (const { selected } of found)
+      parts.push((await digestSelected(selected, tree, this.#deps.digests, signal)).digest)
+    return hashOf(parts)
+  }
+
+  /** Of what is read from a solved filesystem; remembered, as snapshots never change. */
+  async #snapshotDigest(result: StepResult, op: Pick<CopyOp, 'sources' | 'exclude'>): Promise<string> {
+    const { records, sys, snapshots, workDir } = this.#deps
+    const top = topOf(result)
+    const sources = op.sources.filter((source) => source.kind === 'path')
+    if (sources.length === 0) return ''
+    const selection = hashOf(sources, op.exclude)
+    return await this.#once(hashOf(top ?? '', selection), async () => {
+      const known = top === undefined ? undefined : records.treeDigest(top, selection)
+      if (known !== undefined) return known
+      const space = new Workspace(workDir, sys.mounts, snapshots)
+      try {
+        const root = await space.readable(top)
+        const digest = await this.#treeDigest(
+          { root, resetOwner: false, stable: false },
+          { sources, exclude: op.exclude },
+        )
+        if (top !== undefined) records.setTreeDigest(top, selection, digest)
+        return digest
+      } finally {
+        await space.close()
+      }
+    })
+  }
+
+  // ── downloads ──
+
+  async #remoteDigests(node: OpNode<CopyOp>): Promise<string[]> {
+    const urls = node.op.sources.filter((source) => source.kind === 'url')
+    return await Promise.all(urls.map(async (source) => (await this.#download(node, source)).digest))
+  }
+
+  #download(node: OpNode, source: Extract<CopySource, { kind: 'url' }>) {
+    let found = this.#downloads.get(source.url)
+    if (!found) {
+      const { report, signal } = this.#options
+      const vertex = { ...node.vertex, id: randomUUID(), name: source.url }
+      found = report.during(vertex, () =>
+        this.#deps.downloads.get(source.url, {
+          signal,
+          progress: (current, total) =>
+            report.emit({ type: 'status', id: vertex.id, name: source.name, current, total }),
+        }),
+      )
+      found.catch(() => {})
+      this.#downloads.set(source.url, found)
+    }
+    return found.then((file) => {
+      if (source.checksum !== undefined && source.checksum !== file.digest)
+        throw new SyntaxFault(`digest mismatch ${file.digest}: ${source.checksum}`, { near: '--checksum' })
+      return file
+    })
+  }
+
+  // ── steps ──
+
+  async #prepareMerge(node: MergeNode): Promise<Prepared> {
+    const layer = await this.result(node.layer)
+    return {
+      definition: 'merge',
+      sources: [layer.contentKey],
+      perform: (below, commit) =>
+        commit((space, { signal }) => executeMerge(this.#deps, space, topOf(layer)!, topOf(below), signal)),
+    }
+  }
+
+  async #prepare(node: OpNode): Promise<Prepared> {
+    const definition = defKey(node)
+    if (isRun(node)) {
+      const inputs = await Promise.all(
+        node.sources.map((source, i) => this.#mountInput(node, node.op.mounts[i]!, source)),
+      )
+      const sources = await Promise.all(inputs.map((input, i) => this.#mountKey(node.op.mounts[i]!, input)))
+      return {
+        definition,
+        sources,
+        perform: (below, commit) =>
+          withCaches(this.#deps, node.op, inputs, (caches) =>
+            commit((space, own) => executeRun(this.#deps, space, node, topOf(below), inputs, caches, own)),
+          ),
+      }
+    }
+    if (isMkdir(node)) {
+      return {
+        definition,
+        sources: [],
+        perform: (below, commit) => commit((space) => executeMkdir(this.#deps, space, node.op, topOf(below))),
+      }
+    }
+    return await this.#prepareCopy(node as OpNode<CopyOp>, definition)
+  }
+
+  async #prepareCopy(node: OpNode<CopyOp>, definition: string): Promise<Prepared> {
+    const source = node.sources[0]!
+    const result = source.kind === 'local' ? undefined : await this.result(source)
+    const digest =
+      source.kind === 'local' ? await this.#localDigest(source, node.op) : await this.#snapshotDigest(result!, node.op)
+    const downloads = new Map<string, { path: string; modifiedMs: number }>()
+    for (const each of node.op.sources)
+      if (each.kind === 'url') downloads.set(each.url, await this.#download(node, each))
+    return {
+      definition,
+      sources: [digest, ...(await this.#remoteDigests(node))],
+      perform: (below, commit) =>
+        commit(async (space, { signal }) => {
+          const tree: Tree =
+            source.kind === 'local'
+              ? source.tree
+              : { root: await space.readable(topOf(result!)), resetOwner: false, stable: false }
+          const inputs: CopyInputs = { tree, downloads }
+          return await executeCopy(this.#deps, space, node.op, topOf(below), inputs, signal)
+        }),
+    }
+  }
+
+  /** What a mount reads from, as a filesystem: files of the context are copied first, so that nobody else can change them. */
+  async #mountInput(node: OpNode, mount: RunMount, source: Source | undefined): Promise<MountInputs[number]> {
+    if (!source) return undefined
+    const path = sourcePath(mount)
+    if (source.kind !== 'local') return { result: await this.result(source), source: path }
+    const { files } = this.#deps.sys
+    const resolved = files.resolveInRoot(source.tree.root, path)
+    const stat = lstatSync(join(source.tree.root, resolved), { throwIfNoEntry: false })
+    const copy: OpNode<CopyOp> = {
+      ...node,
+      op: bindCopy(path),
+      input: { kind: 'scratch' },
+      sources: [source],
+      noCache: false,
+      vertex: { ...node.vertex, id: randomUUID(), name: `[internal] preparing ${path} for a mount` },
+    }
+    const result = await this.result(copy)
+    return { result, source: stat?.isDirectory() ? '/mount' : `/mount/${basename(path)}` }
+  }
+
+  async #mountKey(mount: RunMount, input: MountInputs[number]): Promise<string> {
+    if (!input) return ''
+    // What is writable may be read and changed: nothing but the very same input will do.
+    if (mount.type !== 'bind' || !mount.readOnly) return hashOf(input.result.contentKey, input.source)
+    return await this.#snapshotDigest(input.result, bindCopy(input.source))
+  }
+
+  #located(node: OpNode | MergeNode, error: unknown): unknown {
+    if (typeof error === 'object' && error !== null && this.#shown.has(error)) return error
+    const { report, source } = this.#options
+    const { range, stage } = node.kind === 'merge' ? node.layer : node
+    const located = locate(source, range, stage, error)
+    if (typeof located === 'object' && located !== null) this.#shown.add(located)
+    if (!isError(located, 'cancelled')) report.end(node.vertex, { error: located })
+    return located
+  }
+}
+
+interface Prepared {
+  definition: string
+  /** Digests of what is read. */
+  sources: string[]
+  perform(
+    below: StepResult,
+    commit: (execute: (space: Workspace, context: StepContext) => Promise<Executed>) => Promise<StepResult>,
+  ): Promise<StepResult>
+}
+
+const sourcePath = (mount: RunMount): string => ('source' in mount ? mount.source : '/')
+
+const bindCopy = (path: string): CopyOp => ({
+  kind: 'copy',
+  verb: 'COPY',
+  from: { kind: 'context' },
+  sources: [{ kind: 'path', path: path.replace(/[*?[\\]/g, '\\$&'), unpack: false }],
+  dest: '/mount/',
+  parents: false,
+  exclude: [],
+  link: false,
+})
+
+/** Gives an error of a step its place in the Dockerfile. */
+export const locate = (
+  source: DockerfileSource,
+  range: { start: number; end: number },
+  stage: string,
+  error: unknown,
+): unknown => {
+  if (error instanceof StepFailure) {
+    const { exitCode, output, message } = error
+    return faultAt(source, range, {
+      message,
+      hint: undefined,
+      near: undefined,
+      details: { stage, exitCode, output },
+      cause: error,
+    })
+  }
+  if (error instanceof SyntaxFault) {
+    return faultAt(source, range, { message: error.message, hint: error.hint, near: error.near, details: { stage } })
+  }
+  if (error instanceof SlipwayError) {
+    if (error.at || error.code === 'cancelled') return error
+    const { code, message, hint, details } = error
+    const more = typeof details === 'object' && details !== null ? details : {}
+    return faultAt(source, range, { code, message, hint, near: undefined, details: { stage, ...more }, cause: error })
+  }
+  if (error instanceof Error && error.name === 'AbortError')
+    return new SlipwayError('cancelled', 'build canceled', { cause: error })
+  return error
+}

@@ -1,0 +1,149 @@
+/** The state of a stage while its instructions are lowered, and what is left of it at the end. */
+import type { HistoryEntry, ImageProcessConfig, Platform } from '../../spec/oci/image.ts'
+import { expand } from '../dockerfile/expand.ts'
+import type { Command, Lowered, StageState } from '../dockerfile/instruction.ts'
+import { nearest } from '../dockerfile/nearest.ts'
+import type { Source } from '../dockerfile/source.ts'
+import { lowering } from '../dockerfile/source.ts'
+import type { Lint } from '../rules/lint.ts'
+import type { OpNode, Rootfs } from './graph.ts'
+
+export interface PendingHistory {
+  entry: HistoryEntry
+  /** The operation whose layer this entry stands for; its time is filled in later. */
+  node?: Rootfs | undefined
+}
+
+/** A stage that can be built on. */
+export interface StageResult {
+  rootfs: Rootfs
+  config: ImageProcessConfig
+  author: string | undefined
+  platform: Platform
+  history: PendingHistory[]
+  env: Map<string, string>
+  args: Map<string, string | undefined>
+  /** A WORKDIR was written in this file, so relative ones below are no surprise. */
+  workdirSet: boolean
+}
+
+export const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+export const emptyStage = (platform: Platform): StageResult => ({
+  rootfs: { kind: 'scratch' },
+  config: { Env: [`PATH=${defaultPath}`], WorkingDir: '/' },
+  author: undefined,
+  platform,
+  history: [],
+  env: new Map([['PATH', defaultPath]]),
+  args: new Map(),
+  workdirSet: false,
+})
+
+/** The variables of a configuration; PATH is always there. */
+export const withPath = (config: ImageProcessConfig): { config: ImageProcessConfig; env: Map<string, string> } => {
+  const list = config.Env ?? []
+  const all = list.some((entry) => entry.startsWith('PATH=')) ? list : [...list, `PATH=${defaultPath}`]
+  const env = new Map(all.map((entry) => [entry.split('=', 1)[0]!, entry.slice(entry.indexOf('=') + 1)]))
+  return { config: { ...config, Env: all }, env }
+}
+
+export interface StageScope {
+  source: Source
+  lint: Lint
+  buildArgs: Readonly<Record<string, string>>
+  globals: ReadonlyMap<string, string>
+  /** Turns an operation into a node on `input`. */
+  node(command: Command, op: NonNullable<Lowered['op']>, input: Rootfs, shown: string): OpNode | Rootfs
+}
+
+/** Lowers `commands` on top of `base`. */
+export const lowerStage = (base: StageResult, commands: readonly Command[], scope: StageScope): StageResult => {
+  const state = {
+    ...base,
+    config: { ...base.config },
+    history: [...base.history],
+    env: new Map(base.env),
+    args: new Map(base.args),
+  }
+  const seen = new Set<string>(base.workdirSet ? ['WORKDIR'] : [])
+  for (const command of commands) {
+    const { statement } = command
+    const view = viewOf(state, seen, scope, command)
+    const lowered = lowering(scope.source, statement.range, () => command.lower(view))
+    apply(state, lowered)
+    let node: Rootfs | undefined
+    if (lowered.op) {
+      node = scope.node(command, lowered.op, state.rootfs, shownText(command, state.env))
+      state.rootfs = node
+    }
+    if (lowered.history !== undefined) state.history.push(historyOf(lowered, node))
+    seen.add(command.name)
+  }
+  return { ...state, workdirSet: seen.has('WORKDIR') }
+}
+
+const apply = (state: StageResult, lowered: Lowered): void => {
+  if (lowered.config) {
+    state.config = { ...state.config, ...lowered.config }
+    for (const [key, value] of Object.entries(lowered.config))
+      if (value === undefined) delete state.config[key as keyof ImageProcessConfig]
+  }
+  if (lowered.author !== undefined) state.author = lowered.author
+  for (const [key, value] of lowered.args ?? []) state.args.set(key, value)
+  for (const [key, value] of lowered.env ?? []) state.env.set(key, value)
+}
+
+const historyOf = (lowered: Lowered, node: Rootfs | undefined): PendingHistory => {
+  const marked = lowered.op && lowered.op.kind !== 'mkdir' ? `${lowered.history!} # buildkit` : lowered.history!
+  return {
+    entry: { created_by: marked, comment: 'buildkit.dockerfile.v0', ...(node ? {} : { empty_layer: true }) },
+    node,
+  }
+}
+
+/** The instruction as the progress shows it: on one line, the name in upper case, known variables filled in. */
+const shownText = (command: Command, env: ReadonlyMap<string, string>): string => {
+  const { text, word, heredocs } = command.statement
+  const body = text.slice(word.length).replace(/\s+/g, ' ')
+  const first = heredocs[0]?.content.split('\n', 1)[0]
+  const summary =
+    command.name === 'RUN' && first !== undefined ? ` (${first.slice(0, 60)}${first.length > 60 ? '…' : ''})` : ''
+  try {
+    const raw = { rawQuotes: true, rawEscapes: true, skipUnset: true }
+    return `${command.name}${expand(body, (name) => env.get(name), raw).text}${summary}`
+  } catch {
+    // A shell's own syntax need not be ours: then it is shown as written.
+    return `${command.name}${body}${summary}`
+  }
+}
+
+const viewOf = (state: StageResult, seen: ReadonlySet<string>, scope: StageScope, command: Command): StageState => {
+  const { statement } = command
+  const lookup = (name: string): string | undefined => state.env.get(name)
+  const report = (unmatched: ReadonlySet<string>): void => {
+    for (const name of unmatched) {
+      // Declared without a value: that is what the user wants.
+      if (state.args.has(name)) continue
+      const near = nearest(name, [...state.env.keys(), ...state.args.keys()])
+      scope.lint.warn('UndefinedVar', statement.range, [name, near ?? ''], `$${name}`)
+    }
+  }
+  const run = (text: string, options: { skipQuotes?: boolean } = {}) => {
+    // In a here-document the escape character is always a backslash.
+    const result = expand(text, lookup, { escape: options.skipQuotes ? '\\' : statement.escape, ...options })
+    report(result.unmatched)
+    return result
+  }
+  return {
+    config: state.config,
+    env: state.env,
+    args: state.args,
+    seen,
+    expand: (word, options) => run(word, options).text,
+    expandWords: (text) => run(text).words,
+    buildArg: (name) => scope.buildArgs[name],
+    globalArg: (name) => scope.globals.get(name),
+    warn: (rule, ...values) => scope.lint.warn(rule, statement.range, values),
+  }
+}
