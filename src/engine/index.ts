@@ -1,1 +1,50 @@
+import type { EngineDeps } from './deps.ts'
+import { createContainers, ContainerRecords } from './containers/index.ts'
+import { createEvents } from './events/index.ts'
+import { createImages } from './images/index.ts'
+import { createNetworks } from './networks/index.ts'
+import { createSandboxes } from './sandboxes/index.ts'
+import { createSnapshots } from './snapshots/index.ts'
+import type { Engine } from './types.ts'
+import { createVolumes } from './volumes/index.ts'
+
 export type * from './types.ts'
+
+/** Wires the rooms of the engine. Nothing is touched on the machine before `recover`. */
+export const createEngine = (given: Omit<EngineDeps, 'events'>): Engine => {
+  const deps: EngineDeps = { ...given, log: given.log.room('engine'), events: createEvents(given.clock) }
+  const records = new ContainerRecords(deps.db)
+  const snapshots = createSnapshots(deps)
+  const images = createImages(deps, snapshots, {
+    imageInUse: (id) => records.list().flatMap((record) => (record.imageId === id ? [record.id] : [])),
+    isRunning: (id) => ['running', 'paused', 'restarting'].includes(records.byId(id)?.status ?? ''),
+  })
+  const networks = createNetworks(deps)
+  const sandboxes = createSandboxes(deps, networks)
+  const volumes = createVolumes(deps, (name) =>
+    records.list().flatMap((record) => (record.mounts.some((mount) => mount.name === name) ? [record.id] : [])),
+  )
+  const containers = createContainers(deps, { images, snapshots, sandboxes, volumes }, records)
+  return {
+    images,
+    snapshots,
+    containers,
+    sandboxes,
+    networks,
+    volumes,
+    events: deps.events,
+    async recover() {
+      await snapshots.recover()
+      await networks.recover()
+      await sandboxes.recover()
+      // Volumes after the containers: those that run hold theirs.
+      await containers.recover()
+      await volumes.recover()
+    },
+    async close() {
+      await containers.close()
+      await sandboxes.close()
+      await snapshots.close()
+    },
+  }
+}

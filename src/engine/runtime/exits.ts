@@ -40,7 +40,7 @@ export class Exits {
     this.#watch()
     return new Promise((resolve) => {
       this.#expected.set(id, { alive, resolve })
-      this.#look(id)
+      this.#look(id, true)
     })
   }
 

@@ -14,6 +14,10 @@ import { driverMount } from './driver-options.ts'
 export interface VolumeStore extends Volumes {
   /** The directory to bind, mounted first where driver options say so. `holder` keeps it mounted. */
   acquire(name: string, holder: string): Promise<string>
+  /** The volume `name`, made if it does not exist. An anonymous one goes with the container it was made for. */
+  ensure(name: string, anonymous: boolean): Volume
+  /** Where the directory of a volume is, or will be. */
+  pathOf(name: string): string
   /** Lets go of all that `holder` has acquired. */
   release(holder: string): void
   /** Unmounts what an earlier daemon mounted and nobody holds, removes directories without a record. */
@@ -90,6 +94,9 @@ export const createVolumes = (deps: EngineDeps, usersOf: (name: string) => strin
       return existing
     },
     get: (name) => volumes.get(name),
+    pathOf: (name) => join(root, name, '_data'),
+    ensure: (name, anonymous) =>
+      volumes.get(name) ?? make({ name, driver: 'local', options: {}, labels: {} }, anonymous),
     list: () => [...volumes.values()].sort((a, b) => a.spec.name.localeCompare(b.spec.name)),
     remove: (name, options = {}) =>
       locks.run(name, async () => {

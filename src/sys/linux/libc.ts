@@ -14,6 +14,7 @@ const native = {
   setns: libc.func('int setns(int fd, int kind)'),
   sethostname: libc.func('int sethostname(const char *name, size_t length)'),
   socket: libc.func('int socket(int domain, int type, int protocol)'),
+  pipe2: libc.func('int pipe2(void *ends, int flags)'),
   connect: libc.func('int connect(int fd, void *address, uint length)'),
   ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
   lsetxattr: libc.func('int lsetxattr(const char *path, const char *name, void *value, size_t size, int flags)'),
@@ -97,6 +98,12 @@ export const sethostname = (name: string): void => {
   checked(native.sethostname(name, Buffer.byteLength(name)), `sethostname ${name}`)
 }
 export const socket = (domain: number, type: number): number => checked(native.socket(domain, type, 0), 'socket')
+/** Both ends close on exec. */
+export const pipe = (): { read: number; write: number } => {
+  const ends = new Int32Array(2)
+  checked(native.pipe2(ends, 0x80000), 'pipe')
+  return { read: ends[0]!, write: ends[1]! }
+}
 export const connect = (fd: number, address: Buffer, what: string): void => {
   checked(native.connect(fd, address, address.length), `connect ${what}`)
 }

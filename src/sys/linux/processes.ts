@@ -1,9 +1,11 @@
 import { spawn as nodeSpawn, type StdioOptions } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, readdirSync, readFileSync } from 'node:fs'
+import { Socket } from 'node:net'
 import { constants } from 'node:os'
 import { basename } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
+import { pipe } from './libc.ts'
 import type { Child, Processes, RunOptions, RunResult, SpawnOptions } from '../sys.ts'
 
 const defaultEnv = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' }
@@ -92,16 +94,42 @@ export const must = async (argv: readonly string[], options: RunOptions = {}): P
   throw new SlipwayError('internal', `${basename(argv[0]!)} failed (${result.code}): ${said}`, { details: result })
 }
 
+/**
+ * Standard streams are real pipes. Node's own are sockets, and a program that opens /dev/stdout or /dev/stderr anew gets
+ * an error on those.
+ */
+const standardPipes = (stdio: (string | number)[]) => {
+  const theirs: number[] = []
+  const ours = ([0, 1, 2] as const).map((fd) => {
+    if (stdio[fd] !== 'pipe') return undefined
+    const ends = pipe()
+    const [their, our] = fd === 0 ? [ends.read, ends.write] : [ends.write, ends.read]
+    theirs.push(their)
+    stdio[fd] = their
+    return our
+  })
+  return {
+    /** After the fork: their ends are the child's now. */
+    handOver() {
+      for (const fd of theirs) closeSync(fd)
+    },
+    stream: (fd: 0 | 1 | 2): Socket | undefined =>
+      ours[fd] === undefined ? undefined : new Socket({ fd: ours[fd], readable: fd !== 0, writable: fd === 0 }),
+  }
+}
+
 const spawn = (argv: readonly string[], options: SpawnOptions = {}): Child => {
   const program = argv[0]!
-  const stdio = [...(options.fds ?? [])]
+  const stdio: (string | number)[] = [...(options.fds ?? [])]
   while (stdio.length < 3) stdio.push('ignore')
+  const standard = standardPipes(stdio)
   const child = nodeSpawn(program, argv.slice(1), {
     cwd: options.cwd,
     env: options.env ?? defaultEnv,
     stdio: stdio as StdioOptions,
     detached: options.detached ?? false,
   })
+  standard.handOver()
   const pipes = new Map<number, Duplex>()
   for (let fd = 3; fd < stdio.length; fd++) if (stdio[fd] === 'pipe') pipes.set(fd, child.stdio[fd] as Duplex)
   const exited = new Promise<{ code: number; signal: NodeJS.Signals | undefined }>((resolve, reject) => {
@@ -115,9 +143,9 @@ const spawn = (argv: readonly string[], options: SpawnOptions = {}): Child => {
   if (options.detached) child.unref()
   return {
     pid: child.pid ?? 0,
-    stdin: child.stdin ?? undefined,
-    stdout: child.stdout ?? undefined,
-    stderr: child.stderr ?? undefined,
+    stdin: standard.stream(0),
+    stdout: standard.stream(1),
+    stderr: standard.stream(2),
     pipes,
     exited,
     kill: (signal = 'SIGTERM') => void child.kill(signal),

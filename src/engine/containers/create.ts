@@ -1,0 +1,169 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, rmSync } from 'node:fs'
+import { join, posix } from 'node:path'
+import { SlipwayError } from '../../errors.ts'
+import type { Container, ContainerSpec, Image, MountSpec, SandboxSpec } from '../types.ts'
+import { containerCapabilities } from '../runtime/capabilities.ts'
+import { requestedDevices, parseDeviceRule } from '../runtime/devices.ts'
+import { removeTree } from '../runtime/remove-tree.ts'
+import { rlimits } from '../runtime/rlimits.ts'
+import { profileContext, seccompFor } from '../runtime/seccomp.ts'
+import { findInit } from './bundle.ts'
+import { type Context, emit, ownerLabel } from './context.ts'
+import { commandLine, environment } from './process.ts'
+import type { ContainerRecord } from './records.ts'
+
+const validName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/
+
+export const nameTaken = (name: string, id: string): SlipwayError =>
+  new SlipwayError(
+    'conflict',
+    `Conflict. The container name "/${name}" is already in use by container "${id}". You have to remove (or rename) that container to be able to reuse that name.`,
+  )
+export const checkName = (ctx: Context, name: string): void => {
+  if (!validName.test(name))
+    throw new SlipwayError(
+      'bad-request',
+      `Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`,
+    )
+  const holder = ctx.records.byName(name)
+  if (holder) throw nameTaken(name, holder.id)
+}
+
+/** What would make every start fail is refused now, in the words of who asked. */
+const validate = (ctx: Context, spec: ContainerSpec): void => {
+  const { own } = ctx.machine
+  const capabilities = containerCapabilities(spec.security, own.capabilities)
+  seccompFor(spec.security.seccomp, profileContext(capabilities))
+  rlimits(spec.ulimits, own)
+  requestedDevices(spec.devices)
+  spec.deviceCgroupRules.map(parseDeviceRule)
+  if (spec.usernsMode !== undefined && spec.usernsMode !== '' && spec.usernsMode !== 'host')
+    throw new SlipwayError('unsupported', `user namespace mode "${spec.usernsMode}" is not supported`)
+  if (spec.workingDir !== undefined && spec.workingDir !== '' && !posix.isAbsolute(spec.workingDir))
+    throw new SlipwayError(
+      'bad-request',
+      `the working directory '${spec.workingDir}' is invalid, it needs to be an absolute path`,
+    )
+  if (spec.runtime !== undefined && !['', 'crun', 'runc', 'io.containerd.runc.v2'].includes(spec.runtime))
+    throw new SlipwayError('bad-request', `unknown or invalid runtime name: ${spec.runtime}`)
+  if (spec.init) findInit()
+  const seen = new Set<string>()
+  for (const { target } of spec.mounts) {
+    if (!posix.isAbsolute(target))
+      throw new SlipwayError('bad-request', `invalid mount path: '${target}' mount path must be absolute`)
+    const normal = posix.normalize(target).replace(/(.)\/$/, '$1')
+    if (normal === '/') throw new SlipwayError('bad-request', `invalid specification: destination can't be '/'`)
+    if (seen.has(normal)) throw new SlipwayError('bad-request', `Duplicate mount point: ${target}`)
+    seen.add(normal)
+  }
+}
+
+/** The caller's mounts, and an anonymous volume wherever the image declares one that nothing else covers. */
+const allMounts = (spec: ContainerSpec, image: Image): MountSpec[] => {
+  const covered = new Set(spec.mounts.map(({ target }) => posix.normalize(target).replace(/(.)\/$/, '$1')))
+  const declared = spec.noImageVolumes ? [] : Object.keys(image.config.config?.Volumes ?? {})
+  return [
+    ...spec.mounts,
+    ...declared
+      .filter((target) => posix.isAbsolute(target) && !covered.has(posix.normalize(target).replace(/(.)\/$/, '$1')))
+      .map((target): MountSpec => ({ type: 'volume', volume: '', target, readOnly: false, copyUp: true })),
+  ]
+}
+
+/** Anonymous volumes get their names; the others are as they are. Nothing is made yet. */
+const nameVolumes = (ctx: Context, mounts: MountSpec[]): Container['mounts'] =>
+  mounts.map((mount) => {
+    if (mount.type === 'bind') return { ...mount, hostPath: mount.source }
+    if (mount.type !== 'volume') return mount
+    const name = mount.volume || randomBytes(32).toString('hex')
+    return { ...mount, name, hostPath: ctx.volumes.pathOf(name) }
+  })
+
+/** On record before they exist: what a kill leaves half-made is found by the record. */
+const makeVolumes = (ctx: Context, mounts: Container['mounts']): void => {
+  for (const mount of mounts) if (mount.type === 'volume') ctx.volumes.ensure(mount.name!, mount.volume === '')
+}
+
+/** The anonymous volumes that were made for this container. */
+export const anonymousVolumes = ({ mounts }: Pick<Container, 'mounts'>): string[] =>
+  mounts.flatMap((mount) => (mount.type === 'volume' && mount.volume === '' ? [mount.name!] : []))
+
+const record = (ctx: Context, id: string, spec: ContainerSpec, image: Image): ContainerRecord => {
+  const config = image.config.config ?? {}
+  const kept = join(ctx.instance.stateDir, 'containers', id)
+  const bundle = join(ctx.instance.runDir, 'containers', id)
+  return ctx.records.add({
+    id,
+    spec: { ...spec, id },
+    imageId: image.id,
+    createdAt: ctx.clock.now(),
+    sandboxId: 'shared' in spec.sandbox ? spec.sandbox.shared : id,
+    process: {
+      args: commandLine(spec, config),
+      env: environment(spec, config),
+      cwd: spec.workingDir || config.WorkingDir || '/',
+      user: spec.user ?? config.User ?? '',
+      uid: 0,
+      gid: 0,
+    },
+    mounts: nameVolumes(ctx, allMounts(spec, image)),
+    paths: { log: join(kept, 'container.log'), rootfs: join(bundle, 'rootfs'), bundle },
+    cgroup: `${spec.cgroupParent || ctx.instance.cgroupParent}/${id}`,
+  })
+}
+
+/** Everything but the public record goes; for what a failed or killed creation has left, and for removal. */
+export const dropParts = async (ctx: Context, target: ContainerRecord): Promise<void> => {
+  const { id, paths } = target
+  removeTree(ctx.sys.mounts, paths.bundle)
+  if ('own' in target.spec.sandbox && ctx.sandboxes.get(id)) await ctx.sandboxes.remove(id)
+  await ctx.snapshots.remove(snapshotKey(id))
+  rmSync(join(ctx.instance.stateDir, 'containers', id), { recursive: true, force: true })
+}
+
+/** The record goes, and with it the anonymous volumes if so wanted. */
+export const forget = async (
+  ctx: Context,
+  target: ContainerRecord,
+  { volumes }: { volumes: boolean },
+): Promise<void> => {
+  ctx.volumes.release(target.id)
+  ctx.records.delete(target.id)
+  ctx.forgetLive(target.id)
+  if (volumes) for (const name of anonymousVolumes(target)) await ctx.volumes.remove(name, { force: true })
+}
+
+export const snapshotKey = (id: string): string => `container-${id}`
+
+const ownSandbox = (own: Omit<SandboxSpec, 'id'>, id: string): SandboxSpec => ({
+  ...own,
+  id,
+  labels: { ...own.labels, [ownerLabel]: 'container' },
+})
+
+export const create = async (ctx: Context, spec: ContainerSpec): Promise<Container> => {
+  checkName(ctx, spec.name)
+  const image = await ctx.images.must(spec.image)
+  validate(ctx, spec)
+  if ('shared' in spec.sandbox && !ctx.sandboxes.get(spec.sandbox.shared))
+    throw new SlipwayError('not-found', `No such sandbox: ${spec.sandbox.shared}`)
+  const id = spec.id ?? randomBytes(32).toString('hex')
+  if (ctx.records.byId(id)) throw new SlipwayError('already-exists', `container ${id} exists`)
+  // Another creation may have taken the name while the image was looked up.
+  checkName(ctx, spec.name)
+  const made = record(ctx, id, spec, image)
+  try {
+    mkdirSync(join(ctx.instance.stateDir, 'containers', id), { recursive: true, mode: 0o700 })
+    await ctx.snapshots.prepare(snapshotKey(id), image.snapshots.at(-1))
+    makeVolumes(ctx, made.mounts)
+    if ('own' in spec.sandbox) await ctx.sandboxes.create(ownSandbox(spec.sandbox.own, id))
+    const complete = ctx.records.change(id, { complete: true })
+    emit(ctx, complete, 'create')
+    return complete
+  } catch (error) {
+    await dropParts(ctx, made)
+    await forget(ctx, made, { volumes: true })
+    throw error
+  }
+}

@@ -1,0 +1,97 @@
+import { readFileSync } from 'node:fs'
+import { KeyedMutex } from '../../lib/keyed-mutex.ts'
+import type { EngineDeps } from '../deps.ts'
+import { createExecs, execOnce } from '../exec/index.ts'
+import { AttachHub } from '../runtime/attach.ts'
+import { Exits } from '../runtime/exits.ts'
+import { readMachine } from '../runtime/machine.ts'
+import type { Containers } from '../types.ts'
+import { archives } from './archive.ts'
+import { attach, logs, resize } from './attach.ts'
+import { changes, commit, exportRootfs } from './commit.ts'
+import { type Context, type Live, type Neighbours, runtimePaths } from './context.ts'
+import { create } from './create.ts'
+import { rename, stats, top, update } from './inspect.ts'
+import * as lifecycle from './lifecycle.ts'
+import type { ContainerRecords } from './records.ts'
+import { recover } from './recover.ts'
+import { runStep } from './step.ts'
+
+export { ContainerRecords } from './records.ts'
+
+export interface ContainerRoom extends Containers {
+  /** Takes over what runs, restarts what should run, removes what is left over. Once, before anything else. */
+  recover(): Promise<void>
+  /** Lets go without stopping anything. */
+  close(): Promise<void>
+}
+
+/** Containers, given the rooms they stand on. `records` is made first, since volumes and images ask it who uses them. */
+export const createContainers = (
+  deps: EngineDeps,
+  neighbours: Neighbours,
+  records: ContainerRecords,
+): ContainerRoom => {
+  const paths = runtimePaths(deps.instance.runDir)
+  const lives = new Map<string, Live>()
+  const locks = new KeyedMutex()
+  const newLive = (id: string): Live => {
+    const { tty = false, stdinOnce = false } = records.byId(id)?.spec ?? {}
+    const hub = new AttachHub(deps.sys.packets, { tty, stdinOnce, resize: (size) => resize(ctx)(id, size) })
+    return { hub, waiters: new Set(), restart: undefined, run: undefined, backoffMs: 0, settled: undefined }
+  }
+  const ctx: Context = {
+    ...deps,
+    ...neighbours,
+    records,
+    locks,
+    machine: readMachine(deps.sys.cgroups),
+    exits: new Exits(paths, deps.log),
+    paths,
+    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    closing: new AbortController(),
+    live(id) {
+      let live = lives.get(id)
+      if (!live) lives.set(id, (live = newLive(id)))
+      return live
+    },
+    forgetLive: (id) => void lives.delete(id),
+  }
+  return {
+    create: (spec) => create(ctx, spec),
+    get: (reference) => records.get(reference),
+    must: (reference) => records.must(reference),
+    list: () => records.list(),
+    start: (reference) => lifecycle.start(ctx, reference),
+    stop: (reference, options) => lifecycle.stop(ctx, reference, options),
+    restart: (reference, options) => lifecycle.restart(ctx, reference, options),
+    kill: (reference, signal) => lifecycle.kill(ctx, reference, signal),
+    pause: (reference) => lifecycle.pause(ctx, reference),
+    unpause: (reference) => lifecycle.unpause(ctx, reference),
+    remove: (reference, options) => lifecycle.remove(ctx, reference, options),
+    wait: async (reference, condition, signal) => lifecycle.wait(ctx, reference, condition, signal),
+    rename: rename(ctx),
+    update: update(ctx),
+    attach: attach(ctx),
+    logs: logs(ctx),
+    resize: resize(ctx),
+    stats: stats(ctx),
+    top: top(ctx),
+    ...createExecs(ctx),
+    execOnce: (reference, args, options) => execOnce(ctx, reference, args, options),
+    ...archives(ctx),
+    changes: changes(ctx),
+    exportRootfs: exportRootfs(ctx),
+    commit: commit(ctx),
+    runStep: runStep(ctx),
+    recover: () => recover(ctx),
+    async close() {
+      ctx.closing.abort()
+      for (const live of lives.values()) {
+        live.run?.abort()
+        live.hub.close()
+      }
+      ctx.exits.close()
+    },
+  }
+}

@@ -1,0 +1,149 @@
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { messageOf, SlipwayError } from '../../errors.ts'
+import { removeTree } from '../runtime/remove-tree.ts'
+import { startMonitor } from '../runtime/monitor.ts'
+import { diagnose, writeBundle } from './bundle.ts'
+import { type Context, emit, isAlive, ownsSandbox } from './context.ts'
+import { snapshotKey } from './create.ts'
+import type { ContainerRecord } from './records.ts'
+
+/** Mounts the root file system, and nothing else, at its place in the bundle. */
+export const mountRootfs = async (ctx: Context, { id, paths }: ContainerRecord): Promise<void> => {
+  mkdirSync(paths.rootfs, { recursive: true, mode: 0o700 })
+  ctx.sys.mounts.mount({ ...(await ctx.snapshots.mounts(snapshotKey(id))), target: paths.rootfs })
+}
+
+const readySandbox = async (ctx: Context, record: ContainerRecord) => {
+  if (ownsSandbox(record)) return ctx.sandboxes.start(record.sandboxId)
+  const sandbox = ctx.sandboxes.get(record.sandboxId)
+  if (sandbox?.state === 'ready') return sandbox
+  throw new SlipwayError('conflict', `sandbox ${record.sandboxId} is not running`)
+}
+
+/**
+ * Everything of a run that is not on record goes: processes, mounts, the runtime's state, the monitor's files. Done by
+ * system calls: `runtime delete` would do the same, a process later.
+ */
+export const clearRun = async (ctx: Context, record: ContainerRecord): Promise<void> => {
+  const { id, cgroup, paths, internal } = record
+  const { kill } = ctx.sys.processes
+  if (isAlive(ctx, internal.pid, internal.pidStart)) kill(internal.pid, 'SIGKILL')
+  await emptyCgroup(ctx, cgroup)
+  rmSync(join(ctx.paths.oci, id), { recursive: true, force: true })
+  ctx.exits.forget(id)
+  removeTree(ctx.sys.mounts, paths.bundle)
+  ctx.volumes.release(id)
+}
+
+/** Kills what is left in a cgroup (a program without its own PID namespace may leave children), then removes it. */
+export const emptyCgroup = async (ctx: Pick<Context, 'sys' | 'clock' | 'log'>, cgroup: string): Promise<void> => {
+  const { cgroups, processes } = ctx.sys
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const pids = cgroups.pids(cgroup)
+    if (pids.length === 0) break
+    for (const pid of pids) processes.kill(pid, 'SIGKILL')
+    await ctx.clock.sleep(Math.min(2 + attempt, 50))
+  }
+  try {
+    cgroups.remove(cgroup)
+  } catch (error) {
+    ctx.log.warn('cgroup could not be removed', { cgroup, error: messageOf(error) })
+  }
+}
+
+/** The failure of a start as docker tells it, and the exit code that goes on record. */
+const startError = (
+  ctx: Context,
+  record: ContainerRecord,
+  error: unknown,
+): { error: SlipwayError; exitCode: number } => {
+  const fromRuntime = error instanceof SlipwayError && error.code === 'internal'
+  const reason = fromRuntime ? diagnose(ctx, record, record.process.args[0]!) : undefined
+  const prefix =
+    'failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process: '
+  if (reason)
+    return {
+      error: new SlipwayError('bad-request', `${prefix}${reason.message}: unknown`, { cause: error }),
+      exitCode: reason.exitCode,
+    }
+  if (!fromRuntime)
+    return {
+      error: error instanceof SlipwayError ? error : new SlipwayError('internal', messageOf(error), { cause: error }),
+      exitCode: 128,
+    }
+  return {
+    error: new SlipwayError('internal', `${prefix}${messageOf(error)}: unknown`, { cause: error }),
+    exitCode: 128,
+  }
+}
+
+/** Brings the program to life. Resolves when it runs; on failure everything is taken down again and the reason is on record. */
+export const launch = async (ctx: Context, before: ContainerRecord): Promise<ContainerRecord> => {
+  const { id } = before
+  let record = before
+  try {
+    await clearRun(ctx, record)
+    for (const dir of [ctx.paths.exits, join(ctx.paths.persist, id), record.paths.bundle])
+      mkdirSync(dir, { recursive: true, mode: 0o700 })
+    // The two slow parts do not need each other.
+    const [sandbox] = await bothOrNeither(readySandbox(ctx, record), mountRootfs(ctx, record))
+    const user = await writeBundle(ctx, record, sandbox)
+    if (user.uid !== record.process.uid || user.gid !== record.process.gid)
+      record = ctx.records.settle(id, { process: { ...record.process, uid: user.uid, gid: user.gid } })
+    record = await run(ctx, record)
+    return record
+  } catch (thrown) {
+    const { error, exitCode } = startError(ctx, record, thrown)
+    await takeDown(ctx, ctx.records.must(id))
+    ctx.live(id).hub.end()
+    const status = before.startedAt === undefined ? 'created' : 'exited'
+    ctx.records.change(id, { status, pid: 0, exitCode, error: error.message, finishedAt: ctx.clock.now() })
+    throw error
+  }
+}
+
+/** Waits for both, so that a failure of one never leaves the other at work behind our back. */
+const bothOrNeither = async <A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> => {
+  const [first, second] = await Promise.allSettled([a, b])
+  if (first.status === 'rejected') throw first.reason
+  if (second.status === 'rejected') throw second.reason
+  return [first.value, second.value]
+}
+
+const run = async (ctx: Context, record: ContainerRecord): Promise<ContainerRecord> => {
+  const { id, spec, paths } = record
+  const { processes } = ctx.sys
+  const { hub } = ctx.live(id)
+  const { pid, monitorPid } = await startMonitor(processes, ctx.paths, {
+    id,
+    bundle: paths.bundle,
+    log: spec.log.driver === 'none' ? undefined : paths.log,
+    tty: spec.tty,
+    stdin: spec.stdin,
+    leaveStdinOpen: !spec.stdinOnce,
+  })
+  // On record before the program runs: a daemon that is killed now finds it again.
+  const created = ctx.records.change(id, {
+    pid,
+    pidStart: processes.startTime(pid),
+    monitorPid,
+    monitorStart: processes.startTime(monitorPid),
+    bootId: ctx.bootId,
+    exitCode: 0,
+    error: '',
+    oomKilled: false,
+  })
+  if (hub.busy) await hub.connect(`${paths.bundle}/attach`)
+  const runtime = await processes.ociRuntime()
+  await processes.must([...runtime.enter, runtime.path, `--root=${ctx.paths.oci}`, 'start', id], { timeoutMs: 60_000 })
+  const running = ctx.records.change(id, { status: 'running', startedAt: ctx.clock.now(), finishedAt: undefined })
+  emit(ctx, created, 'start')
+  return running
+}
+
+/** The opposite of launch. The sandbox is stopped only if it is the container's own. */
+export const takeDown = async (ctx: Context, record: ContainerRecord): Promise<void> => {
+  await clearRun(ctx, record)
+  if (ownsSandbox(record)) await ctx.sandboxes.stop(record.sandboxId)
+}

@@ -1,0 +1,227 @@
+import { randomBytes } from 'node:crypto'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join, posix } from 'node:path'
+import { SlipwayError } from '../../errors.ts'
+import type { OciMount } from '../../spec/oci/runtime.ts'
+import { configText, ociConfig } from '../runtime/config.ts'
+import { hostDevices } from '../runtime/devices.ts'
+import { removeTree } from '../runtime/remove-tree.ts'
+import { resolveUserIn } from '../runtime/user.ts'
+import type { BuildStep, Containers, OutputChunk, Sandbox, SandboxSpec } from '../types.ts'
+import { type Context, ownerLabel } from './context.ts'
+import { emptyCgroup } from './launch.ts'
+import { runtimeEnv } from './process.ts'
+
+const sandboxSpec = (id: string, step: BuildStep): SandboxSpec => ({
+  id,
+  hostname: step.hostname ?? 'buildkitsandbox',
+  network:
+    step.network === 'default'
+      ? { mode: 'attached', attachments: [{ network: 'bridge', aliases: [] }] }
+      : { mode: step.network },
+  ports: [],
+  dns: { servers: [], searches: [], options: [] },
+  hosts: step.hosts,
+  sysctls: {},
+  labels: { [ownerLabel]: 'step' },
+  shmSize: step.shmSize,
+})
+
+/** Mounts of the step, reached by the runtime even from a mount namespace of its own. */
+const stepMounts = (ctx: Context, step: BuildStep, bundle: string, staged: boolean): OciMount[] =>
+  step.mounts.map(({ type, source, target, options }, i) => {
+    const bind = type === 'bind' || options.includes('bind') || options.includes('rbind')
+    if (!bind || !staged) return { destination: target, type, source, options: [...options] }
+    const at = join(bundle, 'mounts', String(i))
+    if (statSync(source).isDirectory()) mkdirSync(at, { recursive: true, mode: 0o700 })
+    else {
+      mkdirSync(dirname(at), { recursive: true, mode: 0o700 })
+      writeFileSync(at, '', { mode: 0o600 })
+    }
+    ctx.sys.mounts.mount({ type: 'bind', source, target: at, options: ['rbind'] })
+    return { destination: target, type: 'bind', source: at, options: [...options] }
+  })
+
+/**
+ * Places the runtime makes as mount points would stay in the layer: those that do not exist yet are noted, and removed
+ * afterwards if they are still empty.
+ */
+const stubs = (ctx: Context, rootfs: string, targets: string[]): string[] => {
+  const missing = new Set<string>()
+  for (const target of targets) {
+    const path = join(rootfs, ctx.sys.files.resolveInRoot(rootfs, target))
+    for (let at = path; at.length > rootfs.length && !lstatSync(at, { throwIfNoEntry: false }); at = dirname(at))
+      missing.add(at)
+  }
+  return [...missing].sort((a, b) => b.length - a.length)
+}
+const removeStubs = (paths: string[]): void => {
+  for (const path of paths) {
+    const stat = lstatSync(path, { throwIfNoEntry: false })
+    if (stat?.isFile() && stat.size === 0) unlinkSync(path)
+    else if (stat?.isDirectory()) {
+      try {
+        rmdirSync(path)
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw error
+      }
+    }
+  }
+}
+
+const files = ({ files: of }: Sandbox): OciMount[] =>
+  (
+    [
+      ['/etc/hosts', of.hosts],
+      ['/etc/resolv.conf', of.resolvConf],
+    ] as const
+  )
+    .filter(([, source]) => existsSync(source))
+    .map(([destination, source]) => ({ destination, type: 'bind', source, options: ['rbind', 'rprivate', 'ro'] }))
+
+const writeConfig = async (
+  ctx: Context,
+  id: string,
+  step: BuildStep,
+  sandbox: Sandbox,
+  bundle: string,
+): Promise<OciMount[]> => {
+  const { enter } = await ctx.sys.processes.ociRuntime()
+  const user = resolveUserIn(ctx.sys.files, step.rootfs, step.user, [])
+  const of = (path: string | undefined): 'host' | { path: string } => (path === undefined ? 'host' : { path })
+  const taken = new Set(step.mounts.map(({ target }) => posix.normalize(target)))
+  const mounts = [
+    ...files(sandbox).filter(({ destination }) => !taken.has(destination)),
+    ...stepMounts(ctx, step, bundle, enter.length > 0),
+  ]
+  const config = ociConfig(
+    {
+      process: {
+        args: step.args,
+        env: runtimeEnv(step.env, { hostname: undefined, tty: false, home: user.home }),
+        cwd: step.cwd,
+        user,
+        tty: false,
+        security: {
+          privileged: step.privileged,
+          capAdd: [],
+          capDrop: [],
+          noNewPrivileges: false,
+          seccomp: 'default',
+          readOnlyRootfs: false,
+        },
+        ulimits: step.ulimits,
+      },
+      rootfs: step.rootfs,
+      namespaces: {
+        pid: 'own',
+        ipc: of(sandbox.namespaces.ipc),
+        network: of(sandbox.namespaces.net),
+        uts: of(sandbox.namespaces.uts),
+        cgroup: ctx.machine.cgroups.version === 2 ? 'own' : 'host',
+      },
+      mounts,
+      shm: sandbox.files.shm,
+      shmSize: step.shmSize,
+      devices: step.privileged ? hostDevices() : [],
+      deviceRules: [],
+      resources: step.resources,
+      sysctls: {},
+      annotations: {},
+      cgroupsPath: `${ctx.instance.cgroupParent}/${id}`,
+    },
+    ctx.machine,
+  )
+  writeFileSync(join(bundle, 'config.json'), configText(config), { mode: 0o600 })
+  return config.mounts
+}
+
+/** Runs the bundle to its end. An abort kills whatever is in the cgroup. */
+const runBundle = async (ctx: Context, id: string, step: BuildStep, bundle: string): Promise<number> => {
+  const runtime = await ctx.sys.processes.ociRuntime()
+  const log = join(bundle, 'log')
+  step.signal?.throwIfAborted()
+  const own = [`--root=${ctx.paths.oci}`, `--log=${log}`, '--log-format=json']
+  const child = ctx.sys.processes.spawn([...runtime.enter, runtime.path, ...own, 'run', '--bundle', bundle, id], {
+    fds: ['ignore', 'pipe', 'pipe'],
+  })
+  const onAbort = (): void => {
+    child.kill('SIGKILL')
+    void emptyCgroup(ctx, `${ctx.instance.cgroupParent}/${id}`)
+  }
+  step.signal?.addEventListener('abort', onAbort, { once: true })
+  const pump = (stream: typeof child.stdout, name: OutputChunk['stream']): Promise<void> =>
+    new Promise((resolve) => {
+      stream?.on('data', (data: Buffer) => step.output({ stream: name, data }))
+      stream?.on('error', () => resolve())
+      stream?.on('close', () => resolve())
+    })
+  const ended = Promise.all([pump(child.stdout, 'stdout'), pump(child.stderr, 'stderr')])
+  try {
+    const { code } = await child.exited
+    // Whatever the program has left behind holds the pipes open: it goes first.
+    await emptyCgroup(ctx, `${ctx.instance.cgroupParent}/${id}`)
+    await ended
+    if (step.signal?.aborted) throw new SlipwayError('cancelled', 'cancelled', { cause: step.signal.reason })
+    const said = code === 0 ? '' : readFileSync(log, { encoding: 'utf8', flag: 'a+' })
+    return said.trim() === '' ? code : startFailure(ctx, step, said)
+  } finally {
+    step.signal?.removeEventListener('abort', onAbort)
+  }
+}
+
+/** The runtime could not start the program: 127 when it is not there, 126 when it may not be run; else an error. */
+const startFailure = (ctx: Context, step: BuildStep, log: string): number => {
+  const program = step.args[0]!
+  const message = (JSON.parse(log.trim().split('\n').at(-1)!) as { msg: string }).msg
+  const path =
+    step.env.find((entry) => entry.startsWith('PATH='))?.slice(5) ??
+    '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+  const candidates = program.includes('/')
+    ? [posix.resolve(step.cwd, program)]
+    : path.split(':').map((dir) => posix.resolve(step.cwd, dir, program))
+  const modes = candidates.flatMap((candidate) => {
+    const stat = statSync(join(step.rootfs, ctx.sys.files.resolveInRoot(step.rootfs, candidate)), {
+      throwIfNoEntry: false,
+    })
+    return stat?.isFile() ? [stat.mode] : []
+  })
+  if (modes.some((mode) => mode & 0o111)) throw new SlipwayError('internal', `cannot run ${program}: ${message}`)
+  step.output({ stream: 'stderr', data: Buffer.from(`${message}\n`) })
+  return modes.length > 0 ? 126 : 127
+}
+
+export const runStep =
+  (ctx: Context): Containers['runStep'] =>
+  async (step) => {
+    const id = `step-${randomBytes(8).toString('hex')}`
+    const bundle = join(ctx.instance.runDir, 'steps', id)
+    mkdirSync(bundle, { recursive: true, mode: 0o700 })
+    let left: string[] = []
+    try {
+      await ctx.sandboxes.create(sandboxSpec(id, step))
+      const sandbox = await ctx.sandboxes.start(id)
+      const mounts = await writeConfig(ctx, id, step, sandbox, bundle)
+      left = stubs(ctx, step.rootfs, [...mounts.map(({ destination }) => destination), '/dev', '/proc', '/sys'])
+      return await runBundle(ctx, id, step, bundle)
+    } finally {
+      await emptyCgroup(ctx, `${ctx.instance.cgroupParent}/${id}`)
+      removeStubs(left)
+      rmSync(join(ctx.paths.oci, id), { recursive: true, force: true })
+      if (ctx.sandboxes.get(id)) {
+        await ctx.sandboxes.stop(id)
+        await ctx.sandboxes.remove(id)
+      }
+      removeTree(ctx.sys.mounts, bundle)
+    }
+  }

@@ -1,0 +1,174 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Context, emit, isAlive } from '../containers/context.ts'
+import { controlMonitor } from '../containers/rotation.ts'
+import { isError, messageOf, SlipwayError } from '../../errors.ts'
+import { AttachHub } from '../runtime/attach.ts'
+import { configText } from '../runtime/config.ts'
+import { startMonitor } from '../runtime/monitor.ts'
+import { OutputBuffer } from '../runtime/output.ts'
+import type { Containers, Exec, Io } from '../types.ts'
+import { execDirect } from './direct.ts'
+import { execFailure, execProcess, runningRecord } from './process.ts'
+
+export { execOnce } from './once.ts'
+
+/** Ended ones can be asked for their exit code this long. */
+const keptMs = 5 * 60_000
+const mostKept = 4096
+
+interface Entry {
+  exec: Exec
+  started: boolean
+  ended: PromiseWithResolvers<number>
+  bundle: string | undefined
+}
+type Size = { width: number; height: number }
+
+export type Execs = Pick<Containers, 'createExec' | 'startExec' | 'getExec' | 'waitExec' | 'resizeExec'>
+
+/** Programs run in running containers. Not on record: they end with the daemon that holds their streams. */
+export const createExecs = (ctx: Context): Execs => {
+  const entries = new Map<string, Entry>()
+  const must = (id: string): Entry => {
+    const entry = entries.get(id)
+    if (!entry) throw new SlipwayError('not-found', `No such exec instance: ${id}`)
+    return entry
+  }
+  const dropOld = (): void => {
+    for (const [id, { exec }] of entries) {
+      if (entries.size <= mostKept) return
+      if (!exec.running) entries.delete(id)
+    }
+  }
+  const over = (entry: Entry, exitCode: number): void => {
+    const { exec } = entry
+    entry.exec = { ...exec, running: false, exitCode }
+    if (entry.bundle !== undefined) rmSync(entry.bundle, { recursive: true, force: true })
+    ctx.exits.forget(exec.id)
+    entry.ended.resolve(exitCode)
+    const record = ctx.records.byId(exec.containerId)
+    if (record) emit(ctx, record, 'exec_die', { execID: exec.id, exitCode: String(exitCode) })
+    setTimeout(() => entries.delete(exec.id), keptMs).unref()
+  }
+
+  const resize = async (entry: Entry, { width, height }: Size): Promise<void> => {
+    if (!entry.exec.running) throw new SlipwayError('conflict', `exec ${entry.exec.id} is not running`)
+    if (entry.bundle !== undefined) controlMonitor(entry.bundle, `1 ${height} ${width}`)
+  }
+
+  const startDirect = async (entry: Entry): Promise<Io> => {
+    const { exec } = entry
+    const record = runningRecord(ctx, exec.containerId)
+    const { stdin, stdout, stderr } = exec.spec
+    const direct = await execDirect(ctx, record, execProcess(ctx, record, exec.spec), { stdin, stdout, stderr })
+    entry.exec = { ...exec, running: true, pid: direct.pid }
+    direct.exited.then(
+      (exitCode) => over(entry, exitCode),
+      (error) => {
+        ctx.log.warn('exec failed', { id: exec.id, error: messageOf(error) })
+        over(entry, 126)
+      },
+    )
+    return {
+      tty: false,
+      output: direct.output,
+      stdin: direct.stdin,
+      resize: async () => {},
+      // The program goes on, its output unheard.
+      close: () => direct.output.leave(),
+    }
+  }
+
+  const startTty = async (entry: Entry, size: Size | undefined): Promise<Io> => {
+    const { exec } = entry
+    const record = runningRecord(ctx, exec.containerId)
+    const bundle = join(ctx.instance.runDir, 'execs', exec.id)
+    mkdirSync(bundle, { recursive: true, mode: 0o700 })
+    mkdirSync(join(ctx.paths.persist, exec.id), { recursive: true, mode: 0o700 })
+    entry.bundle = bundle
+    const processFile = join(bundle, 'process.json')
+    const process = execProcess(ctx, record, exec.spec)
+    writeFileSync(processFile, configText({ ...process, ...(size ? { consoleSize: size } : {}) }), { mode: 0o600 })
+    const hub = new AttachHub(ctx.sys.packets, { tty: true, stdinOnce: true, resize: (to) => resize(entry, to) })
+    const io = hub.attach({ stdin: exec.spec.stdin, stdout: true, stderr: true })
+    const options = { id: exec.id, bundle, log: undefined, tty: true, stdin: exec.spec.stdin, leaveStdinOpen: false }
+    try {
+      const connect = (): Promise<void> => hub.connect(join(bundle, 'attach'))
+      const { pid, monitorPid } = await startMonitor(
+        ctx.sys.processes,
+        ctx.paths,
+        { ...options, exec: { containerId: record.id, processFile } },
+        connect,
+      )
+      entry.exec = { ...exec, running: true, pid }
+      const monitorStart = ctx.sys.processes.startTime(monitorPid)
+      void ctx.exits
+        .expect(exec.id, () => isAlive(ctx, monitorPid, monitorStart))
+        .then(({ exitCode }) => {
+          hub.end()
+          over(entry, exitCode)
+        })
+      if (size) await resize(entry, size).catch(() => {})
+      return io
+    } catch (error) {
+      hub.close()
+      if (!isError(error, 'internal')) throw error
+      const failure = execFailure(ctx, record, exec.spec.args[0]!, messageOf(error))
+      over(entry, failure.exitCode)
+      return failed(failure.message)
+    }
+  }
+
+  return {
+    async createExec(reference, spec) {
+      const record = runningRecord(ctx, reference)
+      if (spec.args.length === 0) throw new SlipwayError('bad-request', 'No exec command specified')
+      dropOld()
+      const exec: Exec = {
+        id: randomBytes(32).toString('hex'),
+        containerId: record.id,
+        spec,
+        running: false,
+        exitCode: undefined,
+        pid: 0,
+      }
+      entries.set(exec.id, { exec, started: false, ended: Promise.withResolvers<number>(), bundle: undefined })
+      emit(ctx, record, `exec_create: ${spec.args.join(' ')}`, { execID: exec.id })
+      return exec
+    },
+    async startExec(id, options = {}) {
+      const entry = must(id)
+      if (entry.started)
+        throw new SlipwayError(
+          'conflict',
+          `Error: Exec command ${id} ${entry.exec.running ? 'is already running' : 'has already run'}`,
+        )
+      const record = runningRecord(ctx, entry.exec.containerId)
+      entry.started = true
+      emit(ctx, record, `exec_start: ${entry.exec.spec.args.join(' ')}`, { execID: id })
+      let io: Io
+      try {
+        io = entry.exec.spec.tty ? await startTty(entry, options.size) : await startDirect(entry)
+      } catch (error) {
+        over(entry, 126)
+        throw error
+      }
+      // Nobody listens, but somebody has to read.
+      if (options.detach) io.close()
+      return io
+    },
+    getExec: (id) => entries.get(id)?.exec,
+    waitExec: (id) => must(id).ended.promise,
+    resizeExec: (id, size) => resize(must(id), size),
+  }
+}
+
+/** What a client sees of a program that could not be started: the reason, as docker sends it. */
+const failed = (message: string): Io => {
+  const output = new OutputBuffer()
+  output.push({ stream: 'stdout', data: Buffer.from(`${message}\r\n`) })
+  output.end()
+  return { tty: true, output, stdin: undefined, resize: async () => {}, close: () => output.leave() }
+}

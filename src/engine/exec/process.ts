@@ -1,0 +1,60 @@
+import { diagnose } from '../containers/bundle.ts'
+import { type Context, isRunning } from '../containers/context.ts'
+import { mergeEnv, runtimeEnv } from '../containers/process.ts'
+import type { ContainerRecord } from '../containers/records.ts'
+import { SlipwayError } from '../../errors.ts'
+import type { OciProcess } from '../../spec/oci/runtime.ts'
+import { processConfig } from '../runtime/config.ts'
+import { resolveUserIn } from '../runtime/user.ts'
+import type { ExecSpec } from '../types.ts'
+
+/** The container to run in, in docker's words when it cannot be. */
+export const runningRecord = (ctx: Context, reference: string): ContainerRecord => {
+  const record = ctx.records.must(reference)
+  if (!isRunning(record)) throw new SlipwayError('conflict', `container ${record.id} is not running`)
+  if (record.status === 'paused')
+    throw new SlipwayError('conflict', `container ${reference} is paused, unpause the container before exec`)
+  return record
+}
+
+const magic = /^\/proc\/(self|thread-self|\d+)(\/|$)/
+
+/** The process document for the runtime. Ids are resolved here: runtimes have had holes in that. */
+export const execProcess = (
+  ctx: Context,
+  record: ContainerRecord,
+  spec: Pick<ExecSpec, 'args' | 'env' | 'workingDir' | 'user' | 'tty' | 'privileged'>,
+): OciProcess => {
+  const user = resolveUserIn(ctx.sys.files, record.paths.rootfs, spec.user || record.process.user, record.spec.groups)
+  const cwd = spec.workingDir || record.process.cwd
+  if (magic.test(cwd) || magic.test(ctx.sys.files.resolveInRoot(record.paths.rootfs, cwd)))
+    throw new SlipwayError('bad-request', `the working directory '${cwd}' is invalid: it leads into /proc`)
+  const hostname = ctx.sandboxes.get(record.sandboxId)?.spec.hostname
+  const env = mergeEnv(record.process.env, spec.env ?? [])
+  return processConfig(
+    {
+      args: spec.args,
+      env: runtimeEnv(env, { hostname, tty: spec.tty, home: user.home }),
+      cwd,
+      user,
+      tty: spec.tty,
+      security: spec.privileged ? { ...record.spec.security, privileged: true } : record.spec.security,
+      ulimits: record.spec.ulimits,
+    },
+    ctx.machine,
+  )
+}
+
+/** What the runtime could not do, as docker tells it, with the exit code for it. */
+export const execFailure = (
+  ctx: Context,
+  record: ContainerRecord,
+  program: string,
+  message: string,
+): { exitCode: number; message: string } => {
+  const reason = diagnose(ctx, record, program)
+  return {
+    exitCode: reason?.exitCode ?? 126,
+    message: `OCI runtime exec failed: exec failed: unable to start container process: ${reason?.message ?? message}: unknown`,
+  }
+}
