@@ -4,7 +4,7 @@ import type { ApiRequest } from '../types.ts'
 import { badRequest, conflict } from './errors.ts'
 import { getObject, listObjects } from './read.ts'
 import type { Context, Draft, Resource, Write } from './resource.ts'
-import { timestamp } from './write.ts'
+import { timestamp } from './time.ts'
 
 export type DeleteRequest = NonNullable<ApiRequest['deleteOptions']>
 

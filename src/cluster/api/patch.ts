@@ -1,34 +1,53 @@
 /** PATCH in its four forms. */
 import { applyPatch } from 'rfc6902'
-import { isError } from '../../errors.ts'
+import { isError, messageOf } from '../../errors.ts'
 import { cloneJson, isRecord } from '../../lib/json.ts'
 import type { KubeObject } from '../../spec/kube/kinds.ts'
 import { applyMergePatch } from '../../spec/kube/merge-patch.ts'
+import type { Schema } from '../../spec/kube/schema.ts'
 import { statusError } from '../../spec/kube/status.ts'
+import { strategicMerge } from '../../spec/kube/strategic-merge.ts'
 import type { ApiRequest } from '../types.ts'
+import { applyObject } from './apply.ts'
 import { badRequest, modified, notFound } from './errors.ts'
 import type { Context, Resource, Write } from './resource.ts'
-import { insert, readDraft, replace } from './write.ts'
+import { readDraft, replace, storageOf } from './write.ts'
 
 const jsonPatch = (object: KubeObject, body: unknown): unknown => {
   if (!Array.isArray(body))
     throw badRequest('error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch')
   const document = cloneJson(object)
-  const errors = applyPatch(document, body).filter((error) => error !== null)
-  if (errors.length > 0)
-    throw statusError('invalid', `the server rejected our request due to an error in our request`, {
+  const failures = applyPatch(document, body).filter((error) => error !== null)
+  if (failures.length > 0)
+    throw statusError('invalid', 'the server rejected our request due to an error in our request', {
       details: {
-        causes: errors.map((e) => ({ reason: 'FieldValueInvalid', message: e.message || e.name, field: 'patch' })),
+        causes: failures.map((e) => ({ reason: 'FieldValueInvalid', message: e.message || e.name, field: 'patch' })),
       },
     })
   return document
 }
 
-const patched = (resource: Resource, current: KubeObject, patch: NonNullable<ApiRequest['patch']>): unknown => {
-  void resource
+/** The object that a json, merge or strategic patch makes of `current`. `schema` absent: strategic is not possible. */
+export const applyPatchTo = (
+  schema: Schema | undefined,
+  current: KubeObject,
+  patch: NonNullable<ApiRequest['patch']>,
+): unknown => {
   if (patch.type === 'json') return jsonPatch(current, patch.body)
-  if (!isRecord(patch.body)) throw badRequest('error decoding patch: the patch must be an object')
-  return applyMergePatch(current, patch.body)
+  if (!isRecord(patch.body))
+    throw badRequest('error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}')
+  if (patch.type === 'merge') return applyMergePatch(current, patch.body)
+  if (!schema)
+    throw statusError(
+      'unsupported',
+      'the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml',
+      { http: 415, reason: 'UnsupportedMediaType' },
+    )
+  try {
+    return strategicMerge(schema, current, patch.body)
+  } catch (error) {
+    throw isError(error) ? error : badRequest(messageOf(error))
+  }
 }
 
 export const patchObject = (
@@ -37,27 +56,19 @@ export const patchObject = (
   request: ApiRequest,
   write: Write,
 ): { object: KubeObject; created: boolean } => {
-  const patch = request.patch!
-  const namespace = request.namespace ?? ''
-  const current = context.store.get(resource.id, namespace, request.name!)
-  if (patch.type === 'apply') {
-    const given = patch.body as KubeObject
-    if (!current) {
-      const draft = readDraft(resource, request, given, write)
-      return { object: insert(context, resource, draft, write, request.name!), created: true }
-    }
-    const draft = readDraft(resource, request, applyMergePatch(current, given) as KubeObject, write)
-    return { object: replace(context, resource, draft, current, write), created: false }
-  }
-  if (!current) throw notFound(resource, request.name!)
-  let result: unknown
-  try {
-    result = patched(resource, current, patch)
-  } catch (error) {
-    throw isError(error) ? error : badRequest(String(error))
-  }
-  const draft = readDraft(resource, request, result as KubeObject, write)
+  const patch = request.patch
+  if (!patch) throw badRequest('the request has no body')
+  if (patch.type === 'apply') return applyObject(context, resource, request, write)
+  const stored = context.store.get(resource.id, resource.namespaced ? (request.namespace ?? '') : '', request.name!)
+  if (!stored) throw notFound(resource, request.name!)
+  const current = resource.conversion ? resource.conversion.fromStorage(stored) : stored
+  const result = applyPatchTo(resource.custom ? undefined : resource.schema, current, patch) as KubeObject
+  const draft = readDraft(resource, request, result, write)
+  if (draft.metadata.name !== request.name)
+    throw badRequest(
+      `the name of the object (${draft.metadata.name}) does not match the name on the URL (${request.name})`,
+    )
   const { resourceVersion } = draft.metadata
-  if (resourceVersion && resourceVersion !== current.metadata.resourceVersion) throw modified(resource, request.name!)
-  return { object: replace(context, resource, draft, current, write), created: false }
+  if (resourceVersion && resourceVersion !== stored.metadata.resourceVersion) throw modified(resource, request.name!)
+  return { object: replace(context, storageOf(resource), draft, stored, write), created: false }
 }

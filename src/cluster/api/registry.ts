@@ -24,6 +24,7 @@ import {
 import { serviceStrategy } from './kinds/service.ts'
 import { claimStrategy, storageClassStrategy, volumeStrategy } from './kinds/storage.ts'
 import { daemonSetStrategy, deploymentStrategy, replicaSetStrategy, statefulSetStrategy } from './kinds/workload.ts'
+import { addVirtual } from './virtual.ts'
 import { Registry, readWrite, resourceOf, type Strategy, type Subresource } from './resource.ts'
 
 const scale: Subresource = {
@@ -92,5 +93,6 @@ export const createRegistry = (): Registry => {
     if (!schema) throw new Error(`no schema for ${kind.kind}`)
     registry.add(resourceOf(kind, schema, strategy, subresources ? { subresources } : {}))
   }
+  addVirtual(registry)
   return registry
 }

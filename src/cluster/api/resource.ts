@@ -4,7 +4,7 @@ import type { Log } from '../../lib/log.ts'
 import { apiVersionOf, type Kind, type KubeObject } from '../../spec/kube/kinds.ts'
 import type { Schema } from '../../spec/kube/schema.ts'
 import type { ObjectStore } from '../store/index.ts'
-import type { User } from '../types.ts'
+import type { ApiRequest, NodeProxy, User } from '../types.ts'
 import type { FieldError, ResourceName } from './errors.ts'
 
 /** An object under construction: a private deep copy whose members may be anything the schema allows. */
@@ -35,8 +35,8 @@ export interface Context {
   log: Log
   options: ServerOptions
   registry: Registry
-  /** The object of another resource, by the resource's id. */
-  find(resource: string, namespace: string, name: string): KubeObject | undefined
+  /** Where pods run; throws 'unavailable' while nobody does. */
+  nodes(): NodeProxy
 }
 /** One write on its way through defaulting, admission and validation. */
 export interface Write {
@@ -45,6 +45,10 @@ export interface Write {
   manager: string
   subresource?: string | undefined
   warnings: string[]
+  /** A status that changes together with the rest (binding a pod). */
+  withStatus?: Draft
+  /** Server-side apply works out managedFields itself, from the final draft. */
+  track?: ((draft: Draft) => void) | undefined
 }
 
 /** The rules of a kind. Drafts are changed in place; errors are pushed. All synchronous. */
@@ -88,8 +92,14 @@ export interface Resource extends ResourceName {
   strategy: Strategy
   /** Another version of a stored resource: converted on the way in and out. */
   conversion?:
-    | { storage: Kind; toStorage(object: KubeObject): KubeObject; fromStorage(object: KubeObject): KubeObject }
+    | { storage: Resource; toStorage(object: Draft): Draft; fromStorage(object: KubeObject): KubeObject }
     | undefined
+  /** Not stored: answered from elsewhere (reviews, metrics). */
+  serve?(context: Context, request: ApiRequest, write: Write): KubeObject
+  /** Defined by a CustomResourceDefinition. */
+  custom?: boolean | undefined
+  /** Custom resources: where their scale is. */
+  scale?: { specReplicasPath: string; statusReplicasPath: string; labelSelectorPath?: string | undefined } | undefined
   /** Custom resources: the columns of their definition. */
   printerColumns?:
     | { name: string; type: string; jsonPath: string; priority?: number; description?: string }[]
@@ -117,11 +127,13 @@ export class Registry {
   }
   /** The served resource that keeps its objects under `id`. */
   byId(id: string): Resource | undefined {
-    for (const resource of this.#byPath.values()) if (resource.id === id && !resource.conversion) return resource
+    for (const resource of this.#byPath.values())
+      if (resource.id === id && !resource.conversion && !resource.serve) return resource
     return undefined
   }
   byKind(group: string, kind: string): Resource | undefined {
-    for (const r of this.#byPath.values()) if (r.kind === kind && r.group === group && !r.conversion) return r
+    for (const r of this.#byPath.values())
+      if (r.kind === kind && r.group === group && !r.conversion && !r.serve) return r
     return undefined
   }
   all(): Resource[] {
@@ -137,12 +149,14 @@ export const resourceOf = (
   kind: Kind,
   schema: Schema,
   strategy: Strategy,
-  more: { verbs?: string[]; subresources?: Subresource[]; conversion?: Resource['conversion'] } = {},
+  more: Partial<
+    Pick<Resource, 'verbs' | 'subresources' | 'conversion' | 'serve' | 'scale' | 'printerColumns' | 'id'>
+  > = {},
 ): Resource => {
   const hasStatus = schema.fields?.has('status') ?? false
   const own = { group: kind.group, version: kind.version, kind: kind.kind }
   return {
-    id: kind.group ? `${kind.plural}.${kind.group}` : kind.plural,
+    id: more.id ?? (kind.group ? `${kind.plural}.${kind.group}` : kind.plural),
     group: kind.group,
     version: kind.version,
     resource: kind.plural,
@@ -155,9 +169,12 @@ export const resourceOf = (
     hasStatus,
     strategy,
     subresources: [
-      ...(hasStatus ? [{ name: 'status', kind: own, verbs: readWrite }] : []),
+      ...(hasStatus && !more.serve ? [{ name: 'status', kind: own, verbs: readWrite }] : []),
       ...(more.subresources ?? []),
     ],
     ...(more.conversion ? { conversion: more.conversion } : {}),
+    ...(more.serve ? { serve: more.serve } : {}),
+    ...(more.scale ? { scale: more.scale } : {}),
+    ...(more.printerColumns ? { printerColumns: more.printerColumns } : {}),
   }
 }

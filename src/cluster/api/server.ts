@@ -7,6 +7,7 @@ import type { KubeObject } from '../../spec/kube/kinds.ts'
 import { statusError, statusOf } from '../../spec/kube/status.ts'
 import { openStore } from '../store/index.ts'
 import type { ApiRequest, ApiResponse, ApiServer, NodeProxy, User } from '../types.ts'
+import { authorize } from './authorization.ts'
 import { bootstrap } from './bootstrap.ts'
 import { createClient } from './client.ts'
 import { deleteCollection, deleteObject } from './delete.ts'
@@ -55,7 +56,7 @@ export class Server implements ApiServer {
       log: log.room('api'),
       options,
       registry,
-      find: (resource, namespace, name) => store.get(resource, namespace, name),
+      nodes: () => this.nodes(),
     }
     bootstrap(this.context)
   }
@@ -74,25 +75,41 @@ export class Server implements ApiServer {
   }
 
   /** The pod whose subresource is asked for, once the user may have it. */
-  podFor(_user: User, namespace: string, name: string, _subresource: string): KubeObject {
+  podFor(user: User, namespace: string, name: string, subresource: string): KubeObject {
     const pods = this.context.registry.find('', 'v1', 'pods')!
+    const verb = subresource === 'log' ? 'get' : 'create'
     try {
+      authorize(
+        this.context,
+        pods,
+        { verb, user, group: '', version: 'v1', resource: 'pods', subresource, namespace, name },
+        true,
+      )
       return getObject(this.context, pods, namespace, name)
     } catch (error) {
       throw failed(this.context, error)
     }
   }
 
-  #dispatch(request: ApiRequest, _inProcess: boolean): ApiResponse {
-    const resource = this.context.registry.find(request.group, request.version, request.resource)
+  #dispatch(request: ApiRequest, inProcess: boolean): ApiResponse {
+    const { context } = this
+    const resource = context.registry.find(request.group, request.version, request.resource)
     if (!resource) throw noResource()
-    if (request.namespace && !resource.namespaced) throw noResource()
-    if (request.subresource) {
-      const subresource = resource.subresources.find((s) => s.name === request.subresource)
-      if (!subresource) throw noResource()
-      if (request.subresource !== 'status') return handleSubresource(this, resource, request, this.#write(request))
+    authorize(context, resource, request, inProcess)
+    if (request.namespace && !resource.namespaced && request.resource !== 'namespaces') throw noResource()
+    const write = this.#write(request)
+    if (resource.serve) {
+      if (!resource.verbs.includes(request.verb)) throw notAllowed()
+      const object = resource.serve(context, request, write)
+      const formed = formOf(context, resource, request, object)
+      return { kind: 'object', status: request.verb === 'create' ? 201 : 200, object: formed, warnings: [] }
     }
-    return this.#verb(resource, request)
+    if (request.subresource && request.subresource !== 'status') {
+      if (!resource.subresources.some((s) => s.name === request.subresource)) throw noResource()
+      return handleSubresource(context, resource, request, write)
+    }
+    if (request.subresource && !resource.hasStatus) throw noResource()
+    return this.#verb(resource, request, write)
   }
 
   #write(request: ApiRequest): Write {
@@ -105,10 +122,9 @@ export class Server implements ApiServer {
     }
   }
 
-  #verb(resource: Resource, request: ApiRequest): ApiResponse {
+  #verb(resource: Resource, request: ApiRequest, write: Write): ApiResponse {
     const { context } = this
     if (!resource.verbs.includes(request.verb)) throw notAllowed()
-    const write = this.#write(request)
     const answer = (object: KubeObject, status: 200 | 201 | 202 = 200): ApiResponse => ({
       kind: 'object',
       status,

@@ -11,13 +11,14 @@ import { admitCreate, admitUpdate } from './admission.ts'
 import { alreadyExists, badRequest, conflict, type FieldError, invalidObject, modified, notFound } from './errors.ts'
 import { trackCreate, trackUpdate } from './managed-fields.ts'
 import type { Context, Draft, Resource, Write } from './resource.ts'
+import { timestamp } from './time.ts'
 import { validateMetadata, validateMetadataUpdate } from './metadata.ts'
 
-/** RFC 3339 with seconds, as metav1.Time. */
-export const timestamp = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`
+/** The resource under which an object is kept: another version's, when this one is only a view. */
+export const storageOf = (resource: Resource): Resource => resource.conversion?.storage ?? resource
 
-/** Decodes, checks identity, applies defaults. `context` in texts: what kubectl shows after "error when creating". */
-export const readDraft = (resource: Resource, request: ApiRequest, given: KubeObject, write: Write): Draft => {
+/** Decodes as the resource's own version and checks identity: what the client meant, without defaults. */
+export const readExternal = (resource: Resource, request: ApiRequest, given: KubeObject, write: Write): Draft => {
   if (typeof given !== 'object' || given === null) throw badRequest('the request body must be an object')
   if (given.apiVersion && given.apiVersion !== resource.apiVersion)
     throw badRequest(
@@ -39,16 +40,26 @@ export const readDraft = (resource: Resource, request: ApiRequest, given: KubeOb
     if (request.fieldValidation === 'Strict') throw badRequest(`${prefix}strict decoding error: ${texts.join(', ')}`)
     write.warnings.push(...texts)
   }
-  const draft = decoded.object as Draft
-  draft.apiVersion = resource.apiVersion
-  draft.kind = resource.kind
-  draft.metadata ??= {}
+  const external = decoded.object as Draft
+  external.apiVersion = resource.apiVersion
+  external.kind = resource.kind
+  external.metadata ??= {}
+  return external
+}
+
+/** What a request's object means in the stored version, with defaults. */
+export const readDraft = (resource: Resource, request: ApiRequest, given: KubeObject, write: Write): Draft => {
+  const target = storageOf(resource)
+  const external = readExternal(resource, request, given, write)
+  const draft = resource.conversion ? resource.conversion.toStorage(external) : external
+  draft.apiVersion = target.apiVersion
+  draft.kind = target.kind
   if (resource.namespaced) {
     if (draft.metadata.namespace && request.namespace && draft.metadata.namespace !== request.namespace)
       throw badRequest('the namespace of the provided object does not match the namespace sent on the request')
     draft.metadata.namespace = request.namespace ?? draft.metadata.namespace ?? 'default'
   } else delete draft.metadata.namespace
-  resource.strategy.defaults?.(draft)
+  target.strategy.defaults?.(draft)
   return draft
 }
 
@@ -68,7 +79,7 @@ const bringName = (context: Context, resource: Resource, draft: Draft): void => 
 
 export const createObject = (context: Context, resource: Resource, request: ApiRequest, write: Write): KubeObject => {
   const draft = readDraft(resource, request, request.object!, write)
-  return insert(context, resource, draft, write, request.name)
+  return insert(context, storageOf(resource), draft, write, request.name)
 }
 
 /** From a decoded draft on. */
@@ -98,7 +109,8 @@ export const insert = (
   validateMetadata(resource, draft, errors)
   strategy.validate?.(draft, errors)
   if (errors.length > 0) throw invalidObject(resource, meta.name ?? '', errors)
-  trackCreate(context, resource, draft, write)
+  if (write.track) write.track(draft)
+  else trackCreate(context, resource, draft, write)
   if (write.dryRun) return draft
   const stored = context.store.create(resource.id, draft)
   strategy.committed?.(stored, undefined, context)
@@ -128,10 +140,10 @@ export const updateObject = (context: Context, resource: Resource, request: ApiR
   if (!current) {
     if (!resource.strategy.createOnUpdate || request.subresource) throw notFound(resource, name)
     delete draft.metadata.resourceVersion
-    return insert(context, resource, draft, write)
+    return insert(context, storageOf(resource), draft, write)
   }
   checkPreconditions(resource, draft, current)
-  return replace(context, resource, draft, current, write)
+  return replace(context, storageOf(resource), draft, current, write)
 }
 
 const unowned = [
@@ -176,6 +188,7 @@ export const replace = (
     if (resource.hasStatus) {
       if (old.status === undefined) delete draft.status
       else draft.status = cloneJson(old.status)
+      if (write.withStatus) draft.status = write.withStatus
     }
     strategy.prepareUpdate?.(draft, old, context, write)
     admitUpdate(context, resource, draft, old, write)
@@ -190,7 +203,8 @@ export const replace = (
   validateMetadataUpdate(resource, draft, old, errors)
   strategy.validateUpdate?.(draft, old, errors, write)
   if (errors.length > 0) throw invalidObject(resource, old.metadata.name!, errors)
-  trackUpdate(context, resource, draft, old, write)
+  if (write.track) write.track(draft)
+  else trackUpdate(context, resource, draft, old, write)
   if (equalJson(draft, old)) return current
   return commitUpdate(context, resource, draft, current, write)
 }
