@@ -3,13 +3,19 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { ObjectClient } from '../../spec/kube/client.ts'
 import type { Informers, User } from '../types.ts'
+import { cronJobs } from './cronjob/index.ts'
+import { daemonSets } from './daemonset/index.ts'
 import { deployments } from './deployment/index.ts'
 import { endpointSlices, endpoints } from './endpoints/index.ts'
+import { finishedJobs, jobs } from './job/index.ts'
+import { startCollector } from './lifecycle/collector.ts'
+import { namespaces, rootCas, serviceAccounts } from './lifecycle/namespaces.ts'
 import type { ControllerOptions } from './options.ts'
 import { replicaSets } from './replicaset/index.ts'
-import { type Controller, runController } from './run/controller.ts'
+import { type Controller, runController, type Surroundings } from './run/controller.ts'
 import { Owned } from './run/owned.ts'
 import { createRecorder } from './run/recorder.ts'
+import { statefulSets } from './statefulset/index.ts'
 import { ensureStorageClass, volumeControllers } from './volumes/index.ts'
 
 export interface ControllerSetup {
@@ -22,7 +28,21 @@ export interface ControllerSetup {
 }
 
 // Endpoints before all else: they decide whom traffic reaches.
-const controllers: readonly Controller[] = [endpointSlices, endpoints, deployments, replicaSets, ...volumeControllers]
+const controllers: readonly Controller[] = [
+  endpointSlices,
+  endpoints,
+  deployments,
+  replicaSets,
+  statefulSets,
+  daemonSets,
+  jobs,
+  cronJobs,
+  finishedJobs,
+  ...volumeControllers,
+  serviceAccounts,
+  rootCas,
+  namespaces,
+]
 
 const userOf = (name: string): User => ({
   name: `system:serviceaccount:kube-system:${name}`,
@@ -35,14 +55,17 @@ export const startControllers = (setup: ControllerSetup): { close(): void } => {
   const log = setup.log.room('controllers')
   const end = new AbortController()
   const owned = new Owned(informers)
+  const surroundings = (name: string): Surroundings => {
+    const client = setup.client(userOf(name))
+    const recorder = createRecorder(client, name, clock, { log })
+    return { client, informers, owned, recorder, clock, log, options, signal: end.signal }
+  }
   for (const definition of controllers) {
-    const client = setup.client(userOf(definition.name))
-    const recorder = createRecorder(client, definition.name, clock, { log })
-    const around = { client, informers, owned, recorder, clock, log, options, signal: end.signal }
-    runController(definition, around).catch((error) =>
+    runController(definition, surroundings(definition.name)).catch((error) =>
       log.error('controller not started', { controller: definition.name, error: messageOf(error) }),
     )
   }
+  startCollector(surroundings('generic-garbage-collector'))
   const binder = setup.client(userOf('persistent-volume-binder'))
   ensureStorageClass(binder, options.storageClass ?? 'local').catch((error) =>
     log.error('no storage class made', { error: messageOf(error) }),
