@@ -2,11 +2,14 @@ import { SlipwayError } from '../../errors.ts'
 import { formatReference, parseReference, withTag } from '../../spec/oci/index.ts'
 import { createContent } from '../content/index.ts'
 import type { EngineDeps } from '../deps.ts'
+import { createDistribution, type RegistrySettings } from '../distribution/index.ts'
 import type { SnapshotStore } from '../snapshots/index.ts'
 import type { Images } from '../types.ts'
 import { importImage } from './import.ts'
 import { loadImages } from './load.ts'
 import { pruneImages } from './prune.ts'
+import { Puller, pullReference } from './pull.ts'
+import { Pusher } from './push.ts'
 import { type ImageUse, removeImage } from './remove.ts'
 import { saveImages } from './save.ts'
 import { ImageStore } from './store.ts'
@@ -17,9 +20,22 @@ export type ImageRoom = Images & {
   recover(): Promise<void>
 }
 
-export const createImages = (deps: EngineDeps, snapshots: SnapshotStore, use: ImageUse): ImageRoom => {
+/** What the machine's owner may set. */
+export interface ImageSettings {
+  registries?: RegistrySettings | undefined
+}
+
+export const createImages = (
+  deps: EngineDeps,
+  snapshots: SnapshotStore,
+  use: ImageUse,
+  settings: ImageSettings = {},
+): ImageRoom => {
   const content = createContent(deps.instance.stateDir, () => deps.clock.now())
   const store = new ImageStore(deps, content, snapshots)
+  const distribution = createDistribution(deps.clock, settings.registries)
+  const puller = new Puller(store, distribution)
+  const pusher = new Pusher(store, distribution)
   const missing = (what: string): never => {
     throw new SlipwayError('unsupported', `${what} is not there yet`)
   }
@@ -44,8 +60,8 @@ export const createImages = (deps: EngineDeps, snapshots: SnapshotStore, use: Im
         const names = name === undefined ? [] : [formatReference(withTag(parseReference(name)))]
         return store.register({ config, snapshots: keys, names })
       }),
-    pull: async () => missing('pull'),
-    push: async () => missing('push'),
+    pull: (reference, options = {}) => puller.pull(pullReference(reference), options),
+    push: async (reference, options = {}) => pusher.push(reference, options),
     load: (archive, options = {}) => loadImages(store, archive, options),
     save: (references, options = {}) => saveImages(store, references, options.signal),
     bootstrap: async () => missing('bootstrap'),

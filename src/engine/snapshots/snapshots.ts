@@ -29,7 +29,7 @@ export interface SnapshotStore extends Snapshots {
   /** Does diff() give the very bytes the layer was unpacked from? Then nobody needs to keep those. */
   reproduces(key: string, signal?: AbortSignal): Promise<boolean>
   /** diff() as a gzip file, the same bytes for the same snapshot. */
-  pack(key: string, file: string, signal?: AbortSignal): Promise<Required<DiffResult>>
+  pack(key: string, file: string, signal?: AbortSignal): Promise<DiffResult & { blob: { digest: Digest; size: number } }>
   /** Keeps snapshots alive for `holder` even when their maker removes them. Synchronous: may be part of a transaction. */
   hold(keys: string[], holder: string): void
   /** Lets go; what nobody wants any more is deleted. `abandon`: also speaks for the maker of what `holder` held. Resolves with the bytes freed. */
@@ -209,7 +209,7 @@ class OverlaySnapshots implements SnapshotStore {
     return diffId === record.diffId
   }
 
-  async pack(key: string, file: string, signal?: AbortSignal): Promise<Required<DiffResult>> {
+  async pack(key: string, file: string, signal?: AbortSignal): Promise<DiffResult & { blob: { digest: Digest; size: number } }> {
     const record = this.#must(key)
     const result = await this.#pool.run(
       { op: 'diff', root: this.#fs(record.n), output: { to: 'gzip', file } },

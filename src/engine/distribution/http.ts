@@ -1,0 +1,143 @@
+import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from 'node:http'
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import type { Readable } from 'node:stream'
+import { messageOf, SlipwayError } from '../../errors.ts'
+
+export interface Trust {
+  /** PEM certificates to trust besides the system's. */
+  ca?: string[] | undefined
+  /** Client certificate and key, PEM. */
+  cert?: string | undefined
+  key?: string | undefined
+  /** Do not verify the server. */
+  insecure?: boolean | undefined
+}
+export interface HttpCall {
+  method: string
+  headers?: Record<string, string | number> | undefined
+  body?: Uint8Array | Readable | undefined
+  signal?: AbortSignal | undefined
+  trust?: Trust | undefined
+}
+export interface HttpAnswer {
+  status: number
+  headers: IncomingMessage['headers']
+  /** Must be read or destroyed. */
+  body: IncomingMessage
+  url: URL
+}
+
+/** Longest silence of a server that has been reached. */
+const idleMs = 60_000
+
+/**
+ * HTTP for a registry client: connections are kept, HTTP(S)_PROXY and NO_PROXY are honoured, a server that cannot be
+ * reached is an 'unavailable' error after `connectMs`, one that goes silent after a minute. Follows no redirects.
+ */
+export class Http {
+  readonly #plain = new HttpAgent({ keepAlive: true, proxyEnv: process.env })
+  #secure = new Map<string, HttpsAgent>()
+  readonly #connectMs: number
+
+  constructor(connectMs: number) {
+    this.#connectMs = connectMs
+  }
+
+  call(url: URL, call: HttpCall): Promise<HttpAnswer> {
+    const agent = url.protocol === 'https:' ? this.#agentFor(call.trust ?? {}) : this.#plain
+    return new Promise((resolve, reject) => {
+      const fail = (error: unknown): void => reject(unreachable(url, call, error))
+      const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(
+        url,
+        { method: call.method, headers: { 'User-Agent': 'slipway', ...call.headers }, agent, signal: call.signal },
+        (body) => {
+          resolve({ status: body.statusCode ?? 0, headers: body.headers, body, url })
+        },
+      )
+      const giveUp = setTimeout(
+        () => request.destroy(new SlipwayError('timeout', `no connection after ${this.#connectMs / 1000} s`)),
+        this.#connectMs,
+      )
+      const connected = (): void => clearTimeout(giveUp)
+      request.on('socket', (socket) => {
+        if (socket.connecting) socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', connected)
+        else connected()
+      })
+      request.once('close', connected)
+      request.on('error', fail)
+      request.setTimeout(idleMs, () => request.destroy(new SlipwayError('timeout', 'the server has gone silent')))
+      const { body } = call
+      if (body === undefined || body instanceof Uint8Array) request.end(body)
+      else {
+        body.on('error', (error) => request.destroy(error))
+        body.pipe(request)
+      }
+    })
+  }
+
+  close(): void {
+    this.#plain.destroy()
+    for (const agent of this.#secure.values()) agent.destroy()
+  }
+
+  #agentFor(trust: Trust): HttpsAgent {
+    const key = JSON.stringify(trust)
+    const known = this.#secure.get(key)
+    if (known) return known
+    const agent = new HttpsAgent({
+      keepAlive: true,
+      proxyEnv: process.env,
+      rejectUnauthorized: !trust.insecure,
+      ...(trust.ca && { ca: trust.ca }),
+      ...(trust.cert && { cert: trust.cert }),
+      ...(trust.key && { key: trust.key }),
+    })
+    this.#secure.set(key, agent)
+    return agent
+  }
+}
+
+/** A failed call in docker's words. An abort stays what it is. */
+const unreachable = (url: URL, call: HttpCall, error: unknown): unknown => {
+  if (call.signal?.aborted)
+    return call.signal.reason instanceof SlipwayError
+      ? call.signal.reason
+      : new SlipwayError('cancelled', 'operation was cancelled')
+  const method = call.method[0] + call.method.slice(1).toLowerCase()
+  const code = (error as NodeJS.ErrnoException).code ?? ''
+  const untrusted = /CERT|SELF_SIGNED|VERIFY/.test(code)
+  return new SlipwayError(
+    'unavailable',
+    `${method} "${url.protocol}//${url.host}${url.pathname}": ${describe(url, code, error)}`,
+    {
+      cause: error,
+      hint: untrusted
+        ? `Put the certificate of the registry's authority at /etc/slipway/certs.d/${url.host}/ca.crt.`
+        : 'Check the network connection, name resolution and proxy settings.',
+    },
+  )
+}
+
+const describe = (url: URL, code: string, error: unknown): string => {
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `dial tcp: lookup ${url.hostname}: no such host`
+  if (code === 'ECONNREFUSED') return 'dial tcp: connect: connection refused'
+  // Several addresses were tried: the first failure stands for all.
+  if (error instanceof AggregateError && error.errors.length > 0) return messageOf(error.errors[0])
+  return messageOf(error)
+}
+
+/** At most `limit` bytes of an answer. */
+export const readBody = async (answer: HttpAnswer, limit: number): Promise<Buffer> => {
+  const parts: Buffer[] = []
+  let size = 0
+  try {
+    for await (const part of answer.body as AsyncIterable<Buffer>) {
+      size += part.length
+      if (size > limit) throw new SlipwayError('invalid', `answer of ${answer.url.host} is larger than ${limit} bytes`)
+      parts.push(part)
+    }
+  } catch (error) {
+    throw error instanceof SlipwayError ? error : unreachable(answer.url, { method: 'GET' }, error)
+  }
+  return Buffer.concat(parts)
+}

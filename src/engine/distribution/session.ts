@@ -1,0 +1,146 @@
+import type { Clock } from '../../lib/clock.ts'
+import { isError, SlipwayError } from '../../errors.ts'
+import type { Reference } from '../../spec/oci/index.ts'
+import type { RegistryAuth } from '../types.ts'
+import { type Http, type HttpAnswer, type HttpCall, readBody } from './http.ts'
+import type { Origin } from './origins.ts'
+import type { Tokens } from './tokens.ts'
+
+const maxRedirects = 5
+const maxTries = 5
+const longestWaitMs = 60_000
+
+export interface SessionOptions {
+  http: Http
+  tokens: Tokens
+  clock: Clock
+  origins: Origin[]
+  reference: Reference
+  auth: RegistryAuth
+  /** 'pull', 'push', and repositories to mount from. */
+  scopes: string[]
+  signal?: AbortSignal | undefined
+}
+
+/** Calls to one repository of one registry: finds the way to it, logs in, follows redirects, waits when told to. */
+export class Session {
+  readonly #options: SessionOptions
+  #origin: Origin | undefined
+
+  constructor(options: SessionOptions) {
+    this.#options = options
+  }
+
+  get reference(): Reference {
+    return this.#options.reference
+  }
+
+  /** `path` is relative to the repository: 'manifests/latest'. */
+  async call(path: string, call: Omit<HttpCall, 'signal' | 'trust'>): Promise<HttpAnswer> {
+    const { origins } = this.#options
+    if (this.#origin) return this.#try(this.#origin, path, call)
+    let first: unknown
+    for (const origin of origins) {
+      if (origin.mirror && call.method !== 'GET' && call.method !== 'HEAD') continue
+      try {
+        const answer = await this.#try(origin, path, call)
+        // A mirror that has not got it, or a plain HTTP server on the other end of what should be TLS.
+        const last = origin === origins.at(-1)
+        if (!last && (origin.mirror ? answer.status >= 400 : await isWrongProtocol(answer))) {
+          answer.body.destroy()
+          continue
+        }
+        this.#origin = origin
+        return answer
+      } catch (error) {
+        if (!isError(error, 'unavailable')) throw error
+        first ??= error
+      }
+    }
+    throw first
+  }
+
+  /** A call to where the registry has sent us: an absolute or relative Location. */
+  follow(location: string, call: Omit<HttpCall, 'signal' | 'trust'>): Promise<HttpAnswer> {
+    return this.#authorized(this.#origin!, new URL(location, this.#origin!.url), call)
+  }
+
+  #try(origin: Origin, path: string, call: Omit<HttpCall, 'signal' | 'trust'>): Promise<HttpAnswer> {
+    return this.#authorized(origin, new URL(`v2/${this.#options.reference.path}/${path}`, origin.url), call)
+  }
+
+  async #authorized(origin: Origin, url: URL, call: Omit<HttpCall, 'signal' | 'trust'>): Promise<HttpAnswer> {
+    const { tokens, scopes, signal } = this.#options
+    // Credentials are the registry's only: a mirror gets none.
+    const auth = origin.mirror ? {} : this.#options.auth
+    const authorization = tokens.known(origin, scopes, auth)
+    const answer = await this.#patient(origin, url, call, authorization)
+    if (answer.status !== 401) return answer
+    const challenge = answer.headers['www-authenticate']
+    const obtained = challenge && (await tokens.obtain(origin, challenge, scopes, auth, signal))
+    // A stream that has been sent cannot be sent again.
+    if (!obtained || obtained === authorization || isStream(call.body)) return answer
+    answer.body.resume()
+    return this.#patient(origin, url, call, obtained)
+  }
+
+  /** Waits and asks again on 429 and 503. */
+  async #patient(
+    origin: Origin,
+    url: URL,
+    call: Omit<HttpCall, 'signal' | 'trust'>,
+    authorization: string | undefined,
+  ): Promise<HttpAnswer> {
+    const { clock, signal } = this.#options
+    for (let tries = 1; ; tries++) {
+      const answer = await this.#redirected(origin, url, call, authorization)
+      const busy = answer.status === 429 || answer.status === 503
+      if (!busy || tries === maxTries || isStream(call.body)) return answer
+      const wait = retryAfter(answer.headers['retry-after'], clock.now()) ?? 500 * 2 ** tries
+      if (wait > longestWaitMs) return answer
+      answer.body.resume()
+      await clock.sleep(wait, signal)
+    }
+  }
+
+  async #redirected(
+    origin: Origin,
+    start: URL,
+    call: Omit<HttpCall, 'signal' | 'trust'>,
+    authorization: string | undefined,
+  ): Promise<HttpAnswer> {
+    let url = start
+    for (let hops = 0; ; hops++) {
+      const same = url.origin === origin.url.origin
+      const headers = { ...call.headers, ...(same && authorization !== undefined && { Authorization: authorization }) }
+      const trust = same ? origin.trust : {}
+      const answer = await this.#options.http.call(url, { ...call, headers, signal: this.#options.signal, trust })
+      const { location } = answer.headers
+      if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return answer
+      answer.body.resume()
+      if (hops === maxRedirects) throw new SlipwayError('unavailable', `${start.host}: too many redirects`)
+      const next = new URL(location, url)
+      if (url.protocol === 'https:' && next.protocol !== 'https:' && !origin.trust.insecure)
+        throw new SlipwayError('unavailable', `${url.host} redirects to the unencrypted ${next.origin}`)
+      url = next
+    }
+  }
+}
+
+const isStream = (body: HttpCall['body']): boolean => body !== undefined && !(body instanceof Uint8Array)
+
+/** Go's and nginx's answer to plain HTTP on a TLS port. */
+const isWrongProtocol = async (answer: HttpAnswer): Promise<boolean> => {
+  if (answer.status !== 400 || answer.url.protocol !== 'http:') return false
+  if (answer.headers['docker-distribution-api-version'] !== undefined) return false
+  await readBody(answer, 64 * 1024)
+  return true
+}
+
+/** Seconds or an HTTP date, as milliseconds from now. */
+export const retryAfter = (value: string | undefined, now: number): number | undefined => {
+  if (value === undefined) return undefined
+  if (/^\d+$/.test(value.trim())) return Number(value) * 1000
+  const date = Date.parse(value)
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+}

@@ -1,0 +1,241 @@
+import { SlipwayError } from '../../errors.ts'
+import { KeyedMutex } from '../../lib/keyed-mutex.ts'
+import { Semaphore } from '../../lib/semaphore.ts'
+import {
+  chainIds,
+  choosePlatform,
+  type Descriptor,
+  type Digest,
+  familiarName,
+  formatPlatform,
+  formatReference,
+  hostPlatform,
+  type ImageConfig,
+  type Index,
+  isIndexType,
+  layerCompression,
+  type Manifest,
+  parseReference,
+  platformRank,
+  type Reference,
+  repositoryOf,
+  withTag,
+} from '../../spec/oci/index.ts'
+import type { Distribution, FetchedManifest, Repository } from '../distribution/index.ts'
+import type { Image, PullOptions } from '../types.ts'
+import { readConfig } from './config.ts'
+import type { LayerBlob } from './records.ts'
+import type { ImageStore, Lease } from './store.ts'
+
+const parallelDownloads = 3
+
+/** Pulls of one daemon share their downloads: a layer two images want is fetched once. */
+export class Puller {
+  readonly #store: ImageStore
+  readonly #distribution: Distribution
+  readonly #downloads = new Semaphore(parallelDownloads)
+  readonly #layers = new KeyedMutex()
+
+  constructor(store: ImageStore, distribution: Distribution) {
+    this.#store = store
+    this.#distribution = distribution
+  }
+
+  async pull(reference: Reference, options: PullOptions): Promise<Image> {
+    const say = options.progress ?? (() => {})
+    const repository = this.#distribution.read(reference, options)
+    const top = await repository.manifest(reference.digest ?? reference.tag!)
+    say({ id: reference.tag ?? reference.digest, status: `Pulling from ${reference.path}` })
+    const { body } = await this.#forPlatform(repository, top, options)
+    const manifest = JSON.parse(body.toString('utf8')) as Manifest
+    if (!manifest.config?.digest || !Array.isArray(manifest.layers))
+      throw new SlipwayError('invalid', 'manifest has no config or layers')
+    const known = this.#store.records.get(manifest.config.digest)
+    const raw = known?.config ?? (await repository.smallBlob(manifest.config)).toString('utf8')
+    const config = readConfig(raw)
+    checkPlatform(reference, config, options)
+    const image = await this.#store.lease(async (lease) => {
+      const { chain, blobs } = await this.#layersOf(lease, repository, manifest, config, options)
+      const names = reference.digest === undefined ? [formatReference(reference)] : []
+      const repoDigests = [`${repositoryOf(reference)}@${top.digest}`]
+      return this.#store.register({
+        config: { raw },
+        snapshots: chain,
+        names,
+        repoDigests,
+        blobs,
+        signal: options.signal,
+      })
+    })
+    say({ status: `Digest: ${top.digest}` })
+    const outcome = known ? 'Image is up to date for' : 'Downloaded newer image for'
+    say({ status: `Status: ${outcome} ${familiarName(reference)}` })
+    const name = familiarName(reference)
+    this.#store.deps.events.emit({ type: 'image', action: 'pull', id: name, attributes: { name: name } })
+    return image
+  }
+
+  /** Follows an index to the manifest for the wanted platform. */
+  async #forPlatform(repository: Repository, top: FetchedManifest, options: PullOptions): Promise<FetchedManifest> {
+    let current = top
+    for (let depth = 0; isIndexType(current.mediaType); depth++) {
+      const wanted = options.platform ?? hostPlatform()
+      const { manifests } = JSON.parse(current.body.toString('utf8')) as Index
+      const chosen = Array.isArray(manifests) && depth < 3 ? choosePlatform(manifests, wanted) : undefined
+      if (!chosen)
+        throw new SlipwayError(
+          'not-found',
+          `no matching manifest for ${formatPlatform(wanted)} in the manifest list entries`,
+        )
+      current = await repository.manifest(chosen.digest)
+    }
+    return current
+  }
+
+  /** All downloads at once (three of them active), unpacking in order behind them. */
+  async #layersOf(
+    lease: Lease,
+    repository: Repository,
+    manifest: Manifest,
+    config: ImageConfig,
+    options: PullOptions,
+  ): Promise<{ chain: string[]; blobs: LayerBlob[] }> {
+    const diffIds = config.rootfs.diff_ids
+    if (diffIds.length !== manifest.layers.length)
+      throw new SlipwayError(
+        'invalid',
+        `manifest has ${manifest.layers.length} layers, configuration ${diffIds.length}`,
+      )
+    for (const { mediaType } of manifest.layers)
+      if (layerCompression(mediaType) === undefined)
+        throw new SlipwayError('unsupported', `unsupported media type ${mediaType}`, {
+          hint: 'This is not a container image but another kind of artifact.',
+        })
+    const chain = chainIds(diffIds)
+    const failed = new AbortController()
+    const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal
+    const downloads: (Promise<string> | undefined)[] = []
+    for (const [i, layer] of manifest.layers.entries()) {
+      if (await this.#present(lease, chain[i]!)) {
+        options.progress?.({ id: short(layer.digest), status: 'Already exists' })
+        downloads.push(undefined)
+        continue
+      }
+      const download = this.#download(lease, repository, layer, options, signal)
+      download.catch(() => {}) // seen by the loop below, which may not have come so far
+      downloads.push(download)
+    }
+    const blobs: LayerBlob[] = []
+    try {
+      for (const [i, download] of downloads.entries()) {
+        if (!download) continue
+        const unpacked = await this.#unpack(
+          lease,
+          manifest.layers[i]!,
+          diffIds[i]!,
+          chain,
+          i,
+          download,
+          options,
+          signal,
+        )
+        if (unpacked) blobs.push(unpacked)
+      }
+    } catch (error) {
+      failed.abort(error)
+      await Promise.allSettled(downloads)
+      throw error
+    }
+    return { chain, blobs }
+  }
+
+  async #present(lease: Lease, key: string): Promise<boolean> {
+    if (!(await this.#store.snapshots.stat(key))) return false
+    lease.hold(key)
+    return true
+  }
+
+  #download(
+    lease: Lease,
+    repository: Repository,
+    layer: Descriptor,
+    options: PullOptions,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const say = options.progress ?? (() => {})
+    const id = short(layer.digest)
+    const { content } = this.#store
+    lease.blob(layer.digest)
+    say({ id, status: 'Pulling fs layer' })
+    return this.#layers.run(layer.digest, () =>
+      this.#downloads.run(async () => {
+        signal.throwIfAborted()
+        if (!content.has(layer.digest)) {
+          const partial = await content.partial(layer.digest)
+          const report = paced((current) => say({ id, status: 'Downloading', current, total: layer.size }))
+          await repository.download(layer, partial.path, (current) => {
+            signal.throwIfAborted()
+            report(current)
+          })
+          say({ id, status: 'Verifying Checksum' })
+          await partial.adopt()
+        }
+        say({ id, status: 'Download complete' })
+        return content.path(layer.digest)
+      }),
+    )
+  }
+
+  async #unpack(
+    lease: Lease,
+    layer: Descriptor,
+    diffId: Digest,
+    chain: string[],
+    i: number,
+    download: Promise<string>,
+    options: PullOptions,
+    signal: AbortSignal,
+  ): Promise<LayerBlob | undefined> {
+    const id = short(layer.digest)
+    const file = await download
+    let tarSize = 0
+    options.progress?.({ id, status: 'Extracting', current: 0, total: layer.size })
+    const present = await this.#layers.run(chain[i]!, () =>
+      lease.layer(chain[i]!, chain[i - 1], () => ({ file }), {
+        signal,
+        check: (result) => {
+          if (result.diffId !== diffId)
+            throw new SlipwayError('invalid', `layer ${layer.digest} has content ${result.diffId}, expected ${diffId}`)
+          tarSize = result.tarSize
+        },
+      }),
+    )
+    options.progress?.({ id, status: 'Extracting', current: layer.size, total: layer.size })
+    options.progress?.({ id, status: 'Pull complete' })
+    const { digest, mediaType, size } = layer
+    return present ? undefined : { diffId, digest, mediaType, size, tarSize }
+  }
+}
+
+export const pullReference = (reference: string): Reference => withTag(parseReference(reference))
+
+const short = (digest: Digest): string => digest.slice(7, 19)
+
+const checkPlatform = (reference: Reference, config: ImageConfig, options: PullOptions): void => {
+  if (!options.platform || platformRank(config, options.platform) > 0) return
+  throw new SlipwayError(
+    'not-found',
+    `image with reference ${familiarName(reference)} was found but its platform (${formatPlatform(config)}) does not match the specified platform (${formatPlatform(options.platform)})`,
+  )
+}
+
+/** At most ten calls a second. */
+const paced = (report: (current: number) => void): ((current: number) => void) => {
+  let last = 0
+  return (current) => {
+    const now = performance.now()
+    if (now - last < 100) return
+    last = now
+    report(current)
+  }
+}

@@ -1,0 +1,180 @@
+import { pipeline } from 'node:stream'
+import { createGzip } from 'node:zlib'
+import { SlipwayError } from '../../errors.ts'
+import { KeyedMutex } from '../../lib/keyed-mutex.ts'
+import { Semaphore } from '../../lib/semaphore.ts'
+import {
+  type Descriptor,
+  type Digest,
+  familiarName,
+  formatReference,
+  layerCompression,
+  type Manifest,
+  mediaTypes,
+  parseReference,
+  type Reference,
+  repositoryOf,
+  sha256,
+  withTag,
+} from '../../spec/oci/index.ts'
+import type { Distribution, Uploads } from '../distribution/index.ts'
+import type { Image, PullOptions } from '../types.ts'
+import type { LayerBlob } from './records.ts'
+import type { ImageStore, Lease } from './store.ts'
+
+type PushOptions = Omit<PullOptions, 'platform' | 'bootstrap'>
+const parallelUploads = 3
+const maxSources = 3
+
+/** Layers made here are compressed when they are first pushed; the result is kept, so a second push sends nothing. */
+export class Pusher {
+  readonly #store: ImageStore
+  readonly #distribution: Distribution
+  readonly #uploads = new Semaphore(parallelUploads)
+  readonly #packing = new KeyedMutex()
+
+  constructor(store: ImageStore, distribution: Distribution) {
+    this.#store = store
+    this.#distribution = distribution
+  }
+
+  push(text: string, options: PushOptions): Promise<Descriptor> {
+    const reference = withTag(parseReference(text))
+    const id = this.#store.resolveName(formatReference(reference))
+    if (id === undefined)
+      throw new SlipwayError('not-found', `An image does not exist locally with the tag: ${familiarName(reference)}`)
+    if (reference.tag === undefined) throw new SlipwayError('invalid', 'cannot push a digest reference')
+    const image = this.#store.must(id)
+    return this.#store.lease((lease) => this.#push(lease, image, reference, reference.tag!, options))
+  }
+
+  async #push(
+    lease: Lease,
+    image: Image,
+    reference: Reference,
+    tag: string,
+    options: PushOptions,
+  ): Promise<Descriptor> {
+    const say = options.progress ?? (() => {})
+    for (const key of image.snapshots) lease.hold(key)
+    const sources = mountSources(image, reference)
+    const uploads = this.#distribution.write(reference, sources, options)
+    say({ status: `The push refers to repository [${repositoryOf(reference)}]` })
+    const diffIds = image.config.rootfs.diff_ids
+    const distinct = [...new Set(diffIds)]
+    for (const diffId of distinct) say({ id: short(diffId), status: 'Preparing' })
+    const layers = new Map<Digest, Descriptor>()
+    const failed = new AbortController()
+    const tasks = distinct.map((diffId) =>
+      this.#uploads.run(async () => {
+        failed.signal.throwIfAborted()
+        const snapshot = image.snapshots[diffIds.indexOf(diffId)]!
+        layers.set(diffId, await this.#pushLayer(lease, uploads, diffId, snapshot, sources, options))
+      }),
+    )
+    for (const task of tasks) task.catch((error: unknown) => failed.abort(error))
+    await Promise.allSettled(tasks)
+    await Promise.all(tasks)
+    const descriptor = await this.#pushManifest(
+      uploads,
+      image,
+      diffIds.map((diffId) => layers.get(diffId)!),
+      tag,
+    )
+    this.#store.records.setRepoDigest(`${repositoryOf(reference)}@${descriptor.digest}`, image.id)
+    say({ status: `${tag}: digest: ${descriptor.digest} size: ${descriptor.size}` })
+    const name = familiarName(reference)
+    this.#store.deps.events.emit({ type: 'image', action: 'push', id: name, attributes: { name } })
+    return descriptor
+  }
+
+  async #pushLayer(
+    lease: Lease,
+    uploads: Uploads,
+    diffId: Digest,
+    snapshot: string,
+    sources: string[],
+    options: PushOptions,
+  ): Promise<Descriptor> {
+    const id = short(diffId)
+    const say = options.progress ?? (() => {})
+    const blob = await this.#packing.run(diffId, () => this.#compressed(lease, diffId, snapshot, options.signal))
+    const descriptor = { mediaType: dockerLayerType(blob.mediaType), digest: blob.digest, size: blob.size }
+    const file = this.#store.content.path(blob.digest)
+    const { result, source } = await uploads.put(descriptor, { file }, sources, (current) =>
+      say({ id, status: 'Pushing', current, total: blob.size }),
+    )
+    if (result === 'exists') say({ id, status: 'Layer already exists' })
+    else if (result === 'mounted') say({ id, status: `Mounted from ${source}` })
+    else say({ id, status: 'Pushed', current: blob.size, total: blob.size })
+    return descriptor
+  }
+
+  /** The layer as a compressed blob, made now if there is none. */
+  async #compressed(lease: Lease, diffId: Digest, snapshot: string, signal?: AbortSignal): Promise<LayerBlob> {
+    const { records, content, snapshots } = this.#store
+    const known = records.blob(diffId)
+    if (known) lease.blob(known.digest)
+    if (known && !content.has(known.digest))
+      throw new SlipwayError('not-found', `content of layer ${diffId} is missing`, { hint: 'Pull the image again.' })
+    if (known && layerCompression(known.mediaType) !== 'none') return known
+    const mediaType = mediaTypes.ociLayerGzip
+    if (known) {
+      const gzip = createGzip({ chunkSize: 256 * 1024 })
+      pipeline(content.read(known.digest), gzip, () => {}) // an error destroys gzip, which its reader sees
+      const written = await content.write(gzip, {}, lease.blob)
+      const blob = { diffId, ...written, mediaType, tarSize: known.tarSize }
+      records.setBlob(blob)
+      return blob
+    }
+    const staged = await content.stage()
+    try {
+      const packed = await snapshots.pack(snapshot, staged.path, signal)
+      if (packed.diffId !== diffId)
+        throw new SlipwayError('internal', `layer ${diffId} is now ${packed.diffId}: its files were changed on disk`)
+      lease.blob(packed.blob.digest)
+      await staged.adopt(packed.blob.digest)
+      const blob = { diffId, digest: packed.blob.digest, size: packed.blob.size, mediaType, tarSize: packed.tarSize }
+      records.setBlob(blob)
+      return blob
+    } finally {
+      await staged.drop()
+    }
+  }
+
+  async #pushManifest(uploads: Uploads, image: Image, layers: Descriptor[], tag: string): Promise<Descriptor> {
+    const raw = Buffer.from(this.#store.records.get(image.id)!.config)
+    // Docker's own schema knows no zstd.
+    const oci = layers.some((layer) => layer.mediaType === mediaTypes.ociLayerZstd)
+    const config = {
+      mediaType: oci ? mediaTypes.ociConfig : mediaTypes.dockerConfig,
+      digest: image.id,
+      size: raw.length,
+    }
+    const mediaType = oci ? mediaTypes.ociManifest : mediaTypes.dockerManifest
+    await uploads.put(config, { data: raw }, [], () => {})
+    const manifest: Manifest = {
+      schemaVersion: 2,
+      mediaType,
+      config,
+      layers: oci ? layers.map((layer) => ({ ...layer, mediaType: ociLayerType(layer.mediaType) })) : layers,
+    }
+    const body = Buffer.from(JSON.stringify(manifest, undefined, 3))
+    await uploads.manifest(tag, mediaType, body)
+    return { mediaType, digest: sha256(body), size: body.length }
+  }
+}
+
+const short = (digest: Digest): string => digest.slice(7, 19)
+
+const dockerLayerType = (type: string): string =>
+  layerCompression(type) === 'zstd' ? mediaTypes.ociLayerZstd : mediaTypes.dockerLayerGzip
+
+const ociLayerType = (type: string): string =>
+  layerCompression(type) === 'zstd' ? mediaTypes.ociLayerZstd : mediaTypes.ociLayerGzip
+
+/** Repositories of the target's registry in which layers of the image are known to be. */
+const mountSources = (image: Image, target: Reference): string[] => {
+  const paths = image.repoDigests.map(parseReference).filter((each) => each.domain === target.domain)
+  return [...new Set(paths.map((each) => each.path))].filter((path) => path !== target.path).slice(0, maxSources)
+}

@@ -1,0 +1,212 @@
+/** Push and pull against Debian's docker-registry (package docker-registry), over http and with a password. */
+import assert from 'node:assert/strict'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, connect } from 'node:net'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { createImages } from '../../src/engine/images/index.ts'
+import { createSnapshots } from '../../src/engine/snapshots/index.ts'
+import { isError } from '../../src/errors.ts'
+import { packTar, tarEntry } from '../../src/lib/tar/index.ts'
+import type { TransferProgress } from '../../src/engine/types.ts'
+import { temporaryHome } from '../root/images-setup.ts'
+
+const room = () => {
+  const home = temporaryHome()
+  const snapshots = createSnapshots(home.deps)
+  const images = createImages(home.deps, snapshots, { imageInUse: () => [] })
+  after(async () => {
+    await snapshots.close()
+    home.remove()
+  })
+  const blobs = () => readdirSync(join(home.deps.instance.stateDir, 'content/blobs/sha256'))
+  return { ...home, snapshots, images, blobs }
+}
+const main = room()
+let registry: ChildProcess
+let host = ''
+const storage = join(main.dir, 'registry')
+
+before(async () => {
+  const port = await new Promise<number>((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number }
+      server.close(() => resolve(port))
+    })
+  })
+  host = `127.0.0.1:${port}`
+  const config = join(main.dir, 'registry.yml')
+  const passwords = join(main.dir, 'htpasswd')
+  // "user" with the password "secret".
+  writeFileSync(passwords, 'user:$2y$05$' + bcryptOfSecret() + '\n')
+  mkdirSync(storage)
+  writeFileSync(
+    config,
+    `version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: ${storage}}\n  delete: {enabled: true}\nhttp: {addr: "${host}"}\nauth:\n  htpasswd: {realm: test, path: ${passwords}}\n`,
+  )
+  registry = spawn('docker-registry', ['serve', config], { stdio: 'ignore' })
+  registry.once('error', (error) => assert.fail(`docker-registry does not run: ${error.message}`))
+  for (let i = 0; ; i++) {
+    const up = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, '127.0.0.1', () => (socket.destroy(), resolve(true))).on('error', () =>
+        resolve(false),
+      )
+    })
+    if (up) break
+    assert.ok(i < 100, 'docker-registry does not come up')
+    await new Promise((go) => setTimeout(go, 50))
+  }
+})
+after(() => registry?.kill())
+
+const bcryptOfSecret = (): string =>
+  execFileSync('python3', ['-c', 'import crypt; print(crypt.crypt("secret", "$2b$05$abcdefghijklmnopqrstuu"))'], {
+    encoding: 'utf8',
+  })
+    .trim()
+    .slice(7)
+
+const auth = { username: 'user', password: 'secret' }
+const bytes = (n: number): Buffer => Buffer.from(Array.from({ length: n }, (_, i) => (i * 7919) % 251))
+const rootfs = (files: Record<string, Buffer>) =>
+  packTar(Object.entries(files).map(([path, body]) => ({ entry: tarEntry({ path, size: body.length }), body })))
+
+test('push, pull elsewhere, push again, mount, remove', async () => {
+  const { images } = main
+  const image = await images.import(rootfs({ 'etc/hello': Buffer.from('hello'), big: bytes(3 << 20) }), {
+    name: `${host}/one:1`,
+  })
+  const steps: TransferProgress[] = []
+  const descriptor = await images.push(`${host}/one:1`, { auth, progress: (step) => void steps.push(step) })
+  assert.equal(descriptor.mediaType, 'application/vnd.docker.distribution.manifest.v2+json')
+  const id = image.config.rootfs.diff_ids[0]!.slice(7, 19)
+  assert.deepEqual(steps[0], { status: `The push refers to repository [${host}/one]` })
+  assert.ok(steps.some((step) => step.id === id && step.status === 'Pushed'))
+  assert.deepEqual(steps.at(-1), { status: `1: digest: ${descriptor.digest} size: ${descriptor.size}` })
+
+  const other = room()
+  steps.length = 0
+  const pulled = await other.images.pull(`${host}/one:1`, { auth, progress: (step) => void steps.push(step) })
+  assert.equal(pulled.id, image.id)
+  assert.deepEqual(pulled.names, [`${host}/one:1`])
+  assert.deepEqual(pulled.repoDigests, [`${host}/one@${descriptor.digest}`])
+  assert.equal((await other.images.must(`${host}/one@${descriptor.digest}`)).id, image.id)
+  assert.equal(
+    readFileSync(join((await other.snapshots.stat(pulled.snapshots[0]!))!.path, 'etc/hello'), 'utf8'),
+    'hello',
+  )
+  const statuses = steps.filter((step) => step.id !== '1' && step.id !== undefined).map((step) => step.status)
+  assert.deepEqual(
+    [...new Set(statuses)],
+    ['Pulling fs layer', 'Downloading', 'Verifying Checksum', 'Download complete', 'Extracting', 'Pull complete'],
+  )
+  assert.deepEqual(steps.at(-1), { status: `Status: Downloaded newer image for ${host}/one:1` })
+  steps.length = 0
+  await other.images.pull(`${host}/one:1`, { auth, progress: (step) => void steps.push(step) })
+  assert.equal(steps.at(-1)!.status, `Status: Image is up to date for ${host}/one:1`)
+
+  // What was pulled is pushed as it came, from where it is.
+  await other.images.tag(`${host}/one:1`, `${host}/two/deep:2`)
+  steps.length = 0
+  await other.images.push(`${host}/two/deep:2`, { auth, progress: (step) => void steps.push(step) })
+  assert.ok(steps.some((step) => step.status === 'Mounted from one'))
+  await other.images.push(`${host}/two/deep:2`, { auth, progress: (step) => void steps.push(step) })
+  assert.ok(steps.some((step) => step.status === 'Layer already exists'))
+
+  const removed = await other.images.remove(`${host}/two/deep:2`)
+  assert.deepEqual(removed[0], { untagged: `${host}/two/deep:2` })
+  await other.images.remove(`${host}/one:1`)
+  assert.deepEqual(await other.images.list(), [])
+  assert.deepEqual(other.blobs(), [])
+  assert.deepEqual(await other.snapshots.list(), [])
+})
+
+test('other tools take what we pushed and we take what they pushed', async () => {
+  const { images } = main
+  const skopeo = (...args: string[]) =>
+    execFileSync('skopeo', ['--insecure-policy', ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
+  const image = await images.import(rootfs({ a: bytes(1000) }), { name: `${host}/three:1` })
+  await images.push(`${host}/three:1`, { auth })
+  for (const [tag, ...format] of [
+    ['gzip', '--format', 'oci'],
+    ['zstd', '--format', 'oci', '--dest-compress-format', 'zstd', '--dest-compress'],
+    ['all', '--all'],
+  ] as const) {
+    skopeo(
+      'copy',
+      ...format,
+      '--src-tls-verify=false',
+      '--dest-tls-verify=false',
+      '--src-creds=user:secret',
+      '--dest-creds=user:secret',
+      `docker://${host}/three:1`,
+      `docker://${host}/theirs:${tag}`,
+    )
+    const other = room()
+    const pulled = await other.images.pull(`${host}/theirs:${tag}`, { auth })
+    assert.deepEqual(pulled.config.rootfs, image.config.rootfs)
+    await other.images.tag(`${host}/theirs:${tag}`, `${host}/again:${tag}`)
+    await other.images.push(`${host}/again:${tag}`, { auth })
+    skopeo('inspect', '--tls-verify=false', '--creds=user:secret', `docker://${host}/again:${tag}`)
+  }
+})
+
+test('refusals', async () => {
+  const { images } = main
+  await images.import(rootfs({ a: bytes(10) }), { name: `${host}/four:1` })
+  const denied = (error: unknown) => isError(error, 'unauthorized')
+  await assert.rejects(images.push(`${host}/four:1`, {}), denied)
+  await assert.rejects(images.push(`${host}/four:1`, { auth: { ...auth, password: 'wrong' } }), denied)
+  await assert.rejects(
+    images.pull(`${host}/four:1`, {}),
+    (error) =>
+      denied(error) &&
+      /^pull access denied for .*\/four, repository does not exist or may require 'docker login'/.test(
+        (error as Error).message,
+      ),
+  )
+  await assert.rejects(
+    images.pull(`${host}/four:none`, { auth }),
+    (error) =>
+      isError(error, 'not-found') &&
+      error.message === `manifest for ${host}/four:none not found: manifest unknown: manifest unknown`,
+  )
+  await assert.rejects(images.push(`${host}/none:1`, { auth }), {
+    message: `An image does not exist locally with the tag: ${host}/none:1`,
+  })
+  const start = performance.now()
+  await assert.rejects(
+    images.pull('127.0.0.1:1/x:1'),
+    (error) => isError(error, 'unavailable') && /connection refused/.test(error.message),
+  )
+  await assert.rejects(
+    images.pull('registry.invalid/x:1'),
+    (error) => isError(error, 'unavailable') && /no such host/.test(error.message),
+  )
+  assert.ok(performance.now() - start < 3000)
+})
+
+test('a damaged blob in the registry is noticed', async () => {
+  const { images } = main
+  const image = await images.import(rootfs({ a: bytes(5000) }), { name: `${host}/five:1` })
+  await images.push(`${host}/five:1`, { auth })
+  const blobsDir = join(storage, 'docker/registry/v2/blobs/sha256')
+  for (const prefix of readdirSync(blobsDir))
+    for (const hex of readdirSync(join(blobsDir, prefix))) {
+      const file = join(blobsDir, prefix, hex, 'data')
+      const data = readFileSync(file)
+      if (data[0] !== 0x1f) continue
+      data[data.length - 9] = data[data.length - 9]! ^ 1
+      writeFileSync(file, data)
+    }
+  const other = room()
+  await assert.rejects(
+    other.images.pull(`${host}/five:1`, { auth }),
+    (error) => isError(error, 'invalid') && /verification failed/.test(error.message),
+  )
+  assert.deepEqual(await other.images.list(), [])
+  assert.deepEqual(other.blobs(), [])
+  assert.equal((await images.must(`${host}/five:1`)).id, image.id)
+  rmSync(blobsDir, { recursive: true })
+})
