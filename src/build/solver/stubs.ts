@@ -50,12 +50,11 @@ export const noteStubs = (files: SpecialFiles, root: string, targets: readonly s
 export const removeStubs = (files: SpecialFiles, stubs: readonly Stub[]): void => {
   for (const { path, parentTimes } of [...stubs].sort((a, b) => b.path.length - a.path.length)) {
     const stat = statOf(path)
-    if (!stat) continue
-    if (stat.isDirectory()) {
+    if (stat?.isDirectory()) {
       if (readdirSync(path).length > 0) continue
       rmdirSync(path)
-    } else if (stat.isFile() && stat.size === 0) unlinkSync(path)
-    else continue
-    if (parentTimes) files.setTimes(...parentTimes)
+    } else if (stat?.isFile() && stat.size === 0) unlinkSync(path)
+    else if (stat) continue
+    if (parentTimes && statOf(parentTimes[0])) files.setTimes(...parentTimes)
   }
 }
