@@ -1,6 +1,7 @@
 /** Deleting: preconditions, grace, finalizers and propagation. The garbage collector and the kubelet finish what is begun here. */
 import type { KubeObject } from '../../spec/kube/kinds.ts'
 import type { ApiRequest } from '../types.ts'
+import { mayDelete } from './admission/index.ts'
 import { badRequest, conflict } from './errors.ts'
 import { getObject, listObjects } from './read.ts'
 import type { Context, Draft, Resource, Write } from './resource.ts'
@@ -57,6 +58,7 @@ export const deleteObject = (
   write: Write,
 ): Deletion => {
   const current = getObject(context, resource, namespace, name)
+  mayDelete(resource, name)
   check(resource, current, options)
   const { strategy, id } = resource
   const { store } = context

@@ -2,6 +2,7 @@
 import * as kinds from '../../spec/kube/kinds.ts'
 import type { Kind } from '../../spec/kube/kinds.ts'
 import { schemaOf } from '../../spec/kube/schema.ts'
+import { furnishNamespace } from './bootstrap.ts'
 import { configMapStrategy, eventStrategy, namespaceStrategy, nodeStrategy, secretStrategy } from './kinds/config.ts'
 import { cronJobStrategy, jobStrategy } from './kinds/job.ts'
 import {
@@ -94,5 +95,12 @@ export const createRegistry = (): Registry => {
     registry.add(resourceOf(kind, schema, strategy, subresources ? { subresources } : {}))
   }
   addVirtual(registry)
+  // A namespace is furnished in the same breath, before anyone can see it empty.
+  registry.byId('namespaces')!.strategy = {
+    ...namespaceStrategy,
+    committed: (namespace, previous, context) => {
+      if (!previous) furnishNamespace(context, namespace)
+    },
+  }
   return registry
 }

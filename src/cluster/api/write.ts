@@ -7,7 +7,7 @@ import type { KubeObject } from '../../spec/kube/kinds.ts'
 import { generatedName } from '../../spec/kube/names.ts'
 import { statusError } from '../../spec/kube/status.ts'
 import type { ApiRequest } from '../types.ts'
-import { admitCreate, admitUpdate } from './admission.ts'
+import { admitCreate, admitUpdate, checkCreate } from './admission/index.ts'
 import { alreadyExists, badRequest, conflict, type FieldError, invalidObject, modified, notFound } from './errors.ts'
 import { trackCreate, trackUpdate } from './managed-fields.ts'
 import type { Context, Draft, Resource, Write } from './resource.ts'
@@ -109,6 +109,7 @@ export const insert = (
   validateMetadata(resource, draft, errors)
   strategy.validate?.(draft, errors)
   if (errors.length > 0) throw invalidObject(resource, meta.name ?? '', errors)
+  checkCreate(context, resource, draft, write)
   if (write.track) write.track(draft)
   else trackCreate(context, resource, draft, write)
   if (write.dryRun) return draft
