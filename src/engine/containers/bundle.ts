@@ -11,10 +11,10 @@ import {
 } from 'node:fs'
 import { join, posix } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
-import type { OciMount } from '../../spec/oci/runtime.ts'
+import type { OciConfig, OciMount } from '../../spec/oci/runtime.ts'
 import { configText, type ConfigInput, ociConfig } from '../runtime/config.ts'
 import { hostDevices, parseDeviceRule, requestedDevices } from '../runtime/devices.ts'
-import { resolveUserIn } from '../runtime/user.ts'
+import { type ResolvedUser, resolveUserIn } from '../runtime/user.ts'
 import type { Container, Sandbox } from '../types.ts'
 import { type Context, isRunning } from './context.ts'
 import { runtimeEnv } from './process.ts'
@@ -246,13 +246,13 @@ export const writeBundle = async (
   ctx: Context,
   record: ContainerRecord,
   sandbox: Sandbox,
-): Promise<{ uid: number; gid: number }> => {
+): Promise<{ user: ResolvedUser; config: OciConfig }> => {
   const { spec, paths, process } = record
   const user = resolveUserIn(ctx.sys.files, paths.rootfs, process.user, spec.groups)
-  const { enter } = await ctx.sys.processes.ociRuntime()
+  const runtime = await ctx.sys.processes.ociRuntime()
   const staging = new Staging(ctx, paths.bundle)
   const mounts = sandboxFiles(sandbox, record.mounts)
-  for (const mount of record.mounts) mounts.push(await ociMount(ctx, record, mount, staging, enter.length > 0))
+  for (const mount of record.mounts) mounts.push(await ociMount(ctx, record, mount, staging, runtime.enter.length > 0))
   if (spec.init)
     mounts.push({
       destination: '/sbin/docker-init',
@@ -287,8 +287,9 @@ export const writeBundle = async (
     annotations: spec.annotations,
     cgroupsPath: record.cgroup,
   }
-  writeFileSync(join(paths.bundle, 'config.json'), configText(ociConfig(input, ctx.machine)), { mode: 0o600 })
-  return user
+  const config = ociConfig(input, ctx.machine)
+  writeFileSync(join(paths.bundle, 'config.json'), configText(ctx.seccomp.apply(config, runtime)), { mode: 0o600 })
+  return { user, config }
 }
 
 /** Why a program could not be run: docker's exit codes 127 (not found) and 126 (not executable); undefined: not its fault. */

@@ -5,6 +5,7 @@ import type { AttachHub } from '../runtime/attach.ts'
 import type { Machine } from '../runtime/config.ts'
 import type { Exits } from '../runtime/exits.ts'
 import type { RuntimePaths } from '../runtime/monitor.ts'
+import type { SeccompCache } from '../runtime/seccomp-cache.ts'
 import type { SnapshotStore } from '../snapshots/index.ts'
 import type { Images, Sandboxes } from '../types.ts'
 import type { VolumeStore } from '../volumes/index.ts'
@@ -42,6 +43,7 @@ export interface Context extends EngineDeps, Neighbours {
   records: ContainerRecords
   locks: KeyedMutex
   machine: Machine
+  seccomp: SeccompCache
   exits: Exits
   paths: RuntimePaths
   bootId: string

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { EngineDeps } from '../deps.ts'
 import { createExecs, execOnce } from '../exec/index.ts'
 import { AttachHub } from '../runtime/attach.ts'
 import { Exits } from '../runtime/exits.ts'
+import { SeccompCache } from '../runtime/seccomp-cache.ts'
 import { readMachine } from '../runtime/machine.ts'
 import type { Containers } from '../types.ts'
 import { archives } from './archive.ts'
@@ -46,6 +48,7 @@ export const createContainers = (
     records,
     locks,
     machine: readMachine(deps.sys.cgroups),
+    seccomp: new SeccompCache(join(deps.instance.stateDir, 'seccomp')),
     exits: new Exits(paths, deps.log),
     paths,
     bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),

@@ -1,6 +1,8 @@
-import { mkdirSync, rmSync } from 'node:fs'
+import { closeSync, constants, mkdirSync, openSync, rmSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf, SlipwayError } from '../../errors.ts'
+import type { OciConfig } from '../../spec/oci/runtime.ts'
+import type { OciRuntime } from '../../sys/sys.ts'
 import { removeTree } from '../runtime/remove-tree.ts'
 import { startMonitor } from '../runtime/monitor.ts'
 import { diagnose, writeBundle } from './bundle.ts'
@@ -88,10 +90,10 @@ export const launch = async (ctx: Context, before: ContainerRecord): Promise<Con
       mkdirSync(dir, { recursive: true, mode: 0o700 })
     // The two slow parts do not need each other.
     const [sandbox] = await bothOrNeither(readySandbox(ctx, record), mountRootfs(ctx, record))
-    const user = await writeBundle(ctx, record, sandbox)
+    const { user, config } = await writeBundle(ctx, record, sandbox)
     if (user.uid !== record.process.uid || user.gid !== record.process.gid)
       record = ctx.records.settle(id, { process: { ...record.process, uid: user.uid, gid: user.gid } })
-    record = await run(ctx, record)
+    record = await run(ctx, record, config)
     return record
   } catch (thrown) {
     const { error, exitCode } = startError(ctx, record, thrown)
@@ -111,7 +113,7 @@ const bothOrNeither = async <A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]
   return [first.value, second.value]
 }
 
-const run = async (ctx: Context, record: ContainerRecord): Promise<ContainerRecord> => {
+const run = async (ctx: Context, record: ContainerRecord, config: OciConfig): Promise<ContainerRecord> => {
   const { id, spec, paths } = record
   const { processes } = ctx.sys
   const { hub } = ctx.live(id)
@@ -136,10 +138,37 @@ const run = async (ctx: Context, record: ContainerRecord): Promise<ContainerReco
   })
   if (hub.busy) await hub.connect(`${paths.bundle}/attach`)
   const runtime = await processes.ociRuntime()
-  await processes.must([...runtime.enter, runtime.path, `--root=${ctx.paths.oci}`, 'start', id], { timeoutMs: 60_000 })
+  ctx.seccomp.keep(config.linux.seccomp, runtime, join(ctx.paths.oci, id))
+  await startProgram(ctx, runtime, id)
   const running = ctx.records.change(id, { status: 'running', startedAt: ctx.clock.now(), finishedAt: undefined })
   emit(ctx, created, 'start')
   return running
+}
+
+/** Lets the program begin that the runtime has prepared. */
+const startProgram = async (ctx: Context, runtime: OciRuntime, id: string): Promise<void> => {
+  if (runtime.name === 'crun' && releaseFifo(join(ctx.paths.oci, id, 'exec.fifo'))) return
+  const argv = [...runtime.enter, runtime.path, `--root=${ctx.paths.oci}`, 'start', id]
+  await ctx.sys.processes.must(argv, { timeoutMs: 60_000 })
+}
+
+/**
+ * All that `crun start` does where there are no hooks, without a process for it: it removes the FIFO on which the
+ * container waits, and writes a byte to it. False where nobody waits like that: then the runtime has to be asked.
+ */
+const releaseFifo = (path: string): boolean => {
+  let fd: number
+  try {
+    fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
+  } catch {
+    return false
+  }
+  try {
+    unlinkSync(path)
+    return writeSync(fd, '1') === 1
+  } finally {
+    closeSync(fd)
+  }
 }
 
 /** The opposite of launch. The sandbox is stopped only if it is the container's own. */

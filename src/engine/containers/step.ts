@@ -96,13 +96,13 @@ const writeConfig = async (
   sandbox: Sandbox,
   bundle: string,
 ): Promise<OciMount[]> => {
-  const { enter } = await ctx.sys.processes.ociRuntime()
+  const runtime = await ctx.sys.processes.ociRuntime()
   const user = resolveUserIn(ctx.sys.files, step.rootfs, step.user, [])
   const of = (path: string | undefined): 'host' | { path: string } => (path === undefined ? 'host' : { path })
   const taken = new Set(step.mounts.map(({ target }) => posix.normalize(target)))
   const mounts = [
     ...files(sandbox).filter(({ destination }) => !taken.has(destination)),
-    ...stepMounts(ctx, step, bundle, enter.length > 0),
+    ...stepMounts(ctx, step, bundle, runtime.enter.length > 0),
   ]
   const config = ociConfig(
     {
@@ -142,7 +142,7 @@ const writeConfig = async (
     },
     ctx.machine,
   )
-  writeFileSync(join(bundle, 'config.json'), configText(config), { mode: 0o600 })
+  writeFileSync(join(bundle, 'config.json'), configText(ctx.seccomp.apply(config, runtime)), { mode: 0o600 })
   return config.mounts
 }
 

@@ -106,6 +106,10 @@ const rootfsPropagation = (mounts: OciMount[]): string | undefined => {
   return options.has('rslave') || options.has('slave') ? 'rslave' : undefined
 }
 
+/** Annotations that begin so are orders to the runtime (hooks, seccomp programs): not a matter for who runs a container. */
+const forRuntime = (annotations: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(Object.entries(annotations).filter(([key]) => !key.startsWith('run.oci.')))
+
 /** The whole config.json: a pure function of what was asked for and what the machine is like. */
 export const ociConfig = (input: ConfigInput, machine: Machine): OciConfig => {
   const { security } = input.process
@@ -121,7 +125,7 @@ export const ociConfig = (input: ConfigInput, machine: Machine): OciConfig => {
     root: { path: input.rootfs, readonly: security.readOnlyRootfs },
     ...(input.hostname === undefined ? {} : { hostname: input.hostname }),
     mounts: [...baseMounts(input, machine.cgroups.version), ...sortedMounts(input.mounts)],
-    annotations: input.annotations,
+    annotations: forRuntime(input.annotations),
     linux: {
       namespaces: namespaceList(input.namespaces),
       devices: input.devices,
