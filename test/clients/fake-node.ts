@@ -43,7 +43,8 @@ async function* logLines(options: PodLogOptions): AsyncGenerator<Buffer> {
   const lines = Array.from({ length: 10 }, (_, i) => `line ${i + 1}\n`)
   if (options.container === 'silent')
     throw new SlipwayError('bad-request', 'container "silent" in pod is waiting to start: ContainerCreating')
-  for (const line of options.tailLines === undefined ? lines : lines.slice(lines.length - options.tailLines)) yield Buffer.from(line)
+  for (const line of options.tailLines === undefined ? lines : lines.slice(lines.length - options.tailLines))
+    yield Buffer.from(line)
   for (let i = 0; options.follow && i < 3; i++) {
     await sleep(150, undefined, { signal: options.signal })
     yield Buffer.from(`tick ${i}\n`)

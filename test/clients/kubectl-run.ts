@@ -38,11 +38,13 @@ export type Kubectl = ((...args: string[]) => Promise<Result>) & {
   ok(...args: string[]): Promise<string>
   input(text: string | Buffer, ...args: string[]): Promise<Result>
   start(...args: string[]): ChildProcess
+  path: string
+  env: NodeJS.ProcessEnv
 }
 
 export const kubectl = (path: string, kubeconfig: string, home: string): Kubectl => {
-  const start = (args: string[]): ChildProcess =>
-    spawn(path, args, { env: { PATH: process.env.PATH, HOME: home, KUBECONFIG: kubeconfig }, stdio: 'pipe' })
+  const env = { PATH: process.env.PATH, HOME: home, KUBECONFIG: kubeconfig }
+  const start = (args: string[]): ChildProcess => spawn(path, args, { env, stdio: 'pipe' })
   const finish = (child: ChildProcess, input: string | Buffer = ''): Promise<Result> =>
     new Promise((resolve, reject) => {
       const out: Buffer[] = []
@@ -60,6 +62,8 @@ export const kubectl = (path: string, kubeconfig: string, home: string): Kubectl
     })
   const run = (...args: string[]): Promise<Result> => finish(start(args))
   return Object.assign(run, {
+    path,
+    env,
     ok: async (...args: string[]) => {
       const result = await run(...args)
       if (result.code !== 0) throw new Error(`kubectl ${args.join(' ')} failed (${result.code}): ${result.stderr}`)

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -7,6 +8,7 @@ import { type AddressInfo, connect, createServer as createTcpServer } from 'node
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
+import { WebSocket } from 'ws'
 import { type KubeSetup, kubeSetup } from './kube-setup.ts'
 import { type Kubectl, kubectl, kubectls } from './kubectl-run.ts'
 
@@ -18,10 +20,7 @@ before(async () => {
   await setup.runningPod('marked', ['a', 'b'], { 'kubectl.kubernetes.io/default-container': 'b' })
 })
 
-const clients = kubectls().flatMap(({ name, path }) => {
-  const run = kubectl(path, setup.kubeconfig, setup.directory)
-  return [{ name, run, env: {} as Record<string, string> }]
-})
+const clients = kubectls().map(({ name, path }) => ({ name, run: kubectl(path, setup.kubeconfig, setup.directory) }))
 
 const streamTests = (run: Kubectl): void => {
   test('exec: output, errors, exit code, input', async () => {
@@ -59,6 +58,14 @@ const streamTests = (run: Kubectl): void => {
       setup.node.calls.filter((c) => c.startsWith('exec')),
       ['exec marked/b true', 'exec two/a true', 'exec two/b true'],
     )
+  })
+  test('exec with a terminal: one stream, and its size', async () => {
+    setup.node.sizes.length = 0
+    const path = run.path
+    const command = `stty rows 33 cols 99; exec ${path} exec -it one -- sh -c 'sleep 0.3; echo on a tty'`
+    const typed = spawn('script', ['-qec', command, '/dev/null'], { env: run.env, stdio: 'pipe' })
+    assert.match((await buffer(typed.stdout)).toString(), /on a tty/)
+    assert.deepEqual(setup.node.sizes[0], { width: 99, height: 33 })
   })
   test('attach carries input and output', async () => {
     const { stdout, code, stderr } = await run.input('round trip\n', 'attach', '-i', 'one')
@@ -129,5 +136,24 @@ const streamTests = (run: Kubectl): void => {
     }
   })
 }
+
+test('port-forward over plain channels, as client libraries without SPDY do it', async () => {
+  const server = createTcpServer((socket) => socket.end('from the port')).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.once('connection', () => server.close())
+  const { ca, adminCert: cert, adminKey: key } = setup.certificates
+  const url = `${setup.url.replace('https', 'wss')}/api/v1/namespaces/default/pods/one/portforward?ports=${port}&ports=1`
+  const socket = new WebSocket(url, ['v4.channel.k8s.io'], { ca, cert, key })
+  const channels = ['', '', '', '']
+  socket.on('message', (message: Buffer) => {
+    channels[message[0]!] += message.subarray(1).toString('latin1')
+  })
+  await once(socket, 'close')
+  const announced = String.fromCharCode(port & 0xff, port >> 8)
+  assert.equal(channels[0], `${announced}from the port`)
+  assert.equal(channels[1], announced)
+  assert.match(channels[3]!, /error forwarding port 1 to pod: .*ECONNREFUSED/)
+})
 
 for (const { name, run } of clients) describe(`${name}: streams`, () => streamTests(run))

@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createSecureServer, type Http2SecureServer } from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
 import type { ApiServer } from '../../cluster/types.ts'
-import { messageOf } from '../../errors.ts'
+import { messageOf, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import { statusOf } from '../../spec/kube/status.ts'
@@ -47,7 +47,8 @@ export interface KubeDoorDeps {
 export interface KubeDoor {
   /**
    * Starts to listen: `tcp` with TLS, `socket` (a path; mode 0600, whoever can open it is system:admin) without.
-   * Returns the port, which is a free one for port 0. 'conflict' when the address is in use.
+   * Returns the port, which is a free one for port 0. May be called again for more addresses, e.g. one that pods reach.
+   * 'conflict' when the address is in use.
    */
   listen(on: {
     tcp?: { host: string; port: number } | undefined
@@ -63,14 +64,18 @@ const secureOptions = ({ ca, cert, key }: DoorTls) => ({ ca, cert, key, requestC
 
 const listening = (server: Server | Http2SecureServer, start: () => void): Promise<void> =>
   new Promise((resolve, reject) => {
-    server.once('error', reject)
+    const failed = (error: NodeJS.ErrnoException): void =>
+      reject(error.code === 'EADDRINUSE' ? new SlipwayError('conflict', messageOf(error), { cause: error }) : error)
+    server.once('error', failed)
     server.once('listening', () => {
-      server.off('error', reject)
+      server.off('error', failed)
       resolve()
     })
     start()
   })
 
+/** How long an HTTP/1.1 connection may lie idle, in ms. */
+const keepAliveTimeout = 60_000
 /** Anything else that asks for an upgrade (h2c, say) is answered as if it had not. */
 const shouldUpgradeCallback = (request: IncomingMessage): boolean =>
   /^(websocket|spdy\/3\.1)$/i.test(request.headers.upgrade ?? '')
@@ -84,8 +89,8 @@ class Door implements KubeDoor {
   readonly #closing = new AbortController()
   readonly #sockets = new Set<Socket>()
   readonly #upgrades: Upgrades
-  #tls: Http2SecureServer | undefined
-  #local: Server | undefined
+  readonly #secure: Http2SecureServer[] = []
+  readonly #local: Server[] = []
   #active = 0
 
   constructor(deps: KubeDoorDeps) {
@@ -95,21 +100,17 @@ class Door implements KubeDoor {
   }
 
   async listen(on: { tcp?: { host: string; port: number } | undefined; socket?: string | undefined }) {
-    if (on.tcp) await this.#listenTls(on.tcp)
+    const port = on.tcp && (await this.#listenTls(on.tcp))
     if (on.socket) await this.#listenLocal(on.socket)
-    const address = this.#tls?.address() as AddressInfo | undefined
-    const host = on.tcp && (on.tcp.host === '0.0.0.0' || on.tcp.host === '::' ? '127.0.0.1' : on.tcp.host)
-    return {
-      port: address?.port,
-      url: address && `https://${host!.includes(':') ? `[${host}]` : host}:${address.port}`,
-    }
+    if (!on.tcp) return { port: undefined, url: undefined }
+    const host = on.tcp.host === '0.0.0.0' || on.tcp.host === '::' ? '127.0.0.1' : on.tcp.host
+    return { port, url: `https://${host.includes(':') ? `[${host}]` : host}:${port}` }
   }
 
-  async #listenTls({ host, port }: { host: string; port: number }): Promise<void> {
+  async #listenTls({ host, port }: { host: string; port: number }): Promise<number> {
     const server = createSecureServer({
       ...secureOptions(this.#deps.tls),
       allowHTTP1: true,
-      ...({ shouldUpgradeCallback } as object), // passed on to HTTP/1.1, though its types do not say so
       // A client's hundred watches share one session; the default (10 MB) would refuse streams under long lists.
       maxSessionMemory: 1000,
       settings: { maxConcurrentStreams: 1000, initialWindowSize: 1024 * 1024 },
@@ -117,19 +118,23 @@ class Door implements KubeDoor {
       streamResetBurst: 10_000,
       streamResetRate: 1000,
     })
-    this.#tls = server
-    server.on('secureConnection', (socket) => {
+    // The HTTP/1.1 half has these as properties; the options of http2 do not reach it.
+    Object.assign(server, { shouldUpgradeCallback, keepAliveTimeout })
+    this.#secure.push(server)
+    server.on('connection', (socket: Socket) => {
       socket.setNoDelay(true)
+      socket.setKeepAlive(true, 30_000) // a machine that vanished must not hold its watches for ever
       this.#track(socket)
     })
     server.on('session', (session) => session.on('error', () => session.destroy()))
     this.#attach(server as unknown as Server, createAuthenticator(this.#deps.api, this.#verify, false))
     await listening(server, () => server.listen(port, host))
+    return (server.address() as AddressInfo).port
   }
 
   async #listenLocal(path: string): Promise<void> {
-    const server = createServer({ keepAliveTimeout: 60_000, shouldUpgradeCallback })
-    this.#local = server
+    const server = createServer({ keepAliveTimeout, shouldUpgradeCallback })
+    this.#local.push(server)
     server.on('connection', (socket) => this.#track(socket))
     this.#attach(server, createAuthenticator(this.#deps.api, this.#verify, true))
     rmSync(path, { force: true }) // left by a daemon that was killed; the daemon's own lock keeps two apart
@@ -229,12 +234,12 @@ class Door implements KubeDoor {
   }
 
   renew(tls: DoorTls): void {
-    this.#tls?.setSecureContext(secureOptions(tls))
+    for (const server of this.#secure) server.setSecureContext(secureOptions(tls))
   }
 
   async close(): Promise<void> {
     this.#closing.abort(new Error('the server is shutting down'))
-    const servers = [this.#tls, this.#local].filter((s) => s !== undefined)
+    const servers = [...this.#secure, ...this.#local]
     const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
     for (let waited = 0; this.#active > 0 && waited < 2000; waited += 20) await this.#deps.clock.sleep(20)
     for (const socket of this.#sockets) socket.destroy()

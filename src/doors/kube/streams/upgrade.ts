@@ -11,6 +11,7 @@ import { parsePath } from '../paths.ts'
 import { badRequest, noSuchResource } from '../refusals.ts'
 import { serveCommand } from './command.ts'
 import { chooseContainer, podForStream, requireRunning } from './pod.ts'
+import { portChannelProtocols, portsOf, servePortChannels } from './port-channels.ts'
 import { portForwardProtocol, servePortForward } from './port-forward.ts'
 import { spdyCommand, spdyProtocols } from './spdy-command.ts'
 import { channelProtocols, webSocketCommand } from './websocket.ts'
@@ -23,6 +24,8 @@ interface Upgrade {
   head: Buffer
   query: URLSearchParams
   signal: AbortSignal
+  /** HTTP has been left: errors can no longer be answered. */
+  switched: boolean
 }
 type StreamName = 'exec' | 'attach' | 'portforward'
 
@@ -96,11 +99,12 @@ export class Upgrades {
     closing: AbortSignal,
   ): Promise<void> {
     socket.on('error', () => socket.destroy())
+    const { path, query } = splitUrl(request.url!)
+    const gone = new AbortController()
+    socket.once('close', () => gone.abort(new Error('the client has gone')))
+    const signal = AbortSignal.any([gone.signal, closing])
+    const upgrade: Upgrade = { request, socket, head, query, signal, switched: false }
     try {
-      const { path, query } = splitUrl(request.url!)
-      const gone = new AbortController()
-      socket.once('close', () => gone.abort(new Error('the client has gone')))
-      const signal = AbortSignal.any([gone.signal, closing])
       const user = await authenticate(request, path, signal)
       const target = parsePath(path)
       if (
@@ -115,11 +119,11 @@ export class Upgrades {
       const name = target.subresource as StreamName
       if (name !== 'exec' && name !== 'attach' && name !== 'portforward') throw noSuchResource()
       const key = { namespace: target.namespace, name: target.name }
-      const upgrade = { request, socket, head, query, signal }
       if (name === 'portforward') await this.#portForward(upgrade, user, key)
       else await this.#command(upgrade, user, key, name)
     } catch (error) {
-      refuse(socket, error)
+      if (upgrade.switched) socket.destroy()
+      else refuse(socket, error)
     }
   }
 
@@ -155,21 +159,31 @@ export class Upgrades {
     requireRunning(pod)
     const nodes = this.#api.nodes()
     let transport: Duplex
+    const connect = (port: number): Promise<Duplex> => nodes.portForward(pod, port)
     if (isWebSocket(upgrade.request)) {
+      const ports = list(upgrade.request.headers['sec-websocket-protocol']).includes(tunnelProtocol)
+        ? []
+        : portsOf(upgrade.query)
+      const { webSocket, protocol } = await this.#webSocket(upgrade, [tunnelProtocol, ...portChannelProtocols])
+      if (protocol !== tunnelProtocol) {
+        await servePortChannels(webSocket, protocol, ports, connect)
+        return
+      }
       const { createWebSocketStream } = await import('ws')
-      transport = createWebSocketStream((await this.#webSocket(upgrade, [tunnelProtocol])).webSocket)
+      transport = createWebSocketStream(webSocket)
     } else {
       choose(list(upgrade.request.headers['x-stream-protocol-version']), [portForwardProtocol])
       transport = switchToSpdy(upgrade, portForwardProtocol)
     }
-    await servePortForward(transport, (port) => nodes.portForward(pod, port), upgrade.signal)
+    await servePortForward(transport, connect, upgrade.signal)
   }
 
   /** The WebSocket and its subprotocol, once the handshake is done. */
   async #webSocket(
-    { request, socket, head }: Upgrade,
+    upgrade: Upgrade,
     supported: readonly string[],
   ): Promise<{ webSocket: WebSocket; protocol: string }> {
+    const { request, socket, head } = upgrade
     const offered = list(request.headers['sec-websocket-protocol']).filter((p) => !p.startsWith('base64url.bearer.'))
     const protocol = offered.length ? choose(offered, supported) : ''
     const server = await (this.#webSockets ??= createWebSocketServer())
@@ -179,6 +193,7 @@ export class Upgrades {
       if (asking === request && protocol) headers.push(`Sec-WebSocket-Protocol: ${protocol}`)
     }
     server.on('headers', addProtocol)
+    upgrade.switched = true // from here on ws answers, refusals of the handshake too
     try {
       return await new Promise((resolve, reject) => {
         socket.once('close', () => reject(new Error('the client has gone')))
@@ -200,12 +215,14 @@ const createWebSocketServer = async (): Promise<WebSocketServer> => {
 const isWebSocket = (request: IncomingMessage): boolean => /^websocket$/i.test(request.headers.upgrade ?? '')
 
 /** Answers 101 and hands over the connection, what came with the request first. */
-const switchToSpdy = ({ request, socket, head }: Upgrade, protocol: string): Duplex => {
+const switchToSpdy = (upgrade: Upgrade, protocol: string): Duplex => {
+  const { request, socket, head } = upgrade
   if (!/^spdy\/3\.1$/i.test(request.headers.upgrade ?? '')) throw badRequest('Upgrade request required')
   socket.write(
     `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n` +
       `X-Stream-Protocol-Version: ${protocol}\r\n\r\n`,
   )
+  upgrade.switched = true
   if (head.length) socket.unshift(head)
   return socket
 }
