@@ -16,7 +16,7 @@ const applyClause = (mode: number, clause: string, directory: boolean): number =
   const letters = who === '' || who.includes('a') ? 'ugo' : who
   const mask = [...letters].reduce((sum, letter) => sum | classes[letter]!, 0)
   let now = mode
-  for (const [, operator, what] of clause.slice(who.length).matchAll(/([-+=])([rwxXst]*|[ugo])/g)) {
+  for (const [, operator, what] of clause.slice(who.length).matchAll(/([-+=])([ugo]|[rwxXst]*)/g)) {
     const bits = (permissions(now, what!, directory) & mask) | special(what!, letters)
     if (operator === '+') now |= bits
     else if (operator === '-') now &= ~bits

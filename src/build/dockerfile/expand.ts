@@ -194,6 +194,7 @@ class Expander {
     const name = this.#name()
     const operator = this.#next()
     if (operator === '}') return this.#get(name) ?? (this.#options.skipUnset ? `\${${name}}` : '')
+    if (operator === '') throw new SyntaxFault("syntax error: missing '}'")
     if (operator === '/') return this.#replace(name)
     if (operator === ':' || '+-?#%'.includes(operator || ' ')) return this.#modified(name, operator)
     throw new SyntaxFault(`unsupported modifier (${operator}) in substitution`)

@@ -48,8 +48,8 @@ const dated = (pending: readonly PendingHistory[], result: StepResult, epoch: nu
   if (firstNew < 0) return entries.map(inOrder)
   const next = entries.slice(firstNew).find((entry) => entry.created !== undefined)?.created
   let time = next ?? entries.findLast((entry) => entry.created !== undefined)?.created
-  return entries.map((entry) => {
-    if (entry.created !== undefined) time = entry.created
+  return entries.map((entry, i) => {
+    if (entry.created !== undefined && i > firstNew) time = entry.created
     return inOrder(entry.created === undefined && time !== undefined ? { ...entry, created: time } : entry)
   })
 }

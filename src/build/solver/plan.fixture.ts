@@ -1,0 +1,100 @@
+/** A plan without an engine, for the tests of lowering. */
+import type { Image } from '../../engine/types.ts'
+import type { ImageConfig, ImageProcessConfig } from '../../spec/oci/image.ts'
+import { formatPlatform, parsePlatform } from '../../spec/oci/index.ts'
+import { compilePatterns } from '../context/patterns.ts'
+import { parseDockerfile } from '../dockerfile/parser.ts'
+import type { Warning } from '../rules/lint.ts'
+import { createLint } from '../rules/lint.ts'
+import { checkStructure } from '../rules/structure.ts'
+import type { OpNode, Rootfs } from './graph.ts'
+import { planBuild } from './plan.ts'
+import { globalScope, platformArgs } from './scope.ts'
+import { locate } from './solve.ts'
+import type { StageResult } from './stage.ts'
+
+export interface PlanOptions {
+  args?: Record<string, string>
+  target?: string
+  platform?: string
+  images?: Record<string, ImageProcessConfig>
+  contexts?: Record<string, { image: string } | { stage: string } | { directory: string }>
+  ignore?: string[]
+}
+export interface Planned extends StageResult {
+  warnings: string[]
+  /** Images that were asked for. */
+  asked: string[]
+}
+
+export const imageWith = (name: string, config: ImageProcessConfig, more: Partial<ImageConfig> = {}): Image => ({
+  id: `sha256:${name}`,
+  config: {
+    os: 'linux',
+    architecture: 'amd64',
+    rootfs: { type: 'layers', diff_ids: ['sha256:x'] },
+    history: [{ created: '2020-01-01T00:00:00.000Z', created_by: 'base' }],
+    ...more,
+    config,
+  },
+  platform: { os: 'linux', architecture: more.architecture ?? 'amd64' },
+  names: [name],
+  repoDigests: [],
+  createdAt: 0,
+  size: 0,
+  snapshots: [`snapshot of ${name}`],
+})
+
+export const plan = async (text: string, options: PlanOptions = {}): Promise<Planned> => {
+  const dockerfile = parseDockerfile('Dockerfile', text)
+  const warnings: Warning[] = []
+  const asked: string[] = []
+  const lint = createLint(dockerfile.source, dockerfile.directives.check, (warning) => warnings.push(warning))
+  checkStructure(dockerfile, lint)
+  const host = parsePlatform('linux/amd64')
+  const platform = parsePlatform(options.platform ?? 'linux/amd64')
+  const args = options.args ?? {}
+  const tree = (root: string) => ({ root, resetOwner: true, stable: true })
+  const ignore = options.ignore && compilePatterns(options.ignore)
+  const result = await planBuild({
+    dockerfile,
+    lint,
+    platform,
+    platformGiven: options.platform !== undefined,
+    scope: globalScope(dockerfile, platformArgs(host, platform, options.target), args),
+    target: options.target,
+    buildArgs: args,
+    noCache: () => false,
+    environment: {
+      network: 'default',
+      hosts: [],
+      proxies: [],
+      shmSize: undefined,
+      ulimits: [],
+      privileged: false,
+      secret: async () => undefined,
+    },
+    context: { kind: 'local', name: 'context', tree: { ...tree('/context'), ignore } },
+    async namedContext(name) {
+      const found = options.contexts?.[name]
+      if (!found) return undefined
+      return 'directory' in found ? { local: { kind: 'local', name, tree: tree(found.directory) } } : found
+    },
+    async image(reference, wanted) {
+      asked.push(`${reference} ${formatPlatform(wanted)}`)
+      return imageWith(reference, options.images?.[reference] ?? {})
+    },
+    locate: (error, range) => locate(dockerfile.source, range, '', error),
+  })
+  lint.failIfAsked()
+  return { ...result, asked, warnings: warnings.map(({ rule, message, at }) => `${at.line} ${rule}: ${message}`) }
+}
+
+/** The operations of a filesystem, first to last. */
+export const opsOf = (rootfs: Rootfs): OpNode[] => {
+  if (rootfs.kind === 'merge') return [...opsOf(rootfs.input), rootfs.layer]
+  return rootfs.kind === 'op' ? [...opsOf(rootfs.input), rootfs] : []
+}
+
+export const historyOf = ({ history }: StageResult): string[] =>
+  history.map(({ entry }) => `${entry.empty_layer ? '  ' : '* '}${entry.created_by}`)
