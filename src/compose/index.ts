@@ -1,4 +1,10 @@
 /** Compose: files to a project, a project to Kubernetes objects. */
+export { type ManifestFile, type ManifestOptions, renderManifests } from './convert/manifests.ts'
 export { loadProject } from './load/load.ts'
+export { hashedLabel } from './lower/context.ts'
 export { lower } from './lower/lower.ts'
+export { type ConfigOptions, renderConfig, serviceHash } from './report/config.ts'
+export { refuseLosses, renderLosses, renderLossesJson } from './report/losses.ts'
+export { listVariables, type Variable } from './report/variables.ts'
+export { type Support, support } from './support.ts'
 export type * from './types.ts'

@@ -335,14 +335,14 @@ const addresses = (service: Service, lowering: Lowering): NonNullable<Piece['pod
   const take = (field: 'ipv4' | 'ipv6' | 'mac', value: string | undefined, path: string): void => {
     if (value === undefined) return
     if (scaled)
-      return lowering.refuse(
+      lowering.refuse(
         service.name,
         path,
         `${value} cannot belong to several replicas`,
         'Leave it out; the service name resolves to all replicas.',
       )
     // Pods have one interface on one network, whose range is not the file's.
-    if (field !== 'mac')
+    else if (field !== 'mac')
       lowering.warn(
         service.name,
         path,

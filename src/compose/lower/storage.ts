@@ -48,6 +48,7 @@ const mountsOf = (service: Service, lowering: Lowering): { mount: Mount; path: s
 
 export const storage = (service: Service, lowering: Lowering): Piece =>
   combine([
+    ...undeclared(service, lowering),
     ...mountsOf(service, lowering).map(({ mount, path }, i) => lowerMount(service, mount, path, i, lowering)),
     ...(service.tmpfs ?? []).map((spec, i) => {
       const [target = '', options] = spec.split(':')
@@ -57,6 +58,23 @@ export const storage = (service: Service, lowering: Lowering): Piece =>
       ? {}
       : memory(service, 'shm', '/dev/shm', [`size=${service.shm_size}`], lowering, 'shm_size'),
   ])
+
+/** A volume that only the image declares: docker keeps it for the container's next life, a pod has no next life. */
+const undeclared = (service: Service, lowering: Lowering): Piece[] => {
+  const mounted = new Set([
+    ...mountsOf(service, lowering).map(({ mount }) => mount.target),
+    ...(service.tmpfs ?? []).map((t) => t.split(':')[0]),
+  ])
+  for (const path of Object.keys(lowering.image(service).config?.Volumes ?? {}))
+    if (!mounted.has(path))
+      lowering.warn(
+        service.name,
+        'volumes',
+        `the image declares a volume at ${path}: its content is gone when the pod is replaced`,
+        `Mount a named volume there: "data:${path}".`,
+      )
+  return []
+}
 
 const lowerMount = (service: Service, mount: Mount, path: string, index: number, lowering: Lowering): Piece => {
   const unique = `${lowering.nameOf(service.name)}-${index}`
