@@ -98,6 +98,8 @@ export interface Resource extends ResourceName {
   serve?(context: Context, request: ApiRequest, write: Write): KubeObject
   /** Defined by a CustomResourceDefinition. */
   custom?: boolean | undefined
+  /** Custom resources: the schema as it was given. */
+  openapi?: unknown
   /** Custom resources: where their scale is. */
   scale?: { specReplicasPath: string; statusReplicasPath: string; labelSelectorPath?: string | undefined } | undefined
   /** Custom resources: the columns of their definition. */

@@ -12,6 +12,7 @@ import { bootstrap } from './bootstrap.ts'
 import { createClient } from './client.ts'
 import { deleteCollection, deleteObject } from './delete.ts'
 import { badRequest, noResource, notAllowed } from './errors.ts'
+import { createOpenapi } from './openapi.ts'
 import { patchObject } from './patch.ts'
 import { getObject, listObjects } from './read.ts'
 import { createRegistry } from './registry.ts'
@@ -45,6 +46,7 @@ const managerOf = (request: ApiRequest): string =>
 export class Server implements ApiServer {
   readonly context: Context
   #nodes: NodeProxy | undefined
+  readonly #openapi: ReturnType<typeof createOpenapi>
 
   constructor(deps: ServerDeps) {
     const { db, clock, log, options } = deps
@@ -58,6 +60,7 @@ export class Server implements ApiServer {
       registry,
       nodes: () => this.nodes(),
     }
+    this.#openapi = createOpenapi(registry)
     bootstrap(this.context)
   }
 
@@ -210,8 +213,8 @@ export class Server implements ApiServer {
       throw statusError('unavailable', 'the node is not ready yet', { details: { retryAfterSeconds: 1 } })
     return this.#nodes
   }
-  openapi(): { paths(): { path: string; hash: string }[]; document(path: string): unknown } {
-    return { paths: () => [], document: () => undefined }
+  openapi() {
+    return this.#openapi
   }
   statusOf(error: unknown): KubeObject & { code: number } {
     return statusOf(error)

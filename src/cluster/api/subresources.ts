@@ -119,7 +119,9 @@ export const handleSubresource = (
   write: Write,
 ): ApiResponse => {
   const subresource = resource.subresources.find((s) => s.name === request.subresource)!
-  if (!subresource.verbs.includes(request.verb)) throw notAllowed()
+  // Clients that can only POST to subresources finalize namespaces that way.
+  const posted = request.subresource === 'finalize' && request.verb === 'create'
+  if (!subresource.verbs.includes(request.verb) && !posted) throw notAllowed()
   if (request.verb !== 'get' && request.verb !== 'patch' && !request.object) throw badRequest('the request has no body')
   switch (request.subresource) {
     case 'scale':
