@@ -5,12 +5,12 @@ const propagations = ['shared', 'slave', 'private', 'rshared', 'rslave', 'rpriva
 const consistencies = ['consistent', 'cached', 'delegated']
 
 /** A path of this machine rather than the name of a volume? */
-export const isPath = (source: string): boolean => /^([./~]|[A-Za-z]:[\\/]|\\\\)/.test(source)
+export const isPath = (source: string): boolean => /^([./~]|[A-Za-z]:\\|\\\\)/.test(source)
 
 /** The long form; a string is what is wrong. */
 export const parseMount = (spec: string): Mount | string => {
   if (spec.trim() === '') return 'invalid empty volume spec'
-  const windows = /^[A-Za-z]:[\\/]/.test(spec) ? spec.slice(0, 2) : ''
+  const windows = /^[A-Za-z]:\\/.test(spec) ? spec.slice(0, 2) : ''
   const parts = spec.slice(windows.length).split(':')
   parts[0] = windows + parts[0]
   if (parts.some((part) => part === '')) return `invalid spec: ${spec}: empty section between colons`

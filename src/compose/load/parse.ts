@@ -1,11 +1,11 @@
 /** YAML text to trees: aliases and `<<` written out, `!reset` and `!override` kept, duplicate keys refused. */
-import type { Alias, Document, LineCounter, Pair, Scalar, YAMLMap, YAMLSeq, Node as YamlNode } from 'yaml'
+import type { Alias, LineCounter, Pair, Scalar, YAMLMap, YAMLSeq, Node as YamlNode } from 'yaml'
 import type { SourcePosition } from '../../errors.ts'
 import type { MapNode, Node, ScalarNode } from './node.ts'
 import type { Problem } from './problem.ts'
 
 /** More nodes than any honest file has: an alias bomb. */
-const mostNodes = 500_000
+const mostNodes = 200_000
 
 /** One tree for each document of the file, empty documents left out. */
 export const parseYaml = async (text: string, file: string, problem: Problem): Promise<MapNode[]> => {
@@ -32,7 +32,7 @@ export const parseYaml = async (text: string, file: string, problem: Problem): P
       )
     }
     if (!document.contents || (yaml.isScalar(document.contents) && document.contents.value === null)) continue
-    const tree = new Reader(yaml, document, lines, file, problem).read(document.contents)
+    const tree = new Reader(yaml, lines, file, problem).read(document.contents)
     if (tree.kind !== 'map') throw problem(tree.at, 'top-level object must be a mapping')
     trees.push(tree)
   }
@@ -52,16 +52,16 @@ const yamlHint = (message: string): string | undefined => {
 
 class Reader {
   readonly #yaml: typeof import('yaml')
-  readonly #document: Document
   readonly #lines: LineCounter
   readonly #file: string
   readonly #problem: Problem
+  /** The latest node of each anchor, as reading goes on. */
+  #anchors = new Map<string, YamlNode>()
   #open = new Set<string>()
   #count = 0
 
-  constructor(yaml: typeof import('yaml'), document: Document, lines: LineCounter, file: string, problem: Problem) {
+  constructor(yaml: typeof import('yaml'), lines: LineCounter, file: string, problem: Problem) {
     this.#yaml = yaml
-    this.#document = document
     this.#lines = lines
     this.#file = file
     this.#problem = problem
@@ -70,6 +70,8 @@ class Reader {
   read(node: YamlNode): Node {
     if (++this.#count > mostNodes) throw this.#problem(this.#at(node), 'document contains excessive aliasing')
     if (this.#yaml.isAlias(node)) return this.#alias(node)
+    const { anchor } = node as { anchor?: string }
+    if (anchor !== undefined) this.#anchors.set(anchor, node)
     const tag: ScalarNode['tag'] = node.tag === '!reset' ? 'reset' : node.tag === '!override' ? 'override' : undefined
     const place: Pick<ScalarNode, 'at' | 'tag'> = { at: this.#at(node), ...(tag && { tag }) }
     if (this.#yaml.isScalar(node)) return { ...this.#scalar(node), ...place }
@@ -97,12 +99,12 @@ class Reader {
   }
 
   #alias(alias: Alias): Node {
-    const target = alias.resolve(this.#document)
+    const target = this.#anchors.get(alias.source)
     const at = this.#at(alias)
     if (!target) throw this.#problem(at, `yaml: unknown anchor '${alias.source}' referenced`)
     if (this.#open.has(alias.source)) throw this.#problem(at, `yaml: anchor '${alias.source}' value contains itself`)
     this.#open.add(alias.source)
-    const node = this.read(target as YamlNode)
+    const node = this.read(target)
     this.#open.delete(alias.source)
     return node
   }
@@ -141,7 +143,7 @@ class Reader {
   }
 
   #key(node: YamlNode, at: SourcePosition): string {
-    const key = this.#yaml.isAlias(node) ? node.resolve(this.#document) : node
+    const key = this.#yaml.isAlias(node) ? this.#anchors.get(node.source) : node
     if (!this.#yaml.isScalar(key)) throw this.#problem(at, 'Non-string key: a key must be a plain word')
     if (typeof key.value === 'string') return key.value
     if (key.value === null) throw this.#problem(at, 'Non-string key: null')
