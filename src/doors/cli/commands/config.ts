@@ -59,7 +59,7 @@ export const config: Command = {
     }
     const chosen =
       args.length === 0 ? project : { ...project, services: Object.fromEntries(services.map((s) => [s.name, s])) }
-    const text = renderConfig(chosen, { format: (flags.format as 'yaml' | 'json' | undefined) ?? 'yaml' })
+    const text = await renderConfig(chosen, { format: (flags.format as 'yaml' | 'json' | undefined) ?? 'yaml' })
     if (flags.output) writeFileSync(resolve(shell.cwd, flags.output as string), text)
     else shell.stdout.write(text)
     return 0

@@ -51,7 +51,7 @@ async function runConvert(invocation: Invocation): Promise<number> {
       'unsupported',
       `${losses.length} thing${losses.length > 1 ? 's' : ''} in the file would be lost (--strict)`,
     )
-  const files = renderManifests(objects)
+  const files = await renderManifests(objects)
   if (flags.output === undefined) {
     shell.stdout.write(files.map((f) => `# ${f.name}\n${f.text}`).join('---\n'))
     return 0

@@ -1,6 +1,8 @@
 import type { Readable, Writable } from 'node:stream'
 import type { Flag, Flags } from './flags.ts'
 
+export { humanDuration } from '../../../lib/human-duration.ts'
+
 /** The terminal, the environment and the interrupt: all a command knows of the process it runs in. */
 export interface Shell {
   stdin: Readable & { isTTY?: boolean; setRawMode?: (raw: boolean) => unknown }
@@ -57,23 +59,4 @@ export const table = (titles: readonly string[], rows: readonly (readonly string
       .join('   ')
       .trimEnd()
   return [titles, ...rows].map(line).join('\n')
-}
-
-/** "5 minutes ago" without the "ago", in docker's words (go-units HumanDuration). */
-export const humanDuration = (ms: number): string => {
-  const s = Math.floor(ms / 1000)
-  if (s < 1) return 'Less than a second'
-  if (s === 1) return '1 second'
-  if (s < 60) return `${s} seconds`
-  const m = Math.floor(s / 60)
-  if (m === 1) return 'About a minute'
-  if (m < 60) return `${m} minutes`
-  const h = Math.round(m / 60)
-  if (h === 1) return 'About an hour'
-  if (h < 48) return `${h} hours`
-  const d = Math.floor(h / 24)
-  if (d < 14) return `${d} days`
-  if (d < 60) return `${Math.floor(d / 7)} weeks`
-  if (d < 730) return `${Math.floor(d / 30)} months`
-  return `${Math.floor(d / 365)} years`
 }

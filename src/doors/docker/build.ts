@@ -1,0 +1,106 @@
+/** POST /build: the classic builder's endpoint; its output is JSON lines with `stream`, `aux` and `errorDetail`. */
+import { createTextProgress } from '../../build/progress/index.ts'
+import type { BuildRequest, Builder } from '../../build/types.ts'
+import { SlipwayError } from '../../errors.ts'
+import { familiarName } from '../../spec/oci/index.ts'
+import { isTrue } from './filters.ts'
+import { authOf, lines } from './images.ts'
+import { type Exchange, type Route, route, textOf } from './server.ts'
+
+export const buildRoutes = (builder: Pick<Builder, 'build'>): Route[] => [
+  route('POST', '/build', (x) => build(builder, x)),
+]
+
+const jsonQuery = <T>(x: Exchange, name: string, empty: T): T => {
+  const text = x.query.get(name)
+  if (!text) return empty
+  try {
+    return JSON.parse(text) as T
+  } catch (cause) {
+    throw new SlipwayError('bad-request', `error reading ${name}: not JSON`, { cause })
+  }
+}
+
+const build = async (builder: Pick<Builder, 'build'>, x: Exchange): Promise<void> => {
+  if (x.query.get('remote'))
+    throw new SlipwayError('unsupported', 'building from a URL is not offered', {
+      hint: 'Download the context and build from the directory.',
+    })
+  if (x.query.get('version') === '2')
+    throw new SlipwayError('unsupported', 'BuildKit sessions are not offered on this endpoint', {
+      hint: 'Set DOCKER_BUILDKIT=0.',
+    })
+  const out = lines(x)
+  const quiet = isTrue(x.query.get('q'))
+  const text = createTextProgress((line) => quiet || out.line({ stream: `${line}\n` }))
+  try {
+    const { image } = await builder.build({
+      ...requestOf(x),
+      signal: x.signal,
+      progress: (event) => {
+        if (event.type === 'notice') out.line({ stream: `${event.message}\n` })
+        else text.event(event)
+      },
+    })
+    out.line({ aux: { ID: image.id } })
+    if (quiet) out.line({ stream: `${image.id}\n` })
+    else {
+      out.line({ stream: `Successfully built ${image.id.slice(7, 19)}\n` })
+      for (const tag of x.query.getAll('t')) out.line({ stream: `Successfully tagged ${familiarName(tag)}\n` })
+    }
+    out.end()
+  } catch (error) {
+    if (x.signal.aborted) return
+    const message = textOf(error)
+    out.line({ errorDetail: { message, ...codeOf(error) }, error: message })
+    out.end()
+  }
+}
+
+const codeOf = (error: unknown): { code?: number } => {
+  const code =
+    error instanceof SlipwayError ? (error.details as { exitCode?: number } | undefined)?.exitCode : undefined
+  return code === undefined ? {} : { code }
+}
+
+const requestOf = (x: Exchange): Omit<BuildRequest, 'progress' | 'signal'> => {
+  const args = Object.entries(jsonQuery<Record<string, string | null>>(x, 'buildargs', {})).filter(
+    (e): e is [string, string] => e[1] !== null,
+  )
+  const network = x.query.get('networkmode')
+  const auths = registryConfig(x.headers['x-registry-config'])
+  return {
+    context: { tar: x.req },
+    dockerfile: { path: x.query.get('dockerfile') || 'Dockerfile' },
+    target: x.query.get('target') || undefined,
+    args: Object.fromEntries(args),
+    labels: jsonQuery(x, 'labels', {}),
+    tags: x.query.getAll('t').filter(Boolean),
+    platform: x.query.get('platform') || undefined,
+    noCache: isTrue(x.query.get('nocache')),
+    pull: isTrue(x.query.get('pull')),
+    network: network === 'none' || network === 'host' ? network : 'default',
+    extraHosts: (x.query.get('extrahosts') ?? '')
+      .split(',')
+      .filter(Boolean)
+      .map((line) => ({ name: line.slice(0, line.search(/[:=]/)), address: line.slice(line.search(/[:=]/) + 1) })),
+    ...(Number(x.query.get('shmsize')) > 0 ? { shmSize: Number(x.query.get('shmsize')) } : {}),
+    ulimits: jsonQuery<{ Name: string; Soft: number; Hard: number }[]>(x, 'ulimits', []).map((u) => ({
+      name: u.Name,
+      soft: u.Soft,
+      hard: u.Hard,
+    })),
+    auth: (registry) => auths[registry],
+  }
+}
+
+const registryConfig = (header: string | string[] | undefined): Record<string, ReturnType<typeof authOf>> => {
+  if (typeof header !== 'string' || header === '') return {}
+  const all = JSON.parse(Buffer.from(header, 'base64url').toString() || '{}') as Record<string, unknown>
+  return Object.fromEntries(
+    Object.entries(all).map(([host, auth]) => [
+      host.includes('index.docker.io') ? 'docker.io' : host.replace(/^https?:\/\//, '').split('/')[0]!,
+      authOf(Buffer.from(JSON.stringify(auth)).toString('base64url')),
+    ]),
+  )
+}

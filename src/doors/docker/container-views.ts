@@ -1,0 +1,373 @@
+/** Containers as docker lists and inspects them. */
+import type { Container, Endpoint, Engine, Sandbox } from '../../engine/types.ts'
+import { humanDuration } from '../../lib/human-duration.ts'
+import { networkMode } from './container-create.ts'
+import type { ContainerConfig, HostConfig, Origin } from './wire.ts'
+
+type Rooms = Pick<Engine, 'images' | 'sandboxes' | 'networks' | 'containers' | 'snapshots'>
+
+export const iso = (ms: number | undefined): string =>
+  ms === undefined ? '0001-01-01T00:00:00Z' : new Date(ms).toISOString().replace('Z', '000000Z')
+
+export const statusText = (c: Container, now: number): string => {
+  const since = (t: number | undefined): string => humanDuration(now - (t ?? now))
+  switch (c.status) {
+    case 'running':
+    case 'paused': {
+      const health = c.health ? (c.health.status === 'starting' ? ' (health: starting)' : ` (${c.health.status})`) : ''
+      return `Up ${since(c.startedAt)}${c.status === 'paused' ? ' (Paused)' : health}`
+    }
+    case 'restarting':
+      return `Restarting (${c.exitCode}) ${since(c.finishedAt)} ago`
+    case 'removing':
+      return 'Removal In Progress'
+    case 'dead':
+      return 'Dead'
+    case 'created':
+      return 'Created'
+    case 'exited':
+      return c.startedAt === undefined ? 'Created' : `Exited (${c.exitCode}) ${since(c.finishedAt)} ago`
+  }
+}
+
+export const originOf = (c: Container): Origin | undefined => c.spec.origin as Origin | undefined
+
+export interface PortView {
+  IP?: string
+  PrivatePort: number
+  PublicPort?: number
+  Type: string
+}
+export const portViews = (c: Container, sandbox: Sandbox | undefined, exposed: string[]): PortView[] => {
+  const published = (sandbox?.ports ?? []).flatMap((p): PortView[] => {
+    const ips = p.hostIp === '' ? ['0.0.0.0', '::'] : [p.hostIp]
+    return ips.map((IP) => ({ IP, PrivatePort: p.containerPort, PublicPort: p.hostPort, Type: p.protocol }))
+  })
+  if (c.status !== 'running' && c.status !== 'paused') return []
+  const open = exposed
+    .map((key) => key.split('/') as [string, string?])
+    .map(([port, type]): PortView => ({ PrivatePort: Number(port), Type: type ?? 'tcp' }))
+    .filter((e) => !published.some((p) => p.PrivatePort === e.PrivatePort && p.Type === e.Type))
+  return [...published, ...open]
+}
+
+export const exposedPorts = async (c: Container, rooms: Pick<Rooms, 'images'>): Promise<string[]> => {
+  const image = await rooms.images.get(c.imageId)
+  return [
+    ...new Set([
+      ...Object.keys(originOf(c)?.Config.ExposedPorts ?? {}),
+      ...Object.keys(image?.config.config?.ExposedPorts ?? {}),
+    ]),
+  ]
+}
+
+const endpointView = (
+  e: Endpoint | undefined,
+  c: Container,
+  network: { id: string; name: string },
+  asked: { IPAMConfig?: unknown; Links?: string[] | null; Aliases?: string[] | null; DriverOpts?: unknown } | undefined,
+) => ({
+  IPAMConfig: asked?.IPAMConfig ?? null,
+  Links: asked?.Links ?? null,
+  Aliases: network.name === 'bridge' ? null : [...new Set([...(asked?.Aliases ?? []), c.id.slice(0, 12)])],
+  MacAddress: e?.mac ?? '',
+  DriverOpts: asked?.DriverOpts ?? null,
+  GwPriority: 0,
+  NetworkID: network.id,
+  EndpointID: e ? c.sandboxId.padEnd(64, '0').slice(0, 64) : '',
+  Gateway: e?.gateway4 ?? '',
+  IPAddress: e?.ipv4 ?? '',
+  IPPrefixLen: e?.ipv4PrefixLength ?? 0,
+  IPv6Gateway: e?.gateway6 ?? '',
+  GlobalIPv6Address: e?.ipv6 ?? '',
+  GlobalIPv6PrefixLen: e?.ipv6PrefixLength ?? 0,
+  DNSNames:
+    network.name === 'bridge' ? null : [...new Set([c.spec.name, ...(asked?.Aliases ?? []), c.id.slice(0, 12)])],
+})
+
+export const networkViews = (
+  c: Container,
+  rooms: Pick<Rooms, 'sandboxes' | 'networks'>,
+): Record<string, ReturnType<typeof endpointView>> => {
+  const sandbox = rooms.sandboxes.get(c.sandboxId)
+  const asked = originOf(c)?.Networks ?? {}
+  const network = sandbox?.spec.network
+  if (!network) return {}
+  if (network.mode === 'host' || network.mode === 'none') {
+    const name = network.mode
+    return { [name]: endpointView(undefined, c, { id: rooms.networks.get(name)?.id ?? '', name }, asked[name]) }
+  }
+  if (network.mode === 'sandbox') return {}
+  const views: Record<string, ReturnType<typeof endpointView>> = {}
+  for (const a of network.attachments) {
+    const found = rooms.networks.get(a.network)
+    const name = found?.spec.name ?? a.network
+    const endpoint = sandbox.endpoints.find((e) => e.networkName === name || e.networkId === found?.id)
+    views[name] = endpointView(endpoint, c, { id: found?.id ?? '', name }, asked[name] ?? { Aliases: a.aliases })
+  }
+  return views
+}
+
+export const mountViews = (c: Container) =>
+  c.mounts
+    .filter((m) => m.type !== 'tmpfs')
+    .map((m) => ({
+      Type: m.type,
+      ...(m.type === 'volume' ? { Name: m.name ?? m.volume } : {}),
+      Source: m.type === 'bind' ? m.source : (m.hostPath ?? ''),
+      Destination: m.target,
+      ...(m.type === 'volume' ? { Driver: 'local' } : {}),
+      Mode: m.type === 'volume' ? 'z' : '',
+      RW: 'readOnly' in m ? !m.readOnly : false,
+      Propagation: m.type === 'bind' ? (m.propagation ?? 'rprivate') : '',
+    }))
+
+const commandText = (c: Container): string => c.process.args.join(' ')
+
+export const listView = async (c: Container, rooms: Rooms, options: { size: boolean; now: number }) => {
+  const image = await rooms.images.get(c.imageId)
+  const exposed = [
+    ...new Set([
+      ...Object.keys(originOf(c)?.Config.ExposedPorts ?? {}),
+      ...Object.keys(image?.config.config?.ExposedPorts ?? {}),
+    ]),
+  ]
+  return {
+    Id: c.id,
+    Names: [`/${c.spec.name}`],
+    Image: imageText(c, image?.names ?? []),
+    ImageID: c.imageId,
+    Command: commandText(c),
+    Created: Math.floor(c.createdAt / 1000),
+    Ports: portViews(c, rooms.sandboxes.get(c.sandboxId), exposed),
+    Labels: { ...image?.config.config?.Labels, ...c.spec.labels },
+    State: c.status,
+    Status: statusText(c, options.now),
+    HostConfig: { NetworkMode: modeOf(c) },
+    NetworkSettings: { Networks: networkViews(c, rooms) },
+    Mounts: mountViews(c),
+    ...(options.size ? { SizeRw: await rwSize(c, rooms), SizeRootFs: image?.size ?? 0 } : {}),
+  }
+}
+
+/** Pods' containers are created by image id; a name says more. */
+const imageText = (c: Container, names: string[]): string => {
+  if (!/^(sha256:)?[0-9a-f]{64}$/.test(c.spec.image)) return c.spec.image
+  const name = names[0]
+  return name ? name.replace(/^docker\.io\/(library\/)?/, '') : c.spec.image
+}
+
+const rwSize = async (c: Container, rooms: Rooms): Promise<number> => (await rooms.snapshots.stat(c.id))?.size ?? 0
+
+const modeOf = (c: Container): string => {
+  const host = originOf(c)?.HostConfig
+  if (host) return networkMode(host)
+  return 'shared' in c.spec.sandbox ? `sandbox:${c.spec.sandbox.shared}` : 'bridge'
+}
+
+export const inspectView = async (c: Container, rooms: Rooms, options: { size: boolean }) => {
+  const image = await rooms.images.get(c.imageId)
+  const sandbox = rooms.sandboxes.get(c.sandboxId)
+  const networks = networkViews(c, rooms)
+  const first = networks.bridge ?? Object.values(networks)[0]
+  const running = c.status === 'running' || c.status === 'paused' || c.status === 'restarting'
+  const ports: Record<string, { HostIp: string; HostPort: string }[] | null> = {}
+  if (running) {
+    for (const key of await exposedPorts(c, rooms)) ports[key.includes('/') ? key : `${key}/tcp`] = null
+    for (const p of sandbox?.ports ?? []) {
+      const key = `${p.containerPort}/${p.protocol}`
+      const ips = p.hostIp === '' ? ['0.0.0.0', '::'] : [p.hostIp]
+      ports[key] = [...(ports[key] ?? []), ...ips.map((HostIp) => ({ HostIp, HostPort: String(p.hostPort) }))]
+    }
+  }
+  const [path = '', ...args] = c.process.args
+  return {
+    Id: c.id,
+    Created: iso(c.createdAt),
+    Path: path,
+    Args: args,
+    State: {
+      Status: c.status,
+      Running: running,
+      Paused: c.status === 'paused',
+      Restarting: c.status === 'restarting',
+      OOMKilled: c.oomKilled,
+      Dead: c.status === 'dead',
+      Pid: c.pid,
+      ExitCode: c.exitCode,
+      Error: c.error,
+      StartedAt: iso(c.startedAt),
+      FinishedAt: iso(c.finishedAt),
+      ...(c.health
+        ? {
+            Health: {
+              Status: c.health.status,
+              FailingStreak: c.health.failingStreak,
+              Log: c.health.log.map((l) => ({
+                Start: iso(l.start),
+                End: iso(l.end),
+                ExitCode: l.exitCode,
+                Output: l.output,
+              })),
+            },
+          }
+        : {}),
+    },
+    Image: c.imageId,
+    ResolvConfPath: sandbox?.files.resolvConf ?? '',
+    HostnamePath: sandbox?.files.hostname ?? '',
+    HostsPath: sandbox?.files.hosts ?? '',
+    LogPath: c.paths.log,
+    Name: `/${c.spec.name}`,
+    RestartCount: c.restartCount,
+    Driver: 'overlay2',
+    Platform: 'linux',
+    MountLabel: '',
+    ProcessLabel: '',
+    AppArmorProfile: '',
+    ExecIDs: null,
+    HostConfig: hostConfigView(c),
+    GraphDriver: { Name: 'overlay2', Data: { MergedDir: c.paths.rootfs } },
+    ...(options.size ? { SizeRw: await rwSize(c, rooms), SizeRootFs: image?.size ?? 0 } : {}),
+    Mounts: mountViews(c),
+    Config: configView(c, image?.config.config),
+    NetworkSettings: {
+      Bridge: '',
+      SandboxID: c.sandboxId,
+      SandboxKey: sandbox?.namespaces.net ?? '',
+      Ports: ports,
+      HairpinMode: false,
+      LinkLocalIPv6Address: '',
+      LinkLocalIPv6PrefixLen: 0,
+      SecondaryIPAddresses: null,
+      SecondaryIPv6Addresses: null,
+      EndpointID: first?.EndpointID ?? '',
+      Gateway: first?.Gateway ?? '',
+      GlobalIPv6Address: first?.GlobalIPv6Address ?? '',
+      GlobalIPv6PrefixLen: first?.GlobalIPv6PrefixLen ?? 0,
+      IPAddress: first?.IPAddress ?? '',
+      IPPrefixLen: first?.IPPrefixLen ?? 0,
+      IPv6Gateway: first?.IPv6Gateway ?? '',
+      MacAddress: first?.MacAddress ?? '',
+      Networks: networks,
+    },
+  }
+}
+
+const configView = (
+  c: Container,
+  image: ContainerConfig | object | undefined,
+): ContainerConfig & Record<string, unknown> => {
+  const asked = originOf(c)?.Config ?? {}
+  const base = (image ?? {}) as ContainerConfig
+  const sandbox = 'own' in c.spec.sandbox ? c.spec.sandbox.own : undefined
+  const entrypoint = c.spec.entrypoint ?? (base.Entrypoint as string[] | null | undefined) ?? null
+  return {
+    Hostname: asked.Hostname || sandbox?.hostname || c.id.slice(0, 12),
+    Domainname: asked.Domainname ?? '',
+    User: c.spec.user ?? base.User ?? '',
+    AttachStdin: asked.AttachStdin ?? false,
+    AttachStdout: asked.AttachStdout ?? false,
+    AttachStderr: asked.AttachStderr ?? false,
+    ExposedPorts: { ...base.ExposedPorts, ...asked.ExposedPorts },
+    Tty: c.spec.tty,
+    OpenStdin: c.spec.stdin,
+    StdinOnce: c.spec.stdinOnce,
+    Env: c.process.env,
+    Cmd: c.spec.cmd ?? (c.spec.entrypoint ? null : (base.Cmd ?? null)),
+    ...((asked.Healthcheck ?? (base as ContainerConfig).Healthcheck)
+      ? { Healthcheck: asked.Healthcheck ?? (base as ContainerConfig).Healthcheck }
+      : {}),
+    Image: c.spec.image,
+    Volumes: asked.Volumes ?? base.Volumes ?? null,
+    WorkingDir: c.spec.workingDir ?? base.WorkingDir ?? '',
+    Entrypoint: entrypoint,
+    OnBuild: null,
+    Labels: { ...base.Labels, ...c.spec.labels },
+    ...((c.spec.stopSignal ?? base.StopSignal) ? { StopSignal: c.spec.stopSignal ?? base.StopSignal } : {}),
+    ...(asked.StopTimeout == null ? {} : { StopTimeout: asked.StopTimeout }),
+  }
+}
+
+const hostConfigView = (c: Container): HostConfig & Record<string, unknown> => {
+  const host = originOf(c)?.HostConfig ?? {}
+  const r = c.spec.resources
+  return {
+    Binds: null,
+    ContainerIDFile: '',
+    PortBindings: {},
+    VolumeDriver: '',
+    VolumesFrom: null,
+    ConsoleSize: [0, 0],
+    CapAdd: null,
+    CapDrop: null,
+    CgroupnsMode: c.spec.cgroupnsMode ?? 'private',
+    Dns: [],
+    DnsOptions: [],
+    DnsSearch: [],
+    ExtraHosts: null,
+    GroupAdd: null,
+    IpcMode: 'private',
+    Cgroup: '',
+    Links: null,
+    OomScoreAdj: c.spec.oomScoreAdj ?? 0,
+    PidMode: '',
+    Privileged: c.spec.security.privileged,
+    PublishAllPorts: false,
+    ReadonlyRootfs: c.spec.security.readOnlyRootfs,
+    SecurityOpt: null,
+    UTSMode: '',
+    UsernsMode: '',
+    ShmSize: 67108864,
+    Runtime: 'runc',
+    Isolation: '',
+    BlkioWeightDevice: [],
+    BlkioDeviceReadBps: [],
+    BlkioDeviceWriteBps: [],
+    BlkioDeviceReadIOps: [],
+    BlkioDeviceWriteIOps: [],
+    Devices: [],
+    DeviceCgroupRules: null,
+    DeviceRequests: null,
+    OomKillDisable: false,
+    Ulimits: null,
+    ...host,
+    NetworkMode: modeOf(c),
+    AutoRemove: c.spec.autoRemove,
+    LogConfig: { Type: c.spec.log.driver, Config: c.spec.log.options },
+    RestartPolicy: { Name: c.spec.restart.policy, MaximumRetryCount: c.spec.restart.maxRetries },
+    CpuShares: r.cpuShares ?? 0,
+    Memory: r.memory ?? 0,
+    NanoCpus: host.NanoCpus ?? 0,
+    CgroupParent: c.spec.cgroupParent ?? '',
+    BlkioWeight: r.blkioWeight ?? 0,
+    CpuPeriod: host.NanoCpus ? 0 : (r.cpuPeriod ?? 0),
+    CpuQuota: host.NanoCpus ? 0 : (r.cpuQuota ?? 0),
+    CpuRealtimePeriod: r.cpuRealtimePeriod ?? 0,
+    CpuRealtimeRuntime: r.cpuRealtimeRuntime ?? 0,
+    CpusetCpus: r.cpusetCpus ?? '',
+    CpusetMems: r.cpusetMems ?? '',
+    MemoryReservation: r.memoryReservation ?? 0,
+    MemorySwap: r.memorySwap ?? 0,
+    MemorySwappiness: r.memorySwappiness ?? null,
+    PidsLimit: r.pidsLimit ?? null,
+    MaskedPaths: c.spec.security.maskedPaths ?? defaultMasked,
+    ReadonlyPaths: c.spec.security.readOnlyPaths ?? defaultReadOnly,
+    ...(c.spec.init ? { Init: true } : {}),
+  }
+}
+const defaultMasked = [
+  '/proc/asound',
+  '/proc/acpi',
+  '/proc/interrupts',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/latency_stats',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/sys/firmware',
+  '/sys/devices/virtual/powercap',
+]
+const defaultReadOnly = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger']

@@ -1,0 +1,430 @@
+import type { Engine } from '../../engine/types.ts'
+import { isError, SlipwayError } from '../../errors.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { planCreate } from './container-create.ts'
+import { inspectView, iso, listView, originOf } from './container-views.ts'
+import { Filters, instant, isTrue } from './filters.ts'
+import { joinStreams, sendLogs, streamType } from './io.ts'
+import { type Exchange, type Route, route } from './server.ts'
+import type { Container } from '../../engine/types.ts'
+import type { CreateBody, HostConfig } from './wire.ts'
+
+export type ContainerBackend = Pick<
+  Engine,
+  'containers' | 'images' | 'sandboxes' | 'networks' | 'volumes' | 'snapshots' | 'events'
+>
+
+const bad = (message: string): SlipwayError => new SlipwayError('bad-request', message)
+const seconds = (value: string | null): number | undefined =>
+  value === null || value === '' ? undefined : Number(value) < 0 ? 1e9 : Number(value) * 1000
+
+export const containerRoutes = (engine: ContainerBackend, clock: Clock): Route[] => {
+  const { containers } = engine
+  return [
+    route('GET', '/containers/json', (x) => list(engine, clock, x)),
+    route('POST', '/containers/create', (x) => create(engine, x)),
+    route('POST', '/containers/prune', (x) => prune(engine, clock, x)),
+    route('GET', '/containers/:id/json', async (x) =>
+      x.send(200, await inspectView(containers.must(x.params.id!), engine, { size: isTrue(x.query.get('size')) })),
+    ),
+    route('POST', '/containers/:id/start', async ({ params, send }) => start(engine, params.id!, send)),
+    route('POST', '/containers/:id/stop', async (x) => {
+      const { changed } = await containers.stop(x.params.id!, {
+        timeoutMs: seconds(x.query.get('t')),
+        signal: x.query.get('signal') || undefined,
+      })
+      x.send(changed ? 204 : 304)
+    }),
+    route('POST', '/containers/:id/restart', async (x) => {
+      await containers.restart(x.params.id!, {
+        timeoutMs: seconds(x.query.get('t')),
+        signal: x.query.get('signal') || undefined,
+      })
+      x.send(204)
+    }),
+    route('POST', '/containers/:id/kill', async (x) => {
+      await containers.kill(x.params.id!, x.query.get('signal') || 'SIGKILL')
+      x.send(204)
+    }),
+    route('POST', '/containers/:id/pause', async (x) => {
+      await containers.pause(x.params.id!)
+      x.send(204)
+    }),
+    route('POST', '/containers/:id/unpause', async (x) => {
+      await containers.unpause(x.params.id!)
+      x.send(204)
+    }),
+    route('POST', '/containers/:id/rename', async (x) => {
+      const name = x.query.get('name') ?? ''
+      if (name === '') throw bad('Neither old nor new names may be empty')
+      await containers.rename(x.params.id!, name.replace(/^\//, ''))
+      x.send(204)
+    }),
+    route('POST', '/containers/:id/resize', async (x) => {
+      await containers.resize(x.params.id!, sizeOf(x))
+      x.send(200)
+    }),
+    route('POST', '/containers/:id/update', async (x) => {
+      const body = await x.json<HostConfig>()
+      await containers.update(x.params.id!, updateOf(body))
+      x.send(200, { Warnings: [] })
+    }),
+    route('POST', '/containers/:id/wait', (x) => wait(engine, x)),
+    route('POST', '/containers/:id/attach', (x) => attach(engine, x)),
+    route('GET', '/containers/:id/logs', (x) => logs(engine, clock, x)),
+    route('GET', '/containers/:id/top', async (x) => {
+      const { titles, processes } = await containers.top(
+        x.params.id!,
+        (x.query.get('ps_args') ?? '-ef').split(/\s+/).filter(Boolean),
+      )
+      x.send(200, { Titles: titles, Processes: processes })
+    }),
+    route('GET', '/containers/:id/changes', async (x) => {
+      const kinds = { modified: 0, added: 1, deleted: 2 } as const
+      const changes = await containers.changes(x.params.id!)
+      x.send(200, changes.length > 0 ? changes.map((c) => ({ Path: c.path, Kind: kinds[c.kind] })) : null)
+    }),
+    route('GET', '/containers/:id/export', async (x) => {
+      const tar = await containers.exportRootfs(x.params.id!)
+      tar.pipe(x.stream(200, 'application/x-tar'))
+    }),
+    route('DELETE', '/containers/:id', async (x) => {
+      if (isTrue(x.query.get('link'))) throw bad('links cannot be removed one by one here; remove the container')
+      await containers.remove(x.params.id!, { force: isTrue(x.query.get('force')), volumes: isTrue(x.query.get('v')) })
+      x.send(204)
+    }),
+    ...archiveRoutes(engine),
+    route('POST', '/commit', (x) => commit(engine, x)),
+  ]
+}
+
+const sizeOf = (x: Exchange): { width: number; height: number } => {
+  const size = { width: Number(x.query.get('w')), height: Number(x.query.get('h')) }
+  if (!Number.isInteger(size.width) || !Number.isInteger(size.height)) throw bad('invalid terminal size')
+  return size
+}
+
+const start = async (engine: ContainerBackend, id: string, send: Exchange['send']): Promise<void> => {
+  const { changed } = await engine.containers.start(id)
+  send(changed ? 204 : 304)
+}
+
+const listFilters = [
+  'ancestor',
+  'before',
+  'expose',
+  'exited',
+  'health',
+  'id',
+  'isolation',
+  'is-task',
+  'label',
+  'name',
+  'network',
+  'publish',
+  'since',
+  'status',
+  'volume',
+]
+
+const list = async (engine: ContainerBackend, clock: Clock, x: Exchange): Promise<void> => {
+  const filters = Filters.parse(x.query.get('filters'), listFilters)
+  const limit = Number(x.query.get('limit') ?? 0)
+  const all =
+    isTrue(x.query.get('all')) ||
+    limit > 0 ||
+    filters.has('status') ||
+    filters.has('exited') ||
+    filters.has('before') ||
+    filters.has('since')
+  const bound = (name: string): number | undefined =>
+    filters.has(name) ? engine.containers.must(filters.get(name)[0]!).createdAt : undefined
+  const [before, since] = [bound('before'), bound('since')]
+  const ancestors = await Promise.all(filters.get('ancestor').map(async (a) => (await engine.images.get(a))?.id ?? a))
+  const found = engine.containers
+    .list()
+    .filter((c) => all || c.status === 'running' || c.status === 'paused' || c.status === 'restarting')
+    .filter((c) => filters.labels(c.spec.labels))
+    .filter((c) => filters.any('id', (v) => c.id.startsWith(v)))
+    .filter((c) =>
+      filters.any('name', (v) =>
+        new RegExp(v.replace(/^\^?\//, (m) => (m.startsWith('^') ? '^' : ''))).test(c.spec.name),
+      ),
+    )
+    .filter((c) => filters.any('status', (v) => c.status === v))
+    .filter((c) =>
+      filters.any(
+        'exited',
+        (v) => (c.status === 'exited' || c.status === 'dead') && c.startedAt !== undefined && c.exitCode === Number(v),
+      ),
+    )
+    .filter((c) => filters.any('health', (v) => (c.health?.status ?? 'none') === v))
+    .filter((c) => ancestors.length === 0 || ancestors.includes(c.imageId))
+    .filter((c) =>
+      filters.any('volume', (v) =>
+        c.mounts.some((m) => m.name === v || m.target === v || (m.type === 'volume' && m.volume === v)),
+      ),
+    )
+    .filter((c) => filters.any('network', (v) => onNetwork(engine, c, v)))
+    .filter((c) =>
+      filters.any('publish', (v) =>
+        (engine.sandboxes.get(c.sandboxId)?.ports ?? []).some((p) => samePort(v, p.hostPort, p.protocol)),
+      ),
+    )
+    .filter((c) =>
+      filters.any('expose', (v) =>
+        Object.keys(originOf(c)?.Config.ExposedPorts ?? {}).some((k) => k === v || k === `${v}/tcp`),
+      ),
+    )
+    .filter((c) => (before === undefined || c.createdAt < before) && (since === undefined || c.createdAt > since))
+    .sort((a, b) => b.createdAt - a.createdAt)
+  const shown = limit > 0 ? found.slice(0, limit) : found
+  const options = { size: isTrue(x.query.get('size')), now: clock.now() }
+  x.send(200, await Promise.all(shown.map((c) => listView(c, engine, options))))
+}
+
+const samePort = (wanted: string, port: number, protocol: string): boolean => {
+  const [range, type = 'tcp'] = wanted.split('/')
+  const [from, to = from] = range!.split('-').map(Number)
+  return port >= from! && port <= to! && protocol === type
+}
+
+const onNetwork = (engine: ContainerBackend, c: Container, wanted: string): boolean => {
+  const network = engine.sandboxes.get(c.sandboxId)?.spec.network
+  if (network?.mode !== 'attached') return network?.mode === wanted
+  const id = engine.networks.get(wanted)?.id
+  return network.attachments.some(
+    (a) => a.network === wanted || (id !== undefined && engine.networks.get(a.network)?.id === id),
+  )
+}
+
+const create = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
+  const body = await x.json<CreateBody>()
+  const name = (x.query.get('name') ?? '').replace(/^\//, '') || freeName(engine)
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name))
+    throw bad(`Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`)
+  const image = body.Image ? await engine.images.get(body.Image) : undefined
+  const imagePorts = Object.keys(image?.config.config?.ExposedPorts ?? {})
+  const { spec, volumes, warnings } = planCreate(name, body, {
+    container: (r) => engine.containers.must(r),
+    imagePorts,
+  })
+  // An image that is missing is said before anything is made.
+  if (body.Image && !image) await engine.images.must(body.Image)
+  for (const volume of volumes) await engine.volumes.create(volume)
+  const created = await engine.containers.create(spec)
+  x.send(201, { Id: created.id, Warnings: warnings })
+}
+
+const left = [
+  'brave',
+  'calm',
+  'clever',
+  'eager',
+  'fair',
+  'gentle',
+  'happy',
+  'keen',
+  'kind',
+  'lively',
+  'merry',
+  'noble',
+  'proud',
+  'quick',
+  'quiet',
+  'sharp',
+  'steady',
+  'swift',
+  'warm',
+  'wise',
+]
+const right = [
+  'anchor',
+  'bollard',
+  'bow',
+  'cable',
+  'compass',
+  'cradle',
+  'crane',
+  'deck',
+  'dock',
+  'ferry',
+  'harbor',
+  'hull',
+  'keel',
+  'lantern',
+  'mast',
+  'pier',
+  'quay',
+  'rudder',
+  'sail',
+  'winch',
+]
+const freeName = (engine: ContainerBackend): string => {
+  const pick = (words: string[]): string => words[Math.floor(Math.random() * words.length)]!
+  for (let tries = 0; ; tries++) {
+    const name = `${pick(left)}_${pick(right)}${tries > 4 ? Math.floor(Math.random() * 10 ** (tries - 3)) : ''}`
+    if (!engine.containers.list().some((c) => c.spec.name === name)) return name
+  }
+}
+
+const updateOf = (body: HostConfig): Parameters<Engine['containers']['update']>[1] => {
+  const resources = Object.fromEntries(
+    Object.entries({
+      memory: body.Memory,
+      memorySwap: body.MemorySwap,
+      memoryReservation: body.MemoryReservation,
+      cpuShares: body.CpuShares,
+      cpuQuota: body.NanoCpus ? Math.round(body.NanoCpus / 10_000) : body.CpuQuota,
+      cpuPeriod: body.NanoCpus ? 100_000 : body.CpuPeriod,
+      cpusetCpus: body.CpusetCpus || undefined,
+      cpusetMems: body.CpusetMems || undefined,
+      pidsLimit: body.PidsLimit ?? undefined,
+      blkioWeight: body.BlkioWeight,
+    }).filter(([, v]) => v !== undefined && v !== 0),
+  )
+  const policy = body.RestartPolicy?.Name
+  return {
+    ...(Object.keys(resources).length > 0 ? { resources } : {}),
+    ...(policy ? { restart: { policy: policy as 'no', maxRetries: body.RestartPolicy?.MaximumRetryCount ?? 0 } } : {}),
+  }
+}
+
+/** Called before start: the headers must be out at once, or client and server wait for each other. */
+const wait = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
+  const condition = x.query.get('condition') || 'not-running'
+  if (condition !== 'not-running' && condition !== 'next-exit' && condition !== 'removed')
+    throw bad(`invalid condition: "${condition}"`)
+  const { id } = engine.containers.must(x.params.id!)
+  const result = engine.containers.wait(id, condition, x.signal)
+  const out = x.stream(200, 'application/json')
+  try {
+    const { exitCode, error } = await result
+    out.end(`${JSON.stringify({ StatusCode: exitCode, ...(error ? { Error: { Message: error } } : {}) })}\n`)
+  } catch (error) {
+    if (!x.signal.aborted)
+      out.end(
+        `${JSON.stringify({ StatusCode: -1, Error: { Message: isError(error) ? error.message : String(error) } })}\n`,
+      )
+  }
+}
+
+const attach = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
+  const container = engine.containers.must(x.params.id!)
+  if (container.status === 'paused')
+    throw new SlipwayError('conflict', `container ${x.params.id} is paused, unpause the container before attach`)
+  const want = {
+    stdin: isTrue(x.query.get('stdin')),
+    stdout: isTrue(x.query.get('stdout')),
+    stderr: isTrue(x.query.get('stderr')),
+  }
+  const io = await engine.containers.attach(container.id, {
+    ...want,
+    logs: isTrue(x.query.get('logs')),
+    stream: isTrue(x.query.get('stream')),
+  })
+  const socket = x.hijack(streamType(container.spec.tty, x.version))
+  await joinStreams(socket, io, container.spec.tty ? { stdout: true, stderr: true } : want)
+}
+
+const logs = async (engine: ContainerBackend, clock: Clock, x: Exchange): Promise<void> => {
+  const container = engine.containers.must(x.params.id!)
+  const stdout = isTrue(x.query.get('stdout'))
+  const stderr = isTrue(x.query.get('stderr'))
+  if (!stdout && !stderr) throw bad('Bad parameters: you must choose at least one stream')
+  if (container.spec.log.driver === 'none')
+    throw new SlipwayError('unsupported', 'configured logging driver does not support reading')
+  const tail = x.query.get('tail')
+  const lines = engine.containers.logs(container.id, {
+    stdout,
+    stderr,
+    follow: isTrue(x.query.get('follow')),
+    tail: tail === null || tail === '' || tail === 'all' || Number(tail) < 0 ? undefined : Number(tail),
+    since: instant(x.query.get('since') ?? '', clock.now()),
+    until: instant(x.query.get('until') ?? '', clock.now()),
+    signal: x.signal,
+  })
+  const out = x.stream(200, streamType(container.spec.tty, x.version))
+  await sendLogs(out, lines, { tty: container.spec.tty, timestamps: isTrue(x.query.get('timestamps')) })
+}
+
+const prune = async (engine: ContainerBackend, clock: Clock, x: Exchange): Promise<void> => {
+  const filters = Filters.parse(x.query.get('filters'), ['label', 'label!', 'until'])
+  const until = filters.time('until', clock.now())
+  const removed: string[] = []
+  let space = 0
+  for (const c of engine.containers.list()) {
+    if (!['created', 'exited', 'dead'].includes(c.status) || !filters.labels(c.spec.labels)) continue
+    if ('shared' in c.spec.sandbox) continue // a pod's: its node cleans up
+    if (filters.has('label!') && filters.labels(c.spec.labels, 'label!')) continue
+    if (until !== undefined && c.createdAt > until) continue
+    space += (await engine.snapshots.stat(c.id))?.size ?? 0
+    await engine.containers.remove(c.id, { volumes: false })
+    removed.push(c.id)
+  }
+  x.send(200, { ContainersDeleted: removed.length > 0 ? removed : null, SpaceReclaimed: space })
+}
+
+const statHeader = (stat: { name: string; size: number; mode: number; mtime: number; linkTarget: string }): string =>
+  Buffer.from(
+    JSON.stringify({
+      name: stat.name,
+      size: stat.size,
+      mode: goMode(stat.mode),
+      mtime: iso(stat.mtime),
+      linkTarget: stat.linkTarget,
+    }),
+  ).toString('base64')
+
+/** st_mode as Go's os.FileMode: type bits from the top, permissions below. */
+const goMode = (mode: number): number => {
+  const types: Record<number, number> = {
+    0o040000: 2 ** 31,
+    0o120000: 2 ** 27,
+    0o010000: 2 ** 25,
+    0o140000: 2 ** 24,
+    0o060000: 2 ** 26,
+    0o020000: 2 ** 26 + 2 ** 21,
+  }
+  const special = (mode & 0o4000 ? 2 ** 23 : 0) + (mode & 0o2000 ? 2 ** 22 : 0) + (mode & 0o1000 ? 2 ** 20 : 0)
+  return (types[mode & 0o170000] ?? 0) + special + (mode & 0o777)
+}
+
+const archiveRoutes = ({ containers }: ContainerBackend): Route[] => {
+  const pathOf = (x: Exchange): string => {
+    const path = x.query.get('path')
+    if (!path) throw bad("'path' cannot be empty")
+    return path
+  }
+  return [
+    route('HEAD', '/containers/:id/archive', async (x) => {
+      const stat = await containers.statPath(x.params.id!, pathOf(x))
+      x.send(200, undefined, { 'X-Docker-Container-Path-Stat': statHeader(stat) })
+    }),
+    route('GET', '/containers/:id/archive', async (x) => {
+      const { stat, tar } = await containers.readArchive(x.params.id!, pathOf(x))
+      tar.pipe(x.stream(200, 'application/x-tar', { 'X-Docker-Container-Path-Stat': statHeader(stat) }))
+    }),
+    route('PUT', '/containers/:id/archive', async (x) => {
+      await containers.writeArchive(x.params.id!, pathOf(x), x.req, {
+        noOverwriteDirNonDir: isTrue(x.query.get('noOverwriteDirNonDir')),
+        copyUidGid: isTrue(x.query.get('copyUIDGID')),
+      })
+      x.send(200)
+    }),
+  ]
+}
+
+const commit = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
+  const config = await x.json<Record<string, unknown>>()
+  const repo = x.query.get('repo')
+  const tag = x.query.get('tag')
+  const image = await engine.containers.commit(x.query.get('container') ?? '', {
+    ...(repo ? { name: tag ? `${repo}:${tag}` : repo } : {}),
+    ...(Object.keys(config).length > 0 ? { config: config as never } : {}),
+    message: x.query.get('comment') ?? '',
+    author: x.query.get('author') ?? '',
+    pause: x.query.get('pause') === null || isTrue(x.query.get('pause')),
+  })
+  x.send(201, { Id: image.id })
+}

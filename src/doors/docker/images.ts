@@ -1,0 +1,385 @@
+import type { Engine, Image, RegistryAuth, TransferProgress } from '../../engine/types.ts'
+import { SlipwayError } from '../../errors.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { familiarName, parseReference } from '../../spec/oci/index.ts'
+import { iso } from './container-views.ts'
+import { Filters, isTrue } from './filters.ts'
+import { type Exchange, type Route, route, textOf } from './server.ts'
+
+type Backend = Pick<Engine, 'images' | 'containers' | 'snapshots'>
+
+const bad = (message: string): SlipwayError => new SlipwayError('bad-request', message)
+
+/** X-Registry-Auth: base64url JSON. */
+export const authOf = (header: string | string[] | undefined): RegistryAuth | undefined => {
+  if (typeof header !== 'string' || header === '') return undefined
+  const raw = JSON.parse(Buffer.from(header, 'base64url').toString() || '{}') as {
+    username?: string
+    password?: string
+    identitytoken?: string
+    registrytoken?: string
+    auth?: string
+  }
+  const [user, ...rest] = Buffer.from(raw.auth ?? '', 'base64')
+    .toString()
+    .split(':')
+  const auth = {
+    username: raw.username ?? (raw.auth ? user : undefined),
+    password: raw.password ?? (raw.auth ? rest.join(':') : undefined),
+    identityToken: raw.identitytoken,
+    registryToken: raw.registrytoken,
+  }
+  return auth.username || auth.identityToken || auth.registryToken ? auth : undefined
+}
+
+export const imageRoutes = (engine: Backend, clock: Clock): Route[] => {
+  const { images } = engine
+  return [
+    route('GET', '/images/json', (x) => list(engine, clock, x)),
+    route('POST', '/images/create', (x) => createImage(images, x)),
+    route('POST', '/images/load', (x) => load(images, x)),
+    route('GET', '/images/get', async (x) => {
+      const tar = await images.save(
+        x.query.getAll('names').flatMap((n) => n.split(',')),
+        { signal: x.signal },
+      )
+      tar.pipe(x.stream(200, 'application/x-tar'))
+    }),
+    route('POST', '/images/prune', async (x) => {
+      const filters = Filters.parse(x.query.get('filters'), ['dangling', 'label', 'label!', 'until'])
+      const until = filters.time('until', clock.now())
+      const { deleted, reclaimed } = await images.prune({
+        all: filters.flag('dangling') === false,
+        labels: [...filters.get('label')],
+        ...(until === undefined ? {} : { until }),
+      })
+      x.send(200, { ImagesDeleted: deleted.length > 0 ? deleted.map(deletion) : null, SpaceReclaimed: reclaimed })
+    }),
+    route('GET', '/images/search', () => {
+      throw new SlipwayError('unsupported', 'searching Docker Hub is not offered by this engine', {
+        hint: "Search on the registry's web site.",
+      })
+    }),
+    route('GET', '/images/:name*/json', async (x) =>
+      x.send(200, await inspect(engine, await images.must(x.params.name!))),
+    ),
+    route('GET', '/images/:name*/history', async (x) =>
+      x.send(200, await history(engine, await images.must(x.params.name!))),
+    ),
+    route('GET', '/images/:name*/get', async (x) => {
+      const tar = await images.save([x.params.name!], { signal: x.signal })
+      tar.pipe(x.stream(200, 'application/x-tar'))
+    }),
+    route('POST', '/images/:name*/tag', async (x) => {
+      const repo = x.query.get('repo') ?? ''
+      const tag = x.query.get('tag')
+      await images.tag(x.params.name!, tag ? `${repo}:${tag}` : repo)
+      x.send(201)
+    }),
+    route('POST', '/images/:name*/push', (x) => push(images, x)),
+    route('DELETE', '/images/:name*', async (x) => {
+      const gone = await images.remove(x.params.name!, {
+        force: isTrue(x.query.get('force')),
+        noPrune: isTrue(x.query.get('noprune')),
+      })
+      x.send(200, gone.map(deletion))
+    }),
+  ]
+}
+
+const deletion = (one: { untagged: string } | { deleted: string }) =>
+  'untagged' in one ? { Untagged: one.untagged } : { Deleted: one.deleted }
+const tagsOf = (image: Image): string[] => image.names.map((n) => familiarName(n))
+
+const list = async (engine: Backend, clock: Clock, x: Exchange): Promise<void> => {
+  const filters = Filters.parse(x.query.get('filters'), ['before', 'dangling', 'label', 'reference', 'since', 'until'])
+  const all = await engine.images.list()
+  const bound = async (name: string): Promise<number | undefined> =>
+    filters.has(name) ? (await engine.images.must(filters.get(name)[0]!)).createdAt : undefined
+  const [before, since] = [await bound('before'), await bound('since')]
+  const until = filters.time('until', clock.now())
+  const dangling = filters.flag('dangling')
+  const legacy = x.query.get('filter')
+  const wanted = [...filters.get('reference'), ...(legacy ? [legacy] : [])]
+  const shown = all
+    .filter((i) => dangling === undefined || (i.names.length === 0) === dangling)
+    .filter((i) => filters.labels(i.config.config?.Labels ?? {}))
+    .filter(
+      (i) =>
+        (before === undefined || i.createdAt < before) &&
+        (since === undefined || i.createdAt > since) &&
+        (until === undefined || i.createdAt < until),
+    )
+    .filter((i) => wanted.length === 0 || tagsOf(i).some((t) => wanted.some((w) => referenceFits(t, w))))
+    .sort((a, b) => b.createdAt - a.createdAt)
+  x.send(
+    200,
+    shown.map((i) => ({
+      Id: i.id,
+      ParentId: '',
+      RepoTags: wanted.length > 0 ? tagsOf(i).filter((t) => wanted.some((w) => referenceFits(t, w))) : tagsOf(i),
+      RepoDigests: i.repoDigests.map((d) => familiarName(d)),
+      Created: Math.floor(i.createdAt / 1000),
+      Size: i.size,
+      SharedSize: -1,
+      Labels: i.config.config?.Labels ?? null,
+      Containers: -1,
+    })),
+  )
+}
+
+/** path.Match of Go on the whole reference, or on the name without the tag. */
+const referenceFits = (tag: string, pattern: string): boolean => {
+  const glob = (text: string): RegExp =>
+    new RegExp(
+      `^${text
+        .replace(/[.+^${}()|\\]/g, '\\$&')
+        .replace(/\*/g, '[^/]*')
+        .replace(/\?/g, '[^/]')}$`,
+    )
+  const bare = tag.replace(/:[^/:]*$/, '')
+  return glob(pattern).test(tag) || glob(pattern).test(bare) || glob(pattern).test(bare.split('/').at(-1)!)
+}
+
+const inspect = async (engine: Backend, image: Image) => ({
+  Id: image.id,
+  RepoTags: tagsOf(image),
+  RepoDigests: image.repoDigests.map((d) => familiarName(d)),
+  Parent: '',
+  Comment: image.config.history?.at(-1)?.comment ?? '',
+  Created: image.config.created ?? iso(image.createdAt),
+  DockerVersion: '',
+  Author: image.config.author ?? '',
+  Config: image.config.config ?? {},
+  Architecture: image.platform.architecture,
+  ...(image.platform.variant ? { Variant: image.platform.variant } : {}),
+  Os: image.platform.os,
+  Size: image.size,
+  VirtualSize: image.size,
+  GraphDriver: {
+    Name: 'overlay2',
+    Data: { UpperDir: (await engine.snapshots.stat(image.snapshots.at(-1) ?? ''))?.path ?? '' },
+  },
+  RootFS: { Type: 'layers', Layers: image.config.rootfs.diff_ids },
+  Metadata: { LastTagTime: iso(image.createdAt) },
+})
+
+/** Newest first; sizes belong to the entries that made a layer. */
+const history = async (engine: Backend, image: Image) => {
+  let layer = 0
+  const entries = []
+  for (const h of image.config.history ?? []) {
+    const snapshot = h.empty_layer ? undefined : image.snapshots[layer++]
+    const size = snapshot ? ((await engine.snapshots.stat(snapshot))?.size ?? 0) : 0
+    entries.push({
+      Id: '<missing>',
+      Created: Math.floor(Date.parse(h.created ?? iso(image.createdAt)) / 1000),
+      CreatedBy: h.created_by ?? '',
+      Tags: null as string[] | null,
+      Size: size,
+      Comment: h.comment ?? '',
+    })
+  }
+  const newest = entries.at(-1)
+  if (newest) Object.assign(newest, { Id: image.id, Tags: tagsOf(image) })
+  return entries.reverse()
+}
+
+/** JSON lines as docker prints progress from. */
+export const progressLine = (step: TransferProgress): Record<string, unknown> => ({
+  status: step.status,
+  ...(step.id ? { id: step.id } : {}),
+  progressDetail:
+    step.current === undefined
+      ? {}
+      : { current: step.current, ...(step.total === undefined ? {} : { total: step.total }) },
+})
+
+export const streamFailure = (error: unknown): Record<string, unknown> => ({
+  errorDetail: { message: textOf(error) },
+  error: textOf(error),
+})
+
+/** Errors before the first line are a status; after it, a line. */
+export const lines = (
+  x: Exchange,
+): { line(value: Record<string, unknown>): void; end(): void; fail(error: unknown): void } => {
+  let out: ReturnType<Exchange['stream']> | undefined
+  const open = () => (out ??= x.stream(200, 'application/json'))
+  return {
+    line: (value) => void open().write(`${JSON.stringify(value)}\r\n`),
+    end: () => void open().end(),
+    fail: (error) => {
+      if (!out) throw error
+      out.end(`${JSON.stringify(streamFailure(error))}\r\n`)
+    },
+  }
+}
+
+const createImage = async (images: Engine['images'], x: Exchange): Promise<void> => {
+  const from = x.query.get('fromImage')
+  const source = x.query.get('fromSrc')
+  const tag = x.query.get('tag') ?? ''
+  const out = lines(x)
+  try {
+    if (from) await pull(images, x, referenceText(from, tag), out)
+    else if (source === '-') await importImage(images, x, tag, out)
+    else
+      throw bad(
+        source
+          ? 'Import by URL is not offered: download it and use docker import FILE'
+          : 'nothing to create: neither fromImage nor fromSrc',
+      )
+    out.end()
+  } catch (error) {
+    out.fail(error)
+  }
+}
+
+export const referenceText = (name: string, tag: string): string =>
+  tag === '' ? name : tag.includes(':') ? `${name}@${tag}` : `${name}:${tag}`
+
+const pull = async (
+  images: Engine['images'],
+  x: Exchange,
+  reference: string,
+  out: ReturnType<typeof lines>,
+): Promise<void> => {
+  const [os, architecture, variant] = (x.query.get('platform') ?? '').split('/')
+  const auth = authOf(x.headers['x-registry-auth'])
+  const before = (await images.get(reference))?.id
+  const { tag, path } = parseReference(reference)
+  let first = true
+  const image = await images.pull(reference, {
+    ...(os && architecture ? { platform: { os, architecture, ...(variant ? { variant } : {}) } } : {}),
+    ...(auth ? { auth } : {}),
+    signal: x.signal,
+    progress: (step) => {
+      if (first && !step.notice) out.line({ status: `Pulling from ${path}`, id: tag ?? 'latest' })
+      first = false
+      out.line(progressLine(step))
+    },
+  })
+  const digest = image.repoDigests[0]?.split('@')[1]
+  if (digest) out.line({ status: `Digest: ${digest}` })
+  out.line({
+    status:
+      before === image.id
+        ? `Status: Image is up to date for ${familiarName(reference)}`
+        : `Status: Downloaded newer image for ${familiarName(reference)}`,
+  })
+}
+
+const importImage = async (
+  images: Engine['images'],
+  x: Exchange,
+  tag: string,
+  out: ReturnType<typeof lines>,
+): Promise<void> => {
+  const repo = x.query.get('repo')
+  const changes = x.query.getAll('changes')
+  const image = await images.import(x.req, {
+    ...(repo ? { name: tag ? `${repo}:${tag}` : repo } : {}),
+    ...(changes.length > 0 ? { config: configOf(changes) } : {}),
+    message: x.query.get('message') ?? '',
+  })
+  out.line({ status: image.id })
+}
+
+/** The Dockerfile instructions that `--change` takes, in their simple forms. */
+export const configOf = (changes: readonly string[]): NonNullable<Image['config']['config']> => {
+  const config: NonNullable<Image['config']['config']> = {}
+  const form = (text: string): string[] =>
+    text.trim().startsWith('[') ? (JSON.parse(text) as string[]) : ['/bin/sh', '-c', text]
+  const pair = (text: string): [string, string] => {
+    const match = /^([^=\s]+)(?:=|\s+)(.*)$/.exec(text)
+    if (!match) throw bad(`invalid change: ${text}`)
+    return [match[1]!, match[2]!.replace(/^"(.*)"$/, '$1')]
+  }
+  for (const change of changes) {
+    const [word = '', rest = ''] = change.trim().split(/\s+(.*)/s)
+    switch (word.toUpperCase()) {
+      case 'CMD':
+        config.Cmd = form(rest)
+        break
+      case 'ENTRYPOINT':
+        config.Entrypoint = form(rest)
+        break
+      case 'ENV':
+        config.Env = [...(config.Env ?? []), pair(rest).join('=')]
+        break
+      case 'LABEL':
+        config.Labels = { ...config.Labels, [pair(rest)[0]]: pair(rest)[1] }
+        break
+      case 'USER':
+        config.User = rest
+        break
+      case 'WORKDIR':
+        config.WorkingDir = rest
+        break
+      case 'EXPOSE':
+        config.ExposedPorts = {
+          ...config.ExposedPorts,
+          ...Object.fromEntries(rest.split(/\s+/).map((p) => [p.includes('/') ? p : `${p}/tcp`, {}])),
+        }
+        break
+      case 'VOLUME':
+        config.Volumes = {
+          ...config.Volumes,
+          ...Object.fromEntries(
+            (rest.startsWith('[') ? (JSON.parse(rest) as string[]) : rest.split(/\s+/)).map((v) => [v, {}]),
+          ),
+        }
+        break
+      case 'STOPSIGNAL':
+        config.StopSignal = rest
+        break
+      default:
+        throw bad(`${word.toLowerCase()} is not a valid change command`)
+    }
+  }
+  return config
+}
+
+const load = async (images: Engine['images'], x: Exchange): Promise<void> => {
+  const quiet = isTrue(x.query.get('quiet'))
+  const out = lines(x)
+  try {
+    const loaded = await images.load(x.req, {
+      signal: x.signal,
+      ...(quiet ? {} : { progress: (step: TransferProgress) => out.line(progressLine(step)) }),
+    })
+    for (const image of loaded) {
+      const names = tagsOf(image)
+      for (const name of names) out.line({ stream: `Loaded image: ${name}\n` })
+      if (names.length === 0) out.line({ stream: `Loaded image ID: ${image.id}\n` })
+    }
+    out.end()
+  } catch (error) {
+    out.fail(error)
+  }
+}
+
+const push = async (images: Engine['images'], x: Exchange): Promise<void> => {
+  const name = referenceText(x.params.name!, x.query.get('tag') ?? '')
+  const { domain, path, tag } = parseReference(name)
+  const out = lines(x)
+  try {
+    await images.must(name)
+    out.line({ status: `The push refers to repository [${domain}/${path}]` })
+    const auth = authOf(x.headers['x-registry-auth'])
+    const descriptor = await images.push(name, {
+      ...(auth ? { auth } : {}),
+      signal: x.signal,
+      progress: (step) => out.line(progressLine(step)),
+    })
+    const shown = tag ?? 'latest'
+    out.line({ status: `${shown}: digest: ${descriptor.digest} size: ${descriptor.size}` })
+    out.line({ progressDetail: {}, aux: { Tag: shown, Digest: descriptor.digest, Size: descriptor.size } })
+    out.end()
+  } catch (error) {
+    if (x.signal.aborted) return
+    out.line(streamFailure(error))
+    out.end()
+  }
+}

@@ -1,0 +1,49 @@
+/** The Docker Engine API on a unix socket: decode, one call of the engine, encode. */
+import type { Builder } from '../../build/types.ts'
+import type { Engine, Instance } from '../../engine/types.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { Log } from '../../lib/log.ts'
+import type { Sys } from '../../sys/sys.ts'
+import { buildRoutes } from './build.ts'
+import { containerRoutes } from './containers.ts'
+import { execRoutes } from './exec.ts'
+import { imageRoutes } from './images.ts'
+import { networkRoutes } from './networks.ts'
+import { apiVersion, createDockerServer } from './server.ts'
+import { statsRoutes } from './stats.ts'
+import { systemRoutes } from './system.ts'
+import { volumeRoutes } from './volumes.ts'
+
+export interface DockerDoorDeps {
+  engine: Engine
+  builder: Pick<Builder, 'build' | 'prune' | 'cacheUsage'>
+  sys: Pick<Sys, 'cgroups' | 'processes'>
+  instance: Instance
+  version: string
+  log: Log
+  clock: Clock
+}
+
+export const createDockerDoor = (
+  deps: DockerDoorDeps,
+): { listen(socketPath: string): Promise<void>; close(): void } => {
+  const { engine, builder, log, clock } = deps
+  const routes = [
+    ...systemRoutes(deps),
+    ...containerRoutes(engine, clock),
+    ...statsRoutes(engine, clock),
+    ...execRoutes(engine),
+    ...imageRoutes(engine, clock),
+    ...networkRoutes(engine),
+    ...volumeRoutes(engine),
+    ...buildRoutes(builder),
+  ]
+  return createDockerServer(routes, log, {
+    'Api-Version': apiVersion,
+    'Docker-Experimental': 'false',
+    Ostype: 'linux',
+    Server: `slipway/${deps.version} (linux)`,
+    'Builder-Version': '1',
+    Swarm: 'inactive',
+  })
+}

@@ -1,0 +1,72 @@
+/** A container's streams on a taken-over connection: raw with a terminal, else frames of 8 bytes and a payload. */
+import type { Duplex, Writable } from 'node:stream'
+import type { Io, LogLine } from '../../engine/types.ts'
+
+export const rawStream = 'application/vnd.docker.raw-stream'
+export const multiplexedStream = 'application/vnd.docker.multiplexed-stream'
+
+/** Since 1.42 the answer tells which of the two it is. */
+export const streamType = (tty: boolean, version: readonly [number, number]): string =>
+  tty || version[1] < 42 ? rawStream : multiplexedStream
+
+export const frame = (stream: 'stdin' | 'stdout' | 'stderr', data: Uint8Array): Buffer => {
+  const head = Buffer.alloc(8)
+  head[0] = stream === 'stderr' ? 2 : stream === 'stdout' ? 1 : 0
+  head.writeUInt32BE(data.length, 4)
+  return Buffer.concat([head, data])
+}
+
+const written = (out: Writable, data: Uint8Array): Promise<void> | undefined => {
+  if (out.destroyed || out.write(data)) return undefined
+  return new Promise((go) => {
+    const done = (): void => {
+      out.off('drain', done)
+      out.off('close', done)
+      go()
+    }
+    out.once('drain', done)
+    out.once('close', done)
+  })
+}
+
+/** Joins both directions until the program's output ends or the client goes. */
+export const joinStreams = async (
+  socket: Duplex,
+  io: Io,
+  want: { stdout: boolean; stderr: boolean },
+): Promise<void> => {
+  const { stdin } = io
+  if (stdin) {
+    stdin.on('error', () => {}) // the program may end first
+    socket.on('data', (chunk: Buffer) => {
+      if (stdin.writableEnded || stdin.destroyed) return
+      if (!stdin.write(chunk)) {
+        socket.pause()
+        stdin.once('drain', () => socket.resume())
+      }
+    })
+    socket.on('end', () => stdin.end())
+  } else socket.resume()
+  socket.once('close', () => io.close())
+  for await (const { stream, data } of io.output) {
+    if (socket.destroyed) break
+    if (stream === 'stdout' ? !want.stdout : !want.stderr) continue
+    await written(socket, io.tty ? data : frame(stream, data))
+  }
+  socket.end()
+}
+
+export const sendLogs = async (
+  out: Writable,
+  lines: AsyncIterable<LogLine>,
+  options: { tty: boolean; timestamps: boolean },
+): Promise<void> => {
+  let fresh = true
+  for await (const line of lines) {
+    if (out.destroyed) break
+    const data = options.timestamps && fresh ? Buffer.concat([Buffer.from(`${line.time} `), line.data]) : line.data
+    fresh = !line.partial
+    await written(out, options.tty ? data : frame(line.stream, data))
+  }
+  out.end()
+}

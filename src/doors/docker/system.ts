@@ -1,0 +1,348 @@
+import { readFileSync } from 'node:fs'
+import { arch, cpus, hostname, release, totalmem } from 'node:os'
+import type { Builder } from '../../build/types.ts'
+import type { Engine, EngineEvent, Instance } from '../../engine/types.ts'
+import { SlipwayError } from '../../errors.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { Sys } from '../../sys/sys.ts'
+import { exposedPorts, iso, portViews, statusText } from './container-views.ts'
+import { Filters, instant, isTrue } from './filters.ts'
+import { apiVersion, type Exchange, minApiVersion, type Route, route } from './server.ts'
+
+export interface SystemBackend {
+  engine: Engine
+  builder: Pick<Builder, 'prune' | 'cacheUsage'>
+  sys: Pick<Sys, 'cgroups' | 'processes'>
+  instance: Instance
+  version: string
+  clock: Clock
+}
+
+const goArch = (): string => ({ x64: 'amd64', arm64: 'arm64' })[arch() as 'x64'] ?? arch()
+const fileLine = (path: string, pattern: RegExp): string => {
+  try {
+    return pattern.exec(readFileSync(path, 'utf8'))?.[1]?.replace(/^"|"$/g, '') ?? ''
+  } catch {
+    return ''
+  }
+}
+
+export const systemRoutes = (backend: SystemBackend): Route[] => [
+  route('GET', '/_ping', (x) =>
+    x.send(200, 'OK', { 'Cache-Control': 'no-cache, no-store, must-revalidate', Pragma: 'no-cache' }),
+  ),
+  route('GET', '/version', async (x) => x.send(200, await versionView(backend))),
+  route('GET', '/info', async (x) => x.send(200, await infoView(backend))),
+  route('GET', '/events', (x) => events(backend, x)),
+  route('GET', '/system/df', async (x) => x.send(200, await diskUsage(backend))),
+  route('POST', '/auth', async (x) => {
+    const { username } = await x.json<{ username?: string }>()
+    if (!username) throw new SlipwayError('bad-request', 'no username given')
+    x.send(200, { Status: 'Login Succeeded', IdentityToken: '' })
+  }),
+  route('POST', '/build/prune', async (x) => {
+    const filters = Filters.parse(x.query.get('filters'), [
+      'until',
+      'id',
+      'parent',
+      'type',
+      'description',
+      'inuse',
+      'shared',
+      'private',
+    ])
+    const keep = Number(x.query.get('reserved-space') ?? x.query.get('keep-storage') ?? 0)
+    const until = filters.time('until', backend.clock.now())
+    const { deleted, reclaimed } = await backend.builder.prune({
+      all: isTrue(x.query.get('all')),
+      ...(keep > 0 ? { keepBytes: keep } : {}),
+      ...(until === undefined ? {} : { until }),
+    })
+    x.send(200, { CachesDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed })
+  }),
+  ...['swarm', 'services', 'nodes', 'tasks', 'secrets', 'configs'].map((what) =>
+    route('GET', `/${what}`, () => {
+      throw new SlipwayError(
+        'unavailable',
+        'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
+      )
+    }),
+  ),
+  route('GET', '/plugins', (x) => x.send(200, [])),
+]
+
+const versionView = async ({ version, sys }: SystemBackend) => {
+  const runtime = await sys.processes.ociRuntime()
+  const base = {
+    Version: version,
+    ApiVersion: apiVersion,
+    MinAPIVersion: minApiVersion,
+    GitCommit: 'none',
+    GoVersion: `node ${process.versions.node}`,
+    Os: 'linux',
+    Arch: goArch(),
+    KernelVersion: release(),
+    BuildTime: '2026-01-01T00:00:00.000000000+00:00',
+  }
+  return {
+    Platform: { Name: 'slipway' },
+    Components: [
+      {
+        Name: 'Engine',
+        Version: version,
+        Details: {
+          ApiVersion: apiVersion,
+          Arch: base.Arch,
+          BuildTime: base.BuildTime,
+          Experimental: 'false',
+          GitCommit: base.GitCommit,
+          GoVersion: base.GoVersion,
+          KernelVersion: base.KernelVersion,
+          MinAPIVersion: minApiVersion,
+          Os: base.Os,
+        },
+      },
+      { Name: runtime.name, Version: runtime.version, Details: { GitCommit: '' } },
+    ],
+    ...base,
+  }
+}
+
+const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend) => {
+  const containers = engine.containers.list()
+  const count = (status: string): number => containers.filter((c) => c.status === status).length
+  const runtime = await sys.processes.ociRuntime()
+  return {
+    ID: instance.id,
+    Containers: containers.length,
+    ContainersRunning: count('running'),
+    ContainersPaused: count('paused'),
+    ContainersStopped: containers.length - count('running') - count('paused'),
+    Images: (await engine.images.list()).length,
+    Driver: 'overlay2',
+    DriverStatus: [
+      ['Backing Filesystem', 'extfs'],
+      ['Supports d_type', 'true'],
+      ['Native Overlay Diff', 'true'],
+    ],
+    Plugins: {
+      Volume: ['local'],
+      Network: ['bridge', 'host', 'ipvlan', 'macvlan', 'null'],
+      Authorization: null,
+      Log: ['json-file', 'local', 'none'],
+    },
+    MemoryLimit: true,
+    SwapLimit: true,
+    CpuCfsPeriod: true,
+    CpuCfsQuota: true,
+    CPUShares: true,
+    CPUSet: true,
+    PidsLimit: true,
+    IPv4Forwarding: true,
+    Debug: false,
+    NFd: 0,
+    OomKillDisable: sys.cgroups.layout !== 'v2',
+    NGoroutines: 0,
+    SystemTime: new Date(clock.now()).toISOString(),
+    LoggingDriver: 'json-file',
+    CgroupDriver: 'cgroupfs',
+    CgroupVersion: sys.cgroups.layout === 'v2' ? '2' : '1',
+    NEventsListener: 0,
+    KernelVersion: release(),
+    OperatingSystem: fileLine('/etc/os-release', /^PRETTY_NAME=(.*)$/m),
+    OSVersion: fileLine('/etc/os-release', /^VERSION_ID=(.*)$/m),
+    OSType: 'linux',
+    Architecture: arch() === 'x64' ? 'x86_64' : 'aarch64',
+    IndexServerAddress: 'https://index.docker.io/v1/',
+    RegistryConfig: { InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8'], IndexConfigs: {}, Mirrors: null },
+    NCPU: cpus().length,
+    MemTotal: totalmem(),
+    GenericResources: null,
+    DockerRootDir: instance.stateDir,
+    HttpProxy: '',
+    HttpsProxy: '',
+    NoProxy: '',
+    Name: hostname(),
+    Labels: [],
+    ExperimentalBuild: false,
+    ServerVersion: version,
+    Runtimes: {
+      [runtime.name]: { path: runtime.path },
+      ...(runtime.name === 'runc' ? {} : { runc: { path: runtime.path } }),
+    },
+    DefaultRuntime: 'runc',
+    Swarm: {
+      NodeID: '',
+      NodeAddr: '',
+      LocalNodeState: 'inactive',
+      ControlAvailable: false,
+      Error: '',
+      RemoteManagers: null,
+    },
+    LiveRestoreEnabled: true,
+    Isolation: '',
+    InitBinary: 'docker-init',
+    ContainerdCommit: { ID: '' },
+    RuncCommit: { ID: runtime.version },
+    InitCommit: { ID: '' },
+    SecurityOptions: ['name=seccomp,profile=builtin'],
+    CDISpecDirs: [],
+    Warnings: null,
+  }
+}
+
+const eventFilters = [
+  'config',
+  'container',
+  'daemon',
+  'event',
+  'image',
+  'label',
+  'network',
+  'node',
+  'plugin',
+  'scope',
+  'secret',
+  'service',
+  'type',
+  'volume',
+]
+
+const events = async ({ engine, clock }: SystemBackend, x: Exchange): Promise<void> => {
+  const filters = Filters.parse(x.query.get('filters'), eventFilters)
+  const since = instant(x.query.get('since') ?? '', clock.now())
+  const until = instant(x.query.get('until') ?? '', clock.now())
+  const out = x.stream(200, 'application/json')
+  const end = new AbortController()
+  x.signal.addEventListener('abort', () => end.abort())
+  for await (const event of engine.events.subscribe({
+    ...(since === undefined ? {} : { since }),
+    ...(until === undefined ? {} : { until }),
+    signal: end.signal,
+  })) {
+    if (!wanted(event, filters)) continue
+    if (!out.write(`${JSON.stringify(eventView(event))}\n`))
+      await new Promise((go) => out.once('drain', go).once('close', go))
+  }
+  out.end()
+}
+
+const wanted = (e: EngineEvent, filters: Filters): boolean => {
+  const named = (name: string): boolean =>
+    filters.any(
+      name,
+      (v) =>
+        e.type === name && (e.id === v || e.id.startsWith(v) || e.attributes.name === v || e.attributes[name] === v),
+    )
+  const ofContainer = filters.any('container', (v) =>
+    e.type === 'container'
+      ? e.id.startsWith(v) || e.attributes.name === v
+      : e.attributes.container?.startsWith(v) === true,
+  )
+  const ofImage = filters.any('image', (v) =>
+    e.type === 'image'
+      ? e.id === v || e.attributes.name === v
+      : e.attributes.image === v || e.attributes.image?.startsWith(`${v}:`) === true,
+  )
+  return (
+    filters.any('type', (v) => e.type === v) &&
+    filters.any('event', (v) => e.action === v || e.action.startsWith(`${v}:`)) &&
+    filters.any('scope', (v) => v === 'local') &&
+    filters.labels(e.attributes) &&
+    ofContainer &&
+    ofImage &&
+    named('network') &&
+    named('volume')
+  )
+}
+
+const eventView = (e: EngineEvent) => {
+  const legacy =
+    e.type === 'container'
+      ? { status: e.action, id: e.id, from: e.attributes.image ?? '' }
+      : e.type === 'image'
+        ? { status: e.action, id: e.id }
+        : {}
+  return {
+    ...legacy,
+    Type: e.type,
+    Action: e.action,
+    Actor: { ID: e.id, Attributes: e.attributes },
+    scope: 'local',
+    time: Number(e.timeNs / 1_000_000_000n),
+    timeNano: Number(e.timeNs),
+  }
+}
+
+const diskUsage = async ({ engine, builder, clock }: SystemBackend) => {
+  const images = await engine.images.list()
+  const containers = engine.containers.list()
+  const counts = new Map<string, number>()
+  for (const c of containers) counts.set(c.imageId, (counts.get(c.imageId) ?? 0) + 1)
+  const layers = new Map<string, number>()
+  for (const i of images)
+    for (const s of i.snapshots) if (!layers.has(s)) layers.set(s, (await engine.snapshots.stat(s))?.size ?? 0)
+  const users = new Map<string, number>()
+  for (const i of images) for (const s of i.snapshots) users.set(s, (users.get(s) ?? 0) + 1)
+  const shared = (i: (typeof images)[number]): number =>
+    i.snapshots.filter((s) => users.get(s)! > 1).reduce((sum, s) => sum + layers.get(s)!, 0)
+  return {
+    LayersSize: [...layers.values()].reduce((a, b) => a + b, 0),
+    Images: images.map((i) => ({
+      Id: i.id,
+      ParentId: '',
+      RepoTags: i.names,
+      RepoDigests: i.repoDigests,
+      Created: Math.floor(i.createdAt / 1000),
+      Size: i.size,
+      SharedSize: shared(i),
+      Labels: i.config.config?.Labels ?? null,
+      Containers: counts.get(i.id) ?? 0,
+    })),
+    Containers: await Promise.all(
+      containers.map(async (c) => ({
+        Id: c.id,
+        Names: [`/${c.spec.name}`],
+        Image: c.spec.image,
+        ImageID: c.imageId,
+        Command: c.process.args.join(' '),
+        Created: Math.floor(c.createdAt / 1000),
+        Ports: portViews(c, engine.sandboxes.get(c.sandboxId), await exposedPorts(c, engine)),
+        SizeRw: (await engine.snapshots.stat(c.id))?.size ?? 0,
+        SizeRootFs: images.find((i) => i.id === c.imageId)?.size ?? 0,
+        Labels: c.spec.labels,
+        State: c.status,
+        Status: statusText(c, clock.now()),
+        Mounts: [],
+      })),
+    ),
+    Volumes: await Promise.all(
+      engine.volumes.list().map(async (v) => ({
+        Name: v.spec.name,
+        Driver: v.spec.driver,
+        Mountpoint: v.mountpoint,
+        CreatedAt: iso(v.createdAt),
+        Labels: v.spec.labels,
+        Options: v.spec.options,
+        Scope: 'local',
+        UsageData: {
+          Size: await engine.volumes.size(v.spec.name),
+          RefCount: containers.filter((c) =>
+            c.mounts.some((m) => m.type === 'volume' && (m.name ?? m.volume) === v.spec.name),
+          ).length,
+        },
+      })),
+    ),
+    BuildCache: (await builder.cacheUsage()).map((u) => ({
+      ID: u.id,
+      Type: u.type,
+      Description: u.description,
+      InUse: u.inUse,
+      Shared: u.shared,
+      Size: u.size,
+      CreatedAt: iso(u.createdAt),
+      LastUsedAt: iso(u.lastUsedAt),
+      UsageCount: u.usageCount,
+    })),
+  }
+}
