@@ -154,7 +154,7 @@ const objectTests = (run: Kubectl, version: string): void => {
     )
     const server = ['apply', '--server-side', '--field-manager=mine', '-f']
     const map = (a: string): string =>
-      put(`{apiVersion: v1, kind: ConfigMap, metadata: {name: ssa}, data: {a: '${a}'}}`)
+      put(`apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ssa}\ndata: {a: '${a}'}\n`)
     assert.equal(await inside(...server, map('1')), 'configmap/ssa serverside-applied\n')
     const other = await run('-n', ns, 'apply', '--server-side', '--field-manager=other', '-f', map('2'))
     assert.match(other.stderr, /conflict with "mine"[\s\S]*\.data\.a/)
@@ -163,7 +163,7 @@ const objectTests = (run: Kubectl, version: string): void => {
   })
 
   test('strict validation: unknown fields and wrong values', async () => {
-    const unknown = put('{apiVersion: v1, kind: ConfigMap, metadata: {name: bad}, dta: {a: b}}')
+    const unknown = put('apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bad}\ndta: {a: b}\n')
     assert.match((await run('-n', ns, 'apply', '-f', unknown)).stderr, /unknown field "dta"/)
     const wrong = put(
       manifest('x').replace('containerPort: 80', 'containerPort: 99999').replaceAll('name: web', 'name: wrong'),
@@ -230,13 +230,16 @@ const objectTests = (run: Kubectl, version: string): void => {
     assert.match(status.stdout + status.stderr, /Waiting for deployment|timed out/)
   })
 
-  test('describe, explain, events, top', async () => {
-    assert.match(await inside('describe', 'deploy', 'web'), /Replicas: +7 desired/)
-    assert.match(await run.ok('describe', 'node', 'node'), /Capacity:[\s\S]*cpu: +2/)
-    assert.match(await run.ok('describe', 'pod', 'measured'), /Status: +Running/)
+  test('explain, from OpenAPI v3', async () => {
     const explained = await run.ok('explain', 'deployment.spec.strategy')
     assert.match(explained, /rollingUpdate/)
     assert.match(await run.ok('explain', 'pods.spec.containers.ports'), /containerPort/)
+  })
+
+  test('describe, events, top', async () => {
+    assert.match(await inside('describe', 'deploy', 'web'), /Replicas: +7 desired/)
+    assert.match(await run.ok('describe', 'node', 'node'), /Capacity:[\s\S]*cpu: +2/)
+    assert.match(await run.ok('describe', 'pod', 'measured'), /Status: +Running/)
     const events = await run('-n', ns, 'events')
     assert.match(events.stdout + events.stderr, /No events found|LAST SEEN/)
     assert.match(await run.ok('top', 'pods'), /measured +12m +34Mi/)
@@ -275,11 +278,11 @@ const objectTests = (run: Kubectl, version: string): void => {
 
   test('delete: by name, by file, by label, the namespace', async () => {
     assert.match(await inside('delete', 'cm', 'c'), /^configmap "c" deleted/)
-    await inside('delete', 'deploy', 'd', '--cascade=orphan')
+    await inside('delete', 'deploy', 'd', '--cascade=orphan', '--wait=false')
     await inside('delete', 'svc', '-l', 'app=d')
     assert.match((await run('-n', ns, 'delete', 'cm', 'c')).stderr, /configmaps "c" not found/)
     await inside('delete', 'cm', '--all')
-    await inside('delete', '-f', put(manifest('x')))
+    await inside('delete', '-f', put(manifest('x')), '--wait=false')
     await run.ok('delete', 'ns', ns, '--wait=false')
   })
 }

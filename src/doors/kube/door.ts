@@ -20,7 +20,6 @@ import {
 } from './authenticate.ts'
 import { type Exchange, send, sendJson, splitUrl } from './exchange.ts'
 import { defaultVersion, handleGeneral, type VersionInfo } from './general.ts'
-import { handleMetrics } from './metrics.ts'
 import { parsePath, type Target } from './paths.ts'
 import { handleResource } from './resources.ts'
 import { serveLogs } from './streams/logs.ts'
@@ -188,8 +187,6 @@ class Door implements KubeDoor {
     if (target.kind === 'resource' && this.#serves(target.group, target.version, target.resource)) {
       if (isLog(target)) await serveLogs(api, exchange, { namespace: target.namespace!, name: target.name! }, clock)
       else await handleResource(api, exchange, target, clock.random)
-    } else if (target.kind === 'resource' && (await handleMetrics(api, exchange, target))) {
-      return
     } else if (target.kind === 'resource' || !(await handleGeneral(api, exchange, version, ready))) {
       await send(request, response, 404, 'text/plain; charset=utf-8', '404 page not found\n')
     }

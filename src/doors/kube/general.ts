@@ -4,7 +4,6 @@ import type { ApiServer } from '../../cluster/types.ts'
 import { parseAccept } from '../../lib/http/media.ts'
 import { discovery } from './discovery.ts'
 import { type Exchange, send, sendCached, sendJson } from './exchange.ts'
-import { discoverable } from './metrics.ts'
 
 export interface VersionInfo {
   /** "v1.33.4+slipway" */
@@ -116,7 +115,7 @@ export const handleGeneral = async (
   if (path.startsWith('/openapi/v3')) return sendOpenapi(api, exchange)
   if (!/^\/apis?(\/|$)/.test(path)) return false
   const local = request.socket.localAddress
-  const document = discovery(path, request.headers.accept, discoverable(api), `${local ?? 'localhost'}:443`)
+  const document = discovery(path, request.headers.accept, api.resources(), `${local ?? 'localhost'}:443`)
   if (!document) return false
   await sendCached(exchange, document.contentType, document.body, document.etag)
   return true
