@@ -3,13 +3,19 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { ObjectClient } from '../../spec/kube/client.ts'
 import type { Informers, User } from '../types.ts'
+import { autoscalers } from './autoscaler/index.ts'
 import { cronJobs } from './cronjob/index.ts'
 import { daemonSets } from './daemonset/index.ts'
 import { deployments } from './deployment/index.ts'
 import { endpointSlices, endpoints } from './endpoints/index.ts'
+import { mirroredSlices } from './endpoints/mirror.ts'
 import { finishedJobs, jobs } from './job/index.ts'
 import { startCollector } from './lifecycle/collector.ts'
+import { budgets } from './lifecycle/disruption.ts'
 import { namespaces, rootCas, serviceAccounts } from './lifecycle/namespaces.ts'
+import { nodes, taintEvictions } from './lifecycle/nodes.ts'
+import { eventTtl, podCollector } from './lifecycle/pod-gc.ts'
+import { quotas } from './lifecycle/quota.ts'
 import type { ControllerOptions } from './options.ts'
 import { replicaSets } from './replicaset/index.ts'
 import { type Controller, runController, type Surroundings } from './run/controller.ts'
@@ -28,9 +34,11 @@ export interface ControllerSetup {
 }
 
 // Endpoints before all else: they decide whom traffic reaches.
-const controllers: readonly Controller[] = [
+// Those that remember something between turns are made anew with each start.
+const controllers = (): Controller[] => [
   endpointSlices,
   endpoints,
+  mirroredSlices,
   deployments,
   replicaSets,
   statefulSets,
@@ -42,6 +50,13 @@ const controllers: readonly Controller[] = [
   serviceAccounts,
   rootCas,
   namespaces,
+  autoscalers(),
+  budgets,
+  quotas,
+  nodes(),
+  taintEvictions,
+  podCollector(),
+  eventTtl,
 ]
 
 const userOf = (name: string): User => ({
@@ -60,7 +75,7 @@ export const startControllers = (setup: ControllerSetup): { close(): void } => {
     const recorder = createRecorder(client, name, clock, { log })
     return { client, informers, owned, recorder, clock, log, options, signal: end.signal }
   }
-  for (const definition of controllers) {
+  for (const definition of controllers()) {
     runController(definition, surroundings(definition.name)).catch((error) =>
       log.error('controller not started', { controller: definition.name, error: messageOf(error) }),
     )
