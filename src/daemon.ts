@@ -207,7 +207,7 @@ class Daemon {
     const informers = createInformers(api.client({ ...node, name: 'system:informers' }), this.#log.room('informers'))
     this.#closers.push(() => informers.close())
     const nodeClient = api.client(node)
-    const recorder = createRecorder(nodeClient, 'kubelet', clock, { log: this.#log, host: name } as never)
+    const recorder = createRecorder(nodeClient, 'kubelet', clock, { log: this.#log, host: name })
     const proxy = createServiceProxy({
       instance,
       sys,
@@ -216,7 +216,10 @@ class Daemon {
       log: this.#log.room('proxy'),
       clock,
       nodeAddress: address,
-    } as never)
+      serviceCidr,
+      reserved: [clusterIp(10n)],
+      record: (service, type, reason, message) => recorder.event(kinds.Service, service, type, reason, message),
+    })
     const dns = createClusterDns({
       instance,
       sys,
@@ -234,7 +237,7 @@ class Daemon {
         sys,
         proxy,
         dns,
-        record: (object, type, reason, message) => recorder.event(object as never, type, reason, message),
+        record: (object, type, reason, message) => recorder.event(kinds.Pod, object, type, reason, message),
         node: { name, address },
         network: podNetwork,
         stateDir: instance.stateDir,

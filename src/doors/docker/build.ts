@@ -1,5 +1,5 @@
 /** POST /build: the classic builder's endpoint; its output is JSON lines with `stream`, `aux` and `errorDetail`. */
-import { createTextProgress } from '../../build/progress/index.ts'
+import { plainProgress } from '../../build/progress/index.ts'
 import type { BuildRequest, Builder } from '../../build/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import { familiarName } from '../../spec/oci/index.ts'
@@ -32,16 +32,20 @@ const build = async (builder: Pick<Builder, 'build'>, x: Exchange): Promise<void
     })
   const out = lines(x)
   const quiet = isTrue(x.query.get('q'))
-  const text = createTextProgress((line) => quiet || out.line({ stream: `${line}\n` }))
+  const text = plainProgress()
+  const print = (stream: string): void => {
+    if (stream !== '' && !quiet) out.line({ stream })
+  }
   try {
     const { image } = await builder.build({
       ...requestOf(x),
       signal: x.signal,
       progress: (event) => {
         if (event.type === 'notice') out.line({ stream: `${event.message}\n` })
-        else text.event(event)
+        else print(text.event(event))
       },
     })
+    print(text.end())
     out.line({ aux: { ID: image.id } })
     if (quiet) out.line({ stream: `${image.id}\n` })
     else {
@@ -51,6 +55,7 @@ const build = async (builder: Pick<Builder, 'build'>, x: Exchange): Promise<void
     out.end()
   } catch (error) {
     if (x.signal.aborted) return
+    print(text.end(error))
     const message = textOf(error)
     out.line({ errorDetail: { message, ...codeOf(error) }, error: message })
     out.end()

@@ -1,6 +1,6 @@
 /** Gets the image of every service: built where the file says so, else found or pulled. */
 import type { BuildProgress, BuildRequest } from '../../../build/types.ts'
-import { createTextProgress } from '../../../build/progress/index.ts'
+import { plainProgress } from '../../../build/progress/index.ts'
 import type { BuildOrder, ControlClient, ImageAnswer } from '../../../clients/control/index.ts'
 import { SlipwayError } from '../../../errors.ts'
 import type { Project, Service } from '../../../spec/compose/project.ts'
@@ -110,22 +110,30 @@ const buildService = async (
   const name = imageName(wish.project, service)
   const id = `Image ${name}`
   progress.update({ id, state: 'working', text: 'Building' })
-  const text = createTextProgress((line) => progress.print(line), { prefix: service.name })
+  const text = plainProgress()
+  // On a terminal one line a service is shown; the whole output of a build that fails follows.
   const show = progress.mode === 'plain' || progress.mode === 'json'
+  const print = (output: string): void => {
+    if (output !== '')
+      for (const line of output.trimEnd().split('\n'))
+        progress.print(wish.services.length > 1 ? `${service.name}: ${line}` : line)
+  }
   const onEvent = (event: BuildProgress): void => {
+    const output = text.event(event)
     if (event.type === 'notice') progress.print(event.message)
-    else if (show) text.event(event)
+    else if (show) print(output)
     else if (event.type === 'vertex') progress.update({ id, state: 'working', text: event.name })
-    else if (event.type === 'warning') progress.print(`WARN: ${event.message} (${event.at.file}:${event.at.line ?? 1})`)
   }
   try {
     const answer = await control.build(buildOrder(wish, service, [name]), onEvent, wish.signal)
     const pinned = pinnedName(name, answer.id)
     await control.tag(answer.id, pinned)
+    print(text.end())
     progress.update({ id, state: 'done', text: 'Built' })
     return { reference: pinned, config: answer.config, id: answer.id, built: true }
   } catch (error) {
     progress.update({ id, state: 'error', text: 'Failed' })
+    print(text.end(error))
     throw error
   }
 }

@@ -1,5 +1,5 @@
 /** `up`: load, build or pull, lower, apply in waves, wait for each, and say where it is. */
-import { lower, type LowerResult, type Loss, type Wave } from '../../../compose/index.ts'
+import { lower, type LowerResult, type Loss, refuseLosses, renderLosses, type Wave } from '../../../compose/index.ts'
 import { SlipwayError } from '../../../errors.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import type { KubeObject } from '../../../spec/kube/kinds.ts'
@@ -17,7 +17,8 @@ export interface UpWish {
   images: Record<string, ServiceImage>
   services: string[]
   scale: Record<string, number>
-  allowLoss: boolean
+  /** Paths in the file whose loss is accepted, or 'all'. */
+  allowLoss: string[]
   removeOrphans: boolean
   /** Wait for everything to be ready, not only for what others depend on. */
   wait: boolean
@@ -72,20 +73,19 @@ const lowerProject = (wish: UpWish, progress: Progress): LowerResult => {
     scale: wish.scale,
     ...(wish.services.length > 0 ? { services: wish.services } : {}),
   })
-  reportLosses(lowered.losses, wish.allowLoss, (line) => progress.print(line))
+  reportLosses(lowered.losses, { allowed: wish.allowLoss }, (line) => progress.print(line))
   return lowered
 }
 
 /** Warnings are printed; refusals end it, unless the user has said that they may be lost. */
-export const reportLosses = (losses: readonly Loss[], allowed: boolean, print: (line: string) => void): void => {
-  const refused = allowed ? [] : losses.filter((l) => l.severity === 'refuse')
-  for (const loss of losses) if (!refused.includes(loss)) print(`WARN: ${loss.path}: ${loss.message}. ${loss.hint}`)
-  const first = refused[0]
-  if (!first) return
-  throw new SlipwayError('unsupported', refused.map((l) => `${l.path}: ${l.message}`).join('\n'), {
-    hint: `${first.hint}\nTo go ahead without: --allow-loss`,
-    at: first.at,
-  })
+export const reportLosses = (
+  losses: Loss[],
+  options: { allowed: string[]; strict?: boolean },
+  print: (line: string) => void,
+): void => {
+  refuseLosses(losses, options)
+  const text = renderLosses(losses)
+  if (text !== '') print(text.trimEnd())
 }
 
 const withFiles = (wish: UpWish, object: KubeObject): KubeObject =>

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { lower, renderManifests } from '../../../compose/index.ts'
+import { lower, renderLossesJson, renderManifests } from '../../../compose/index.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { imageName } from '../app/images.ts'
 import { answers } from '../framework/daemon.ts'
@@ -8,7 +8,7 @@ import { instanceOf, socketsOf } from '../../../instance.ts'
 import { createControlClient } from '../../../clients/control/index.ts'
 import { reportLosses } from '../app/up.ts'
 import { type Command, err, type Invocation } from '../framework/command.ts'
-import { text, toggle } from '../framework/flags.ts'
+import { list, text, toggle } from '../framework/flags.ts'
 import { openProject } from '../framework/project.ts'
 import type { Project } from '../../../spec/compose/project.ts'
 import type { LowerOptions } from '../../../compose/index.ts'
@@ -27,7 +27,7 @@ export const convert: Command = {
       'cluster',
       'local',
     ]),
-    toggle('--allow-loss', 'Go ahead where a cluster cannot do what the file says'),
+    list('--allow-loss', 'PATH', 'Go ahead without this key, which a cluster cannot do (services.web.cpuset, or all)'),
     toggle('--strict', 'Fail on every loss, also on warnings'),
     text('--report', 'FILE', 'Write the losses as JSON'),
   ],
@@ -40,26 +40,18 @@ async function runConvert(invocation: Invocation): Promise<number> {
   const destination = (flags.for as 'local' | 'cluster' | undefined) ?? 'cluster'
   const images = await imagesFor(invocation, project, destination)
   const { objects, losses } = lower(project, { destination, images })
-  if (flags.report)
-    writeFileSync(
-      resolve(shell.cwd, flags.report as string),
-      `${JSON.stringify({ project: project.name, losses }, null, 2)}\n`,
-    )
-  reportLosses(losses, flags['allow-loss'] === true, (line) => err(shell, line))
-  if (flags.strict === true && losses.length > 0)
-    throw new SlipwayError(
-      'unsupported',
-      `${losses.length} thing${losses.length > 1 ? 's' : ''} in the file would be lost (--strict)`,
-    )
+  if (flags.report) writeFileSync(resolve(shell.cwd, flags.report as string), renderLossesJson(losses))
+  const allowed = (flags['allow-loss'] as string[] | undefined) ?? []
+  reportLosses(losses, { allowed, strict: flags.strict === true }, (line) => err(shell, line))
   const files = await renderManifests(objects)
   if (flags.output === undefined) {
-    shell.stdout.write(files.map((f) => `# ${f.name}\n${f.text}`).join('---\n'))
+    shell.stdout.write(files.map((f) => `# ${f.name}\n${f.content}`).join('---\n'))
     return 0
   }
   const dir = resolve(shell.cwd, flags.output as string)
   mkdirSync(dir, { recursive: true })
   for (const file of files) {
-    writeFileSync(join(dir, file.name), file.text)
+    writeFileSync(join(dir, file.name), file.content)
     err(shell, `INFO Kubernetes file "${join(flags.output as string, file.name)}" created`)
   }
   return 0

@@ -1,0 +1,1 @@
+export { type ProgressStyle, plainProgress } from './plain.ts'
