@@ -57,7 +57,7 @@ const baseTar = (): Readable => {
   }
   return packTar([
     ...['bin', 'etc', 'tmp', 'root', 'usr', 'usr/bin'].map((path) => ({
-      entry: tarEntry({ path: `${path}/`, type: 'directory' as const }),
+      entry: tarEntry({ path: `${path}/`, type: 'directory' as const, mode: path === 'tmp' ? 0o1777 : 0o755 }),
     })),
     { entry: tarEntry({ path: 'bin/busybox', mode: 0o755, size: busybox.length }), body: [busybox] },
     ...names
