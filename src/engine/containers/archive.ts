@@ -1,12 +1,133 @@
-import { SlipwayError } from '../../errors.ts'
+import { closeSync, constants, fstatSync, lstatSync, readlinkSync } from 'node:fs'
+import { posix } from 'node:path'
+import { isError, SlipwayError } from '../../errors.ts'
+import { decompress, packTar, readTar } from '../../lib/tar/index.ts'
 import type { Containers } from '../types.ts'
-import type { Context } from './context.ts'
+import { type Context, emit } from './context.ts'
+import { childPath, packMembers } from './pack.ts'
+import { unpackMember } from './unpack.ts'
+import { openParent, openView } from './view.ts'
 
-const missing = async (): Promise<never> => {
-  throw new SlipwayError('unsupported', 'archives are not there yet')
+type PathStat = Awaited<ReturnType<Containers['statPath']>>
+
+const oPath = 0x200000
+
+const notThere = (path: string, reference: string): SlipwayError =>
+  new SlipwayError('not-found', `Could not find the file ${path} in container ${reference}`)
+
+/** A trailing '/' or '/.' means the directory a link leads to. */
+const follows = (path: string): boolean => path.endsWith('/') || path.endsWith('/.')
+
+interface Found {
+  /** Descriptor of the directory, and the last part in it ('.' for the root and for what a link leads to). */
+  fd: number
+  name: string
+  stat: PathStat
 }
-export const archives = (_: Context): Pick<Containers, 'statPath' | 'readArchive' | 'writeArchive'> => ({
-  statPath: missing,
-  readArchive: missing,
-  writeArchive: missing,
+
+const find = (ctx: Context, root: string, path: string, reference: string): Found => {
+  let parent: { fd: number; name: string }
+  try {
+    parent = follows(path)
+      ? { fd: ctx.sys.files.openInRoot(root, path, oPath | constants.O_DIRECTORY), name: '.' }
+      : openParent(ctx, root, path)
+  } catch (error) {
+    if (isError(error, 'not-found')) throw notThere(path, reference)
+    throw error
+  }
+  const name = parent.name || '.'
+  const at = childPath(parent.fd, name)
+  const stat = name === '.' ? fstatSync(parent.fd) : lstatSync(at, { throwIfNoEntry: false })
+  if (!stat) {
+    closeSync(parent.fd)
+    throw notThere(path, reference)
+  }
+  const link = stat.isSymbolicLink() ? readlinkSync(at, 'utf8') : ''
+  const linkTarget =
+    link === ''
+      ? ''
+      : ctx.sys.files.resolveInRoot(root, posix.resolve(posix.dirname(posix.normalize(`/${path}`)), link))
+  const shown = posix.basename(posix.normalize(`/${path}`)) || '/'
+  return {
+    fd: parent.fd,
+    name,
+    stat: { name: shown, size: stat.size, mode: stat.mode, mtime: stat.mtimeMs, linkTarget },
+  }
+}
+
+/** What archive members are called: the last part of the path as it was given, '.' kept. */
+const memberName = (path: string): string =>
+  path.endsWith('/.') ? '.' : posix.basename(posix.normalize(`/${path}`)) || '/'
+
+/** docker cp. Paths are the container's; its processes may change what they mean at any time, and reach nothing by it. */
+export const archives = (ctx: Context): Pick<Containers, 'statPath' | 'readArchive' | 'writeArchive'> => ({
+  async statPath(reference, path) {
+    const view = await openView(ctx, reference, true)
+    try {
+      const { fd, stat } = find(ctx, view.root, path, reference)
+      closeSync(fd)
+      return stat
+    } finally {
+      await view.release()
+    }
+  },
+  async readArchive(reference, path) {
+    const view = await openView(ctx, reference, true)
+    try {
+      const found = find(ctx, view.root, path, reference)
+      emit(ctx, ctx.records.must(reference), 'archive-path')
+      const walk = { files: ctx.sys.files, seen: new Map<string, string>() }
+      const tar = packTar(packMembers(walk, found.fd, found.name, memberName(path)))
+      // Not in the generator: a stream that is destroyed before anybody reads never runs it.
+      tar.once('close', () => {
+        closeSync(found.fd)
+        void view.release()
+      })
+      return { stat: found.stat, tar }
+    } catch (error) {
+      await view.release()
+      throw error
+    }
+  },
+  async writeArchive(reference, path, tar, options = {}) {
+    const record = ctx.records.must(reference)
+    const view = await openView(ctx, reference, true)
+    try {
+      const base = directoryIn(ctx, view.root, path, reference)
+      const { uid, gid } = record.process
+      const target = {
+        files: ctx.sys.files,
+        root: view.root,
+        base,
+        noOverwriteDirNonDir: options.noOverwriteDirNonDir ?? false,
+        owner: options.copyUidGid ? { uid, gid } : undefined,
+      }
+      for await (const member of readTar(await decompress(tar))) await unpackMember(target, member)
+      emit(ctx, record, 'extract-to-dir')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EROFS')
+        throw new SlipwayError('forbidden', 'container rootfs is marked read-only', { cause: error })
+      throw error
+    } finally {
+      tar.destroy()
+      await view.release()
+    }
+  },
 })
+
+/** The directory a path means, links followed; it has to exist. */
+const directoryIn = (ctx: Context, root: string, path: string, reference: string): string => {
+  let fd: number
+  try {
+    fd = ctx.sys.files.openInRoot(root, path, oPath)
+  } catch (error) {
+    if (isError(error, 'not-found')) throw notThere(path, reference)
+    throw error
+  }
+  try {
+    if (!fstatSync(fd).isDirectory()) throw new SlipwayError('bad-request', 'extraction point is not a directory')
+    return ctx.sys.files.resolveInRoot(root, path)
+  } finally {
+    closeSync(fd)
+  }
+}

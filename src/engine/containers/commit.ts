@@ -1,19 +1,99 @@
+import { closeSync, constants, readdirSync } from 'node:fs'
 import { SlipwayError } from '../../errors.ts'
-import type { Containers } from '../types.ts'
-import type { Context } from './context.ts'
+import { decodeName, packTar, type TarMember } from '../../lib/tar/index.ts'
+import type { ImageConfig, ImageProcessConfig } from '../../spec/oci/index.ts'
+import type { Containers, Image } from '../types.ts'
+import { type Context, emit, isRunning } from './context.ts'
 import { snapshotKey } from './create.ts'
+import { pause, unpause } from './lifecycle.ts'
+import { packMembers } from './pack.ts'
+import type { ContainerRecord } from './records.ts'
+import { openView, type View } from './view.ts'
 
 export const changes =
   (ctx: Context): Containers['changes'] =>
   async (reference) =>
     ctx.snapshots.changes(snapshotKey(ctx.records.must(reference).id))
-export const exportRootfs =
-  (_: Context): Containers['exportRootfs'] =>
-  async () => {
-    throw new SlipwayError('unsupported', 'export is not there yet')
+
+const everything = async function* (ctx: Context, view: View): AsyncGenerator<TarMember> {
+  const root = ctx.sys.files.openInRoot(view.root, '/', constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    const walk = { files: ctx.sys.files, seen: new Map<string, string>() }
+    for (const name of readdirSync(`/proc/self/fd/${root}`, { encoding: 'buffer' }).sort(Buffer.compare)) {
+      const decoded = decodeName(name)
+      yield* packMembers(walk, root, decoded, decoded)
+    }
+  } finally {
+    closeSync(root)
   }
+}
+
+/** docker export: the root file system as the container sees it, without what is mounted into it. */
+export const exportRootfs =
+  (ctx: Context): Containers['exportRootfs'] =>
+  async (reference) => {
+    const view = await openView(ctx, reference, false)
+    const tar = packTar(everything(ctx, view))
+    tar.once('close', () => void view.release())
+    emit(ctx, ctx.records.must(reference), 'export')
+    return tar
+  }
+
+/** The configuration of a container, as an image's: what it was given over what its image says. */
+const configOf = ({ spec, process, mounts }: ContainerRecord, image: ImageProcessConfig): ImageProcessConfig => {
+  const volumes = mounts.flatMap(({ type, target }) => (type === 'volume' ? [[target, {}]] : []))
+  const entrypoint = spec.entrypoint ?? image.Entrypoint
+  return {
+    ...image,
+    Env: process.env,
+    User: process.user,
+    WorkingDir: process.cwd,
+    Entrypoint: entrypoint,
+    Cmd: spec.cmd ?? (spec.entrypoint === undefined ? image.Cmd : undefined),
+    Labels: { ...image.Labels, ...spec.labels },
+    ...(volumes.length > 0 ? { Volumes: { ...image.Volumes, ...Object.fromEntries(volumes) } } : {}),
+    ...(spec.stopSignal === undefined ? {} : { StopSignal: spec.stopSignal }),
+    ...(spec.healthcheck === undefined ? {} : { Healthcheck: spec.healthcheck }),
+  }
+}
+
+const makeImage = async (
+  ctx: Context,
+  record: ContainerRecord,
+  options: Parameters<Containers['commit']>[1],
+): Promise<Image> => {
+  const base = await ctx.images.must(record.imageId)
+  const layer = await ctx.snapshots.diff(snapshotKey(record.id))
+  const unpacked = await ctx.snapshots.unpack(undefined, base.snapshots.at(-1), { stream: layer })
+  if (!unpacked) throw new SlipwayError('internal', 'the layer of the container was not made')
+  const created = new Date(ctx.clock.now()).toISOString()
+  const { rootfs: _, ...rest } = base.config
+  const config: Omit<ImageConfig, 'rootfs'> = {
+    ...rest,
+    created,
+    author: options.author ?? '',
+    config: options.config ?? configOf(record, base.config.config ?? {}),
+    history: [
+      ...(base.config.history ?? []),
+      { created, created_by: record.process.args.join(' '), author: options.author, comment: options.message },
+    ],
+  }
+  const name = options.name === undefined ? {} : { name: options.name }
+  return ctx.images.create({ config, snapshots: [...base.snapshots, unpacked.name], ...name })
+}
+
+/** docker commit. A running container is frozen meanwhile, unless the caller does not want it. */
 export const commit =
-  (_: Context): Containers['commit'] =>
-  async () => {
-    throw new SlipwayError('unsupported', 'commit is not there yet')
+  (ctx: Context): Containers['commit'] =>
+  async (reference, options) => {
+    const record = ctx.records.must(reference)
+    const freeze = options.pause !== false && isRunning(record) && record.status !== 'paused'
+    if (freeze) await pause(ctx, record.id)
+    try {
+      const image = await makeImage(ctx, record, options)
+      emit(ctx, record, 'commit', { comment: options.message ?? '', imageID: image.id, imageRef: options.name ?? '' })
+      return image
+    } finally {
+      if (freeze && ctx.records.byId(record.id)?.status === 'paused') await unpause(ctx, record.id)
+    }
   }

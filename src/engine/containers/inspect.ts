@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
 import { networkStats } from '../stats/index.ts'
 import type { Containers } from '../types.ts'
@@ -74,9 +76,11 @@ export const update =
       const spec = { ...record.spec, resources: merged, ...(restart ? { restart } : {}) }
       if (resources && isRunning(record)) {
         const runtime = await ctx.sys.processes.ociRuntime()
-        const input = JSON.stringify(ociResources(merged, ctx.machine.cgroups))
-        const argv = [...runtime.enter, runtime.path, `--root=${ctx.paths.oci}`, 'update', '--resources', '-', id]
-        await ctx.sys.processes.must(argv, { input, timeoutMs: 30_000 })
+        // crun opens what it is told to read by name, and standard input has none that works.
+        const file = join(record.paths.bundle, 'resources.json')
+        writeFileSync(file, JSON.stringify(ociResources(merged, ctx.machine.cgroups)), { mode: 0o600 })
+        const argv = [...runtime.enter, runtime.path, `--root=${ctx.paths.oci}`, 'update', '--resources', file, id]
+        await ctx.sys.processes.must(argv, { timeoutMs: 30_000 })
       }
       emit(ctx, ctx.records.settle(id, { spec }), 'update')
     })

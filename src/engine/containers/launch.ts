@@ -11,7 +11,10 @@ import { snapshotKey } from './create.ts'
 import type { ContainerRecord } from './records.ts'
 
 /** Mounts the root file system, and nothing else, at its place in the bundle. */
-export const mountRootfs = async (ctx: Context, { id, paths }: ContainerRecord): Promise<void> => {
+export const mountRootfs = async (
+  ctx: Context,
+  { id, paths }: Pick<ContainerRecord, 'id' | 'paths'>,
+): Promise<void> => {
   mkdirSync(paths.rootfs, { recursive: true, mode: 0o700 })
   ctx.sys.mounts.mount({ ...(await ctx.snapshots.mounts(snapshotKey(id))), target: paths.rootfs })
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Context, emit, isAlive } from '../containers/context.ts'
+import { type Context, emit } from '../containers/context.ts'
 import { controlMonitor } from '../containers/rotation.ts'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
 import { AttachHub } from '../runtime/attach.ts'
@@ -46,7 +46,6 @@ export const createExecs = (ctx: Context): Execs => {
     const { exec } = entry
     entry.exec = { ...exec, running: false, exitCode }
     if (entry.bundle !== undefined) rmSync(entry.bundle, { recursive: true, force: true })
-    ctx.exits.forget(exec.id)
     entry.ended.resolve(exitCode)
     const record = ctx.records.byId(exec.containerId)
     if (record) emit(ctx, record, 'exec_die', { execID: exec.id, exitCode: String(exitCode) })
@@ -86,7 +85,6 @@ export const createExecs = (ctx: Context): Execs => {
     const record = runningRecord(ctx, exec.containerId)
     const bundle = join(ctx.instance.runDir, 'execs', exec.id)
     mkdirSync(bundle, { recursive: true, mode: 0o700 })
-    mkdirSync(join(ctx.paths.persist, exec.id), { recursive: true, mode: 0o700 })
     entry.bundle = bundle
     const processFile = join(bundle, 'process.json')
     const process = execProcess(ctx, record, exec.spec)
@@ -96,20 +94,17 @@ export const createExecs = (ctx: Context): Execs => {
     const options = { id: exec.id, bundle, log: undefined, tty: true, stdin: exec.spec.stdin, leaveStdinOpen: false }
     try {
       const connect = (): Promise<void> => hub.connect(join(bundle, 'attach'))
-      const { pid, monitorPid } = await startMonitor(
+      const { pid, exitCode: told } = await startMonitor(
         ctx.sys.processes,
         ctx.paths,
         { ...options, exec: { containerId: record.id, processFile } },
         connect,
       )
       entry.exec = { ...exec, running: true, pid }
-      const monitorStart = ctx.sys.processes.startTime(monitorPid)
-      void ctx.exits
-        .expect(exec.id, () => isAlive(ctx, monitorPid, monitorStart))
-        .then(({ exitCode }) => {
-          hub.end()
-          over(entry, exitCode)
-        })
+      void told.then((exitCode) => {
+        hub.end()
+        over(entry, exitCode ?? 137)
+      })
       if (size) await resize(entry, size).catch(() => {})
       return io
     } catch (error) {

@@ -29,12 +29,16 @@ export interface MonitorOptions {
 export interface Monitored {
   pid: number
   monitorPid: number
+  /** Of an exec: its exit code, undefined if the monitor was lost. A container's is in its exit file. */
+  exitCode: Promise<number | undefined>
 }
 
 const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 export const monitorArgv = (runtimePath: string, paths: RuntimePaths, options: MonitorOptions): string[] => {
   const { id, bundle, exec } = options
+  // Exit files are named after the container: the monitor of an exec must not write where its container's does.
+  const [exits, persist] = exec ? [bundle, bundle] : [paths.exits, join(paths.persist, id)]
   return [
     ...[
       'conmon',
@@ -52,7 +56,7 @@ export const monitorArgv = (runtimePath: string, paths: RuntimePaths, options: M
       bundle,
     ],
     ...['-p', join(bundle, 'pidfile'), '-P', join(bundle, 'conmon.pid')],
-    ...['--exit-dir', paths.exits, '--persist-dir', join(paths.persist, id), '--full-attach', '--no-sync-log'],
+    ...['--exit-dir', exits, '--persist-dir', persist, '--full-attach', '--no-sync-log'],
     ...['-l', options.log === undefined ? 'none' : `k8s-file:${options.log}`],
     ...(options.tty ? ['-t'] : []),
     ...(options.stdin ? ['-i'] : []),
@@ -67,7 +71,7 @@ interface Answer {
   data: number
   message?: string
 }
-const answers = async function* (pipe: Duplex): AsyncGenerator<Answer> {
+async function* answers(pipe: Duplex): AsyncGenerator<Answer> {
   let text = ''
   for await (const chunk of pipe) {
     text += String(chunk)
@@ -75,6 +79,15 @@ const answers = async function* (pipe: Duplex): AsyncGenerator<Answer> {
       yield JSON.parse(text.slice(0, end)) as Answer
       text = text.slice(end + 1)
     }
+  }
+}
+
+const lastWord = async (said: AsyncGenerator<Answer>): Promise<number | undefined> => {
+  try {
+    const { value } = (await said.next()) as { value: Answer | undefined }
+    return value?.data
+  } catch {
+    return undefined // the pipe broke with the monitor
   }
 }
 
@@ -111,6 +124,8 @@ export const startMonitor = async (
   })
   for (const pipe of [start, attached, child.stderr]) pipe?.on('error', () => {})
   start.write('\0')
+  const close = (): void => [sync, start, attached, child.stderr].forEach((pipe) => void pipe?.destroy())
+  const said = answers(sync)
   try {
     if (attached) {
       // The first answer says that the attach socket is there; the second byte lets the program begin.
@@ -118,14 +133,20 @@ export const startMonitor = async (
       await attach?.()
       start.write('\0')
     }
-    for await (const { data, message } of answers(sync)) {
-      if (data < 0) throw new SlipwayError('internal', runtimeMessage(message ?? stderr), { details: { code: data } })
-      return { pid: data, monitorPid: Number(readFileSync(join(options.bundle, 'conmon.pid'), 'utf8')) }
+    const { value } = (await said.next()) as { value: Answer | undefined }
+    if (value === undefined) {
+      // conmon itself may be missing: then this throws what spawn found.
+      await child.exited
+      throw new SlipwayError('internal', `the monitor ended at once: ${runtimeMessage(stderr) || 'no message'}`)
     }
-    // conmon itself may be missing: then this throws what spawn found.
-    await child.exited
-    throw new SlipwayError('internal', `the monitor ended at once: ${runtimeMessage(stderr) || 'no message'}`)
-  } finally {
-    for (const pipe of [sync, start, attached, child.stderr]) pipe?.destroy()
+    const { data, message } = value
+    if (data < 0) throw new SlipwayError('internal', runtimeMessage(message ?? stderr), { details: { code: data } })
+    // The monitor of an exec says the exit code here as well, and gives up if nobody hears it.
+    const exitCode = exec ? lastWord(said).finally(close) : Promise.resolve(undefined)
+    if (!exec) close()
+    return { pid: data, monitorPid: Number(readFileSync(join(options.bundle, 'conmon.pid'), 'utf8')), exitCode }
+  } catch (error) {
+    close()
+    throw error
   }
 }

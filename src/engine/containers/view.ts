@@ -1,0 +1,94 @@
+import { closeSync, constants, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { dirname, join, posix } from 'node:path'
+import { removeTree } from '../runtime/remove-tree.ts'
+import { type Context, isRunning } from './context.ts'
+import { mountRootfs } from './launch.ts'
+import type { ContainerRecord } from './records.ts'
+
+const oPath = 0x200000
+
+/** Directories a mount needs to be put on, made as the runtime would. */
+const ensureTarget = (root: string, inside: string, directory: boolean): void => {
+  const path = join(root, inside)
+  if (existsSync(path)) return
+  mkdirSync(directory ? path : dirname(path), { recursive: true, mode: 0o755 })
+  if (!directory) writeFileSync(path, '', { flag: 'wx', mode: 0o755 })
+}
+
+/** What a stopped container would see: its root file system with its volumes and binds, at a place of its own. */
+const mountView = async (ctx: Context, record: ContainerRecord, view: string, withVolumes: boolean): Promise<void> => {
+  await mountRootfs(ctx, { id: record.id, paths: { ...record.paths, rootfs: view } })
+  if (!withVolumes) return
+  const mounts = [...record.mounts].sort((a, b) => a.target.split('/').length - b.target.split('/').length)
+  for (const mount of mounts) {
+    if (mount.hostPath === undefined || !existsSync(mount.hostPath)) continue
+    if (mount.type === 'volume') await ctx.volumes.acquire(mount.name!, `view-${view}`)
+    const inside = ctx.sys.files.resolveInRoot(view, mount.target)
+    ensureTarget(view, inside, statSync(mount.hostPath).isDirectory())
+    // Through a descriptor: a link put at the target meanwhile cannot lead the mount out of the view.
+    const fd = ctx.sys.files.openInRoot(view, inside, oPath)
+    try {
+      const readOnly = 'readOnly' in mount && mount.readOnly
+      ctx.sys.mounts.mount({
+        type: 'bind',
+        source: mount.hostPath,
+        target: `/proc/self/fd/${fd}`,
+        options: ['rbind', 'rprivate', ...(readOnly ? ['ro'] : [])],
+      })
+    } finally {
+      closeSync(fd)
+    }
+  }
+}
+
+export interface View {
+  /** Open only through openInRoot: what is in it belongs to the container. */
+  root: string
+  release(): Promise<void>
+}
+
+/**
+ * The files of a container, running or not. Of a running one it is what its own processes see; a stopped one is mounted,
+ * and cannot be started before `release`. `withVolumes` false leaves out all that is mounted into it.
+ */
+export const openView = async (ctx: Context, reference: string, withVolumes: boolean): Promise<View> => {
+  const { id } = ctx.records.must(reference)
+  const opened = Promise.withResolvers<View>()
+  const released = Promise.withResolvers<void>()
+  void ctx.locks
+    .run(id, async () => {
+      const record = ctx.records.must(id)
+      if (isRunning(record)) {
+        // The lock is not kept: a container must be able to stop while somebody reads from it.
+        opened.resolve({
+          root: withVolumes ? `/proc/${record.pid}/root` : record.paths.rootfs,
+          release: async () => {},
+        })
+        return
+      }
+      const view = join(ctx.instance.runDir, 'views', randomBytes(8).toString('hex'))
+      try {
+        await mountView(ctx, record, view, withVolumes)
+        opened.resolve({
+          root: view,
+          release: async () => {
+            released.resolve()
+          },
+        })
+        await released.promise
+      } finally {
+        removeTree(ctx.sys.mounts, view)
+        ctx.volumes.release(`view-${view}`)
+      }
+    })
+    .catch(opened.reject)
+  return opened.promise
+}
+
+/** Descriptor of the directory that holds the last part of `path`, and that part ('' for the root). */
+export const openParent = (ctx: Context, root: string, path: string): { fd: number; name: string } => {
+  const clean = posix.normalize(`/${path}`)
+  const name = posix.basename(clean)
+  return { fd: ctx.sys.files.openInRoot(root, posix.dirname(clean), oPath | constants.O_DIRECTORY), name }
+}
