@@ -1,6 +1,6 @@
 /** Image pulls of pods: policy, one pull at a time per reference, back-off between failures (Kubernetes' 10 s to 5 min). */
 import type { Image, Images } from '../../engine/index.ts'
-import { messageOf, SlipwayError } from '../../errors.ts'
+import { isError, messageOf, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { RegistryAuth } from '../../engine/index.ts'
 
@@ -57,6 +57,12 @@ export class PodImages {
       return image
     } catch (error) {
       if (wish.signal.aborted) throw error
+      // A tag that cannot be checked because no registry answers is still the image that was built or loaded here.
+      const local = policy === 'Always' && isError(error, 'unavailable') ? await this.#find(reference) : undefined
+      if (local) {
+        events.pulled(local, 0, true)
+        return local
+      }
       const count = (failed?.count ?? 0) + 1
       const until = this.#clock.now() + Math.min(10_000 * 2 ** (count - 1), 300_000)
       const message = messageOf(error)
@@ -80,7 +86,7 @@ export class PodImages {
 
   #pullOnce(wish: PullWish): Promise<Image> {
     const running = this.#running.get(wish.reference)
-    if (running) return running
+    if (running !== undefined) return running
     const mine = this.#pull(wish).finally(() => this.#running.delete(wish.reference))
     this.#running.set(wish.reference, mine)
     return mine

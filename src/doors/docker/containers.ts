@@ -27,7 +27,7 @@ export const containerRoutes = (engine: ContainerBackend, clock: Clock): Route[]
     route('GET', '/containers/:id/json', async (x) =>
       x.send(200, await inspectView(containers.must(x.params.id!), engine, { size: isTrue(x.query.get('size')) })),
     ),
-    route('POST', '/containers/:id/start', async ({ params, send }) => start(engine, params.id!, send)),
+    route('POST', '/containers/:id/start', (x) => start(engine, x)),
     route('POST', '/containers/:id/stop', async (x) => {
       const { changed } = await containers.stop(x.params.id!, {
         timeoutMs: seconds(x.query.get('t')),
@@ -104,9 +104,9 @@ const sizeOf = (x: Exchange): { width: number; height: number } => {
   return size
 }
 
-const start = async (engine: ContainerBackend, id: string, send: Exchange['send']): Promise<void> => {
-  const { changed } = await engine.containers.start(id)
-  send(changed ? 204 : 304)
+const start = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
+  const { changed } = await engine.containers.start(x.params.id!)
+  x.send(changed ? 204 : 304)
 }
 
 const listFilters = [
