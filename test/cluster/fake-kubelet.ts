@@ -7,6 +7,8 @@ import type { Informers } from '../../src/cluster/types.ts'
 export interface FakeKubelet {
   /** Pods for which this answers false stay unready until `ready` says otherwise. */
   becomesReady: (pod: PodObject) => boolean
+  /** Pods for which this answers false stay terminating until they are deleted with no grace. */
+  letsGo: (pod: PodObject) => boolean
   ready(namespace: string, name: string, value: boolean): Promise<void>
   /** The pod's containers have all ended. */
   finish(namespace: string, name: string, exitCode: number): Promise<void>
@@ -52,6 +54,7 @@ export const fakeKubelet = (client: ObjectClient, informers: Informers): FakeKub
   }
   const kubelet: FakeKubelet = {
     becomesReady: () => true,
+    letsGo: () => true,
     async ready(namespace, name, value) {
       const pod = await fresh(namespace, name)
       await client.updateStatus(Pod, { ...pod, status: statusOf(pod, value) })
@@ -77,6 +80,7 @@ export const fakeKubelet = (client: ObjectClient, informers: Informers): FakeKub
     const { namespace, name, uid, deletionTimestamp } = pod.metadata
     const act = async (): Promise<void> => {
       if (deletionTimestamp) {
+        if (!kubelet.letsGo(pod)) return
         await client.delete(Pod, { namespace, name: name! }, { gracePeriodSeconds: 0, preconditions: { uid: uid! } })
       } else if ((pod.status?.phase ?? 'Pending') === 'Pending') {
         const current = await client.get(Pod, { namespace, name: name! })
