@@ -60,10 +60,11 @@ const fits = (schema: Schema, value: unknown): boolean => {
 
 class Decoder {
   readonly unknown: string[] = []
-  readonly #root: string
+  /** The Go type that holds the field being read: errors name it. */
+  #owner: string
 
   constructor(root: string) {
-    this.#root = root
+    this.#owner = root
   }
 
   read(schema: Schema, value: unknown, path: string): unknown {
@@ -97,7 +98,10 @@ class Decoder {
 
   #struct(schema: Schema, value: Record<string, unknown>, path: string): Record<string, unknown> {
     const result: Record<string, unknown> = {}
+    const owner = this.#owner
+    const own = schema.name?.slice(schema.name.lastIndexOf('.') + 1) ?? owner
     for (const key of Object.keys(value)) {
+      this.#owner = own
       const member = value[key]
       const field = schema.fields!.get(key)
       const at = path ? `${path}.${key}` : key
@@ -106,6 +110,7 @@ class Decoder {
         else this.unknown.push(at)
       } else if (member !== null && member !== undefined) result[key] = this.read(field, member, at)
     }
+    this.#owner = owner
     return result
   }
 
@@ -113,7 +118,7 @@ class Decoder {
     const at = path.replaceAll(/\[\d+\]/g, '')
     throw new SlipwayError(
       'bad-request',
-      `json: cannot unmarshal ${jsonType(value)} into Go struct field ${this.#root}.${at} of type ${goType(schema)}`,
+      `json: cannot unmarshal ${jsonType(value)} into Go struct field ${this.#owner}.${at} of type ${goType(schema)}`,
     )
   }
 }
