@@ -10,7 +10,7 @@ import { badRequest, unauthorized } from './refusals.ts'
 /** Says whose bearer token it is; undefined: nobody's. */
 export type TokenVerifier = (token: string, signal?: AbortSignal) => Promise<User | undefined>
 
-export const systemAdmin: User = { name: 'system:admin', groups: ['system:masters', 'system:authenticated'] }
+const systemAdmin: User = { name: 'system:admin', groups: ['system:masters', 'system:authenticated'] }
 /** Who the door is when it asks the API server on its own behalf. */
 export const doorUser: User = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] }
 const anonymous: User = { name: 'system:anonymous', groups: ['system:unauthenticated'] }

@@ -6,7 +6,7 @@ import type { KubeObject } from '../../spec/kube/kinds.ts'
 import { badRequest, tooLarge, unsupportedMedia } from './refusals.ts'
 
 /** The API server's limit for a body, in bytes. */
-export const bodyLimit = 3 * 1024 * 1024
+const bodyLimit = 3 * 1024 * 1024
 const objectTypes = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf']
 
 /** YAML 1.1 as Go's sigs.k8s.io/yaml reads it: yes/no are booleans, timestamps stay text. */

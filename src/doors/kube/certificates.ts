@@ -28,7 +28,7 @@ export interface CertificateOptions {
 const day = 24 * 3600 * 1000
 const lifetime = 365 * day
 /** A certificate is replaced when less than this is left. */
-export const renewBefore = 90 * day
+const renewBefore = 90 * day
 const authority: DistinguishedName = { commonName: 'slipway-ca' }
 const usualNames = [
   'localhost',

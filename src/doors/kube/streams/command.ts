@@ -24,7 +24,7 @@ export interface ExitStatus {
   text: string
 }
 
-export const exitStatus = ({ exitCode, message }: { exitCode: number; message?: string }): ExitStatus => {
+const exitStatus = ({ exitCode, message }: { exitCode: number; message?: string }): ExitStatus => {
   if (exitCode === 0) return { succeeded: true, status: { metadata: {}, status: 'Success' }, text: '' }
   const text = `command terminated with non-zero exit code: ${message ?? `exit code ${exitCode}`}`
   const status = {
@@ -37,7 +37,7 @@ export const exitStatus = ({ exitCode, message }: { exitCode: number; message?: 
   return { succeeded: false, status, text }
 }
 /** The program could not be started, or its connection broke. */
-export const failedStatus = (error: unknown): ExitStatus => {
+const failedStatus = (error: unknown): ExitStatus => {
   const known = statusOf(error)
   const status =
     known.reason === 'InternalError' && !known.message.startsWith('Internal error occurred: ')
