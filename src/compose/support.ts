@@ -99,7 +99,7 @@ export const support: Record<string, Support> = {
   ulimits: 'annotated',
   use_api_socket: 'refused',
   user: 'lowered',
-  userns_mode: 'annotated',
+  userns_mode: 'lowered',
   uts: 'annotated',
   volumes: 'lowered',
   volumes_from: 'lowered',

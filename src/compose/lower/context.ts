@@ -108,13 +108,19 @@ export class Lowering {
   }
 
   /** An immutable object named after its content, so that a change is a new object and the old one stays for undo. */
-  hashed(kind: AnyKind, base: string, body: Record<string, unknown>, service?: string): KubeObject {
+  hashed(
+    kind: AnyKind,
+    base: string,
+    body: Record<string, unknown>,
+    service?: string,
+    annotations: Record<string, string> = {},
+  ): KubeObject {
     const hash = contentHash(body)
     return this.object(
       kind,
       `${dnsLabel(base, 240)}-${hash}`,
       { ...body, immutable: true },
-      { service, labels: { [hashedLabel]: hash } },
+      { service, annotations, labels: { [hashedLabel]: hash } },
     )
   }
 

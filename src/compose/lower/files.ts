@@ -78,6 +78,8 @@ const contentObject = (
       `drivers of ${kind} are not supported`,
       'Use `file`, `environment` or `external`.',
     )
+  else if (object.driver_opts !== undefined)
+    lowering.warn(undefined, `${kind}.${source}.driver_opts`, 'options for a driver, and no driver', 'Leave them out.')
   if (!object.data) {
     const where = object.file ?? `the environment variable ${object.environment}`
     lowering.refuse(
@@ -99,5 +101,5 @@ const contentObject = (
     kind === 'secrets'
       ? { type: 'Opaque', data: { [key]: Buffer.from(object.data).toString('base64') } }
       : textOrBinary(key, object.data)
-  return lowering.hashed(kind === 'secrets' ? Secret : ConfigMap, source, body)
+  return lowering.hashed(kind === 'secrets' ? Secret : ConfigMap, source, body, undefined, object.labels)
 }

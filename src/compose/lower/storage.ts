@@ -78,6 +78,13 @@ const undeclared = (service: Service, lowering: Lowering): Piece[] => {
 
 const lowerMount = (service: Service, mount: Mount, path: string, index: number, lowering: Lowering): Piece => {
   const unique = `${lowering.nameOf(service.name)}-${index}`
+  if (mount.volume?.labels && Object.keys(mount.volume.labels).length)
+    lowering.warn(
+      service.name,
+      `${path}.volume.labels`,
+      'there is no object that would carry them',
+      'Give the volume a name and put the labels there.',
+    )
   switch (mount.type) {
     case 'volume':
       return mount.source === undefined
@@ -329,6 +336,13 @@ const propagations: Record<string, string> = {
 }
 
 const bind = (service: Service, mount: Mount, path: string, unique: string, lowering: Lowering): Piece => {
+  if (mount.bind?.recursive !== undefined && mount.bind.recursive !== 'enabled')
+    lowering.warn(
+      service.name,
+      path,
+      `recursive: ${mount.bind.recursive} is not kept: what is mounted below comes along`,
+      'Bind a directory with nothing mounted below it.',
+    )
   const name = dnsLabel(`host-${unique}`)
   const found = mount.found
   if (mount.bind?.selinux !== undefined)
