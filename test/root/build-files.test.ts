@@ -308,16 +308,17 @@ test('WORKDIR makes a directory that belongs to the user; one that exists makes 
 test('a context as a stream, plain and compressed; it cannot lead out', async () => {
   const member = (path: string, text: string): TarMember => ({
     entry: tarEntry({ path, size: text.length }),
-    body: [Buffer.from(text)],
+    body: Buffer.from(text),
   })
   const outside = join(room.home, 'victim')
   writeFileSync(outside, 'safe')
-  const tar = packTar([
+  const members: TarMember[] = [
     member('Dockerfile', 'FROM base:1\nCOPY . /c/'),
-    { entry: tarEntry({ path: 'evil', type: 'symlink', linkName: room.home }), body: [] },
+    { entry: tarEntry({ path: 'evil', type: 'symlink', linkName: room.home }) },
     member('evil/victim', 'overwritten'),
     member('../../victim', 'overwritten'),
-  ])
+  ]
+  const tar = packTar(members)
   const result = await room.build('', { context: { tar }, dockerfile: undefined })
   assert.equal(readFileSync(outside, 'utf8'), 'safe')
   assert.equal(await room.file(result, '/c/victim'), 'overwritten')

@@ -35,7 +35,10 @@ export interface BuildRoom {
   /** A directory with these files, executable where the name ends in '*'. */
   context(files: Record<string, string>): string
   /** Builds `dockerfile` on a fresh or given context. */
-  build(dockerfile: string, options?: Partial<BuildRequest> & { files?: Record<string, string> }): Promise<Outcome>
+  build(
+    dockerfile: string,
+    options?: Partial<BuildRequest> & { files?: Record<string, string>; watch?: (event: BuildProgress) => void },
+  ): Promise<Outcome>
   /** Text of a file of an image; undefined when it is not there. */
   file(result: BuildResult, path: string): Promise<string | undefined>
   /** Runs `body` with the root filesystem of an image. */
@@ -53,13 +56,13 @@ const baseTar = (): Readable => {
     'sh cat echo ls mkdir rm touch id stat env test true false sleep chmod chown cp mv head wc grep find sort mount readlink date printf seq'
   const text = (path: string, content: string) => {
     const data = Buffer.from(content)
-    return { entry: tarEntry({ path, size: data.length }), body: [data] }
+    return { entry: tarEntry({ path, size: data.length }), body: data }
   }
   return packTar([
     ...['bin', 'etc', 'tmp', 'root', 'usr', 'usr/bin'].map((path) => ({
       entry: tarEntry({ path: `${path}/`, type: 'directory' as const, mode: path === 'tmp' ? 0o1777 : 0o755 }),
     })),
-    { entry: tarEntry({ path: 'bin/busybox', mode: 0o755, size: busybox.length }), body: [busybox] },
+    { entry: tarEntry({ path: 'bin/busybox', mode: 0o755, size: busybox.length }), body: busybox },
     ...names
       .split(' ')
       .map((name) => ({ entry: tarEntry({ path: `bin/${name}`, type: 'symlink' as const, linkName: 'busybox' }) })),
@@ -82,12 +85,12 @@ const instanceOf = (home: string): Instance => {
 }
 
 export const openBuildRoom = async (): Promise<BuildRoom> => {
-  const room = await openAt(mkdtempSync(join(tmpdir(), 'slipway-build-')))
+  const room = await openBuildRoomAt(mkdtempSync(join(tmpdir(), 'slipway-build-')))
   await room.engine.images.import(baseTar(), { name: 'base:1', config: { Cmd: ['sh'] } })
   return room
 }
 
-const openAt = async (home: string): Promise<BuildRoom> => {
+export const openBuildRoomAt = async (home: string): Promise<BuildRoom> => {
   const instance = instanceOf(home)
   for (const path of [instance.stateDir, instance.runDir, instance.logDir]) mkdirSync(path, { recursive: true })
   const sys = createLinux(instance, log)
@@ -109,7 +112,7 @@ const openAt = async (home: string): Promise<BuildRoom> => {
     }
     return root
   }
-  const build: BuildRoom['build'] = async (dockerfile, { files = {}, ...options } = {}) => {
+  const build: BuildRoom['build'] = async (dockerfile, { files = {}, watch, ...options } = {}) => {
     const events: BuildProgress[] = []
     const style = plainProgress()
     let text = ''
@@ -124,6 +127,7 @@ const openAt = async (home: string): Promise<BuildRoom> => {
         progress: (event) => {
           events.push(event)
           text += style.event(event)
+          watch?.(event)
         },
       })
       return { ...result, events, text: text + style.end(), ...sortVertices(events) }
@@ -160,7 +164,7 @@ const openAt = async (home: string): Promise<BuildRoom> => {
           throw error
         }
       }),
-    again: () => openAt(home),
+    again: () => openBuildRoomAt(home),
     async close() {
       await builder.close()
       for (const { spec } of engine.sandboxes.list()) {

@@ -1,0 +1,158 @@
+/** Steps that fail, builds that are cancelled, daemons that are killed. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { isError, type SlipwayError } from '../../src/errors.ts'
+import type { BuildRoom } from './build-room.ts'
+import { openBuildRoom } from './build-room.ts'
+
+let room: BuildRoom
+before(async () => {
+  room = await openBuildRoom()
+})
+after(() => room.close())
+
+type Failure = SlipwayError & { text: string; details: Record<string, unknown> }
+const failure = async (text: string, options = {}): Promise<Failure> => {
+  try {
+    await room.build(text, options)
+  } catch (error) {
+    assert.ok(isError(error), String(error))
+    return error as Failure
+  }
+  return assert.fail('the build did not fail')
+}
+
+/** What a build may have left: mounts, workspaces, snapshots of steps, sandboxes, processes. */
+const nothingLeft = async (): Promise<void> => {
+  const { sys, instance, engine } = room
+  assert.deepEqual(sys.mounts.below(join(instance.runDir, 'build')), [])
+  const work = join(instance.runDir, 'build')
+  assert.deepEqual(existsSync(work) ? readdirSync(work) : [], [])
+  assert.deepEqual(
+    (await engine.snapshots.list()).filter(({ state }) => state === 'active'),
+    [],
+  )
+  assert.deepEqual(engine.sandboxes.list(), [])
+  assert.deepEqual(sys.cgroups.pids(instance.cgroupParent), [])
+}
+
+test('a failing step: code, line, stage, last lines, source', async () => {
+  const error = await failure('FROM base:1 AS web\nRUN true\n\nRUN seq 1 30; \\\n  echo bad >&2; exit 7\n')
+  assert.equal(error.code, 'invalid')
+  assert.match(
+    error.message,
+    /^process "\/bin\/sh -c seq 1 30; {3}echo bad >&2; exit 7" did not complete successfully: exit code: 7$/,
+  )
+  assert.deepEqual(error.at, { file: 'Dockerfile', line: 4, column: 1 })
+  const { stage, exitCode, output, source } = error.details
+  assert.deepEqual([stage, exitCode], ['', 7])
+  assert.match(String(output), /^12\n[^]*30\nbad$/)
+  assert.match(String(source), /> RUN seq 1 30; \\\n {5}\| {5}\^\n {3}5 \| >>> {3}echo bad/)
+  assert.match(error.text, /ERROR: failed to solve: process/)
+  await nothingLeft()
+})
+
+test('a program that is not there', async () => {
+  const error = await failure('FROM scratch\nRUN ["/none"]')
+  assert.equal(error.details.exitCode, 127)
+  await nothingLeft()
+})
+
+test('an image that is not there', async () => {
+  const error = await failure('FROM localhost:1/nope:2')
+  assert.match(error.message, /^localhost:1\/nope:2: failed to resolve source metadata for localhost:1\/nope:2: /)
+  assert.equal(error.at?.line, 1)
+})
+
+test('privileged steps are refused unless the build allows them', async () => {
+  assert.match((await failure('FROM base:1\nRUN --security=insecure true')).message, /security.insecure is not allowed/)
+  await room.build('FROM base:1\nRUN --security=insecure mount -t tmpfs none /tmp', { privileged: true })
+  await nothingLeft()
+})
+
+test('the rest of the graph stops with a failure', async () => {
+  const started = performance.now()
+  const error = await failure(
+    'FROM base:1 AS slow\nRUN sleep 30\nFROM base:1 AS bad\nRUN sleep 0.3; exit 9\nFROM base:1\nCOPY --from=slow /a /\nCOPY --from=bad /a /',
+  )
+  assert.equal(error.details.exitCode, 9)
+  assert.ok(performance.now() - started < 10_000)
+  await nothingLeft()
+})
+
+test('a cancelled build stops its step and leaves nothing', async () => {
+  const stop = new AbortController()
+  const started = performance.now()
+  const error = await failure('FROM base:1\nRUN echo up; sleep 30', {
+    signal: stop.signal,
+    watch: (event: { type: string }) => event.type === 'log' && stop.abort(),
+  })
+  assert.equal(error.code, 'cancelled')
+  assert.ok(performance.now() - started < 10_000)
+  await nothingLeft()
+})
+
+test('a step another build still wants goes on', async () => {
+  const stop = new AbortController()
+  const text = 'FROM base:1\nRUN echo up; sleep 1; echo wanted > /w'
+  const first = failure(text, {
+    signal: stop.signal,
+    watch: (event: { type: string }) => event.type === 'log' && setTimeout(() => stop.abort(), 200),
+  })
+  const second = room.build(`${text}\nENV x=1`)
+  assert.equal((await first).code, 'cancelled')
+  const result = await second
+  assert.equal(await room.file(result, '/w'), 'wanted\n')
+  assert.equal((result.text.match(/ up\n/g) ?? []).length, 1)
+  await nothingLeft()
+})
+
+test('network and hosts of a step', async () => {
+  const result = await room.build('FROM base:1\nRUN --network=none ls /sys/class/net\nRUN cat /etc/hosts', {
+    extraHosts: [{ name: 'db.test', address: '10.1.2.3' }],
+  })
+  assert.match(result.text, / lo\n/)
+  assert.doesNotMatch(result.text, / eth0\n/)
+  assert.match(result.text, /10\.1\.2\.3\s+db\.test/)
+  await room.rootfs(result, (root) => {
+    assert.equal(existsSync(join(root, 'etc/hosts')), false)
+    assert.equal(existsSync(join(root, 'etc/resolv.conf')), false)
+    assert.deepEqual(readdirSync(root).sort(), ['bin', 'etc', 'root', 'tmp', 'usr'])
+  })
+})
+
+test('users, heredoc scripts, shells', async () => {
+  const result = await room.build(
+    'FROM base:1\nUSER app\nRUN id -u; id -g\nUSER 55\nRUN id -u\nUSER root\nRUN <<EOF\n#!/bin/sh -eu\necho "script $0"\nEOF\nRUN <<EOF cat > /doc\nline\nEOF\nSHELL ["/bin/sh", "-xc"]\nRUN echo $((1+1))\n',
+  )
+  assert.match(result.text, / 1000\n[^]* 1001\n[^]* 55\n[^]* script \/dev\/pipes\/EOF\n[^]*\+ echo 2\n/)
+  assert.equal(await room.file(result, '/doc'), 'line\n')
+})
+
+test('kill -9 of the daemon: the next one cleans up and builds on', async () => {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'build-victim.ts'), room.home], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  try {
+    await new Promise<void>((running, failed) => {
+      child.stdout.once('data', () => running())
+      child.once('exit', (code) => failed(new Error(`it ended with ${code}`)))
+    })
+  } finally {
+    child.kill('SIGKILL')
+  }
+  await new Promise((gone) => child.once('close', gone))
+  assert.notDeepEqual(
+    room.sys.mounts.below(join(room.instance.runDir, 'build')),
+    [],
+    'the kill came too late to test anything',
+  )
+  const next = await room.again()
+  await nothingLeft()
+  const result = await next.build('FROM base:1\nRUN echo done > /first\nRUN echo after')
+  assert.ok(result.cached.some((name) => name.endsWith('RUN echo done > /first')))
+  assert.doesNotMatch(readFileSync('/proc/self/mountinfo', 'utf8'), new RegExp(`${room.instance.runDir}/build`))
+})
