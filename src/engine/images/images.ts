@@ -1,10 +1,11 @@
 import { SlipwayError } from '../../errors.ts'
-import { formatReference, parseReference, withTag } from '../../spec/oci/index.ts'
+import { familiarName, formatReference, parseReference, type Reference, withTag } from '../../spec/oci/index.ts'
 import { createContent } from '../content/index.ts'
 import type { EngineDeps } from '../deps.ts'
 import { createDistribution, type RegistrySettings } from '../distribution/index.ts'
 import type { SnapshotStore } from '../snapshots/index.ts'
-import type { Images } from '../types.ts'
+import type { Image, Images, PullOptions } from '../types.ts'
+import { type BootstrapSettings, Bootstrapper, isUnreachable } from './bootstrap.ts'
 import { importImage } from './import.ts'
 import { loadImages } from './load.ts'
 import { pruneImages } from './prune.ts'
@@ -23,6 +24,7 @@ export type ImageRoom = Images & {
 /** What the machine's owner may set. */
 export interface ImageSettings {
   registries?: RegistrySettings | undefined
+  bootstrap?: BootstrapSettings | undefined
 }
 
 export const createImages = (
@@ -36,8 +38,28 @@ export const createImages = (
   const distribution = createDistribution(deps.clock, settings.registries)
   const puller = new Puller(store, distribution)
   const pusher = new Pusher(store, distribution)
-  const missing = (what: string): never => {
-    throw new SlipwayError('unsupported', `${what} is not there yet`)
+  const bootstrapper = new Bootstrapper(store, settings.bootstrap ?? {})
+
+  /** A registry nobody can reach must not stop a build that Debian's own archive can serve. */
+  const pullOrBuild = async (reference: Reference, options: PullOptions): Promise<Image> => {
+    try {
+      return await puller.pull(reference, options)
+    } catch (error) {
+      const may = (options.bootstrap ?? true) && (settings.bootstrap?.enabled ?? true)
+      if (!may || !isUnreachable(error) || !bootstrapper.offers(reference, options.platform)) throw error
+      const name = familiarName(reference)
+      const recent = bootstrapper.recent(reference)
+      if (recent) {
+        options.progress?.({ status: `Status: Image is up to date for ${name} (no registry could be reached)` })
+        return recent
+      }
+      const image = await bootstrapper.build(reference, options)
+      options.progress?.({
+        status: `no registry could be reached; built ${name} from Debian's package archive`,
+        notice: true,
+      })
+      return image
+    }
   }
   return {
     get: async (reference) => store.get(reference),
@@ -60,11 +82,14 @@ export const createImages = (
         const names = name === undefined ? [] : [formatReference(withTag(parseReference(name)))]
         return store.register({ config, snapshots: keys, names })
       }),
-    pull: (reference, options = {}) => puller.pull(pullReference(reference), options),
+    pull: (reference, options = {}) => pullOrBuild(pullReference(reference), options),
     push: async (reference, options = {}) => pusher.push(reference, options),
     load: (archive, options = {}) => loadImages(store, archive, options),
     save: (references, options = {}) => saveImages(store, references, options.signal),
-    bootstrap: async () => missing('bootstrap'),
-    recover: () => store.recover(),
+    bootstrap: async (reference, options = {}) => bootstrapper.build(pullReference(reference), options),
+    async recover() {
+      await store.recover()
+      await bootstrapper.recover()
+    },
   }
 }

@@ -8,6 +8,7 @@ import {
   type Platform,
   withTag,
 } from '../../spec/oci/index.ts'
+import type { UnpackOptions } from '../snapshots/index.ts'
 import type { Image } from '../types.ts'
 import type { ImageStore } from './store.ts'
 
@@ -25,11 +26,12 @@ export const importImage = (
     created?: string
     bootstrapped?: boolean
     signal?: AbortSignal | undefined
+    unpack?: Pick<UnpackOptions, 'omit' | 'extra'>
   },
 ): Promise<Image> =>
   store.lease(async (lease) => {
     const names = options.name === undefined ? [] : [formatReference(withTag(parseReference(options.name)))]
-    const snapshot = await lease.newLayer({ stream: rootfs }, { signal: options.signal })
+    const snapshot = await lease.newLayer({ stream: rootfs }, { ...options.unpack, signal: options.signal })
     const created = options.created ?? new Date(store.deps.clock.now()).toISOString()
     const { os, architecture, variant } = normalizePlatform(options.platform ?? hostPlatform())
     const image = await store.register({

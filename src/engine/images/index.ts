@@ -1,2 +1,2 @@
-export { createImages, type ImageRoom } from './images.ts'
+export { createImages, type ImageRoom, type ImageSettings } from './images.ts'
 export type { ImageUse } from './remove.ts'

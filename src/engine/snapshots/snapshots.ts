@@ -29,7 +29,11 @@ export interface SnapshotStore extends Snapshots {
   /** Does diff() give the very bytes the layer was unpacked from? Then nobody needs to keep those. */
   reproduces(key: string, signal?: AbortSignal): Promise<boolean>
   /** diff() as a gzip file, the same bytes for the same snapshot. */
-  pack(key: string, file: string, signal?: AbortSignal): Promise<DiffResult & { blob: { digest: Digest; size: number } }>
+  pack(
+    key: string,
+    file: string,
+    signal?: AbortSignal,
+  ): Promise<DiffResult & { blob: { digest: Digest; size: number } }>
   /** Keeps snapshots alive for `holder` even when their maker removes them. Synchronous: may be part of a transaction. */
   hold(keys: string[], holder: string): void
   /** Lets go; what nobody wants any more is deleted. `abandon`: also speaks for the maker of what `holder` held. Resolves with the bytes freed. */
@@ -46,6 +50,10 @@ export interface UnpackOptions {
   signal?: AbortSignal | undefined
   limits?: UnpackLimits | undefined
   check?: ((result: UnpackResult) => void) | undefined
+  /** Paths of the archive to leave out (relative, clean). */
+  omit?: string[] | undefined
+  /** A small tar whose entries are put on top. */
+  extra?: Uint8Array | undefined
 }
 
 const unpacking = 'unpacking-'
@@ -122,6 +130,8 @@ class OverlaySnapshots implements SnapshotStore {
           root: this.#fs(own!.n),
           lowers: below.map((record) => this.#fs(record.n)),
           limits: options.limits ?? {},
+          omit: options.omit ?? [],
+          extra: options.extra,
         },
         { signal: options.signal, input: 'stream' in source ? source.stream : undefined },
       )
@@ -209,7 +219,11 @@ class OverlaySnapshots implements SnapshotStore {
     return diffId === record.diffId
   }
 
-  async pack(key: string, file: string, signal?: AbortSignal): Promise<DiffResult & { blob: { digest: Digest; size: number } }> {
+  async pack(
+    key: string,
+    file: string,
+    signal?: AbortSignal,
+  ): Promise<DiffResult & { blob: { digest: Digest; size: number } }> {
     const record = this.#must(key)
     const result = await this.#pool.run(
       { op: 'diff', root: this.#fs(record.n), output: { to: 'gzip', file } },

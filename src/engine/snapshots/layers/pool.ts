@@ -1,10 +1,10 @@
 import { availableParallelism } from 'node:os'
-import { MessageChannel, Worker } from 'node:worker_threads'
+import { Readable } from 'node:stream'
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { SlipwayError } from '../../../errors.ts'
 import { Semaphore } from '../../../lib/semaphore.ts'
 import type { SpecialFiles } from '../../../sys/sys.ts'
 import type { FromWorker, LayerJob, LayerResults, SpecialAnswer } from './protocol.ts'
-import { window } from './protocol.ts'
 import { performSpecial } from './special.ts'
 import { fromWire, wireError } from './wire-error.ts'
 
@@ -66,6 +66,7 @@ export class LayerPool {
       const finish = (settle: () => void): void => {
         signal?.removeEventListener('abort', onAbort)
         worker.off('error', onError).off('exit', onExit)
+        feed?.stop()
         port.close()
         answers.close()
         settle()
@@ -80,7 +81,7 @@ export class LayerPool {
         } else if ('chunk' in message) {
           const chunk = Buffer.from(message.chunk.buffer, message.chunk.byteOffset, message.chunk.byteLength)
           options.output?.(chunk).then(() => port.postMessage({ credit: 1 }), onError)
-        } else if ('credit' in message) feed?.(message.credit)
+        } else if ('credit' in message) feed?.more(message.credit)
         else if ('failed' in message) finish(() => reject(fromWire(message.failed)))
         else finish(() => resolve(message.done))
       })
@@ -130,25 +131,39 @@ export class LayerPool {
 const cancelled = (signal: AbortSignal): SlipwayError =>
   signal.reason instanceof SlipwayError ? signal.reason : new SlipwayError('cancelled', 'operation was cancelled')
 
-/** Sends the input's chunks, never more than the worker has asked for. */
-const feeder = (
-  port: import('node:worker_threads').MessagePort,
-  input: AsyncIterable<Uint8Array>,
-  fail: (error: unknown) => void,
-): ((credit: number) => void) => {
+interface Feeder {
+  more(credit: number): void
+  stop(): void
+}
+
+/** Sends the input's chunks, never more than the worker has asked for. Stopped early, it destroys the input. */
+const feeder = (port: MessagePort, input: AsyncIterable<Uint8Array>, fail: (error: unknown) => void): Feeder => {
   let credit = 0
   let wake: (() => void) | undefined
+  let state: 'running' | 'ended' | 'stopped' = 'running'
   const run = async (): Promise<void> => {
     for await (const chunk of input) {
-      while (credit === 0) await new Promise<void>((resolve) => (wake = resolve))
+      while (credit === 0 && state === 'running') await new Promise<void>((resolve) => (wake = resolve))
+      if (state === 'stopped') return
       credit--
       port.postMessage({ chunk: new Uint8Array(chunk) })
     }
+    state = 'ended'
     port.postMessage({ end: true })
   }
-  run().catch(fail)
-  return (more) => {
-    credit = Math.min(window * 2, credit + more)
-    wake?.()
+  run().catch((error: unknown) => {
+    if (state === 'running') fail(error)
+  })
+  return {
+    more(granted) {
+      credit += granted
+      wake?.()
+    },
+    stop() {
+      if (state !== 'running') return
+      state = 'stopped'
+      wake?.()
+      if (input instanceof Readable) input.destroy()
+    },
   }
 }

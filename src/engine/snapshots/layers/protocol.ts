@@ -27,6 +27,10 @@ export type LayerJob =
       /** Directories of the layers below, top first: missing parents take their attributes from there. */
       lowers: string[]
       limits: UnpackLimits
+      /** Paths to leave out, as confine() gives them. */
+      omit: string[]
+      /** A small tar whose entries are put on top. */
+      extra: Uint8Array | undefined
     }
   /** Writes the layer as a deterministic tar: only its digest, as chunks over the port, or into a gzip file. */
   | { op: 'diff'; root: string; output: { to: 'digest' } | { to: 'port' } | { to: 'gzip'; file: string } }

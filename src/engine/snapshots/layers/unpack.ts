@@ -19,7 +19,7 @@ import { confine } from './confine.ts'
 import { Directories } from './directories.ts'
 import { lstatOrNone } from './files.ts'
 import { baseOf, LowerView, parentOf } from './lower.ts'
-import type { UnpackLimits } from './protocol.ts'
+import type { LayerJob, UnpackLimits } from './protocol.ts'
 import { isLayerXattr, opaqueXattr, type Special } from './special.ts'
 
 const whiteoutPrefix = '.wh.'
@@ -38,6 +38,7 @@ export class Unpacker implements TarHandler {
   readonly #special: Special
   readonly #root: string
   readonly #limits: UnpackLimits
+  readonly #omit: Set<string>
   #open: { fd: number; target: string } | undefined
   /** Where the last byte written to the open file ends. */
   #end = 0
@@ -48,19 +49,21 @@ export class Unpacker implements TarHandler {
   size = 0
   entries = 0
 
-  constructor(root: string, lowers: string[], limits: UnpackLimits, special: Special) {
+  constructor({ root, lowers, limits, omit }: Extract<LayerJob, { op: 'unpack' }>, special: Special) {
     const lower = new LowerView(lowers, (path) => special.xattrs([path])[0]!.has(opaqueXattr))
     this.#directories = new Directories(root, lower, special)
     this.#lowers = lowers.length
     this.#special = special
     this.#root = root
     this.#limits = limits
+    this.#omit = new Set(omit)
   }
 
   entry(entry: TarEntry): void {
     this.entries++
     const path = confine(entry.path)
     const base = baseOf(path)
+    if (this.#omit.has(path)) return
     if (path === '') this.#rootEntry(entry)
     else if (base.startsWith(whiteoutPrefix)) this.#whiteout(base, this.#directories.resolve(parentOf(path), true)!)
     else {
@@ -96,8 +99,12 @@ export class Unpacker implements TarHandler {
     }
   }
 
+  omitNothing(): void {
+    this.#omit.clear()
+  }
+
   data(chunk: Buffer, position: number): void {
-    if (!this.#open) return // of a whiteout
+    if (!this.#open) return // of a whiteout, or left out
     const { fd } = this.#open
     for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at, chunk.length - at, position + at)
     this.#end = position + chunk.length

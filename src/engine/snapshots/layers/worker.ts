@@ -21,7 +21,7 @@ const ratioFrom = 1024 ** 3
 
 const unpack = async (job: Job<'unpack'>, port: JobStart['port'], special: Special): Promise<UnpackResult> => {
   const hash = createHash('sha256')
-  const unpacker = new Unpacker(job.root, job.lowers, job.limits, special)
+  const unpacker = new Unpacker(job, special)
   const parser = new TarParser(unpacker, { entries: job.limits.entries })
   let packed = 0
   let tarSize = 0
@@ -41,6 +41,12 @@ const unpack = async (job: Job<'unpack'>, port: JobStart['port'], special: Speci
       parser.push(chunk)
     }
     parser.finish()
+    if (job.extra) {
+      unpacker.omitNothing()
+      const extra = new TarParser(unpacker)
+      extra.push(job.extra)
+      extra.finish()
+    }
     unpacker.finish()
   } catch (error) {
     unpacker.abandon()
