@@ -1,0 +1,1 @@
+export { createServiceProxy, type RunningServiceProxy, type ServiceProxyOptions } from './proxy.ts'
