@@ -1,6 +1,6 @@
 /** The daemon: makes every room, hands each what it needs, and brings them up and down in order. */
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
+import { chmod, mkdir, rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createBuilder } from './build/index.ts'
@@ -15,7 +15,7 @@ import { startScheduler } from './cluster/scheduler/index.ts'
 import { createControlDoor } from './doors/control/index.ts'
 import { createDockerDoor } from './doors/docker/index.ts'
 import { adminKubeconfig, createKubeDoor, loadCertificates } from './doors/kube/index.ts'
-import { createEngine, type Engine } from './engine/index.ts'
+import { createEngine, type Engine, type Network, type NetworkSpec } from './engine/index.ts'
 import { messageOf } from './errors.ts'
 import { instanceOf, socketsOf } from './instance.ts'
 import { systemClock } from './lib/clock.ts'
@@ -262,7 +262,10 @@ class Daemon {
         rootCa: certificates.ca,
         volumeRoot: join(instance.stateDir, 'volumes-kube'),
         directories: {
-          create: async (path) => void (await mkdir(path, { recursive: true, mode: 0o777 })),
+          create: async (path) => {
+            await mkdir(path, { recursive: true })
+            await chmod(path, 0o777) // whatever the umask: any user of a pod may write, as provisioners of directories do
+          },
           remove: (path) => rm(path, { recursive: true, force: true }),
         },
       },
@@ -308,9 +311,10 @@ const serviceNetwork = 'slipway-services'
 /** Networks of the cluster are the engine's, so that no docker network ever takes the same addresses; docker's door hides them. */
 export const clusterNetworkLabel = 'dev.slipway.cluster'
 
-const clusterNetwork = async (engine: Engine, name: string) =>
-  engine.networks.get(name) ??
-  (await engine.networks.create({
+const clusterNetwork = async (engine: Engine, name: string): Promise<Network> => {
+  const existing = engine.networks.get(name)
+  if (existing) return existing
+  const spec: NetworkSpec = {
     name,
     driver: 'routed',
     internal: false,
@@ -320,7 +324,13 @@ const clusterNetwork = async (engine: Engine, name: string) =>
     options: {},
     labels: { [clusterNetworkLabel]: '' },
     dns: false,
-  }))
+  }
+  // A network whose subnet was picked for it may move while nobody is on it; objects name these addresses, so it must not.
+  const picked = await engine.networks.create(spec)
+  await engine.networks.remove(picked.id)
+  const [first] = picked.subnets
+  return engine.networks.create({ ...spec, ipam: [{ subnet: first!.subnet, gateway: first!.gateway }] })
+}
 
 const writeAtomically = (path: string, text: string, mode: number): void => {
   writeFileSync(`${path}.new`, text, { mode })

@@ -130,6 +130,7 @@ const ociMount = async (
       return { destination, type: 'tmpfs', source: 'tmpfs', options: tmpfsOptions(mount) }
     case 'bind': {
       const directory = bindSource(mount)
+      if (mount.copyUp && directory) await copyUp(ctx, record.paths.rootfs, destination, mount.source)
       // The runtime's own mount namespace may not know mounts that are newer than it; what we mount reaches it.
       const direct =
         !staged || (mount.propagation ?? 'rprivate').includes('shared') || mount.propagation?.includes('slave')
