@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatBytes, formatMilli, parseQuantity, quantityMilli, quantityValue } from './quantity.ts'
+import {
+  addQuantities,
+  canonicalQuantity,
+  compareQuantities,
+  formatBytes,
+  formatMilli,
+  parseQuantity,
+  quantityMilli,
+  quantityValue,
+} from './quantity.ts'
 
 test('quantities are read in all their notations', () => {
   assert.deepEqual(
@@ -26,4 +35,54 @@ test('formats keep the value', () => {
   assert.equal(formatBytes(2 ** 30), '1Gi')
   assert.equal(formatBytes(1500), '1500')
   assert.equal(formatBytes(0), '0')
+})
+
+test('quantities have one way to be written', () => {
+  const written = [
+    '0.5',
+    '1000m',
+    '1024Mi',
+    '1.5Gi',
+    '1e3',
+    '100000',
+    '0',
+    '-250m',
+    '1500Ki',
+    '2000',
+    '12e6',
+    '512',
+    '0.1Gi',
+    'x',
+    '',
+  ]
+  assert.deepEqual(
+    written.map((q) => canonicalQuantity(q)),
+    [
+      '500m',
+      '1',
+      '1Gi',
+      '1536Mi',
+      '1e3',
+      '100k',
+      '0',
+      '-250m',
+      '1500Ki',
+      '2k',
+      '12e6',
+      '512',
+      '107374183',
+      undefined,
+      undefined,
+    ],
+  )
+})
+
+test('quantities compare and add exactly', () => {
+  assert.equal(compareQuantities('1Gi', '1073741824'), 0)
+  assert.ok(compareQuantities('999m', '1') < 0)
+  assert.ok(compareQuantities('8Ei', '7Ei') > 0)
+  assert.equal(addQuantities('500m', '1', '250m'), '1750m')
+  assert.equal(addQuantities('1Gi', '512Mi'), '1536Mi')
+  assert.equal(addQuantities('1', '-1'), '0')
+  assert.equal(addQuantities('0', '1Gi'), '1Gi')
 })
