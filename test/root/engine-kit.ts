@@ -58,7 +58,7 @@ export const openBench = async (): Promise<Bench> => {
     home,
     async reopen() {
       await bench.engine.close()
-      db.close()
+      if (db.isOpen) db.close()
       await open()
     },
     async destroy() {

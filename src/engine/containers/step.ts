@@ -21,6 +21,7 @@ import type { BuildStep, Containers, OutputChunk, Sandbox, SandboxSpec } from '.
 import { type Context, ownerLabel } from './context.ts'
 import { emptyCgroup } from './launch.ts'
 import { runtimeEnv } from './process.ts'
+import { makeStubs, removeStubs } from './stubs.ts'
 
 const sandboxSpec = (id: string, step: BuildStep): SandboxSpec => ({
   id,
@@ -52,31 +53,13 @@ const stepMounts = (ctx: Context, step: BuildStep, bundle: string, staged: boole
     return { destination: target, type: 'bind', source: at, options: [...options] }
   })
 
-/**
- * Places the runtime makes as mount points would stay in the layer: those that do not exist yet are noted, and removed
- * afterwards if they are still empty.
- */
-const stubs = (ctx: Context, rootfs: string, targets: string[]): string[] => {
-  const missing = new Set<string>()
-  for (const target of targets) {
-    const path = join(rootfs, ctx.sys.files.resolveInRoot(rootfs, target))
-    for (let at = path; at.length > rootfs.length && !lstatSync(at, { throwIfNoEntry: false }); at = dirname(at))
-      missing.add(at)
-  }
-  return [...missing].sort((a, b) => b.length - a.length)
-}
-const removeStubs = (paths: string[]): void => {
-  for (const path of paths) {
-    const stat = lstatSync(path, { throwIfNoEntry: false })
-    if (stat?.isFile() && stat.size === 0) unlinkSync(path)
-    else if (stat?.isDirectory()) {
-      try {
-        rmdirSync(path)
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw error
-      }
-    }
-  }
+/** The root file system where the runtime's own mount namespace sees it. */
+const stepRootfs = (ctx: Context, rootfs: string, bundle: string, staged: boolean): string => {
+  if (!staged) return rootfs
+  const at = join(bundle, 'rootfs')
+  mkdirSync(at, { mode: 0o700 })
+  ctx.sys.mounts.mount({ type: 'bind', source: rootfs, target: at, options: ['rbind'] })
+  return at
 }
 
 const files = ({ files: of }: Sandbox): OciMount[] =>
@@ -122,7 +105,7 @@ const writeConfig = async (
         },
         ulimits: step.ulimits,
       },
-      rootfs: step.rootfs,
+      rootfs: stepRootfs(ctx, step.rootfs, bundle, runtime.enter.length > 0),
       namespaces: {
         pid: 'own',
         ipc: of(sandbox.namespaces.ipc),
@@ -212,11 +195,11 @@ export const runStep =
       await ctx.sandboxes.create(sandboxSpec(id, step))
       const sandbox = await ctx.sandboxes.start(id)
       const mounts = await writeConfig(ctx, id, step, sandbox, bundle)
-      left = stubs(ctx, step.rootfs, [...mounts.map(({ destination }) => destination), '/dev', '/proc', '/sys'])
+      left = makeStubs(ctx.sys.files, step.rootfs, mounts)
       return await runBundle(ctx, id, step, bundle)
     } finally {
       await emptyCgroup(ctx, `${ctx.instance.cgroupParent}/${id}`)
-      removeStubs(left)
+      removeStubs(ctx.sys.files, left)
       rmSync(join(ctx.paths.oci, id), { recursive: true, force: true })
       if (ctx.sandboxes.get(id)) {
         await ctx.sandboxes.stop(id)
