@@ -3,11 +3,11 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { openDatabase } from '../../src/lib/database.ts'
 import { createLog, type Log, silentLog } from '../../src/lib/log.ts'
 import type { ObjectClient } from '../../src/spec/kube/client.ts'
-import { Node } from '../../src/spec/kube/kinds.ts'
+import { type Kind, Node, type ObjectMetaHolder, Pod } from '../../src/spec/kube/kinds.ts'
 import { createApiServer } from '../../src/cluster/api/index.ts'
 import { createInformers } from '../../src/cluster/informers/index.ts'
 import { startScheduler } from '../../src/cluster/scheduler/index.ts'
-import type { Informers } from '../../src/cluster/types.ts'
+import type { Informers, NodeProxy } from '../../src/cluster/types.ts'
 import type { ControllerOptions } from '../../src/cluster/controllers/index.ts'
 import { startControllers } from '../../src/cluster/controllers/index.ts'
 import { type FakeKubelet, fakeKubelet, testNode } from './fake-kubelet.ts'
@@ -16,6 +16,8 @@ export interface TestCluster {
   client: ObjectClient
   informers: Informers
   kubelet: FakeKubelet
+  /** What pods use now, in milli-CPUs, by pod name. Pods without an entry have no metrics. */
+  cpu: Map<string, number>
   /** Directories the provisioner has made and not removed. */
   directories: Set<string>
   /** Waits until `check` gives something; fails with what it last gave after `ms`. */
@@ -38,10 +40,17 @@ export const testCluster = async (
   })
   const client = api.client({ name: 'test', groups: ['system:masters'] })
   const informers = createInformers(client, log)
+  const cpu = new Map<string, number>()
+  api.connectNodes(usageOnly(informers, cpu))
   const directories = new Set<string>()
   const options: ControllerOptions = {
     rootCa: 'test authority',
     volumeRoot: '/volumes',
+    resources: () =>
+      api
+        .resources()
+        .filter(({ kind, verbs, storageVersion }) => kind.version === storageVersion && verbs.includes('list'))
+        .map(({ kind }) => kind as Kind<ObjectMetaHolder>),
     directories: {
       create: async (path) => void directories.add(path),
       remove: async (path) => void directories.delete(path),
@@ -60,6 +69,7 @@ export const testCluster = async (
     client,
     informers,
     kubelet,
+    cpu,
     directories,
     async until(what, check, ms = 5000) {
       const end = Date.now() + ms
@@ -78,3 +88,26 @@ export const testCluster = async (
     },
   }
 }
+
+/** A node side that has nothing but usage. */
+const usageOnly = (informers: Informers, cpu: ReadonlyMap<string, number>): NodeProxy =>
+  ({
+    podUsage: () =>
+      informers
+        .of(Pod)
+        .list()
+        .filter(({ metadata }) => cpu.has(metadata.name!))
+        .map(({ metadata, spec }) => ({
+          namespace: metadata.namespace!,
+          name: metadata.name!,
+          labels: metadata.labels ?? {},
+          time: Date.now() + 60_000,
+          window: 1000,
+          containers: spec!.containers.map(({ name }) => ({
+            name,
+            cpuNanocores: (cpu.get(metadata.name!)! * 1e6) / spec!.containers.length,
+            memoryBytes: 0,
+          })),
+        })),
+    nodeUsage: () => [],
+  }) as unknown as NodeProxy

@@ -86,7 +86,8 @@ const schedule = async (turn: Turn): Promise<Result> => {
   const since = earliest(cron, now)
   const due = times.latest(since, now)
   const next = times.next(now)
-  const later: Result = next === undefined ? undefined : { requeueAfter: next - now + 5 }
+  // Timers stand still while the machine sleeps; a look every minute keeps a Job from starting hours late.
+  const later: Result = next === undefined ? undefined : { requeueAfter: Math.min(next - now + 5, 60_000) }
   if (due === undefined || turn.status.lastScheduleTime === timestamp(due)) return later
   if (missed(times, since, now) > 100) {
     const message = 'too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew'

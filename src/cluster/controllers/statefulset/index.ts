@@ -18,6 +18,18 @@ export const statefulSets = controller({
     watch(Pod, (pod, { informers }) =>
       adopters(pod, informers.of(StatefulSet).list(pod.metadata.namespace)).map(keyFor),
     ),
+    // A member whose claim is removed under it waits for a new one.
+    watch(PersistentVolumeClaim, ({ metadata: { namespace, name } }, { informers, type }) =>
+      type === 'DELETED'
+        ? informers
+            .of(StatefulSet)
+            .list(namespace)
+            .filter((set) =>
+              set.spec?.volumeClaimTemplates?.some((t) => name!.startsWith(`${t.metadata.name}-${set.metadata.name}-`)),
+            )
+            .map(keyFor)
+        : [],
+    ),
   ],
   async reconcile(key, context) {
     const { objects, informers, clock } = context
@@ -30,6 +42,7 @@ export const statefulSets = controller({
     const current = history.all.find(({ metadata }) => metadata.name === set.status?.currentRevision)?.metadata.name
     const revisions = { current: current ?? update, update }
     await keepClaims(set, pods, context)
+    if (!set.metadata.deletionTimestamp) await restoreClaims(set, pods, context)
     const failure = await perform(planMembers(set, pods, revisions, clock.now()), set, history, context)
     const status = setStatus(set, pods, revisions, clock.now())
     if (!equal(status, set.status)) await objects.updateStatus(StatefulSet, { ...set, status })
@@ -41,6 +54,14 @@ export const statefulSets = controller({
 
 const inUse = (pods: readonly PodObject[], { current, update }: SetRevisions): Set<string> =>
   new Set([current, update, ...pods.map((pod) => pod.metadata.labels?.[revisionLabel] ?? '')])
+
+/** Makes the claims again that members which are not placed yet have lost. */
+const restoreClaims = async (set: StatefulSetObject, pods: readonly PodObject[], context: Context): Promise<void> => {
+  for (const pod of pods) {
+    if (pod.spec?.nodeName || pod.metadata.deletionTimestamp) continue
+    await createClaims(set, ordinalOf(set, pod)!, context)
+  }
+}
 
 /** Gives existing claims the owners the retention policy asks for. */
 const keepClaims = async (set: StatefulSetObject, pods: readonly PodObject[], context: Context): Promise<void> => {
@@ -104,32 +125,35 @@ const createMember = async (
   { ordinal, revision }: Extract<MemberStep, { do: 'create' }>,
   set: StatefulSetObject,
   history: History,
-  { objects, informers, recorder }: Context,
+  context: Context,
 ): Promise<void> => {
+  const { objects } = context
   const name = podName(set, ordinal)
-  const tell = (ok: boolean, what: string, end: string): void =>
-    recorder.event(
-      StatefulSet,
-      set,
-      ok ? 'Normal' : 'Warning',
-      ok ? 'SuccessfulCreate' : 'FailedCreate',
-      `create ${what} in StatefulSet ${set.metadata.name} ${end}`,
-    )
   try {
-    for (const object of memberClaims(set, ordinal)) {
-      if (informers.of(PersistentVolumeClaim).get(object.metadata.namespace, object.metadata.name!)) continue
-      try {
-        await objects.create(PersistentVolumeClaim, object)
-        tell(true, `Claim ${object.metadata.name} Pod ${name}`, 'success')
-      } catch (error) {
-        if (!isError(error, 'already-exists')) throw error
-      }
-    }
+    await createClaims(set, ordinal, context)
     const from = history.all.find(({ metadata }) => metadata.name === revision) ?? history.update
     await objects.create(Pod, memberPod(set, templateOf(from), from.metadata.name!, ordinal))
-    tell(true, `Pod ${name}`, 'successful')
+    tell(set, true, `Pod ${name}`, 'successful', context)
   } catch (error) {
-    tell(false, `Pod ${name}`, `failed error: ${messageOf(error)}`)
+    tell(set, false, `Pod ${name}`, `failed error: ${messageOf(error)}`, context)
     throw error
+  }
+}
+
+const tell = (set: StatefulSetObject, ok: boolean, what: string, end: string, { recorder }: Context): void => {
+  const message = `create ${what} in StatefulSet ${set.metadata.name} ${end}`
+  recorder.event(StatefulSet, set, ok ? 'Normal' : 'Warning', ok ? 'SuccessfulCreate' : 'FailedCreate', message)
+}
+
+const createClaims = async (set: StatefulSetObject, ordinal: number, context: Context): Promise<void> => {
+  const { objects, informers } = context
+  for (const object of memberClaims(set, ordinal)) {
+    if (informers.of(PersistentVolumeClaim).get(object.metadata.namespace, object.metadata.name!)) continue
+    try {
+      await objects.create(PersistentVolumeClaim, object)
+      tell(set, true, `Claim ${object.metadata.name} Pod ${podName(set, ordinal)}`, 'success', context)
+    } catch (error) {
+      if (!isError(error, 'already-exists')) throw error
+    }
   }
 }
