@@ -18,8 +18,8 @@ export const shellWords = (line: string): string[] => {
     } else if (c === '\\') {
       const next = line[++i]
       if (next === undefined) throw new UnclosedQuote('nothing follows the last backslash')
+      if (next === '\n') continue // a line that goes on
       inWord = true
-      if (next === '\n') continue
       word += quote === '"' && !'"\\$`'.includes(next) ? `\\${next}` : next
     } else if (c === quote) {
       quote = undefined

@@ -59,7 +59,7 @@ export const probes = (service: Service, lowering: Lowering): Piece => {
     return {}
   }
   // The kubelet reads $$ as $ in a probe's command, and leaves a $( it does not know alone.
-  const action = { exec: { command: command.map((word) => word.replaceAll('$$', '$$$$')) } }
+  const action = { exec: { command: command.map((word) => word.replaceAll('$$', () => '$$$$')) } }
   const probe = (period: number, failures: number): Probe => ({
     ...action,
     periodSeconds: seconds(period),
