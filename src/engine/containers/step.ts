@@ -1,13 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import {
   existsSync,
-  lstatSync,
   mkdirSync,
   readFileSync,
-  rmdirSync,
   rmSync,
   statSync,
-  unlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
