@@ -161,11 +161,13 @@ export class RootWriter {
 
   #attributes(entry: Entry, target: string): void {
     const { files, owner, mode } = this.#options
-    lchownSync(target, owner?.uid ?? entry.uid, owner?.gid ?? entry.gid)
-    if (entry.kind !== 'symlink') {
-      const directory = entry.kind === 'directory'
-      chmodSync(target, mode ? mode(entry.mode, directory) : entry.mode)
-    }
+    const [uid, gid] = [owner?.uid ?? entry.uid, owner?.gid ?? entry.gid]
+    const changed = uid !== 0 || gid !== 0
+    lchownSync(target, uid, gid)
+    const wanted = mode ? mode(entry.mode, entry.kind === 'directory') : entry.mode
+    // copy_file keeps permissions, but a change of owner takes setuid and setgid away.
+    const kept = entry.kind === 'file' && !entry.data && wanted === entry.mode && !(changed && wanted & 0o6000)
+    if (entry.kind !== 'symlink' && !kept) chmodSync(target, wanted)
     for (const [name, value] of entry.xattrs) files.setXattr(target, name, value)
     files.setTimes(target, entry.mtimeNs, entry.mtimeNs)
   }
