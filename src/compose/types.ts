@@ -1,8 +1,8 @@
 /** What the Compose rooms offer: files in, a project; a project in, Kubernetes objects and a loss report out. */
 import type { SourcePosition } from '../errors.ts'
-import type { ImageProcessConfig } from '../spec/oci/image.ts'
-import type { KubeObject } from '../spec/kube/kinds.ts'
 import type { Project } from '../spec/compose/project.ts'
+import type { KubeObject } from '../spec/kube/kinds.ts'
+import type { ImageProcessConfig } from '../spec/oci/image.ts'
 
 export interface LoadOptions {
   /** -f, in order; empty: discovery from `workingDir` upwards. '-' is stdin. */

@@ -2,8 +2,8 @@
 import { posix } from 'node:path'
 import { shellWords, UnclosedQuote } from '../../lib/shell-words.ts'
 import { parseDuration } from '../../spec/compose/units.ts'
-import { listOf, type MapNode, mapOf, type Node, scalar, textOf } from './node.ts'
 import { parseMount } from './mounts.ts'
+import { listOf, type MapNode, mapOf, type Node, scalar, textOf } from './node.ts'
 import { parsePort } from './ports.ts'
 import type { Problem } from './problem.ts'
 

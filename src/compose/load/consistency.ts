@@ -1,7 +1,8 @@
 /** What the schema cannot say: references that must exist, attributes that contradict each other. */
+
+import { nearest } from '../../lib/nearest.ts'
 import type { Project, Service } from '../../spec/compose/project.ts'
 import { positionOf } from '../../spec/compose/project.ts'
-import { nearest } from '../../lib/nearest.ts'
 import type { Problem } from './problem.ts'
 
 export const checkConsistency = (project: Project, problem: Problem): void => {

@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { isError, SlipwayError } from '../../errors.ts'
+import { isError, type SlipwayError } from '../../errors.ts'
 import type { Project, Service } from '../../spec/compose/project.ts'
 import type { LoadOptions, LoadResult } from '../types.ts'
 import { loadProject } from './load.ts'

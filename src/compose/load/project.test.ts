@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are Compose templates, not ours
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { failure, load, loadFiles, projectOf, web } from './fixture.ts'

@@ -1,7 +1,7 @@
 /** For tests: files lowered, and the parts of the result. */
 import type { Container, Pod, Probe } from '../../spec/kube/generated/types.ts'
-import { type PodRuntime, runtimeAnnotation } from '../../spec/kube/runtime-annotation.ts'
 import type { KubeObject } from '../../spec/kube/kinds.ts'
+import { type PodRuntime, runtimeAnnotation } from '../../spec/kube/runtime-annotation.ts'
 import { loadFiles } from '../load/fixture.ts'
 import type { LowerOptions, LowerResult } from '../types.ts'
 import { lower } from './lower.ts'

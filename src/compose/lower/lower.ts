@@ -11,8 +11,8 @@ import { ingress, services as serviceObjects } from './network.ts'
 import { byKey, type Piece } from './piece.ts'
 import { policies } from './policies.ts'
 import { lowerService } from './service.ts'
-import { podTemplate, workload, workloadKind } from './workload.ts'
 import { levels, withDependencies } from './waves.ts'
+import { podTemplate, workload, workloadKind } from './workload.ts'
 
 export const lower = (project: Project, options: LowerOptions): LowerResult => {
   const lowering = new Lowering(project, options)

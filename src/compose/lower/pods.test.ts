@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are Compose templates, not ours
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { lowerFiles, lowerWeb, timing } from './fixture.ts'

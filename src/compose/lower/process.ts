@@ -1,7 +1,8 @@
 /** What runs: command, arguments, user, directory, streams, how it is stopped. */
+
+import { shellQuote } from '../../lib/shell-words.ts'
 import type { Hook, Service } from '../../spec/compose/project.ts'
 import type { LifecycleHandler } from '../../spec/kube/generated/types.ts'
-import { shellQuote } from '../../lib/shell-words.ts'
 import type { Lowering } from './context.ts'
 import { escapeExpansion } from './names.ts'
 import type { Piece } from './piece.ts'

@@ -13,9 +13,9 @@ import {
 } from '../../spec/kube/kinds.ts'
 import { type PodRuntime, runtimeAnnotation } from '../../spec/kube/runtime-annotation.ts'
 import type { Wave } from '../types.ts'
+import { isSingleWriter } from './claims.ts'
 import type { Lowering } from './context.ts'
 import { byKey, combine, type Piece } from './piece.ts'
-import { isSingleWriter } from './storage.ts'
 import { strategy } from './update.ts'
 
 export type WorkloadKind = Wave['workload']['kind']

@@ -1,11 +1,12 @@
 /** The variables that the files of a project mention: `config --variables`. */
-import type { LoadOptions } from '../types.ts'
+
 import { discover } from '../load/discover.ts'
 import { callersEnvironment, readIfThere } from '../load/environment.ts'
 import { variablesIn } from '../load/interpolate.ts'
 import { walk } from '../load/node.ts'
 import { parseYaml } from '../load/parse.ts'
 import { problems, Sources } from '../load/problem.ts'
+import type { LoadOptions } from '../types.ts'
 
 export interface Variable {
   name: string
