@@ -1,0 +1,1 @@
+export { type ClusterDnsOptions, createClusterDns, type RunningClusterDns } from './dns.ts'
