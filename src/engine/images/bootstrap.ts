@@ -188,6 +188,7 @@ export class Bootstrapper {
       '--aptopt=Acquire::Retries "2"',
       '--aptopt=Acquire::http::Timeout "20"',
       ...options,
+      ...(await mergedUsr(debian)),
       debian.suite,
       '-',
       ...sourcesOf(debian.suite, archive, own.security ?? 'http://deb.debian.org/debian-security'),
@@ -234,6 +235,16 @@ export class Bootstrapper {
       },
     }
   }
+}
+
+/** A merged /usr from the start: otherwise bookworm installs a package that merges it, and all of perl with that. */
+const mergedUsr = async (debian: DebianImage): Promise<string[]> => {
+  const hooks = '/usr/share/mmdebstrap/hooks/maybe-merged-usr'
+  const there = await access(hooks).then(
+    () => true,
+    () => false,
+  )
+  return there ? [`--hook-dir=${hooks}`, ...(debian.suite === 'bookworm' ? ['--include=usr-is-merged'] : [])] : []
 }
 
 /** Small files every such image gets, as a tar. */
