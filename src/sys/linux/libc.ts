@@ -15,6 +15,7 @@ const native = {
   sethostname: libc.func('int sethostname(const char *name, size_t length)'),
   socket: libc.func('int socket(int domain, int type, int protocol)'),
   pipe2: libc.func('int pipe2(void *ends, int flags)'),
+  socketpair: libc.func('int socketpair(int domain, int type, int protocol, void *ends)'),
   connect: libc.func('int connect(int fd, void *address, uint length)'),
   ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
   lsetxattr: libc.func('int lsetxattr(const char *path, const char *name, void *value, size_t size, int flags)'),
@@ -103,6 +104,12 @@ export const pipe = (): { read: number; write: number } => {
   const ends = new Int32Array(2)
   checked(native.pipe2(ends, 0x80000), 'pipe')
   return { read: ends[0]!, write: ends[1]! }
+}
+/** Two connected stream sockets; both close on exec. */
+export const socketpair = (): [number, number] => {
+  const ends = new Int32Array(2)
+  checked(native.socketpair(1, 1 | 0x80000, 0, ends), 'socketpair')
+  return [ends[0]!, ends[1]!]
 }
 export const connect = (fd: number, address: Buffer, what: string): void => {
   checked(native.connect(fd, address, address.length), `connect ${what}`)

@@ -1,22 +1,21 @@
-import { spawn as nodeSpawn, type StdioOptions } from 'node:child_process'
 import { closeSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { Socket } from 'node:net'
-import { constants } from 'node:os'
 import { basename } from 'node:path'
-import type { Duplex } from 'node:stream'
-import { SlipwayError } from '../../errors.ts'
-import { pipe } from './libc.ts'
+import type { Duplex, Readable } from 'node:stream'
+import { isError, messageOf, SlipwayError } from '../../errors.ts'
+import { pipe, socketpair } from './libc.ts'
+import { posixSpawn } from './spawn.ts'
 import type { Child, Processes, RunOptions, RunResult, SpawnOptions } from '../sys.ts'
 
 const defaultEnv = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' }
 
-const cannotRun = (program: string, error: NodeJS.ErrnoException): SlipwayError =>
-  error.code === 'ENOENT'
+const cannotRun = (program: string, error: unknown): SlipwayError =>
+  isError(error, 'not-found')
     ? new SlipwayError('unavailable', `${program}: not found`, {
         hint: `Install the package that provides '${basename(program)}' on this machine.`,
         cause: error,
       })
-    : new SlipwayError('internal', `cannot run ${program}: ${error.message}`, { cause: error })
+    : new SlipwayError('internal', `cannot run ${program}: ${messageOf(error)}`, { cause: error })
 
 /** Keeps the last `limit` bytes. */
 const tailOf = (limit: number): { add(chunk: Buffer): void; text(): string } => {
@@ -35,52 +34,49 @@ const tailOf = (limit: number): { add(chunk: Buffer): void; text(): string } => 
   }
 }
 
-export const run = (argv: readonly string[], options: RunOptions = {}): Promise<RunResult> =>
-  new Promise((resolve, reject) => {
-    const program = argv[0]!
-    if (options.signal?.aborted) return reject(abortError(options.signal))
-    const child = nodeSpawn(program, argv.slice(1), {
-      cwd: options.cwd,
-      env: options.env ?? defaultEnv,
-      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-    })
-    const stdout = tailOf(options.maxOutput ?? 1 << 20)
-    const stderr = tailOf(options.maxOutput ?? 1 << 20)
-    let stopped: SlipwayError | undefined
-    const stop = (why: SlipwayError): void => {
-      stopped ??= why
-      child.kill('SIGKILL')
-    }
-    const onAbort = (): void => stop(abortError(options.signal!))
-    options.signal?.addEventListener('abort', onAbort, { once: true })
-    const timer =
-      options.timeoutMs === undefined
-        ? undefined
-        : setTimeout(
-            () => stop(new SlipwayError('timeout', `${program} took longer than ${options.timeoutMs} ms`)),
-            options.timeoutMs,
-          )
-    const over = (): void => {
-      clearTimeout(timer)
-      options.signal?.removeEventListener('abort', onAbort)
-    }
-    child.stdout!.on('data', stdout.add)
-    child.stderr!.on('data', stderr.add)
-    child.on('error', (error) => {
-      over()
-      reject(cannotRun(program, error))
-    })
-    child.on('close', (code, signal) => {
-      over()
-      if (stopped) return reject(stopped)
-      resolve({ code: code ?? 128 + (constants.signals[signal!] ?? 0), stdout: stdout.text(), stderr: stderr.text() })
-    })
-    if (child.stdin) {
-      // A program may end without reading all of its input: its exit code tells, not EPIPE.
-      child.stdin.on('error', () => {})
-      child.stdin.end(options.input)
-    }
+/** Resolves when the stream has ended, however. */
+const read = (stream: Readable | undefined, add: (chunk: Buffer) => void): Promise<void> =>
+  new Promise((resolve) => {
+    if (!stream) return resolve()
+    stream.on('data', add)
+    stream.on('error', () => {})
+    stream.on('close', () => resolve())
   })
+
+export const run = async (argv: readonly string[], options: RunOptions = {}): Promise<RunResult> => {
+  if (options.signal?.aborted) throw abortError(options.signal)
+  const fds: SpawnOptions['fds'] = [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe']
+  const child = spawn(argv, { cwd: options.cwd, env: options.env, fds })
+  const stdout = tailOf(options.maxOutput ?? 1 << 20)
+  const stderr = tailOf(options.maxOutput ?? 1 << 20)
+  let stopped: SlipwayError | undefined
+  const stop = (why: SlipwayError): void => {
+    stopped ??= why
+    child.kill('SIGKILL')
+    // What the program has started may hold the pipes open: nobody waits for that.
+    child.stdout?.destroy()
+    child.stderr?.destroy()
+  }
+  const onAbort = (): void => stop(abortError(options.signal!))
+  options.signal?.addEventListener('abort', onAbort, { once: true })
+  const { timeoutMs } = options
+  const late = (): void => stop(new SlipwayError('timeout', `${argv[0]} took longer than ${timeoutMs} ms`))
+  const timer = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs)
+  if (child.stdin) {
+    // A program may end without reading all of its input: its exit code tells, not EPIPE.
+    child.stdin.on('error', () => {})
+    child.stdin.end(options.input)
+  }
+  try {
+    const [{ code }] = await Promise.all([child.exited, read(child.stdout, stdout.add), read(child.stderr, stderr.add)])
+    if (stopped) throw stopped
+    return { code, stdout: stdout.text(), stderr: stderr.text() }
+  } finally {
+    clearTimeout(timer)
+    options.signal?.removeEventListener('abort', onAbort)
+    child.stdin?.destroy()
+  }
+}
 
 const abortError = (signal: AbortSignal): SlipwayError =>
   signal.reason instanceof SlipwayError
@@ -95,60 +91,63 @@ export const must = async (argv: readonly string[], options: RunOptions = {}): P
 }
 
 /**
- * Standard streams are real pipes. Node's own are sockets, and a program that opens /dev/stdout or /dev/stderr anew gets
- * an error on those.
+ * Descriptors for a child, and our ends of them. Standard streams are real pipes: on a socket, as Node would make, a
+ * program that opens /dev/stdout or /dev/stderr anew gets an error. Beyond them it is a socket, which goes both ways.
  */
-const standardPipes = (stdio: (string | number)[]) => {
+const channels = (wanted: ('pipe' | 'ignore' | number)[]) => {
   const theirs: number[] = []
-  const ours = ([0, 1, 2] as const).map((fd) => {
-    if (stdio[fd] !== 'pipe') return undefined
-    const ends = pipe()
-    const [their, our] = fd === 0 ? [ends.read, ends.write] : [ends.write, ends.read]
+  const streams = new Map<number, Socket>()
+  const fds = wanted.map((kind, fd) => {
+    if (kind === 'ignore') return undefined
+    if (kind !== 'pipe') return kind
+    let [their, our] = [0, 0]
+    if (fd > 2) [their, our] = socketpair()
+    else {
+      const ends = pipe()
+      ;[their, our] = fd === 0 ? [ends.read, ends.write] : [ends.write, ends.read]
+    }
     theirs.push(their)
-    stdio[fd] = their
-    return our
+    streams.set(fd, new Socket({ fd: our, readable: fd !== 0, writable: fd === 0 || fd > 2 }))
+    return their
   })
   return {
-    /** After the fork: their ends are the child's now. */
-    handOver() {
+    fds,
+    streams,
+    /** After the fork their ends are the child's. */
+    handOver(): void {
       for (const fd of theirs) closeSync(fd)
     },
-    stream: (fd: 0 | 1 | 2): Socket | undefined =>
-      ours[fd] === undefined ? undefined : new Socket({ fd: ours[fd], readable: fd !== 0, writable: fd === 0 }),
   }
 }
 
 const spawn = (argv: readonly string[], options: SpawnOptions = {}): Child => {
-  const program = argv[0]!
-  const stdio: (string | number)[] = [...(options.fds ?? [])]
-  while (stdio.length < 3) stdio.push('ignore')
-  const standard = standardPipes(stdio)
-  const child = nodeSpawn(program, argv.slice(1), {
-    cwd: options.cwd,
-    env: options.env ?? defaultEnv,
-    stdio: stdio as StdioOptions,
-    detached: options.detached ?? false,
-  })
-  standard.handOver()
-  const pipes = new Map<number, Duplex>()
-  for (let fd = 3; fd < stdio.length; fd++) if (stdio[fd] === 'pipe') pipes.set(fd, child.stdio[fd] as Duplex)
-  const exited = new Promise<{ code: number; signal: NodeJS.Signals | undefined }>((resolve, reject) => {
-    child.on('error', (error) => reject(cannotRun(program, error)))
-    child.on('exit', (code, signal) =>
-      resolve({ code: code ?? 128 + (constants.signals[signal!] ?? 0), signal: signal ?? undefined }),
-    )
-  })
+  const wanted = [...(options.fds ?? [])]
+  while (wanted.length < 3) wanted.push('ignore')
+  const { fds, streams, handOver } = channels(wanted)
+  const { cwd, env = defaultEnv, detached = false } = options
+  let child: ReturnType<typeof posixSpawn> | undefined
+  let failure: SlipwayError | undefined
+  try {
+    child = posixSpawn({ argv, env, cwd, fds, detached })
+  } catch (error) {
+    failure = cannotRun(argv[0]!, error)
+    for (const stream of streams.values()) stream.destroy()
+  } finally {
+    handOver()
+  }
+  const exited = child?.exited ?? Promise.reject(failure)
   // Whoever looks gets the error; nobody has to look.
   exited.catch(() => {})
-  if (options.detached) child.unref()
+  const pipes = new Map<number, Duplex>([...streams].filter(([fd]) => fd > 2))
   return {
-    pid: child.pid ?? 0,
-    stdin: standard.stream(0),
-    stdout: standard.stream(1),
-    stderr: standard.stream(2),
+    pid: child?.pid ?? 0,
+    stdin: streams.get(0),
+    stdout: streams.get(1),
+    stderr: streams.get(2),
     pipes,
     exited,
-    kill: (signal = 'SIGTERM') => void child.kill(signal),
+    // Until it has been waited for, its pid cannot be another's.
+    kill: (signal = 'SIGTERM') => void (child?.alive() && kill(child.pid, signal)),
   }
 }
 
