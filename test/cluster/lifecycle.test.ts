@@ -12,6 +12,7 @@ import {
   PersistentVolumeClaim,
   Pod,
   PodDisruptionBudget,
+  PriorityClass,
   ReplicaSet,
   ResourceQuota,
   Service,
@@ -230,6 +231,29 @@ describe('scheduling', () => {
       ),
       { 'node-1': 2, 'node-2': 2 },
     )
+  })
+
+  test('an important pod makes room for itself', async () => {
+    for (const [name, value] of [
+      ['low', 1],
+      ['high', 1000],
+    ] as const)
+      await c.client.create(PriorityClass, { metadata: { name }, value })
+    const pod = (name: string, priorityClassName: string, node: string) =>
+      c.client.create(Pod, {
+        metadata: { name, namespace: 'default' },
+        spec: {
+          priorityClassName,
+          nodeSelector: { 'kubernetes.io/hostname': node },
+          containers: [{ name: 'a', image: 'a', resources: { requests: { cpu: '3' } } }],
+        },
+      })
+    await pod('unimportant', 'low', 'node-1')
+    await c.until('bound', () => c.informers.of(Pod).get('default', 'unimportant')?.spec?.nodeName)
+    await pod('important', 'high', 'node-1')
+    await c.until('bound', () => c.informers.of(Pod).get('default', 'important')?.spec?.nodeName)
+    assert.equal(c.informers.of(Pod).get('default', 'unimportant'), undefined)
+    await c.client.delete(Pod, at('important'))
   })
 
   test('a claim waits for its first consumer; a missing claim holds the pod', async () => {

@@ -27,6 +27,7 @@ const cluster = (nodes: Node[], placed: [string, Pod][] = []): Cluster => {
   return {
     nodes: all.all(),
     namespaces: { labelsOf: () => ({ team: 'a' }) },
+    budgets: [],
     volumes: { claim: () => undefined, volume: () => undefined, storageClass: () => undefined },
   }
 }
@@ -165,4 +166,31 @@ test('requests are freed with their pod, and an assumed pod counts at once', () 
   assert.equal(nodes.all()[0]!.requested.cpu, 2000)
   nodes.setPod({ ...one, spec: { ...one.spec!, nodeName: 'a' }, status: { phase: 'Succeeded' } })
   assert.equal(nodes.all()[0]!.pods.size, 0)
+})
+
+test('a more important pod takes the place of as few, and as unimportant, others as will do', () => {
+  const less = (priority: number, request: string): Pod => pod({ ...cpu(request), priority })
+  const [low, middle, high] = [less(1, '1'), less(5, '1'), less(100, '2')]
+  const where = cluster(
+    [node('a'), node('b')],
+    [
+      ['a', low],
+      ['a', middle],
+      ['b', high],
+    ],
+  )
+  const decision = decide(pod({ ...cpu('1'), priority: 10 }), where)
+  assert.ok(decision.to === 'wait' && decision.preempt)
+  assert.deepEqual(
+    [decision.preempt.node, decision.preempt.victims.map(({ metadata }) => metadata.name)],
+    ['a', [low.metadata.name]],
+  )
+  const never = decide(pod({ ...cpu('1'), priority: 10, preemptionPolicy: 'Never' }), where)
+  assert.ok(never.to === 'wait' && !never.preempt)
+  assert.equal(
+    never.message,
+    '0/2 nodes are available: 2 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never.',
+  )
+  const equal = decide(pod({ ...cpu('1'), priority: 1 }), where)
+  assert.ok(equal.to === 'wait' && !equal.preempt)
 })

@@ -1,7 +1,8 @@
-import type { PersistentVolumeClaim, Pod } from '../../spec/kube/generated/types.ts'
+import type { PersistentVolumeClaim, Pod, PodDisruptionBudget } from '../../spec/kube/generated/types.ts'
 import { nodeFilter, unfitMessage } from './filters.ts'
 import type { NodeInfo } from './nodes.ts'
 import type { Namespaces } from './pod-affinity.ts'
+import { isCurable, type Preemption, planPreemption } from './preemption.ts'
 import { best } from './scores.ts'
 import { type VolumeObjects, volumeNeeds } from './volumes.ts'
 
@@ -9,22 +10,24 @@ export type Decision =
   | { to: 'bind'; node: string }
   /** The node is chosen; first these claims need a volume there. */
   | { to: 'provision'; node: string; claims: PersistentVolumeClaim[] }
-  | { to: 'wait'; message: string; reasons: string[][] }
+  /** Nowhere now. `preempt`: room can be made. */
+  | { to: 'wait'; message: string; preempt?: Preemption | undefined }
 
 export interface Cluster {
   nodes: readonly NodeInfo[]
   namespaces: Namespaces
   volumes: VolumeObjects
+  budgets: readonly PodDisruptionBudget[]
 }
 
 /** Where the pod goes. Pure. */
-export const decide = (pod: Pod, { nodes, namespaces, volumes: objects }: Cluster): Decision => {
+export const decide = (pod: Pod, { nodes, namespaces, volumes: objects, budgets }: Cluster): Decision => {
   const volumes = volumeNeeds(pod, objects)
-  if (nodes.length === 0) return { to: 'wait', message: unfitMessage(0, []), reasons: [] }
+  if (nodes.length === 0) return { to: 'wait', message: unfitMessage(0, []) }
   const total = nodes.length
   if (volumes.refusal !== undefined) {
     const help = `preemption: 0/${total} nodes are available: ${total} Preemption is not helpful for scheduling.`
-    return { to: 'wait', message: `0/${total} nodes are available: ${volumes.refusal}. ${help}`, reasons: [] }
+    return { to: 'wait', message: `0/${total} nodes are available: ${volumes.refusal}. ${help}` }
   }
   const filter = nodeFilter({ pod, nodes, namespaces, volumes })
   const reasons = nodes.map(filter)
@@ -34,19 +37,17 @@ export const decide = (pod: Pod, { nodes, namespaces, volumes: objects }: Cluste
     if (volumes.provision.length > 0) return { to: 'provision', node, claims: volumes.provision }
     return { to: 'bind', node }
   }
-  return { to: 'wait', message: unfitMessage(total, reasons, preemptionWords(pod, reasons)), reasons }
+  const preempt = planPreemption({ pod, nodes, reasons, namespaces, volumes, budgets })
+  const words = preempt ? '' : preemptionWords(pod, reasons)
+  return { to: 'wait', message: unfitMessage(total, reasons, words), preempt }
 }
-
-// Reasons that taking pods away could cure.
-const curable =
-  /^(Insufficient |Too many pods|node\(s\) didn't have free ports|node\(s\) didn't match pod (topology|anti)|node\(s\) didn't satisfy existing)/
 
 const preemptionWords = (pod: Pod, reasons: readonly (readonly string[])[]): string => {
   const total = reasons.length
   if (pod.spec?.preemptionPolicy === 'Never') {
     return `preemption: not eligible due to preemptionPolicy=Never.`
   }
-  const helpful = reasons.filter((list) => list.every((reason) => curable.test(reason))).length
+  const helpful = reasons.filter(isCurable).length
   const parts = [
     ...(helpful > 0 ? [`${helpful} No preemption victims found for incoming pod`] : []),
     ...(total - helpful > 0 ? [`${total - helpful} Preemption is not helpful for scheduling`] : []),

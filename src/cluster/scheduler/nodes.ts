@@ -25,28 +25,41 @@ interface Place {
   requested: Amounts
 }
 
+const traits = ({ metadata, spec, status }: Node): string =>
+  JSON.stringify([metadata.labels, spec, status?.allocatable])
+
 /** Kept up to date by events; a pod that was just bound is assumed to be there until its event says so. */
 export class Nodes {
   readonly #nodes = new Map<string, { node: Node; allocatable: Amounts }>()
   readonly #places = new Map<string, Place>()
   readonly #placeOf = new Map<string, string>()
 
-  setNode(node: Node): void {
+  /** False when nothing has changed that decides where pods can go (a heartbeat). */
+  setNode(node: Node): boolean {
+    const before = this.#nodes.get(node.metadata.name!)?.node
     const allocatable = amountsOf(node.status?.allocatable ?? node.status?.capacity)
     this.#nodes.set(node.metadata.name!, { node, allocatable })
+    return !before || traits(before) !== traits(node)
+  }
+  /** The pod is on a node, or assumed to be. */
+  has(uid: string): boolean {
+    return this.#placeOf.has(uid)
   }
   removeNode(name: string): void {
     this.#nodes.delete(name)
   }
 
   /** Puts the pod where it says it is; finished pods and those without a node are nowhere. */
-  setPod(pod: Pod): void {
+  setPod(pod: Pod): 'placed' | 'freed' | 'same' {
     const uid = pod.metadata.uid!
     const name = isDone(pod) ? undefined : pod.spec?.nodeName
     // An event from before the binding must not take an assumed pod away.
-    if (name === undefined && !isDone(pod) && this.#placeOf.has(uid)) return
+    if (name === undefined && !isDone(pod) && this.#placeOf.has(uid)) return 'same'
+    const before = this.#placeOf.get(uid)
     this.removePod(uid)
     if (name) this.#put(name, pod)
+    if (name === undefined) return before === undefined ? 'same' : 'freed'
+    return before === name ? 'same' : 'placed'
   }
   /** The pod counts as being on the node from now on. */
   assume(pod: Pod, node: string): void {

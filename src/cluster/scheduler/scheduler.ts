@@ -5,11 +5,20 @@ import { timestamp } from '../../lib/timestamp.ts'
 import type { ObjectClient } from '../../spec/kube/client.ts'
 import type { Pod as PodObject, PodCondition } from '../../spec/kube/generated/types.ts'
 import type { KubeObject, Kind, ObjectMetaHolder } from '../../spec/kube/kinds.ts'
-import { Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, StorageClass } from '../../spec/kube/kinds.ts'
+import {
+  Namespace,
+  Node,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  Pod,
+  PodDisruptionBudget,
+  StorageClass,
+} from '../../spec/kube/kinds.ts'
 import type { Recorder } from '../controllers/index.ts'
 import type { Informers } from '../types.ts'
 import { type Cluster, type Decision, decide } from './decide.ts'
 import { Nodes } from './nodes.ts'
+import type { Preemption } from './preemption.ts'
 import { isBound, selectedNodeKey } from './volumes.ts'
 
 export interface SchedulerDeps {
@@ -44,6 +53,7 @@ export class Scheduler {
   readonly #active = new Map<string, Waiting>()
   readonly #stuck = new Map<string, Waiting>()
   readonly #binding = new Set<string>()
+  #wake: { at: number; cancel: AbortController } | undefined
   #turn: 'none' | 'planned' | 'running' = 'none'
 
   constructor(deps: SchedulerDeps) {
@@ -62,12 +72,11 @@ export class Scheduler {
     ]
     await Promise.all(kinds.map((kind) => informers.of(kind).synced))
     if (signal.aborted) return
-    const retry = (): void => this.#retryStuck()
+    const retry = (): void => this.#retryStuck('now')
     const off = [
       informers.of(Node).on(({ type, object }) => {
         if (type === 'DELETED') this.#nodes.removeNode(object.metadata.name!)
-        else this.#nodes.setNode(object)
-        retry()
+        else if (this.#nodes.setNode(object)) retry()
       }),
       informers.of(PersistentVolumeClaim).on(retry),
       informers.of(PersistentVolume).on(retry),
@@ -83,20 +92,22 @@ export class Scheduler {
 
   #onPod(pod: PodObject, deleted: boolean): void {
     const uid = pod.metadata.uid!
+    const before = this.#nodes.has(uid)
     if (deleted) this.#nodes.removePod(uid)
-    else this.#nodes.setPod(pod)
+    const change = deleted ? (before ? 'freed' : 'same') : this.#nodes.setPod(pod)
+    if (change === 'freed') this.#retryStuck('now')
+    else if (change === 'placed') this.#retryStuck('later')
     if (deleted || !isOurs(pod)) {
       this.#active.delete(uid)
       this.#stuck.delete(uid)
       this.#binding.delete(uid)
-      this.#retryStuck()
       return
     }
     if (this.#binding.has(uid)) return
-    const stuck = this.#stuck.get(uid)
+    const known = this.#stuck.get(uid) ?? this.#active.get(uid)
     // Its status is what we have written ourselves; only a change of the pod itself is a reason to look again.
-    if (stuck && sameWishes(stuck.pod, pod)) {
-      stuck.pod = pod
+    if (known && sameWishes(known.pod, pod)) {
+      known.pod = pod
       return
     }
     this.#stuck.delete(uid)
@@ -104,9 +115,12 @@ export class Scheduler {
     this.#plan()
   }
 
-  #retryStuck(): void {
+  /** 'later': not before the spacing of those that were tried in vain before. */
+  #retryStuck(when: 'now' | 'later'): void {
     if (this.#stuck.size === 0) return
-    for (const [uid, waiting] of this.#stuck) this.#active.set(uid, waiting)
+    for (const [uid, waiting] of this.#stuck) {
+      this.#active.set(uid, when === 'now' ? { ...waiting, notBefore: 0 } : waiting)
+    }
     this.#stuck.clear()
     this.#plan()
   }
@@ -145,9 +159,16 @@ export class Scheduler {
   #wakeLater(now: number): void {
     const times = [...this.#active.values()].map(({ notBefore }) => notBefore).filter((at) => at > now)
     if (times.length === 0) return
-    const { clock, signal } = this.#deps
-    clock.sleep(Math.min(...times) - now + 1, signal).then(
-      () => this.#plan(),
+    const at = Math.min(...times)
+    if (this.#wake && this.#wake.at <= at) return
+    this.#wake?.cancel.abort()
+    const wake = { at, cancel: new AbortController() }
+    this.#wake = wake
+    this.#deps.clock.sleep(at - now + 1, AbortSignal.any([wake.cancel.signal, this.#deps.signal])).then(
+      () => {
+        this.#wake = undefined
+        this.#plan()
+      },
       () => {},
     )
   }
@@ -163,7 +184,7 @@ export class Scheduler {
     try {
       if (decision.to === 'bind') await this.#bind(pod, decision.node)
       else if (decision.to === 'provision') await this.#provision(waiting, decision)
-      else await this.#wait(waiting, decision.message)
+      else await this.#wait(waiting, decision)
     } catch (error) {
       this.#nodes.removePod(pod.metadata.uid!)
       this.#binding.delete(pod.metadata.uid!)
@@ -185,6 +206,8 @@ export class Scheduler {
       target: { apiVersion: 'v1', kind: 'Node', name: node },
     }
     await client.createSubresource(Pod, { namespace, name: podName! }, 'binding', binding)
+    // A new neighbour matters to pods that want one.
+    this.#retryStuck('later')
     const message = `Successfully assigned ${namespace}/${podName} to ${node}`
     recorder.event(Pod, pod, 'Normal', 'Scheduled', message, { action: 'Binding' })
   }
@@ -200,15 +223,37 @@ export class Scheduler {
     }
   }
 
-  async #wait(waiting: Waiting, message: string): Promise<void> {
+  async #wait(waiting: Waiting, { message, preempt }: Extract<Decision, { to: 'wait' }>): Promise<void> {
     const { clock, recorder } = this.#deps
     const { pod } = waiting
     const attempts = waiting.attempts + 1
     this.#stuck.set(pod.metadata.uid!, { pod, attempts, notBefore: clock.now() + spacing(attempts) })
+    if (preempt) await this.#preempt(pod, preempt)
     const before = pod.status?.conditions?.find(({ type }) => type === 'PodScheduled')
     if (before?.status === 'False' && before.message === message) return
     recorder.event(Pod, pod, 'Warning', 'FailedScheduling', message, { action: 'Scheduling' })
     await this.#condition(pod, { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message })
+  }
+
+  /** Asks the victims to leave; their going brings the pod back. */
+  async #preempt(pod: PodObject, { node, victims }: Preemption): Promise<void> {
+    const { client, recorder, clock } = this.#deps
+    const status = { nominatedNodeName: node }
+    await client.patch(Pod, keyOf(pod), { type: 'merge', body: { status } }, { subresource: 'status' })
+    for (const victim of victims) {
+      const condition: PodCondition = {
+        type: 'DisruptionTarget',
+        status: 'True',
+        reason: 'PreemptionByScheduler',
+        message: 'default-scheduler: preempting to accommodate a higher priority pod',
+        lastTransitionTime: timestamp(clock.now()),
+      }
+      const body = { status: { conditions: [condition] } }
+      await client.patch(Pod, keyOf(victim), { type: 'strategic', body }, { subresource: 'status' })
+      const message = `Preempted by pod ${pod.metadata.uid} on node ${node}`
+      recorder.event(Pod, victim, 'Normal', 'Preempted', message, { action: 'Preempting' })
+      await client.delete(Pod, keyOf(victim), { preconditions: { uid: victim.metadata.uid! } })
+    }
   }
 
   #again(waiting: Waiting, ms: number): void {
@@ -236,6 +281,7 @@ export class Scheduler {
     return {
       nodes: this.#nodes.all(),
       namespaces: { labelsOf: (namespace) => informers.of(Namespace).get(undefined, namespace)?.metadata.labels },
+      budgets: informers.of(PodDisruptionBudget).list(),
       volumes: {
         claim: (namespace, claim) => informers.of(PersistentVolumeClaim).get(namespace, claim),
         volume: (volume) => informers.of(PersistentVolume).get(undefined, volume),
@@ -244,6 +290,8 @@ export class Scheduler {
     }
   }
 }
+
+const keyOf = ({ metadata }: PodObject) => ({ namespace: metadata.namespace, name: metadata.name! })
 
 const sameWishes = (a: PodObject, b: PodObject): boolean =>
   JSON.stringify([a.spec, a.metadata.labels]) === JSON.stringify([b.spec, b.metadata.labels])
