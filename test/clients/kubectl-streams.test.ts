@@ -124,6 +124,26 @@ const streamTests = (run: Kubectl): void => {
         [1, 2, 3, 4].map(async (i) => (await fetch(`http://127.0.0.1:${at}/${i}`)).text()),
       )
       assert.deepEqual(answers, ['served /1', 'served /2', 'served /3', 'served /4'])
+      // A port that speaks and closes first: the client sees the end, and the forward lives on.
+      const brief = createTcpServer((socket) => socket.end('bye')).listen(0, '127.0.0.1')
+      await once(brief, 'listening')
+      const other = run.start('port-forward', 'pod/one', `:${(brief.address() as AddressInfo).port}`)
+      let complaints = ''
+      other.stderr!.on('data', (chunk: Buffer) => {
+        complaints += chunk.toString()
+      })
+      try {
+        const [line] = (await once(other.stdout!, 'data')) as [Buffer]
+        const briefPort = Number(/127.0.0.1:(\d+) ->/.exec(line.toString())![1])
+        for (let i = 0; i < 3; i++) {
+          const told = await buffer(connect(briefPort, '127.0.0.1'))
+          assert.equal(told.toString(), 'bye')
+        }
+        assert.equal(complaints, '')
+      } finally {
+        other.kill('SIGKILL')
+        brief.close()
+      }
       const dead = connect(await local(unused), '127.0.0.1')
       dead.on('error', () => {})
       await once(dead, 'close')

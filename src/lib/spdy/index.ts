@@ -1,2 +1,2 @@
 export type { Headers as SpdyHeaders } from './frames.ts'
-export { type SpdyOptions, SpdySession, SpdyStream } from './session.ts'
+export { type SpdyOptions, SpdyReset, SpdySession, SpdyStream } from './session.ts'

@@ -20,6 +20,16 @@ import {
 /** Data is cut into frames of at most this. */
 const chunkSize = 32 * 1024
 
+/** How often a peer whose data is held back is asked whether it is still there, in ms. */
+const probeInterval = 5000
+
+/** The peer gave a stream up. */
+export class SpdyReset extends Error {
+  constructor() {
+    super('stream reset by peer')
+  }
+}
+
 /** One stream. 'end' is the peer's FIN, end() sends ours, destroy() resets. */
 export class SpdyStream extends Duplex {
   readonly id: number
@@ -128,7 +138,7 @@ export class SpdySession {
     try {
       for await (const chunk of this.#transport as AsyncIterable<Buffer>) {
         for (const frame of this.#parser.push(chunk)) await this.#frame(frame)
-        while (this.#held.size > 0) await new Promise<void>((resume) => (this.#resume = resume))
+        if (this.#held.size > 0) await this.#unheld()
       }
     } catch (error) {
       failure = error as Error
@@ -139,6 +149,24 @@ export class SpdySession {
     this.#transport.destroy()
   }
   #resume: () => void = () => {}
+
+  /** Waits until nobody holds the connection. What is not read cannot tell of its end, so the peer is pinged meanwhile. */
+  async #unheld(): Promise<void> {
+    const probe = setInterval(
+      () => this.#send(controlFrame(frameType.ping, 0, uint32s(this.#nextPing()))),
+      probeInterval,
+    )
+    try {
+      while (this.#held.size > 0) await new Promise<void>((resume) => (this.#resume = resume))
+    } finally {
+      clearInterval(probe)
+    }
+  }
+  #pings = 0
+  #nextPing(): number {
+    this.#pings += 2
+    return this.#options.server ? this.#pings : this.#pings - 1
+  }
 
   hold(stream: SpdyStream): void {
     this.#held.add(stream)
@@ -186,7 +214,7 @@ export class SpdySession {
     else if (type === frameType.synReply || type === frameType.headers)
       await this.#headerReader.decode(payload.subarray(4))
     else if (type === frameType.rstStream) {
-      this.#streams.get(payload.readUInt32BE(0) & 0x7fffffff)?.broken(new Error('stream reset by peer'))
+      this.#streams.get(payload.readUInt32BE(0) & 0x7fffffff)?.broken(new SpdyReset())
     } else if (type === frameType.ping) {
       const id = payload.readUInt32BE(0)
       if ((id % 2 === 1) === this.#options.server) this.#send(controlFrame(frameType.ping, 0, payload))

@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { messageOf } from '../../../errors.ts'
-import { SpdySession, type SpdyStream } from '../../../lib/spdy/index.ts'
+import { SpdyReset, SpdySession, type SpdyStream } from '../../../lib/spdy/index.ts'
 
 export const portForwardProtocol = 'portforward.k8s.io'
 /** A client that opens one stream of a pair has this long for the other, in ms. */
@@ -10,25 +10,34 @@ const pairTimeout = 30_000
 
 type Connect = (port: number) => Promise<Duplex>
 
+/** After the port has said all, the client may go on talking to it for this long, in ms. */
+const lingerTimeout = 10_000
+
+/** Whether it was the client that broke the connection off, as kubectl does with every one it has done with. */
+const resetByClient = (data: SpdyStream): boolean => data.errored instanceof SpdyReset
+
 const forward = async (data: SpdyStream, error: SpdyStream, connect: Connect): Promise<void> => {
   const text = data.headers.port ?? ''
   const port = Number(text)
+  let target: Duplex | undefined
   try {
     if (!/^\d+$/.test(text) || port < 1 || port > 65535) throw new Error(`unable to parse "${text}" as a port`)
-    const target = await connect(port)
-    if (data.destroyed) {
-      target.destroy()
-      return
-    }
-    // Each direction ends on its own; when one breaks, so does the other.
-    await Promise.all([pipeline(data, target, { end: true }), pipeline(target, data, { end: true })])
+    target = await connect(port)
+    const inward = pipeline(data, target).catch(() => {}) // shows in the other direction
+    // All is said when the port has ended; kubectl waits for the end of the error stream and only then lets go of data.
+    await pipeline(target, data)
+    const timer = setTimeout(() => target?.destroy(), lingerTimeout)
+    void inward.then(() => clearTimeout(timer))
   } catch (failure) {
-    if (!error.destroyed) error.write(`error forwarding port ${text} to pod: ${messageOf(failure)}`)
+    if (!error.destroyed && !resetByClient(data)) {
+      error.write(`error forwarding port ${text} to pod: ${messageOf(failure)}`)
+    }
+    target?.destroy()
     if (!data.destroyed) data.end()
+    data.resume()
   } finally {
     error.end()
     error.resume()
-    data.resume()
   }
 }
 

@@ -15,6 +15,9 @@ const protocols: Record<string, { base64: boolean; status: boolean }> = {
 }
 export const channelProtocols: readonly string[] = Object.keys(protocols)
 
+/** How often a client whose input is held back is asked whether it is still there, in ms. */
+const probeInterval = 5000
+
 const size = (data: Buffer): { width: number; height: number } | undefined => {
   try {
     const { Width, Height } = JSON.parse(data.toString('utf8')) as { Width: number; Height: number }
@@ -57,7 +60,16 @@ export const webSocketCommand = (
       if (wanted) onResize(wanted)
     } else if (number === channel.stdin && stdin?.writable && data.length && !stdin.write(data)) {
       socket.pause()
-      stdin.once('drain', () => socket.resume())
+      // A paused socket does not hear that its client has gone; writing to it does.
+      const probe = setInterval(() => socket.ping(), probeInterval)
+      const release = (): void => {
+        clearInterval(probe)
+        stdin.off('drain', release)
+        socket.off('close', release)
+        socket.resume()
+      }
+      stdin.once('drain', release)
+      socket.once('close', release)
     }
   })
   // Kubernetes begins with an empty message on the first channel it writes to; clients may wait for it.
