@@ -1,23 +1,22 @@
 /** Runs the real kubectl. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { accessSync, constants, realpathSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
 
 const wanted = ['kubectl.1.27', 'kubectl.1.31', 'kubectl.1.33', 'kubectl']
-/** Where versioned clients are found beside those on the PATH. */
-const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/lib/google-cloud-sdk/bin', '/usr/local/bin']
-
-const find = (name: string): string | undefined =>
-  folders
-    .map((folder) => join(folder, name))
-    .find((path) => {
-      try {
-        accessSync(path, constants.X_OK)
-        return true
-      } catch {
-        return false
-      }
-    })
+const onPath = (process.env.PATH ?? '').split(delimiter)
+const executable = (path: string): boolean => {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+/** A dispatching kubectl on the PATH is a link into the folder that holds the versioned ones. */
+const dispatcher = onPath.map((folder) => join(folder, 'kubectl')).find(executable)
+const folders = dispatcher ? [...onPath, dirname(realpathSync(dispatcher))] : onPath
+const find = (name: string): string | undefined => folders.map((folder) => join(folder, name)).find(executable)
 
 /** The clients to test with: oldest, middle and newest where there are several, else the one there is. Throws when there is none. */
 export const kubectls = (): { name: string; path: string }[] => {
