@@ -56,17 +56,8 @@ export const validateMetadata = (resource: Resource, draft: Draft, errors: Field
       )
     controller = `${owner.kind}/${owner.name}`
   }
-  for (const finalizer of meta.finalizers ?? []) {
+  for (const finalizer of meta.finalizers ?? [])
     for (const reason of isQualifiedName(finalizer)) errors.push(invalid('metadata.finalizers', finalizer, reason))
-    if (!finalizer.includes('/') && !['orphan', 'foregroundDeletion', 'kubernetes'].includes(finalizer))
-      errors.push(
-        invalid(
-          'metadata.finalizers',
-          finalizer,
-          'name is neither a standard finalizer name nor is it fully qualified',
-        ),
-      )
-  }
 }
 
 export const validateMetadataUpdate = (

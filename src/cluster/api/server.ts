@@ -10,6 +10,7 @@ import type { ApiRequest, ApiResponse, ApiServer, NodeProxy, User } from '../typ
 import { authorize } from './authorization.ts'
 import { bootstrap } from './bootstrap.ts'
 import { createClient } from './client.ts'
+import { CustomResources } from './custom/definitions.ts'
 import { deleteCollection, deleteObject } from './delete.ts'
 import { badRequest, noResource, notAllowed } from './errors.ts'
 import { createOpenapi } from './openapi.ts'
@@ -20,7 +21,7 @@ import type { Context, Resource, ServerOptions, Write } from './resource.ts'
 import { formOf } from './response.ts'
 import { handleSubresource } from './subresources.ts'
 import { watchObjects } from './watch.ts'
-import { createObject, updateObject } from './write.ts'
+import { createObject, replace, updateObject } from './write.ts'
 
 export interface ServerDeps {
   db: DatabaseSync
@@ -61,6 +62,12 @@ export class Server implements ApiServer {
       nodes: () => this.nodes(),
     }
     this.#openapi = createOpenapi(registry)
+    new CustomResources(this.context, {
+      replace,
+      remove: (context, resource, namespace, name, write) => {
+        deleteObject(context, resource, namespace, name, {}, write)
+      },
+    })
     bootstrap(this.context)
   }
 

@@ -31,7 +31,7 @@ export const readExternal = (resource: Resource, request: ApiRequest, given: Kub
   const prefix = `${resource.kind} in version ${JSON.stringify(resource.version)} cannot be handled as a ${resource.kind}: `
   let decoded: ReturnType<typeof decodeAs>
   try {
-    decoded = decodeAs(resource.schema, resource.kind, given)
+    decoded = decodeAs(resource.schema, resource.kind, given, resource.custom)
   } catch (error) {
     throw isError(error, 'bad-request') ? badRequest(prefix + error.message) : error
   }

@@ -63,13 +63,19 @@ class Decoder {
   /** The Go type that holds the field being read: errors name it. */
   #owner: string
 
-  constructor(root: string) {
+  readonly #lenient: boolean
+
+  constructor(root: string, lenient: boolean) {
     this.#owner = root
+    this.#lenient = lenient
   }
 
   read(schema: Schema, value: unknown, path: string): unknown {
     if (schema.type === 'any') return value
-    if (!fits(schema, value)) this.#fail(schema, value, path)
+    if (!fits(schema, value)) {
+      if (this.#lenient) return value
+      this.#fail(schema, value, path)
+    }
     if (schema.type === 'struct') return this.#struct(schema, value as Record<string, unknown>, path)
     if (schema.type === 'map') {
       const result: Record<string, unknown> = {}
@@ -146,9 +152,14 @@ const zero = (schema: Schema): unknown => {
 
 /**
  * A deep copy of `value` with what the schema knows, nulls left out. `unknown` are the paths of the rest.
- * Throws bad-request ("json: cannot unmarshal …") for a value of the wrong type.
+ * Throws bad-request ("json: cannot unmarshal …") for a value of the wrong type, unless `lenient`: then it is kept.
  */
-export const decodeAs = (schema: Schema, kind: string, value: unknown): { object: unknown; unknown: string[] } => {
-  const decoder = new Decoder(kind)
+export const decodeAs = (
+  schema: Schema,
+  kind: string,
+  value: unknown,
+  lenient = false,
+): { object: unknown; unknown: string[] } => {
+  const decoder = new Decoder(kind, lenient)
   return { object: decoder.read(schema, value, ''), unknown: decoder.unknown }
 }
