@@ -1,18 +1,11 @@
 /** One build from request to image. */
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import type { Image, Images, TransferProgress } from '../engine/types.ts'
-import { isError, SlipwayError } from '../errors.ts'
+import type { Images } from '../engine/types.ts'
+import { SlipwayError } from '../errors.ts'
 import type { Platform } from '../spec/oci/image.ts'
-import {
-  familiarName,
-  formatPlatform,
-  formatReference,
-  hostPlatform,
-  parsePlatform,
-  parseReference,
-  withTag,
-} from '../spec/oci/index.ts'
+import { hostPlatform, parsePlatform } from '../spec/oci/index.ts'
+import { Bases, familiar, fullName } from './bases.ts'
 import type { StepResult } from './cache/records.ts'
 import type { OpenedContext } from './context/open.ts'
 import { findDockerfile, openContext, treeOf } from './context/open.ts'
@@ -31,7 +24,8 @@ import type { PlanInput } from './solver/plan.ts'
 import { planBuild } from './solver/plan.ts'
 import { Report } from './solver/report.ts'
 import { globalScope, platformArgs } from './solver/scope.ts'
-import { locate, Solve } from './solver/solve.ts'
+import { locate } from './solver/locate.ts'
+import { Solve } from './solver/solve.ts'
 import type { StageResult } from './solver/stage.ts'
 import type { BuildRequest, BuildResult } from './types.ts'
 
@@ -66,7 +60,7 @@ class Build {
   readonly #signal: AbortSignal
   readonly #report: Report
   readonly #platform: Platform
-  readonly #images = new Map<string, Promise<Image>>()
+  readonly #bases: Bases
   readonly #opened: OpenedContext[] = []
   #solve: Solve | undefined
 
@@ -75,6 +69,7 @@ class Build {
     this.#request = request
     this.#signal = stop.signal
     this.#report = new Report(request.progress, () => deps.clock.now())
+    this.#bases = new Bases(deps.images, request, this.#report, this.#signal)
     this.#platform = request.platform === undefined ? hostPlatform() : parsePlatform(request.platform)
   }
 
@@ -132,7 +127,7 @@ class Build {
       noCache: (name) => noCache === true || (name !== undefined && noCacheFilter.includes(name)),
       environment: this.#environment(),
       namedContext: (name) => this.#namedContext(name),
-      image: (reference, platform) => this.#image(reference, platform),
+      image: (reference, platform) => this.#bases.get(reference, platform),
       locate: (error, range) => locate(dockerfile.source, range, '', error),
     } satisfies PlanInput)
     lint.failIfAsked()
@@ -211,62 +206,6 @@ class Build {
     return { local: { kind: 'local', name, tree: treeOf(opened, found.ignore?.patterns) } }
   }
 
-  #image(reference: string, platform: Platform): Promise<Image> {
-    const key = `${reference} ${formatPlatform(platform)}`
-    let image = this.#images.get(key)
-    if (!image) {
-      image = this.#resolve(reference, platform)
-      image.catch(() => {})
-      this.#images.set(key, image)
-    }
-    return image
-  }
-
-  async #resolve(reference: string, platform: Platform): Promise<Image> {
-    const full = fullName(reference)
-    return await this.#internal(`load metadata for ${full}`, async (vertex) => {
-      const here = this.#request.pull ? undefined : await this.#deps.images.get(reference)
-      if (here && (here.platform.architecture === platform.architecture || this.#request.platform === undefined))
-        return here
-      try {
-        return await this.#deps.images.pull(reference, {
-          platform,
-          auth: this.#request.auth?.(registryOf(reference)),
-          signal: this.#signal,
-          progress: (step) => this.#showTransfer(vertex, step),
-        })
-      } catch (error) {
-        // What is here still serves when the registry does not answer.
-        const local = isError(error, 'unavailable') ? await this.#deps.images.get(reference) : undefined
-        if (local) {
-          this.#request.progress({
-            type: 'notice',
-            message: `${familiar(reference)}: the registry cannot be reached, using the local image`,
-          })
-          return local
-        }
-        throw this.#pullError(reference, full, error)
-      }
-    })
-  }
-
-  #pullError(reference: string, full: string, error: unknown): unknown {
-    if (!(error instanceof SlipwayError) || error.code === 'cancelled') return error
-    const { code, message, hint, details } = error
-    const reason = code === 'not-found' ? `${full}: not found` : message
-    return new SlipwayError(code, `${reference}: failed to resolve source metadata for ${full}: ${reason}`, {
-      hint: hint ?? 'Check the name, or build or load the image first.',
-      details,
-      cause: error,
-    })
-  }
-
-  #showTransfer(vertex: Vertex, step: TransferProgress): void {
-    const name = step.id === undefined ? step.status : `${step.id}: ${step.status}`
-    if (step.notice) this.#request.progress({ type: 'notice', message: name })
-    else this.#report.emit({ type: 'status', id: vertex.id, name, current: step.current ?? 0, total: step.total })
-  }
-
   async #export(stage: StageResult, result: StepResult, solve: Solve): Promise<BuildResult> {
     const vertex = { id: randomUUID(), name: 'exporting to image' }
     return await this.#report.during(vertex, async () => {
@@ -312,25 +251,3 @@ const nameOf = ({ dockerfile }: BuildRequest): string =>
   dockerfile === undefined || 'inline' in dockerfile
     ? 'Dockerfile'
     : (dockerfile.path.split('/').at(-1) ?? 'Dockerfile')
-
-const fullName = (reference: string): string => {
-  try {
-    return formatReference(withTag(parseReference(reference)))
-  } catch {
-    return reference // an image id; what is neither is refused by whoever looks it up
-  }
-}
-const familiar = (reference: string): string => {
-  try {
-    return familiarName(parseReference(reference))
-  } catch {
-    return reference
-  }
-}
-const registryOf = (reference: string): string => {
-  try {
-    return parseReference(reference).domain
-  } catch {
-    return ''
-  }
-}

@@ -10,7 +10,7 @@ let room: BuildRoom
 before(async () => {
   room = await openBuildRoom()
 })
-after(() => room.close())
+after(() => room?.close())
 
 /** Steps that were performed, by their text. */
 const performed = (result: Outcome): string[] =>

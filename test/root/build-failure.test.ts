@@ -12,7 +12,7 @@ let room: BuildRoom
 before(async () => {
   room = await openBuildRoom()
 })
-after(() => room.close())
+after(() => room?.close())
 
 type Failure = SlipwayError & { text: string; details: Record<string, unknown> }
 const failure = async (text: string, options = {}): Promise<Failure> => {

@@ -26,7 +26,7 @@ let room: BuildRoom
 before(async () => {
   room = await openBuildRoom()
 })
-after(() => room.close())
+after(() => room?.close())
 
 /** 'mode uid:gid' of paths. */
 const attributes = (result: Outcome, ...paths: string[]): Promise<string[]> =>

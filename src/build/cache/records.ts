@@ -9,6 +9,8 @@ export interface StepResult {
   steps: { layer: boolean; createdAt: number }[]
   /** What steps on top of it are keyed by. */
   contentKey: string
+  /** The record it is kept in, where it may be found again. */
+  record?: string | undefined
 }
 export interface CacheRecord {
   id: string
@@ -75,6 +77,7 @@ export class CacheRecords {
     })
   }
 
+  /** Another key for a record; the record may be gone by now. */
   alias(key: string, id: string): void {
     this.#alias(key, id)
   }
@@ -82,7 +85,8 @@ export class CacheRecords {
   #alias(key: string, id: string): void {
     this.#db
       .prepare(
-        'INSERT INTO build_keys (key, record) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET record = excluded.record',
+        `INSERT INTO build_keys (key, record) SELECT ?, id FROM build_records WHERE id = ?
+         ON CONFLICT (key) DO UPDATE SET record = excluded.record`,
       )
       .run(key, id)
   }

@@ -165,8 +165,9 @@ export class RootWriter {
     const changed = uid !== 0 || gid !== 0
     lchownSync(target, uid, gid)
     const wanted = mode ? mode(entry.mode, entry.kind === 'directory') : entry.mode
-    // copy_file keeps permissions, but a change of owner takes setuid and setgid away.
-    const kept = entry.kind === 'file' && !entry.data && wanted === entry.mode && !(changed && wanted & 0o6000)
+    // A copied file has its source's permissions already, but a change of owner takes setuid and setgid away.
+    const copied = entry.kind === 'file' && entry.stat ? Number(entry.stat.mode & 0o7777n) : undefined
+    const kept = wanted === copied && !(changed && wanted & 0o6000)
     if (entry.kind !== 'symlink' && !kept) chmodSync(target, wanted)
     for (const [name, value] of entry.xattrs) files.setXattr(target, name, value)
     files.setTimes(target, entry.mtimeNs, entry.mtimeNs)

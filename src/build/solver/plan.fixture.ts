@@ -10,7 +10,7 @@ import { checkStructure } from '../rules/structure.ts'
 import type { OpNode, Rootfs } from './graph.ts'
 import { planBuild } from './plan.ts'
 import { globalScope, platformArgs } from './scope.ts'
-import { locate } from './solve.ts'
+import { locate } from './locate.ts'
 import type { StageResult } from './stage.ts'
 
 export interface PlanOptions {

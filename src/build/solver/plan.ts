@@ -13,10 +13,11 @@ import type { Range } from '../dockerfile/source.ts'
 import { faultAt, lowering, positionOf, SyntaxFault } from '../dockerfile/source.ts'
 import type { CopyOp, FilesFrom, Op } from '../ops.ts'
 import type { Lint } from '../rules/lint.ts'
-import type { LocalNode, OpNode, Rootfs, Source, StepEnvironment, Vertex } from './graph.ts'
+import type { LocalNode, OpNode, Rootfs, Source, StepEnvironment } from './graph.ts'
 import type { GlobalScope } from './scope.ts'
 import type { StageResult } from './stage.ts'
-import { emptyStage, lowerStage, withPath } from './stage.ts'
+import { emptyStage, imageStage, lowerStage } from './stage.ts'
+import { Steps } from './steps.ts'
 
 export interface PlanInput {
   dockerfile: Dockerfile
@@ -361,51 +362,6 @@ class Planner {
     }
   }
 }
-
-/** Numbers the steps of a stage: `[build 2/5] RUN …`. */
-class Steps {
-  total = 0
-  readonly stage: string
-  #done = 0
-
-  constructor({ from, index }: Stage, named: boolean) {
-    this.stage = from.name ?? (named ? `stage-${index}` : '')
-    if (!named) this.stage = ''
-  }
-  /** FROM's own vertex was made before the total was known. */
-  #from: Vertex | undefined
-  vertex(text: string, dockerfile: Dockerfile, range: Range): Vertex {
-    this.#from = { id: randomUUID(), name: text, stage: this.stage, at: positionOf(dockerfile.source, range) }
-    return this.#from
-  }
-  first(): void {
-    this.#done++
-    if (this.#from) this.#from.name = this.#prefix() + this.#from.name
-  }
-  next(text: string, dockerfile: Dockerfile, range: Range): Vertex {
-    this.#done++
-    return {
-      id: randomUUID(),
-      name: this.#prefix() + text,
-      stage: this.stage,
-      at: positionOf(dockerfile.source, range),
-    }
-  }
-  #prefix(): string {
-    const count = String(this.#done).padStart(String(this.total).length)
-    return `[${this.stage === '' ? '' : `${this.stage} `}${count}/${this.total}] `
-  }
-}
-
-const imageStage = (image: Image, rootfs: Rootfs): StageResult => ({
-  rootfs: image.snapshots.length === 0 ? { kind: 'scratch' } : rootfs,
-  ...withPath(image.config.config ?? {}),
-  author: image.config.author,
-  platform: image.platform,
-  history: (image.config.history ?? []).map((entry) => ({ entry })),
-  args: new Map(),
-  workdirSet: false,
-})
 
 const plausibleName = (name: string): boolean => /^[a-z0-9][\w./:@-]*$/i.test(name) && !/[:@/]$/.test(name)
 

@@ -4,21 +4,21 @@ import { lstatSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { CacheRecord, StepResult } from '../cache/records.ts'
-import { digestSelected } from '../context/select.ts'
 import type { Tree } from '../context/tree.ts'
 import type { Source as DockerfileSource } from '../dockerfile/source.ts'
-import { faultAt, SyntaxFault } from '../dockerfile/source.ts'
-import type { CopyOp, CopySource, RunMount } from '../ops.ts'
+import type { CopyOp, RunMount } from '../ops.ts'
 import type { SolverDeps } from './deps.ts'
+import { Contents, bindCopy, sourcePath } from './content.ts'
 import { topOf } from './deps.ts'
 import type { CopyInputs, Executed } from './exec-copy.ts'
-import { executeCopy, executeMerge, executeMkdir, filesOf } from './exec-copy.ts'
+import { executeCopy, executeMerge, executeMkdir } from './exec-copy.ts'
 import type { MountInputs } from './exec-run.ts'
-import { executeRun, StepFailure, withCaches } from './exec-run.ts'
+import { executeRun, withCaches } from './exec-run.ts'
 import type { StepContext } from './flights.ts'
-import type { LocalNode, MergeNode, OpNode, Rootfs, Source } from './graph.ts'
+import type { MergeNode, OpNode, Rootfs, Source } from './graph.ts'
 import { isCopy, isMkdir, isRun } from './graph.ts'
 import { defKey, hashOf } from './keys.ts'
+import { locate } from './locate.ts'
 import type { Report } from './report.ts'
 import { Workspace } from './workspace.ts'
 
@@ -44,8 +44,7 @@ export class Solve {
   readonly #salt = randomUUID()
   readonly #results = new Map<Rootfs, Promise<StepResult>>()
   readonly #chains = new Map<Source, Promise<ChainKey>>()
-  readonly #digests = new Map<string, Promise<string>>()
-  readonly #downloads = new Map<string, Promise<{ path: string; digest: string; modifiedMs: number }>>()
+  readonly #contents: Contents
   readonly #held = new Set<string>()
   /** Errors that were shown at the step they belong to; steps that only wait for it stay silent. */
   readonly #shown = new WeakSet<object>()
@@ -55,6 +54,7 @@ export class Solve {
   constructor(deps: SolverDeps, options: SolveOptions) {
     this.#deps = deps
     this.#options = options
+    this.#contents = new Contents(deps, options)
   }
 
   /** The solved node. Errors point at the instruction. */
@@ -83,8 +83,8 @@ export class Solve {
       for (const [i, source] of at.sources.entries()) {
         if (!source) continue
         if (source.kind !== 'local') visit(source)
-        else if (isCopy(at)) wanted.push(this.#localDigest(source, at.op))
-        else if (isRun(at)) wanted.push(this.#localDigest(source, bindCopy(sourcePath(at.op.mounts[i]!))))
+        else if (isCopy(at)) wanted.push(this.#contents.local(source, at.op))
+        else if (isRun(at)) wanted.push(this.#contents.local(source, bindCopy(sourcePath(at.op.mounts[i]!))))
       }
     }
     visit(node)
@@ -93,7 +93,8 @@ export class Solve {
 
   /** Waits until nothing of this build runs any more, and lets go of what it used. */
   async settle(): Promise<void> {
-    await Promise.allSettled([...this.#results.values(), ...this.#chains.values(), ...this.#digests.values()])
+    await Promise.allSettled([...this.#results.values(), ...this.#chains.values()])
+    await this.#contents.settle()
     for (const snapshot of this.#held) {
       const left = (this.#deps.inUse.get(snapshot) ?? 1) - 1
       if (left > 0) this.#deps.inUse.set(snapshot, left)
@@ -177,6 +178,8 @@ export class Solve {
         this.#commit({ node, below, keys: [chain.plain, content], content, context, execute }),
       )
     })
+    // Another build may have performed it under another key.
+    if (result.record !== undefined) records.alias(chain.plain, result.record)
     report.end(node.vertex)
     return result
   }
@@ -209,6 +212,7 @@ export class Solve {
           snapshots: changed ? [...step.below.snapshots, snapshot!] : step.below.snapshots,
           steps: [...step.below.steps, { layer: changed, createdAt }],
           contentKey: exact && cacheable ? step.content : hashOf(step.content, id),
+          ...(cacheable ? { record: id } : {}),
         }
         const keys = cacheable ? step.keys : []
         const description = step.node.vertex.name
@@ -261,100 +265,19 @@ export class Solve {
         node.sources.map(async (source, i) => {
           if (!source) return ''
           const path = sourcePath(node.op.mounts[i]!)
-          if (source.kind === 'local') return await this.#localDigest(source, bindCopy(path))
+          if (source.kind === 'local') return await this.#contents.local(source, bindCopy(path))
           const { plain, own } = await this.#chain(source)
           return { plain: hashOf(plain, path), own: hashOf(own, path) }
         }),
       )
     }
     if (!isCopy(node)) return []
-    const remote = await this.#remoteDigests(node)
+    const remote = await this.#contents.remote(node)
     const source = node.sources[0]!
-    if (source.kind === 'local') return [await this.#localDigest(source, node.op), ...remote]
+    if (source.kind === 'local') return [await this.#contents.local(source, node.op), ...remote]
     const { plain, own } = await this.#chain(source)
     const paths = [node.op.sources, node.op.exclude]
     return [{ plain: hashOf(plain, paths), own: hashOf(own, paths) }, ...remote]
-  }
-
-  #localDigest(local: LocalNode, op: Pick<CopyOp, 'sources' | 'exclude'>): Promise<string> {
-    const sources = op.sources.filter((source) => source.kind === 'path')
-    return this.#once(hashOf(local.name, sources, op.exclude), async () => {
-      if (sources.length === 0) return ''
-      return await this.#treeDigest(local.tree, { sources, exclude: op.exclude })
-    })
-  }
-
-  #once(key: string, task: () => Promise<string>): Promise<string> {
-    let found = this.#digests.get(key)
-    if (!found) {
-      found = task()
-      found.catch(() => {})
-      this.#digests.set(key, found)
-    }
-    return found
-  }
-
-  async #treeDigest(tree: Tree, op: Pick<CopyOp, 'sources' | 'exclude'>): Promise<string> {
-    const { signal } = this.#options
-    const found = await filesOf(this.#deps, op, { tree, downloads: new Map() }, signal)
-    const parts: string[] = []
-    for (const { selected } of found)
-      parts.push((await digestSelected(selected, tree, this.#deps.digests, signal)).digest)
-    return hashOf(parts)
-  }
-
-  /** Of what is read from a solved filesystem; remembered, as snapshots never change. */
-  async #snapshotDigest(result: StepResult, op: Pick<CopyOp, 'sources' | 'exclude'>): Promise<string> {
-    const { records, sys, snapshots, workDir } = this.#deps
-    const top = topOf(result)
-    const sources = op.sources.filter((source) => source.kind === 'path')
-    if (sources.length === 0) return ''
-    const selection = hashOf(sources, op.exclude)
-    return await this.#once(hashOf(top ?? '', selection), async () => {
-      const known = top === undefined ? undefined : records.treeDigest(top, selection)
-      if (known !== undefined) return known
-      const space = new Workspace(workDir, sys.mounts, snapshots)
-      try {
-        const root = await space.readable(top)
-        const digest = await this.#treeDigest(
-          { root, resetOwner: false, stable: false },
-          { sources, exclude: op.exclude },
-        )
-        if (top !== undefined) records.setTreeDigest(top, selection, digest)
-        return digest
-      } finally {
-        await space.close()
-      }
-    })
-  }
-
-  // ── downloads ──
-
-  async #remoteDigests(node: OpNode<CopyOp>): Promise<string[]> {
-    const urls = node.op.sources.filter((source) => source.kind === 'url')
-    return await Promise.all(urls.map(async (source) => (await this.#download(node, source)).digest))
-  }
-
-  #download(node: OpNode, source: Extract<CopySource, { kind: 'url' }>) {
-    let found = this.#downloads.get(source.url)
-    if (!found) {
-      const { report, signal } = this.#options
-      const vertex = { ...node.vertex, id: randomUUID(), name: source.url }
-      found = report.during(vertex, () =>
-        this.#deps.downloads.get(source.url, {
-          signal,
-          progress: (current, total) =>
-            report.emit({ type: 'status', id: vertex.id, name: source.name, current, total }),
-        }),
-      )
-      found.catch(() => {})
-      this.#downloads.set(source.url, found)
-    }
-    return found.then((file) => {
-      if (source.checksum !== undefined && source.checksum !== file.digest)
-        throw new SyntaxFault(`digest mismatch ${file.digest}: ${source.checksum}`, { near: '--checksum' })
-      return file
-    })
   }
 
   // ── steps ──
@@ -399,13 +322,15 @@ export class Solve {
     const source = node.sources[0]!
     const result = source.kind === 'local' ? undefined : await this.result(source)
     const digest =
-      source.kind === 'local' ? await this.#localDigest(source, node.op) : await this.#snapshotDigest(result!, node.op)
+      source.kind === 'local'
+        ? await this.#contents.local(source, node.op)
+        : await this.#contents.snapshot(result!, node.op)
     const downloads = new Map<string, { path: string; modifiedMs: number }>()
     for (const each of node.op.sources)
-      if (each.kind === 'url') downloads.set(each.url, await this.#download(node, each))
+      if (each.kind === 'url') downloads.set(each.url, await this.#contents.download(node, each))
     return {
       definition,
-      sources: [digest, ...(await this.#remoteDigests(node))],
+      sources: [digest, ...(await this.#contents.remote(node))],
       perform: (below, commit) =>
         commit(async (space, { signal }) => {
           const tree: Tree =
@@ -442,7 +367,7 @@ export class Solve {
     if (!input) return ''
     // What is writable may be read and changed: nothing but the very same input will do.
     if (mount.type !== 'bind' || !mount.readOnly) return hashOf(input.result.contentKey, input.source)
-    return await this.#snapshotDigest(input.result, bindCopy(input.source))
+    return await this.#contents.snapshot(input.result, bindCopy(input.source))
   }
 
   #located(node: OpNode | MergeNode, error: unknown): unknown {
@@ -464,48 +389,4 @@ interface Prepared {
     below: StepResult,
     commit: (execute: (space: Workspace, context: StepContext) => Promise<Executed>) => Promise<StepResult>,
   ): Promise<StepResult>
-}
-
-const sourcePath = (mount: RunMount): string => ('source' in mount ? mount.source : '/')
-
-const bindCopy = (path: string): CopyOp => ({
-  kind: 'copy',
-  verb: 'COPY',
-  from: { kind: 'context' },
-  sources: [{ kind: 'path', path: path.replace(/[*?[\\]/g, '\\$&'), unpack: false }],
-  dest: '/mount/',
-  parents: false,
-  exclude: [],
-  link: false,
-})
-
-/** Gives an error of a step its place in the Dockerfile. */
-export const locate = (
-  source: DockerfileSource,
-  range: { start: number; end: number },
-  stage: string,
-  error: unknown,
-): unknown => {
-  if (error instanceof StepFailure) {
-    const { exitCode, output, message } = error
-    return faultAt(source, range, {
-      message,
-      hint: undefined,
-      near: undefined,
-      details: { stage, exitCode, output },
-      cause: error,
-    })
-  }
-  if (error instanceof SyntaxFault) {
-    return faultAt(source, range, { message: error.message, hint: error.hint, near: error.near, details: { stage } })
-  }
-  if (error instanceof SlipwayError) {
-    if (error.at || error.code === 'cancelled') return error
-    const { code, message, hint, details } = error
-    const more = typeof details === 'object' && details !== null ? details : {}
-    return faultAt(source, range, { code, message, hint, near: undefined, details: { stage, ...more }, cause: error })
-  }
-  if (error instanceof Error && error.name === 'AbortError')
-    return new SlipwayError('cancelled', 'build canceled', { cause: error })
-  return error
 }

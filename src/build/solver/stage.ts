@@ -1,4 +1,5 @@
 /** The state of a stage while its instructions are lowered, and what is left of it at the end. */
+import type { Image } from '../../engine/types.ts'
 import type { HistoryEntry, ImageProcessConfig, Platform } from '../../spec/oci/image.ts'
 import { expand } from '../dockerfile/expand.ts'
 import type { Command, Lowered, StageState } from '../dockerfile/instruction.ts'
@@ -47,6 +48,17 @@ export const withPath = (config: ImageProcessConfig): { config: ImageProcessConf
   const env = new Map(all.map((entry) => [entry.split('=', 1)[0]!, entry.slice(entry.indexOf('=') + 1)]))
   return { config: { ...config, Env: all }, env }
 }
+
+/** A stage as an image begins it. */
+export const imageStage = (image: Image, rootfs: Rootfs): StageResult => ({
+  rootfs: image.snapshots.length === 0 ? { kind: 'scratch' } : rootfs,
+  ...withPath(image.config.config ?? {}),
+  author: image.config.author,
+  platform: image.platform,
+  history: (image.config.history ?? []).map((entry) => ({ entry })),
+  args: new Map(),
+  workdirSet: false,
+})
 
 export interface StageScope {
   source: Source

@@ -1,0 +1,113 @@
+/** Base images: those that are here, else pulled. */
+import { randomUUID } from 'node:crypto'
+import type { Image, Images, TransferProgress } from '../engine/types.ts'
+import { isError, SlipwayError } from '../errors.ts'
+import type { Platform } from '../spec/oci/image.ts'
+import {
+  familiarName,
+  formatPlatform,
+  formatReference,
+  hostPlatform,
+  parseReference,
+  withTag,
+} from '../spec/oci/index.ts'
+import type { Vertex } from './solver/graph.ts'
+import type { Report } from './solver/report.ts'
+import type { BuildRequest } from './types.ts'
+
+export class Bases {
+  readonly #images: Pick<Images, 'get' | 'pull'>
+  readonly #request: BuildRequest
+  readonly #report: Report
+  readonly #signal: AbortSignal
+  readonly #found = new Map<string, Promise<Image>>()
+
+  constructor(images: Pick<Images, 'get' | 'pull'>, request: BuildRequest, report: Report, signal: AbortSignal) {
+    this.#images = images
+    this.#request = request
+    this.#report = report
+    this.#signal = signal
+  }
+
+  /** Each once a build. */
+  get(reference: string, platform: Platform): Promise<Image> {
+    const key = `${reference} ${formatPlatform(platform)}`
+    let image = this.#found.get(key)
+    if (!image) {
+      image = this.#resolve(reference, platform)
+      image.catch(() => {})
+      this.#found.set(key, image)
+    }
+    return image
+  }
+
+  async #resolve(reference: string, platform: Platform): Promise<Image> {
+    const full = fullName(reference)
+    const vertex = { id: randomUUID(), name: `[internal] load metadata for ${full}` }
+    return await this.#report.during(vertex, async () => {
+      const here = this.#request.pull ? undefined : await this.#images.get(reference)
+      // An image made for another machine serves where nobody asked for a platform.
+      const asked = this.#request.platform !== undefined || formatPlatform(platform) !== formatPlatform(hostPlatform())
+      if (here && (!asked || here.platform.architecture === platform.architecture)) return here
+      try {
+        return await this.#images.pull(reference, {
+          platform,
+          auth: this.#request.auth?.(registryOf(reference)),
+          signal: this.#signal,
+          progress: (step) => this.#showTransfer(vertex, step),
+        })
+      } catch (error) {
+        // What is here still serves when the registry does not answer.
+        const local = isError(error, 'unavailable') ? await this.#images.get(reference) : undefined
+        if (local) {
+          this.#request.progress({
+            type: 'notice',
+            message: `${familiar(reference)}: the registry cannot be reached, using the local image`,
+          })
+          return local
+        }
+        throw this.#pullError(reference, full, error)
+      }
+    })
+  }
+
+  #pullError(reference: string, full: string, error: unknown): unknown {
+    if (!(error instanceof SlipwayError) || error.code === 'cancelled') return error
+    const { code, message, hint, details } = error
+    const reason = code === 'not-found' ? `${full}: not found` : message
+    return new SlipwayError(code, `${reference}: failed to resolve source metadata for ${full}: ${reason}`, {
+      hint: hint ?? 'Check the name, or build or load the image first.',
+      details,
+      cause: error,
+    })
+  }
+
+  #showTransfer(vertex: Vertex, step: TransferProgress): void {
+    const name = step.id === undefined ? step.status : `${step.id}: ${step.status}`
+    if (step.notice) this.#request.progress({ type: 'notice', message: name })
+    else this.#report.emit({ type: 'status', id: vertex.id, name, current: step.current ?? 0, total: step.total })
+  }
+}
+
+/** 'docker.io/library/debian:latest'; an id stays as it is. */
+export const fullName = (reference: string): string => {
+  try {
+    return formatReference(withTag(parseReference(reference)))
+  } catch {
+    return reference // an image id; what is neither is refused by whoever looks it up
+  }
+}
+export const familiar = (reference: string): string => {
+  try {
+    return familiarName(parseReference(reference))
+  } catch {
+    return reference
+  }
+}
+const registryOf = (reference: string): string => {
+  try {
+    return parseReference(reference).domain
+  } catch {
+    return ''
+  }
+}

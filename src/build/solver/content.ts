@@ -1,0 +1,129 @@
+/** Digests of what steps read: from directories, solved filesystems and URLs; each is made once a build. */
+import { randomUUID } from 'node:crypto'
+import type { StepResult } from '../cache/records.ts'
+import type { Download } from '../context/download.ts'
+import { digestSelected } from '../context/select.ts'
+import type { Tree } from '../context/tree.ts'
+import { SyntaxFault } from '../dockerfile/source.ts'
+import type { CopyOp, CopySource, RunMount } from '../ops.ts'
+import type { SolverDeps } from './deps.ts'
+import { topOf } from './deps.ts'
+import { filesOf } from './exec-copy.ts'
+import type { LocalNode, OpNode } from './graph.ts'
+import { hashOf } from './keys.ts'
+import type { Report } from './report.ts'
+import { Workspace } from './workspace.ts'
+
+export class Contents {
+  readonly #deps: SolverDeps
+  readonly #options: { signal: AbortSignal; report: Report }
+  readonly #digests = new Map<string, Promise<string>>()
+  readonly #fetched = new Map<string, Promise<Download>>()
+
+  constructor(deps: SolverDeps, options: { signal: AbortSignal; report: Report }) {
+    this.#deps = deps
+    this.#options = options
+  }
+
+  /** Waits until nothing is read any more. */
+  async settle(): Promise<void> {
+    await Promise.allSettled([...this.#digests.values(), ...this.#fetched.values()])
+  }
+
+  /** Of what is read from a directory. */
+  local(local: LocalNode, op: Pick<CopyOp, 'sources' | 'exclude'>): Promise<string> {
+    const sources = op.sources.filter((source) => source.kind === 'path')
+    return this.#once(hashOf(local.tree.root, sources, op.exclude), async () => {
+      if (sources.length === 0) return ''
+      return await this.#treeDigest(local.tree, { sources, exclude: op.exclude })
+    })
+  }
+
+  #once(key: string, task: () => Promise<string>): Promise<string> {
+    let found = this.#digests.get(key)
+    if (!found) {
+      found = task()
+      found.catch(() => {})
+      this.#digests.set(key, found)
+    }
+    return found
+  }
+
+  async #treeDigest(tree: Tree, op: Pick<CopyOp, 'sources' | 'exclude'>): Promise<string> {
+    const { signal } = this.#options
+    const found = await filesOf(this.#deps, op, { tree, downloads: new Map() }, signal)
+    const parts: string[] = []
+    for (const { selected } of found)
+      parts.push((await digestSelected(selected, tree, this.#deps.digests, signal)).digest)
+    return hashOf(parts)
+  }
+
+  /** Of what is read from a solved filesystem; remembered, as snapshots never change. */
+  async snapshot(result: StepResult, op: Pick<CopyOp, 'sources' | 'exclude'>): Promise<string> {
+    const { records, sys, snapshots, workDir } = this.#deps
+    const top = topOf(result)
+    const sources = op.sources.filter((source) => source.kind === 'path')
+    if (sources.length === 0) return ''
+    const selection = hashOf(sources, op.exclude)
+    return await this.#once(hashOf(top ?? '', selection), async () => {
+      const known = top === undefined ? undefined : records.treeDigest(top, selection)
+      if (known !== undefined) return known
+      const space = new Workspace(workDir, sys.mounts, snapshots)
+      try {
+        const root = await space.readable(top)
+        const digest = await this.#treeDigest(
+          { root, resetOwner: false, stable: false },
+          { sources, exclude: op.exclude },
+        )
+        if (top !== undefined) records.setTreeDigest(top, selection, digest)
+        return digest
+      } finally {
+        await space.close()
+      }
+    })
+  }
+
+  /** Of what the URLs of a copy give now. */
+  async remote(node: OpNode<CopyOp>): Promise<string[]> {
+    const urls = node.op.sources.filter((source) => source.kind === 'url')
+    return await Promise.all(urls.map(async (source) => (await this.download(node, source)).digest))
+  }
+
+  /** Fetched once a build. A wrong checksum is a SyntaxFault. */
+  download(node: OpNode, source: Extract<CopySource, { kind: 'url' }>) {
+    let found = this.#fetched.get(source.url)
+    if (!found) {
+      const { report, signal } = this.#options
+      const vertex = { ...node.vertex, id: randomUUID(), name: source.url }
+      found = report.during(vertex, () =>
+        this.#deps.downloads.get(source.url, {
+          signal,
+          progress: (current, total) =>
+            report.emit({ type: 'status', id: vertex.id, name: source.name, current, total }),
+        }),
+      )
+      found.catch(() => {})
+      this.#fetched.set(source.url, found)
+    }
+    return found.then((file) => {
+      if (source.checksum !== undefined && source.checksum !== file.digest)
+        throw new SyntaxFault(`digest mismatch ${file.digest}: ${source.checksum}`, { near: '--checksum' })
+      return file
+    })
+  }
+}
+
+/** The path a mount shows. */
+export const sourcePath = (mount: RunMount): string => ('source' in mount ? mount.source : '/')
+
+/** A bind mount as a copy of what it shows, into /mount/. */
+export const bindCopy = (path: string): CopyOp => ({
+  kind: 'copy',
+  verb: 'COPY',
+  from: { kind: 'context' },
+  sources: [{ kind: 'path', path: path.replace(/[*?[\\]/g, '\\$&'), unpack: false }],
+  dest: '/mount/',
+  parents: false,
+  exclude: [],
+  link: false,
+})

@@ -1,0 +1,30 @@
+import { SlipwayError } from '../../errors.ts'
+import type { Range, Source } from '../dockerfile/source.ts'
+import { faultAt, SyntaxFault } from '../dockerfile/source.ts'
+import { cancelled } from './flights.ts'
+import { StepFailure } from './exec-run.ts'
+
+/** Gives an error of a step its place in the Dockerfile. */
+export const locate = (source: Source, range: Range, stage: string, error: unknown): unknown => {
+  if (error instanceof StepFailure) {
+    const { exitCode, output, message } = error
+    return faultAt(source, range, {
+      message,
+      hint: undefined,
+      near: undefined,
+      details: { stage, exitCode, output },
+      cause: error,
+    })
+  }
+  if (error instanceof SyntaxFault) {
+    return faultAt(source, range, { message: error.message, hint: error.hint, near: error.near, details: { stage } })
+  }
+  if (error instanceof SlipwayError) {
+    if (error.at || error.code === 'cancelled') return error
+    const { code, message, hint, details } = error
+    const more = typeof details === 'object' && details !== null ? details : {}
+    return faultAt(source, range, { code, message, hint, near: undefined, details: { stage, ...more }, cause: error })
+  }
+  if (error instanceof Error && error.name === 'AbortError') return cancelled()
+  return error
+}
