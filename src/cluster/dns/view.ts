@@ -1,5 +1,5 @@
-import type { EndpointSlice } from '../../spec/kube/generated/types.ts'
 import { EndpointSlice as EndpointSlices, Namespace, Service as Services } from '../../spec/kube/kinds.ts'
+import { createSliceIndex } from '../proxy/index.ts'
 import type { Informers } from '../types.ts'
 import { isHeadless, placesOf, type ZoneView } from './zone.ts'
 
@@ -13,32 +13,18 @@ export const createView = (informers: Informers, domain: string): KeptView => {
   const services = informers.of(Services)
   const slices = informers.of(EndpointSlices)
   const namespaces = informers.of(Namespace)
-  const byService = new Map<string, Map<string, EndpointSlice>>()
   /** Made when first asked for after a change. */
   let pointers: Map<string, string> | undefined
 
-  const stops = [
-    slices.on(({ type, object }) => {
-      pointers = undefined
-      const key = `${object.metadata.namespace}/${object.metadata.labels?.['kubernetes.io/service-name']}`
-      const mine = byService.get(key) ?? new Map<string, EndpointSlice>()
-      if (type === 'DELETED') mine.delete(object.metadata.name!)
-      else mine.set(object.metadata.name!, object)
-      if (mine.size > 0) byService.set(key, mine)
-      else byService.delete(key)
-    }),
-    services.on(() => (pointers = undefined)),
-  ]
-  const slicesOf = (namespace: string, name: string): EndpointSlice[] => [
-    ...(byService.get(`${namespace}/${name}`)?.values() ?? []),
-  ]
+  const index = createSliceIndex(slices, () => (pointers = undefined))
+  const stops = [index.close, services.on(() => (pointers = undefined))]
   const makePointers = (): Map<string, string> => {
     const made = new Map<string, string>()
     for (const service of services.list()) {
       const { namespace = '', name = '' } = service.metadata
       const base = `${name}.${namespace}.svc.${domain}`
       if (isHeadless(service))
-        for (const place of placesOf(service, slicesOf(namespace, name)))
+        for (const place of placesOf(service, index.of(`${namespace}/${name}`)))
           made.set(place.address, `${place.name}.${base}`)
       else for (const address of service.spec?.clusterIPs ?? []) made.set(address, base)
     }
@@ -46,7 +32,7 @@ export const createView = (informers: Informers, domain: string): KeptView => {
   }
   return {
     service: (namespace, name) => services.get(namespace, name),
-    slices: slicesOf,
+    slices: (namespace, name) => index.of(`${namespace}/${name}`),
     hasNamespace: (name) => namespaces.get(undefined, name) !== undefined,
     pointer: (address) => (pointers ??= makePointers()).get(address),
     synced: Promise.all([services.synced, slices.synced, namespaces.synced]),

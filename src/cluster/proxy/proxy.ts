@@ -3,13 +3,14 @@ import { messageOf } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { ObjectClient } from '../../spec/kube/client.ts'
-import type { EndpointSlice, Service } from '../../spec/kube/generated/types.ts'
+import type { Service } from '../../spec/kube/generated/types.ts'
 import { EndpointSlice as EndpointSlices, Service as Services } from '../../spec/kube/kinds.ts'
 import type { Sys } from '../../sys/sys.ts'
 import type { Informers, ServiceProxy } from '../types.ts'
 import { createFlowSweeper, staleFlows } from './flows.ts'
 import { createNodePorts } from './node-ports.ts'
-import { claimsOf, keyOf, type PortPlan, planService, serviceOf } from './plan.ts'
+import { claimsOf, keyOf, type PortPlan, planService } from './plan.ts'
+import { createSliceIndex, isOffered, type SliceIndex } from './slice-index.ts'
 import { createReporter } from './status.ts'
 import { type Frame, renderChange, renderTable, type TableState, tableOf } from './table.ts'
 
@@ -60,7 +61,7 @@ export const createServiceProxy = (options: ServiceProxyOptions): RunningService
 
   /** What each service should be, by its key. */
   const plans = new Map<string, PortPlan[]>()
-  const bySliceService = new Map<string, Map<string, EndpointSlice>>()
+  let index: SliceIndex | undefined
   const dirty = new Set<string>()
   /** What the kernel has; undefined: not known, everything is written. */
   let committed: TableState | undefined
@@ -102,7 +103,7 @@ export const createServiceProxy = (options: ServiceProxyOptions): RunningService
     for (const key of dirty) {
       const [namespace, name] = key.split('/') as [string, string]
       const service = services.get(namespace, name)
-      const planned = service ? planService(service, [...(bySliceService.get(key)?.values() ?? [])], hostAddresses) : []
+      const planned = service ? planService(service, index?.of(key) ?? [], hostAddresses) : []
       if (planned.length > 0) plans.set(key, planned)
       else plans.delete(key)
     }
@@ -169,17 +170,6 @@ export const createServiceProxy = (options: ServiceProxyOptions): RunningService
       .catch((error: unknown) => log.warn('service rules', { error: messageOf(error) }))
   }
 
-  const onSlice = (type: string, slice: EndpointSlice): void => {
-    const key = serviceOf(slice)
-    if (key === undefined) return
-    const mine = bySliceService.get(key) ?? new Map<string, EndpointSlice>()
-    if (type === 'DELETED') mine.delete(slice.metadata.name!)
-    else mine.set(slice.metadata.name!, slice)
-    if (mine.size > 0) bySliceService.set(key, mine)
-    else bySliceService.delete(key)
-    request(key)
-  }
-
   const periodically = (): void => {
     if (lookAround()) for (const service of services.list()) dirty.add(keyOf(service))
     if (dirty.size > 0) request()
@@ -189,25 +179,15 @@ export const createServiceProxy = (options: ServiceProxyOptions): RunningService
   /** Is the pod a target of the rules the kernel has, other than for want of any other? */
   const isTarget = (podUid: string): boolean =>
     committedPlans.some(({ targets }) => targets.some((target) => target.podUid === podUid && !target.lastResort))
-  /** Do the slices we know offer it to new connections? */
-  const isOffered = (podUid: string): boolean =>
-    [...bySliceService.values()].some((mine) =>
-      [...mine.values()].some((slice) =>
-        (slice.endpoints ?? []).some(
-          ({ targetRef, conditions }) => targetRef?.uid === podUid && conditions?.ready !== false,
-        ),
-      ),
-    )
-
   return {
     async start() {
       lookAround()
       await Promise.all([services.synced, slices.synced])
+      index = createSliceIndex(slices, request)
       stops.push(
+        index.close,
         services.on(({ object }) => request(keyOf(object))),
-        slices.on(({ type, object }) => onSlice(type, object)),
       )
-      for (const slice of slices.list()) onSlice('ADDED', slice)
       for (const service of services.list()) request(keyOf(service))
       if (options.serviceCidr !== undefined)
         await routeServices(options.sys.links, frame.linkPrefix, options.serviceCidr)
@@ -219,7 +199,7 @@ export const createServiceProxy = (options: ServiceProxyOptions): RunningService
     drained: (podUid, signal) =>
       new Promise<void>((resolve, reject) => {
         const check = (): void => {
-          if (isTarget(podUid) || isOffered(podUid)) return
+          if (isTarget(podUid) || isOffered(index?.all() ?? [], podUid)) return
           waiting.delete(check)
           signal?.removeEventListener('abort', onAbort)
           resolve()
