@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, connect } from 'node:net'
+import { createServer as createTlsServer } from 'node:https'
+import { rootCertificates } from 'node:tls'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { createImages } from '../../src/engine/images/index.ts'
@@ -49,9 +51,9 @@ before(async () => {
   registry.once('error', (error) => assert.fail(`docker-registry does not run: ${error.message}`))
   for (let i = 0; ; i++) {
     const up = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, '127.0.0.1', () => (socket.destroy(), resolve(true))).on('error', () =>
-        resolve(false),
-      )
+      const socket = connect(port, '127.0.0.1')
+      socket.on('connect', () => resolve(true)).on('error', () => resolve(false))
+      socket.on('connect', () => socket.destroy())
     })
     if (up) break
     assert.ok(i < 100, 'docker-registry does not come up')
@@ -185,6 +187,79 @@ test('refusals', async () => {
     (error) => isError(error, 'unavailable') && /no such host/.test(error.message),
   )
   assert.ok(performance.now() - start < 3000)
+})
+
+test('what was lost on disk comes back with a pull', async () => {
+  const { images } = main
+  await images.import(rootfs({ a: bytes(5000) }), { name: `${host}/six:1` })
+  await images.push(`${host}/six:1`, { auth })
+  const other = room()
+  const image = await other.images.pull(`${host}/six:1`, { auth })
+  const { path } = (await other.snapshots.stat(image.snapshots[0]!))!
+  rmSync(path, { recursive: true })
+  const [blob] = other.blobs()
+  rmSync(join(other.deps.instance.stateDir, 'content/blobs/sha256', blob!))
+  await other.images.pull(`${host}/six:1`, { auth })
+  assert.deepEqual(readFileSync(join(path, 'a')), bytes(5000))
+  assert.deepEqual(other.blobs(), [blob])
+  rmSync(join(other.deps.instance.stateDir, 'content/blobs/sha256', blob!))
+  await assert.rejects(other.images.push(`${host}/six:1`, { auth }), (error) => isError(error, 'not-found'))
+})
+
+test('a registry with a certificate of its own', async () => {
+  const key = join(main.dir, 'tls.key')
+  const cert = join(main.dir, 'tls.crt')
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      '1',
+      '-subj',
+      '/CN=localhost',
+      '-addext',
+      'subjectAltName=DNS:localhost',
+      '-keyout',
+      key,
+      '-out',
+      cert,
+    ],
+    { stdio: 'ignore' },
+  )
+  const manifest = JSON.stringify({ schemaVersion: 2, manifests: [] })
+  const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, (_, response) =>
+    response.end(manifest),
+  )
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  const certificates = join(main.dir, 'certs.d')
+  mkdirSync(join(certificates, `localhost:${port}`), { recursive: true })
+  const other = room()
+  const pull = (settings: object) =>
+    createImages(
+      other.deps,
+      other.snapshots,
+      { imageInUse: () => [] },
+      { registries: { certificates: [certificates], ...settings } },
+    ).pull(`localhost:${port}/x:1`)
+  const reached = (error: unknown) =>
+    isError(error, 'not-found') && /no matching manifest for linux/.test(error.message)
+  try {
+    await assert.rejects(pull({}), reached, 'a loopback registry needs no certificate')
+    writeFileSync(join(certificates, `localhost:${port}`, 'ca.crt'), readFileSync(cert))
+    await assert.rejects(pull({}), reached)
+    writeFileSync(join(certificates, `localhost:${port}`, 'ca.crt'), rootCertificates[0]!)
+    await assert.rejects(pull({}), (error) => isError(error, 'unavailable') && /certs\.d/.test(error.hint ?? ''))
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
 })
 
 test('a damaged blob in the registry is noticed', async () => {

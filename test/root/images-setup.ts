@@ -19,6 +19,21 @@ export interface Home {
 
 export const temporaryHome = (): Home => {
   const dir = mkdtempSync(join(tmpdir(), 'slipway-images-'))
+  const { deps, emitted, close } = openHome(dir)
+  return {
+    deps,
+    dir,
+    emitted,
+    remove() {
+      for (const { target } of deps.sys.mounts.below(dir).reverse()) deps.sys.mounts.unmount(target, { detach: true })
+      close()
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** What a daemon on that home would have. */
+export const openHome = (dir: string): Pick<Home, 'deps' | 'emitted'> & { close(): void } => {
   const instance = {
     stateDir: join(dir, 'lib'),
     runDir: join(dir, 'run'),
@@ -28,7 +43,7 @@ export const temporaryHome = (): Home => {
     nftTable: 'slipway_0000',
     cgroupParent: '/slipway-0000',
   }
-  for (const path of [instance.stateDir, instance.runDir, instance.logDir]) mkdirSync(path)
+  for (const path of [instance.stateDir, instance.runDir, instance.logDir]) mkdirSync(path, { recursive: true })
   const emitted: Home['emitted'] = []
   const sys = createLinux(instance, silentLog)
   const db = openDatabase(join(instance.stateDir, 'state.db'))
@@ -41,12 +56,9 @@ export const temporaryHome = (): Home => {
   }
   return {
     deps: { instance, sys, db, events, log: silentLog, clock: systemClock },
-    dir,
     emitted,
-    remove() {
-      for (const { target } of sys.mounts.below(dir).reverse()) sys.mounts.unmount(target, { detach: true })
+    close() {
       if (db.isOpen) db.close()
-      rmSync(dir, { recursive: true, force: true })
     },
   }
 }

@@ -116,7 +116,7 @@ export class Puller {
     const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal
     const downloads: (Promise<string> | undefined)[] = []
     for (const [i, layer] of manifest.layers.entries()) {
-      if (await this.#present(lease, chain[i]!)) {
+      if (this.#present(lease, chain[i]!, diffIds[i]!)) {
         options.progress?.({ id: short(layer.digest), status: 'Already exists' })
         downloads.push(undefined)
         continue
@@ -149,8 +149,11 @@ export class Puller {
     return { chain, blobs }
   }
 
-  async #present(lease: Lease, key: string): Promise<boolean> {
-    if (!(await this.#store.snapshots.stat(key))) return false
+  /** Layer and blob: what was lost on disk is fetched again. */
+  #present(lease: Lease, key: string, diffId: Digest): boolean {
+    const { snapshots, records, content } = this.#store
+    const blob = records.blob(diffId)
+    if (!snapshots.intact(key) || (blob && !content.has(blob.digest))) return false
     lease.hold(key)
     return true
   }
@@ -213,7 +216,9 @@ export class Puller {
     options.progress?.({ id, status: 'Extracting', current: layer.size, total: layer.size })
     options.progress?.({ id, status: 'Pull complete' })
     const { digest, mediaType, size } = layer
-    return present ? undefined : { diffId, digest, mediaType, size, tarSize }
+    const known = this.#store.records.blob(diffId)
+    if (!present) return { diffId, digest, mediaType, size, tarSize }
+    return known && { ...known, digest, mediaType, size }
   }
 }
 

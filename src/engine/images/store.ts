@@ -172,7 +172,7 @@ export class ImageStore {
         this.#leasedBlobs.set(digest, (this.#leasedBlobs.get(digest) ?? 0) + 1)
       },
       layer: async (name, parent, source, options) => {
-        if (await this.snapshots.stat(name)) {
+        if (this.snapshots.intact(name)) {
           hold(name)
           return true
         }

@@ -1,5 +1,5 @@
-import { chmodSync, chownSync, lstatSync, mkdirSync } from 'node:fs'
-import { readdir, rm } from 'node:fs/promises'
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync } from 'node:fs'
+import { readdir, rename, rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
 import type { Digest } from '../../spec/oci/index.ts'
@@ -16,7 +16,7 @@ export interface SnapshotStore extends Snapshots {
   /**
    * Unpacks a layer archive (plain, gzip or zstd; a file or a stream) onto `parent` and commits it as `name`. Known
    * already: resolves with undefined and touches nothing. Without a name the snapshot is called by its own diff's digest.
-   * `check` sees the archive's digest before the commit and may throw.
+   * `check` sees the archive's digest before the commit and may throw. Known but missing on disk: it is put back.
    */
   unpack(
     name: string | undefined,
@@ -26,6 +26,8 @@ export interface SnapshotStore extends Snapshots {
   ): Promise<(UnpackResult & { name: string }) | undefined>
   /** Digest and length of diff(), remembered for committed ones; of the archive it came from for one unpacked with a name. */
   measure(key: string, signal?: AbortSignal): Promise<{ diffId: Digest; tarSize: number }>
+  /** Is the committed snapshot here, on disk too? */
+  intact(key: string): boolean
   /** Does diff() give the very bytes the layer was unpacked from? Then nobody needs to keep those. */
   reproduces(key: string, signal?: AbortSignal): Promise<boolean>
   /** diff() as a gzip file, the same bytes for the same snapshot. */
@@ -118,7 +120,7 @@ class OverlaySnapshots implements SnapshotStore {
     source: LayerSource,
     options: UnpackOptions = {},
   ): Promise<(UnpackResult & { name: string }) | undefined> {
-    if (name !== undefined && this.#records.get(name)) return undefined
+    if (name !== undefined && this.intact(name)) return undefined
     const key = `${unpacking}${++this.#unpacks}`
     await this.prepare(key, parent)
     try {
@@ -139,6 +141,11 @@ class OverlaySnapshots implements SnapshotStore {
       const measured = name === undefined ? await this.measure(key, options.signal) : result
       this.#records.set(own!.n, { size: result.size, diffId: measured.diffId, tarSize: measured.tarSize })
       const committed = name ?? measured.diffId
+      const lost = this.#records.get(committed)
+      if (lost && !this.intact(committed)) {
+        await this.#deleteDirectory(lost.n)
+        await rename(`${this.#base}/${own!.n}`, `${this.#base}/${lost.n}`)
+      }
       await this.commit(key, committed)
       return { ...result, name: committed }
     } catch (error) {
@@ -208,6 +215,11 @@ class OverlaySnapshots implements SnapshotStore {
     const measured = { diffId: result.diffId, tarSize: result.tarSize }
     if (record.committed) this.#records.set(record.n, measured)
     return measured
+  }
+
+  intact(key: string): boolean {
+    const record = this.#records.get(key)
+    return record?.committed === 1 && existsSync(this.#fs(record.n))
   }
 
   async reproduces(key: string, signal?: AbortSignal): Promise<boolean> {

@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { isError } from '../../errors.ts'
+import { systemClock } from '../../lib/clock.ts'
+import { mediaTypes, parseReference, sha256 } from '../../spec/oci/index.ts'
+import { parseChallenges } from './challenge.ts'
+import { createDistribution } from './index.ts'
+import { originsOf } from './origins.ts'
+import { retryAfter } from './session.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'slipway-distribution-'))
+after(() => rmSync(dir, { recursive: true }))
+
+interface Seen {
+  method: string
+  url: string
+  authorization: string | undefined
+  range: string | undefined
+}
+/** A server on loopback; what it was asked is in `seen`. */
+const serve = async (handle: (request: IncomingMessage, response: ServerResponse) => void) => {
+  const seen: Seen[] = []
+  const listener: RequestListener = (request, response) => {
+    const { authorization, range } = request.headers
+    seen.push({ method: request.method!, url: request.url!, authorization, range })
+    handle(request, response)
+  }
+  const server = createServer(listener)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  after(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { seen, host: `127.0.0.1:${(server.address() as AddressInfo).port}` }
+}
+/** Sleeps at once, and remembers for how long. */
+const slept: number[] = []
+const clock = { ...systemClock, sleep: async (ms: number) => void slept.push(ms) }
+const distribution = createDistribution(clock)
+after(() => distribution.close())
+const read = (host: string, auth = {}) => distribution.read(parseReference(`${host}/repo/app:1`), { auth })
+const manifest = JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociManifest, config: {}, layers: [] })
+const sendManifest = (response: ServerResponse) =>
+  response.setHeader('Content-Type', mediaTypes.ociManifest).end(manifest)
+
+test('a token is fetched with the credentials, used, and kept', async () => {
+  let realm = ''
+  const { seen, host } = await serve((request, response) => {
+    if (request.url!.startsWith('/token')) return response.end(JSON.stringify({ access_token: 'T', expires_in: 300 }))
+    if (request.headers.authorization === 'Bearer T') return sendManifest(response)
+    response.writeHead(401, { 'WWW-Authenticate': `Bearer realm="${realm}",service="s, x",scope="ignored"` }).end()
+  })
+  realm = `http://${host}/token?a=b`
+  const auth = { username: 'u', password: 'p:w' }
+  assert.equal((await read(host, auth).manifest('1')).digest, sha256(manifest))
+  await read(host, auth).manifest('1')
+  const token = new URL(seen[1]!.url, 'http://x')
+  assert.deepEqual(Object.fromEntries(token.searchParams), {
+    a: 'b',
+    service: 's, x',
+    scope: 'repository:repo/app:pull',
+    account: 'u',
+  })
+  assert.equal(seen[1]!.authorization, `Basic ${Buffer.from('u:p:w').toString('base64')}`)
+  assert.deepEqual(
+    seen.map((each) => each.url.split('?')[0]),
+    ['/v2/repo/app/manifests/1', '/token', '/v2/repo/app/manifests/1', '/v2/repo/app/manifests/1'],
+  )
+  // Another user gets another token.
+  await read(host, { username: 'v', password: 'x' }).manifest('1')
+  assert.equal(seen.filter((each) => each.url.startsWith('/token')).length, 2)
+})
+
+test('no credentials go along with a redirect to another server', async () => {
+  const blob = Buffer.from('blob')
+  const storage = await serve((_, response) => response.end(blob))
+  const registry = await serve((request, response) => {
+    if (!request.headers.authorization) return response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"' }).end()
+    response.writeHead(307, { Location: `http://${storage.host}/bucket/blob?signed=1` }).end()
+  })
+  const got = await read(registry.host, { username: 'u', password: 'p' }).smallBlob({
+    mediaType: '',
+    digest: sha256(blob),
+    size: 4,
+  })
+  assert.deepEqual(got, blob)
+  assert.ok(registry.seen[1]!.authorization)
+  assert.deepEqual(storage.seen, [
+    { method: 'GET', url: '/bucket/blob?signed=1', authorization: undefined, range: undefined },
+  ])
+  const loop = await serve((request, response) => response.writeHead(302, { Location: request.url! }).end())
+  await assert.rejects(read(loop.host).manifest('1'), /too many redirects/)
+})
+
+const blob = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 31) % 256))
+const descriptor = { mediaType: mediaTypes.ociLayer, digest: sha256(blob), size: blob.length }
+
+test('a download goes on where the connection broke', async () => {
+  const { seen, host } = await serve((request, response) => {
+    const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0)
+    if (from > 0) response.writeHead(206, { 'Content-Range': `bytes ${from}-${blob.length - 1}/${blob.length}` })
+    const end = Math.min(blob.length, from + 120_000)
+    response.write(blob.subarray(from, end), () =>
+      setTimeout(() => (end === blob.length ? response.end() : response.destroy()), 20),
+    )
+  })
+  const file = join(dir, 'resumed')
+  await read(host).download(descriptor, file, () => {})
+  assert.deepEqual(readFileSync(file), blob)
+  assert.deepEqual(
+    seen.map((each) => each.range),
+    [undefined, 'bytes=120000-', 'bytes=240000-'],
+  )
+})
+
+test('a server that cannot resume, or resumes elsewhere, costs time but not the content', async () => {
+  const plain = await serve((_, response) => response.end(blob))
+  const file = join(dir, 'restarted')
+  writeFileSync(file, blob.subarray(0, 1000))
+  await read(plain.host).download(descriptor, file, () => {})
+  assert.deepEqual(readFileSync(file), blob)
+  for (const status of [206, 416]) {
+    const odd = await serve((request, response) => {
+      if (request.headers.range) response.writeHead(status, { 'Content-Range': 'bytes 5-9/10' }).end('xxxxx')
+      else response.end(blob)
+    })
+    writeFileSync(file, 'garbage')
+    await read(odd.host).download(descriptor, file, () => {})
+    assert.deepEqual(readFileSync(file), blob)
+  }
+})
+
+test('wrong content is refused and not kept', async () => {
+  const wrong = Buffer.from(blob)
+  wrong[5] = wrong[5]! ^ 1
+  const file = join(dir, 'wrong')
+  const bad = await serve((_, response) => response.end(wrong))
+  await assert.rejects(
+    read(bad.host).download(descriptor, file, () => {}),
+    (error) => isError(error, 'invalid') && /verification failed/.test(error.message),
+  )
+  assert.equal(readFileSync(file).length, 0)
+  const long = await serve((_, response) => response.end(Buffer.concat([blob, blob])))
+  await assert.rejects(
+    read(long.host).download(descriptor, file, () => {}),
+    /sent more than/,
+  )
+  const other = await serve((_, response) => sendManifest(response))
+  await assert.rejects(read(other.host).manifest(`sha256:${'a'.repeat(64)}`), /manifest verification failed/)
+  const both = await serve((_, response) => response.end(JSON.stringify({ manifests: [], layers: [], config: {} })))
+  await assert.rejects(read(both.host).manifest('1'), /both an image and an index/)
+})
+
+test('a busy registry is asked again when it says so', async () => {
+  let left = 2
+  const { host } = await serve((_, response) =>
+    left-- > 0 ? response.writeHead(429, { 'Retry-After': '7' }).end() : sendManifest(response),
+  )
+  slept.length = 0
+  await read(host).manifest('1')
+  assert.deepEqual(slept, [7000, 7000])
+  const always = await serve((_, response) =>
+    response
+      .writeHead(429, { 'Retry-After': '7' })
+      .end('{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}'),
+  )
+  await assert.rejects(
+    read(always.host).manifest('1'),
+    (error) => isError(error, 'too-many-requests') && /slow down/.test(error.message),
+  )
+  assert.equal(retryAfter('Thu, 01 Jan 1970 00:01:00 GMT', 10_000), 50_000)
+  assert.equal(retryAfter('soon', 0), undefined)
+})
+
+test('refusals in docker words', async () => {
+  const answer = (status: number, body: string) => serve((_, response) => response.writeHead(status).end(body))
+  const rejects = async (
+    status: number,
+    body: string,
+    code: 'not-found' | 'unauthorized' | 'unavailable',
+    message: RegExp,
+  ) => {
+    const { host } = await answer(status, body)
+    await assert.rejects(read(host).manifest('1'), (error) => isError(error, code) && message.test(error.message))
+  }
+  await rejects(
+    404,
+    '{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}',
+    'not-found',
+    /^manifest for 127.0.0.1:\d+\/repo\/app:1 not found: manifest unknown: manifest unknown$/,
+  )
+  await rejects(404, '<html>', 'not-found', /not found: manifest unknown: manifest unknown$/)
+  await rejects(
+    401,
+    '',
+    'unauthorized',
+    /^pull access denied for 127.0.0.1:\d+\/repo\/app, repository does not exist or may require 'docker login': denied: requested access to the resource is denied$/,
+  )
+  await rejects(502, 'bad gateway', 'unavailable', /unexpected status code 502/)
+})
+
+test('an abort is an abort', async () => {
+  const { host } = await serve(() => {})
+  const stop = new AbortController()
+  const pending = distribution.read(parseReference(`${host}/x:1`), { signal: stop.signal }).manifest('1')
+  setTimeout(() => stop.abort(), 20)
+  await assert.rejects(pending, (error) => isError(error, 'cancelled'))
+})
+
+test('ways to a registry', () => {
+  const ways = (domain: string, settings = {}) =>
+    originsOf(domain, { certificates: [dir], ...settings }).map(
+      ({ url, trust, mirror }) => `${url.origin}${trust.insecure ? ' unverified' : ''}${mirror ? ' mirror' : ''}`,
+    )
+  assert.deepEqual(ways('docker.io'), ['https://registry-1.docker.io'])
+  assert.deepEqual(ways('docker.io', { mirrors: ['http://m:5000'] }), [
+    'http://m:5000 mirror',
+    'https://registry-1.docker.io',
+  ])
+  assert.deepEqual(ways('localhost:5000'), ['http://localhost:5000', 'https://localhost:5000 unverified'])
+  assert.deepEqual(ways('127.0.0.2:5000')[0], 'http://127.0.0.2:5000')
+  assert.deepEqual(ways('127.example.org'), ['https://127.example.org'])
+  assert.deepEqual(ways('reg:5000', { insecure: ['reg:5000'] }), ['https://reg:5000 unverified', 'http://reg:5000'])
+})
+
+test('challenges', () => {
+  assert.deepEqual(
+    parseChallenges('Bearer realm="https://a/b?c=\\"d",service="x, y" , error=invalid, Basic realm="z"'),
+    [
+      { scheme: 'bearer', parameters: { realm: 'https://a/b?c="d', service: 'x, y', error: 'invalid' } },
+      { scheme: 'basic', parameters: { realm: 'z' } },
+    ],
+  )
+  assert.deepEqual(parseChallenges(''), [])
+})
