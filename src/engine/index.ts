@@ -1,5 +1,5 @@
+import { ContainerRecords, createContainers } from './containers/index.ts'
 import type { EngineDeps } from './deps.ts'
-import { createContainers, ContainerRecords } from './containers/index.ts'
 import { createEvents } from './events/index.ts'
 import { createImages } from './images/index.ts'
 import { createNetworks } from './networks/index.ts'
@@ -35,6 +35,7 @@ export const createEngine = (given: Omit<EngineDeps, 'events'>): Engine => {
     events: deps.events,
     async recover() {
       await snapshots.recover()
+      await images.recover()
       await networks.recover()
       await sandboxes.recover()
       // Volumes after the containers: those that run hold theirs.
