@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { existsSync, readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
-import { isError } from '../../src/errors.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { EngineEvent, LogLine } from '../../src/engine/index.ts'
+import { isError } from '../../src/errors.ts'
 import { type Bench, importBusybox, onBridge, openBench, runToEnd, spec, textOf } from './engine-kit.ts'
 
 let bench: Bench
@@ -244,7 +244,10 @@ test('logs are rotated and read across their files', async () => {
 })
 
 test('stop, kill, pause, restart, update, rename, top, stats', async () => {
-  const trap = 'trap "exit 12" TERM; while :; do sleep 0.1; done'
+  const trap = 'trap "exit 12" TERM; echo ready; while :; do sleep 0.1; done'
+  // Without its trap a process 1 does not even notice the signal.
+  const ready = (times: number) =>
+    until(() => readFileSync(containers().must(id).paths.log, 'utf8').split('ready').length > times, 'the trap')
   const { id } = await containers().create(
     spec('steady', ['sh', '-c', trap], { sandbox: onBridge('steady'), resources: { memory: 64 << 20, pidsLimit: 50 } }),
   )
@@ -262,9 +265,11 @@ test('stop, kill, pause, restart, update, rename, top, stats', async () => {
   await containers().unpause(id)
   await containers().rename(id, 'steadier')
   assert.equal(containers().get('steady'), undefined)
+  await ready(1)
   const pid = containers().must('steadier').pid
   await containers().restart(id)
   assert.notEqual(containers().must(id).pid, pid)
+  await ready(2)
   await assert.rejects(containers().remove(id), (error) => isError(error, 'conflict'))
   assert.deepEqual(await containers().stop(id), { changed: true })
   assert.equal(containers().must(id).exitCode, 12)

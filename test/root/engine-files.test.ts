@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { isError } from '../../src/errors.ts'
-import { packTar, readTar, tarEntry, type TarEntry, type TarMember } from '../../src/lib/tar/index.ts'
 import type { OutputChunk } from '../../src/engine/index.ts'
+import { isError } from '../../src/errors.ts'
+import { packTar, readTar, type TarEntry, type TarMember, tarEntry } from '../../src/lib/tar/index.ts'
 import { type Bench, importBusybox, openBench, runToEnd, spec } from './engine-kit.ts'
 
 let bench: Bench

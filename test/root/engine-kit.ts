@@ -4,11 +4,11 @@ import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Readable } from 'node:stream'
-import { createEngine, type ContainerSpec, type Engine, type Instance, type Io } from '../../src/engine/index.ts'
+import { type ContainerSpec, createEngine, type Engine, type Instance, type Io } from '../../src/engine/index.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { openDatabase } from '../../src/lib/database.ts'
 import { createLog } from '../../src/lib/log.ts'
-import { packTar, tarEntry, type TarMember } from '../../src/lib/tar/index.ts'
+import { packTar, type TarMember, tarEntry } from '../../src/lib/tar/index.ts'
 import { createLinux } from '../../src/sys/linux/index.ts'
 import type { Sys } from '../../src/sys/sys.ts'
 

@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, lstatSync, readlinkSync } from 'node:f
 import { posix } from 'node:path'
 import { isError, SlipwayError } from '../../errors.ts'
 import { decompress, packTar, readTar } from '../../lib/tar/index.ts'
+import { resolveUserIn } from '../runtime/user.ts'
 import type { Containers } from '../types.ts'
 import { type Context, emit } from './context.ts'
 import { childPath, packMembers } from './pack.ts'
@@ -94,7 +95,7 @@ export const archives = (ctx: Context): Pick<Containers, 'statPath' | 'readArchi
     const view = await openView(ctx, reference, true)
     try {
       const base = directoryIn(ctx, view.root, path, reference)
-      const { uid, gid } = record.process
+      const { uid, gid } = resolveUserIn(ctx.sys.files, view.root, options.copyUidGid ? record.process.user : '0', [])
       const target = {
         files: ctx.sys.files,
         root: view.root,

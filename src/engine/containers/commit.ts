@@ -5,9 +5,9 @@ import type { ImageConfig, ImageProcessConfig } from '../../spec/oci/index.ts'
 import type { Containers, Image } from '../types.ts'
 import { type Context, emit, isRunning } from './context.ts'
 import { snapshotKey } from './create.ts'
-import { pause, unpause } from './lifecycle.ts'
 import { packMembers } from './pack.ts'
 import type { ContainerRecord } from './records.ts'
+import { pause, unpause } from './stop.ts'
 import { openView, type View } from './view.ts'
 
 export const changes =

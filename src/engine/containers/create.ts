@@ -2,14 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
-import type { Container, ContainerSpec, Image, MountSpec, SandboxSpec } from '../types.ts'
 import { containerCapabilities } from '../runtime/capabilities.ts'
-import { requestedDevices, parseDeviceRule } from '../runtime/devices.ts'
+import { parseDeviceRule, requestedDevices } from '../runtime/devices.ts'
 import { removeTree } from '../runtime/remove-tree.ts'
 import { rlimits } from '../runtime/rlimits.ts'
 import { profileContext, seccompFor } from '../runtime/seccomp.ts'
-import { findInit } from './bundle.ts'
+import type { Container, ContainerSpec, Image, MountSpec, SandboxSpec } from '../types.ts'
 import { type Context, emit, ownerLabel } from './context.ts'
+import { findInit } from './init.ts'
 import { commandLine, environment } from './process.ts'
 import type { ContainerRecord } from './records.ts'
 
@@ -109,7 +109,7 @@ const record = (ctx: Context, id: string, spec: ContainerSpec, image: Image): Co
     },
     mounts: nameVolumes(ctx, allMounts(spec, image)),
     paths: { log: join(kept, 'container.log'), rootfs: join(bundle, 'rootfs'), bundle },
-    cgroup: `${spec.cgroupParent || ctx.instance.cgroupParent}/${id}`,
+    cgroup: posix.join('/', spec.cgroupParent || ctx.instance.cgroupParent, id),
   })
 }
 

@@ -1,7 +1,7 @@
 import { isError, messageOf } from '../../errors.ts'
 import type { HealthcheckConfig } from '../../spec/oci/image.ts'
-import type { HealthState } from '../types.ts'
 import { execOnce } from '../exec/once.ts'
+import type { HealthState } from '../types.ts'
 import { type Context, emit, ownsSandbox } from './context.ts'
 import type { ContainerRecord } from './records.ts'
 

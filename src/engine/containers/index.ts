@@ -5,8 +5,8 @@ import type { EngineDeps } from '../deps.ts'
 import { createExecs, execOnce } from '../exec/index.ts'
 import { AttachHub } from '../runtime/attach.ts'
 import { Exits } from '../runtime/exits.ts'
-import { SeccompCache } from '../runtime/seccomp-cache.ts'
 import { readMachine } from '../runtime/machine.ts'
+import { SeccompCache } from '../runtime/seccomp-cache.ts'
 import type { Containers } from '../types.ts'
 import { archives } from './archive.ts'
 import { attach, logs, resize } from './attach.ts'
@@ -14,10 +14,13 @@ import { changes, commit, exportRootfs } from './commit.ts'
 import { type Context, type Live, type Neighbours, runtimePaths } from './context.ts'
 import { create } from './create.ts'
 import { rename, stats, top, update } from './inspect.ts'
-import * as lifecycle from './lifecycle.ts'
+import { restart, start } from './lifecycle.ts'
 import type { ContainerRecords } from './records.ts'
 import { recover } from './recover.ts'
+import { remove } from './remove.ts'
 import { runStep } from './step.ts'
+import { kill, pause, stop, unpause } from './stop.ts'
+import { wait } from './waiters.ts'
 
 export { ContainerRecords } from './records.ts'
 
@@ -65,14 +68,14 @@ export const createContainers = (
     get: (reference) => records.get(reference),
     must: (reference) => records.must(reference),
     list: () => records.list(),
-    start: (reference) => lifecycle.start(ctx, reference),
-    stop: (reference, options) => lifecycle.stop(ctx, reference, options),
-    restart: (reference, options) => lifecycle.restart(ctx, reference, options),
-    kill: (reference, signal) => lifecycle.kill(ctx, reference, signal),
-    pause: (reference) => lifecycle.pause(ctx, reference),
-    unpause: (reference) => lifecycle.unpause(ctx, reference),
-    remove: (reference, options) => lifecycle.remove(ctx, reference, options),
-    wait: async (reference, condition, signal) => lifecycle.wait(ctx, reference, condition, signal),
+    start: (reference) => start(ctx, reference),
+    stop: (reference, options) => stop(ctx, reference, options),
+    restart: (reference, options) => restart(ctx, reference, options),
+    kill: (reference, signal) => kill(ctx, reference, signal),
+    pause: (reference) => pause(ctx, reference),
+    unpause: (reference) => unpause(ctx, reference),
+    remove: (reference, options) => remove(ctx, reference, options),
+    wait: async (reference, condition, signal) => wait(ctx, reference, condition, signal),
     rename: rename(ctx),
     update: update(ctx),
     attach: attach(ctx),

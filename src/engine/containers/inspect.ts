@@ -1,11 +1,11 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
+import { ociResources } from '../runtime/resources.ts'
 import { networkStats } from '../stats/index.ts'
 import type { Containers } from '../types.ts'
 import { type Context, emit, isRunning } from './context.ts'
 import { checkName } from './create.ts'
-import { ociResources } from '../runtime/resources.ts'
 
 export const stats =
   (ctx: Context): Containers['stats'] =>

@@ -5,18 +5,18 @@ import {
   fstatSync,
   lstatSync,
   openSync,
+  read,
   readdirSync,
   readlinkSync,
 } from 'node:fs'
-import { read } from 'node:fs'
 import { promisify } from 'node:util'
 import {
   decodeName,
   encodeName,
   type TarEntry,
-  tarEntry,
   type TarEntryType,
   type TarMember,
+  tarEntry,
 } from '../../lib/tar/index.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import { majorOf, minorOf } from '../runtime/devices.ts'

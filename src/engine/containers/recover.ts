@@ -27,6 +27,8 @@ export type Recovery =
 export const recoveryOf = (record: ContainerRecord, bootId: string): Recovery => {
   const { internal, status, spec } = record
   if (!internal.complete || status === 'removing') return 'drop'
+  // --rm, and the daemon was killed between the end and the removal.
+  if (status === 'exited' && spec.autoRemove) return 'drop'
   const sameBoot = internal.bootId === bootId
   if (isRunning(record)) return sameBoot ? 'follow' : 'rebooted'
   if (status === 'restarting') return 'restart'
@@ -45,7 +47,7 @@ const act = async (ctx: Context, record: ContainerRecord): Promise<void> => {
     case 'drop':
       await takeDown(ctx, record)
       await dropParts(ctx, record)
-      await forget(ctx, record, { volumes: !record.internal.complete })
+      await forget(ctx, record, { volumes: !record.internal.complete || record.spec.autoRemove })
       return
     case 'follow':
       if (isAlive(ctx, record.pid, record.internal.pidStart))
@@ -60,7 +62,10 @@ const act = async (ctx: Context, record: ContainerRecord): Promise<void> => {
         finishedAt: ctx.clock.now(),
       })
       await takeDown(ctx, exited)
-      if (!record.internal.stopped && shouldRestart(record.spec.restart, rebootExitCode, record.restartCount))
+      if (record.spec.autoRemove) {
+        await dropParts(ctx, exited)
+        await forget(ctx, exited, { volumes: true })
+      } else if (!record.internal.stopped && shouldRestart(record.spec.restart, rebootExitCode, record.restartCount))
         restartSoon(ctx, exited)
       return
     }

@@ -9,8 +9,8 @@ import {
   mkdirSync,
   openSync,
   rmSync,
-  symlinkSync,
   type Stats,
+  symlinkSync,
   unlinkSync,
   write,
 } from 'node:fs'

@@ -1,8 +1,9 @@
-import { closeSync, constants, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { randomBytes } from 'node:crypto'
+import { closeSync, constants, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
+import { SlipwayError } from '../../errors.ts'
 import { removeTree } from '../runtime/remove-tree.ts'
-import { type Context, isRunning } from './context.ts'
+import { type Context, isAlive, isRunning } from './context.ts'
 import { mountRootfs } from './launch.ts'
 import type { ContainerRecord } from './records.ts'
 
@@ -60,6 +61,9 @@ export const openView = async (ctx: Context, reference: string, withVolumes: boo
     .run(id, async () => {
       const record = ctx.records.must(id)
       if (isRunning(record)) {
+        // Ended, but not dealt with yet: the pid may soon be another's.
+        if (!isAlive(ctx, record.pid, record.internal.pidStart))
+          throw new SlipwayError('conflict', `container ${id} is stopping`)
         // The lock is not kept: a container must be able to stop while somebody reads from it.
         opened.resolve({
           root: withVolumes ? `/proc/${record.pid}/root` : record.paths.rootfs,

@@ -1,5 +1,5 @@
-import type { Context } from '../containers/context.ts'
 import { SlipwayError } from '../../errors.ts'
+import type { Context } from '../containers/context.ts'
 import { execDirect } from './direct.ts'
 import { execProcess, runningRecord } from './process.ts'
 

@@ -11,8 +11,10 @@ const newline = Buffer.from('\n')
 export const inUtc = (time: string): string => {
   if (time.endsWith('Z')) return time
   if (time.endsWith('+00:00')) return `${time.slice(0, -6)}Z`
+  const ms = Date.parse(time)
+  if (Number.isNaN(ms)) return time
   const fraction = /\.(\d+)/.exec(time)?.[1] ?? ''
-  return `${new Date(time).toISOString().slice(0, 19)}.${fraction.padEnd(9, '0')}Z`
+  return `${new Date(ms).toISOString().slice(0, 19)}.${fraction.padEnd(9, '0')}Z`
 }
 
 /**

@@ -6,8 +6,8 @@ import { SlipwayError } from '../../errors.ts'
 import { migrate } from '../../lib/database.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { EngineDeps } from '../deps.ts'
-import type { Volume, VolumeSpec, Volumes } from '../types.ts'
 import { removeTree, unmountBelow } from '../runtime/remove-tree.ts'
+import type { Volume, VolumeSpec, Volumes } from '../types.ts'
 import { driverMount } from './driver-options.ts'
 
 /** What the containers need beyond the public interface. */

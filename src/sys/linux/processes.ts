@@ -3,9 +3,9 @@ import { Socket } from 'node:net'
 import { basename } from 'node:path'
 import type { Duplex, Readable } from 'node:stream'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
+import type { Child, Processes, RunOptions, RunResult, SpawnOptions } from '../sys.ts'
 import { pipe, socketpair } from './libc.ts'
 import { posixSpawn } from './spawn.ts'
-import type { Child, Processes, RunOptions, RunResult, SpawnOptions } from '../sys.ts'
 
 const defaultEnv = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' }
 

@@ -1,0 +1,53 @@
+import { SlipwayError } from '../../errors.ts'
+import { type Context, emit, isRunning } from './context.ts'
+import { dropParts, forget } from './create.ts'
+import { takeDown } from './launch.ts'
+import type { ContainerRecord } from './records.ts'
+import { stop } from './stop.ts'
+import { settleWaiters } from './waiters.ts'
+
+/** Holds the lock; nothing runs. */
+export const removeNow = async (
+  ctx: Context,
+  record: ContainerRecord,
+  options: { volumes: boolean },
+): Promise<void> => {
+  const marked = ctx.records.change(record.id, { status: 'removing' })
+  await takeDown(ctx, marked)
+  await dropParts(ctx, marked)
+  settleWaiters(ctx, record.id, ['removed', 'not-running', 'next-exit'], { exitCode: record.exitCode })
+  ctx.live(record.id).hub.close()
+  await forget(ctx, marked, options)
+  emit(ctx, marked, 'destroy')
+}
+
+export const remove = async (
+  ctx: Context,
+  reference: string,
+  options: { force?: boolean; volumes?: boolean } = {},
+): Promise<void> => {
+  const record = ctx.records.must(reference)
+  const { id } = record
+  const name = `container "${reference}"`
+  if (isRunning(record) || record.status === 'restarting') {
+    if (!options.force) {
+      const advice =
+        record.status === 'paused'
+          ? 'unpause and then stop the container before removal or force remove'
+          : 'stop the container before removal or force remove'
+      throw new SlipwayError('conflict', `cannot remove ${name}: container is ${record.status}: ${advice}`)
+    }
+    await stop(ctx, id, { timeoutMs: 0, signal: 'SIGKILL' })
+  }
+  await ctx.locks.run(id, async () => {
+    const now = ctx.records.byId(id)
+    // --rm was faster.
+    if (!now) return
+    if (isRunning(now))
+      throw new SlipwayError(
+        'conflict',
+        `cannot remove ${name}: container is ${now.status}: stop the container before removal or force remove`,
+      )
+    await removeNow(ctx, now, { volumes: options.volumes ?? false })
+  })
+}

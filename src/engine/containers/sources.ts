@@ -1,0 +1,157 @@
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { SlipwayError } from '../../errors.ts'
+import type { OciMount } from '../../spec/oci/runtime.ts'
+import type { Container, Sandbox } from '../types.ts'
+import type { Context } from './context.ts'
+import type { ContainerRecord } from './records.ts'
+
+const tmpfsOptions = (mount: Extract<Container['mounts'][number], { type: 'tmpfs' }>): string[] => {
+  const opposite: Record<string, string> = { exec: 'noexec', suid: 'nosuid', dev: 'nodev' }
+  const dropped = new Set((mount.options ?? []).map((option) => opposite[option]))
+  return [
+    ...['noexec', 'nosuid', 'nodev'].filter((option) => !dropped.has(option)),
+    ...(mount.options ?? []),
+    ...(mount.size === undefined ? [] : [`size=${mount.size}`]),
+    ...(mount.mode === undefined ? [] : [`mode=${mount.mode.toString(8)}`]),
+  ]
+}
+
+/** Mounts made on the host for one container, below its bundle: they go when the bundle goes. */
+export class Staging {
+  readonly #ctx: Context
+  readonly #dir: string
+  #count = 0
+
+  constructor(ctx: Context, bundle: string) {
+    this.#ctx = ctx
+    this.#dir = join(bundle, 'mounts')
+  }
+
+  place(directory: boolean): string {
+    const at = join(this.#dir, String(this.#count++))
+    mkdirSync(directory ? at : this.#dir, { recursive: true, mode: 0o700 })
+    if (!directory) writeFileSync(at, '', { mode: 0o600 })
+    return at
+  }
+
+  bind(source: string, directory: boolean): string {
+    const at = this.place(directory)
+    this.#ctx.sys.mounts.mount({ type: 'bind', source, target: at, options: ['rbind'] })
+    return at
+  }
+
+  /** Binds what `path` is inside `root`, whatever links are there: it is held open from the look to the mount. */
+  bindInside(root: string, path: string): string {
+    const fd = this.#ctx.sys.files.openInRoot(root, path, 0x200000)
+    try {
+      const source = `/proc/self/fd/${fd}`
+      return this.bind(source, statSync(source).isDirectory())
+    } finally {
+      closeSync(fd)
+    }
+  }
+}
+
+/** Docker fills an empty volume with what the image has at its place, and gives it that directory's owner and mode. */
+const copyUp = async (ctx: Context, rootfs: string, target: string, volume: string): Promise<void> => {
+  if (readdirSync(volume).length > 0) return
+  const source = join(rootfs, ctx.sys.files.resolveInRoot(rootfs, target))
+  const stat = lstatSync(source, { throwIfNoEntry: false })
+  if (!stat?.isDirectory()) return
+  if (readdirSync(source).length > 0) await ctx.sys.processes.must(['cp', '-a', '--', `${source}/.`, `${volume}/`])
+  chownSync(volume, stat.uid, stat.gid)
+  chmodSync(volume, stat.mode & 0o7777)
+}
+
+const bindSource = (mount: Extract<Container['mounts'][number], { type: 'bind' }>): boolean => {
+  const stat = statSync(mount.source, { throwIfNoEntry: false })
+  if (stat) return stat.isDirectory()
+  if (!mount.createSource)
+    throw new SlipwayError(
+      'bad-request',
+      `invalid mount config for type "bind": bind source path does not exist: ${mount.source}`,
+    )
+  mkdirSync(mount.source, { recursive: true, mode: 0o755 })
+  return true
+}
+
+const bindOptions = (mount: {
+  readOnly: boolean
+  recursive?: boolean | undefined
+  propagation?: string | undefined
+}): string[] => [
+  mount.recursive === false ? 'bind' : 'rbind',
+  mount.propagation || 'rprivate',
+  ...(mount.readOnly ? (mount.recursive === false ? ['ro'] : ['ro', 'rro']) : ['rw']),
+]
+
+/** One mount of a container as the runtime takes it; what has to exist for it is made. */
+export const ociMount = async (
+  ctx: Context,
+  record: ContainerRecord,
+  mount: Container['mounts'][number],
+  staging: Staging,
+  staged: boolean,
+): Promise<OciMount> => {
+  const destination = mount.target
+  switch (mount.type) {
+    case 'tmpfs':
+      return { destination, type: 'tmpfs', source: 'tmpfs', options: tmpfsOptions(mount) }
+    case 'bind': {
+      const directory = bindSource(mount)
+      if (mount.copyUp && directory) await copyUp(ctx, record.paths.rootfs, destination, mount.source)
+      // The runtime's own mount namespace may not know mounts that are newer than it; what we mount reaches it.
+      const direct =
+        !staged || (mount.propagation ?? 'rprivate').includes('shared') || mount.propagation?.includes('slave')
+      return {
+        destination,
+        type: 'bind',
+        source: direct ? mount.source : staging.bind(mount.source, directory),
+        options: bindOptions(mount),
+      }
+    }
+    case 'volume': {
+      const path = await ctx.volumes.acquire(mount.name ?? mount.volume, record.id)
+      if (mount.copyUp && mount.subpath === undefined) await copyUp(ctx, record.paths.rootfs, destination, path)
+      const inside =
+        mount.subpath === undefined
+          ? staged
+            ? staging.bind(path, true)
+            : path
+          : staging.bindInside(path, mount.subpath)
+      return { destination, type: 'bind', source: inside, options: bindOptions(mount) }
+    }
+    case 'image': {
+      const image = await ctx.images.must(mount.image)
+      const at = staging.place(true)
+      const last = image.snapshots.at(-1)
+      if (last !== undefined) ctx.sys.mounts.mount({ ...(await ctx.snapshots.mounts(last)), target: at })
+      const source = mount.subpath === undefined ? at : staging.bindInside(at, mount.subpath)
+      return { destination, type: 'bind', source, options: ['rbind', 'rprivate', 'ro'] }
+    }
+  }
+}
+
+/** /etc/hosts, /etc/resolv.conf and /etc/hostname of the sandbox, where the container does not bring its own. */
+export const sandboxFiles = ({ files }: Sandbox, mounts: Container['mounts']): OciMount[] => {
+  const taken = new Set(mounts.map(({ target }) => target))
+  const wanted: [string, string][] = [
+    ['/etc/hosts', files.hosts],
+    ['/etc/resolv.conf', files.resolvConf],
+    ['/etc/hostname', files.hostname],
+  ]
+  return wanted
+    .filter(([target, source]) => !taken.has(target) && source !== '' && existsSync(source))
+    .map(([destination, source]) => ({ destination, type: 'bind', source, options: ['rbind', 'rprivate', 'rw'] }))
+}
