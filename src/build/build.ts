@@ -1,5 +1,6 @@
 /** One build from request to image. */
 import { randomUUID } from 'node:crypto'
+import { statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Images } from '../engine/types.ts'
 import { SlipwayError } from '../errors.ts'
@@ -75,6 +76,7 @@ class Build {
 
   async close(): Promise<void> {
     await this.#solve?.settle()
+    this.#report.cancel()
     for (const context of this.#opened) context.close()
   }
 
@@ -169,7 +171,20 @@ class Build {
       ulimits,
       privileged,
       secret: (id) => this.#secret(id),
+      ssh: (id) => this.#ssh(id),
     }
+  }
+
+  /** 'default' is the agent of this process; 'id=path' names a socket. */
+  #ssh(id: string): string | undefined {
+    const entry = this.#request.ssh?.find((each) => each.split('=', 1)[0] === id)
+    if (entry === undefined) return undefined
+    const path = entry.includes('=') ? entry.slice(entry.indexOf('=') + 1) : process.env.SSH_AUTH_SOCK
+    const stat = path === undefined || path === '' ? undefined : statSync(path, { throwIfNoEntry: false })
+    if (stat?.isSocket()) return path
+    throw new SlipwayError('unsupported', `invalid ssh agent ${entry}: not a socket`, {
+      hint: 'Give the path of a running agent: --ssh default=$SSH_AUTH_SOCK.',
+    })
   }
 
   async #secret(id: string): Promise<Uint8Array | undefined> {

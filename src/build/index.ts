@@ -12,7 +12,7 @@ import { Semaphore } from '../lib/semaphore.ts'
 import type { Sys } from '../sys/sys.ts'
 import type { BuildDeps } from './build.ts'
 import { runBuild } from './build.ts'
-import { cacheUsage, prune } from './cache/collect.ts'
+import { cacheUsage, dropOrphans, prune } from './cache/collect.ts'
 import { CacheMounts } from './cache/mounts.ts'
 import { CacheRecords } from './cache/records.ts'
 import { schema } from './cache/schema.ts'
@@ -37,7 +37,8 @@ export interface BuilderDeps {
   clock: Clock
 }
 
-const day = 24 * 60 * 60 * 1000
+const hour = 60 * 60 * 1000
+const day = 24 * hour
 
 export const createBuilder = ({ engine, instance, sys, db, log, clock }: BuilderDeps): Builder => {
   migrate(db, 'build', schema)
@@ -56,7 +57,7 @@ export const createBuilder = ({ engine, instance, sys, db, log, clock }: Builder
     digests: createFileDigests(db, now),
     downloads: new Downloads(db, join(base, 'downloads'), now),
     flights: new Flights(),
-    slots: new Semaphore(Math.max(2, availableParallelism())),
+    slots: new Semaphore(Math.max(4, availableParallelism())),
     workDir: join(instance.runDir, 'build'),
     contextDir: join(base, 'contexts'),
     inUse: new Map(),
@@ -65,6 +66,15 @@ export const createBuilder = ({ engine, instance, sys, db, log, clock }: Builder
   const builds = new Set<Promise<unknown>>()
   const collect = { ...deps, now }
   let closed = false
+  let collectedAt = now()
+  /** Now and then: what was not used for long, and the oldest of what is too much. Images keep what they have. */
+  const collectGarbage = async (): Promise<void> => {
+    if (now() - collectedAt < hour) return
+    collectedAt = now()
+    await prune(collect, { all: false, until: now() - 60 * day })
+    const { totalBytes } = sys.files.statfs(instance.stateDir)
+    await prune(collect, { all: false, keepBytes: Math.max(2 * 1024 ** 3, totalBytes / 10) })
+  }
   return {
     async build(request) {
       if (closed) throw new SlipwayError('unavailable', 'the builder is shutting down')
@@ -78,6 +88,10 @@ export const createBuilder = ({ engine, instance, sys, db, log, clock }: Builder
       } finally {
         running.delete(stop)
         builds.delete(task)
+        if (builds.size === 0)
+          await collectGarbage().catch((error: unknown) =>
+            deps.log.warn('cache not collected', { error: String(error) }),
+          )
       }
     },
     prune: (options) => {
@@ -91,6 +105,7 @@ export const createBuilder = ({ engine, instance, sys, db, log, clock }: Builder
       rmSync(deps.contextDir, { recursive: true, force: true })
       for (const { key } of await engine.snapshots.list())
         if (key.startsWith(activePrefix)) await engine.snapshots.remove(key)
+      await dropOrphans(collect)
       const mounts = join(base, 'cache-mounts')
       deps.cacheMounts.recover(existsSync(mounts) ? readdirSync(mounts) : [])
       deps.digests.forget(now() - 30 * day)

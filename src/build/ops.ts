@@ -60,6 +60,8 @@ export type RunMount =
       uid: number
       gid: number
     }
+  /** An agent's socket; SSH_AUTH_SOCK names the first one. */
+  | { type: 'ssh'; id: string; target: string; required: boolean }
 
 export interface RunOp {
   kind: 'run'

@@ -37,7 +37,15 @@ export interface BuildRequest {
 export type BuildProgress =
   | { type: 'vertex'; id: string; name: string; stage?: string | undefined; at?: SourcePosition | undefined }
   | { type: 'started'; id: string; time: number }
-  | { type: 'done'; id: string; time: number; cached: boolean; error?: string | undefined }
+  /** `cancelled`: it was stopped, because of another step's failure or on request. */
+  | {
+      type: 'done'
+      id: string
+      time: number
+      cached: boolean
+      error?: string | undefined
+      cancelled?: boolean | undefined
+    }
   | { type: 'log'; id: string; stream: 'stdout' | 'stderr'; data: Buffer }
   /** Bytes of a transfer (base image, context). */
   | { type: 'status'; id: string; name: string; current: number; total?: number | undefined }

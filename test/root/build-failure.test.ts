@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { isError, type SlipwayError } from '../../src/errors.ts'
@@ -48,7 +49,7 @@ test('a failing step: code, line, stage, last lines, source', async () => {
   )
   assert.deepEqual(error.at, { file: 'Dockerfile', line: 4, column: 1 })
   const { stage, exitCode, output, source } = error.details
-  assert.deepEqual([stage, exitCode], ['', 7])
+  assert.deepEqual([stage, exitCode], ['web', 7])
   assert.match(String(output), /^12\n[^]*30\nbad$/)
   assert.match(String(source), /> RUN seq 1 30; \\\n {5}\| {5}\^\n {3}5 \| >>> {3}echo bad/)
   assert.match(error.text, /ERROR: failed to solve: process/)
@@ -91,6 +92,7 @@ test('a cancelled build stops its step and leaves nothing', async () => {
     watch: (event: { type: string }) => event.type === 'log' && stop.abort(),
   })
   assert.equal(error.code, 'cancelled')
+  assert.match(error.text, /#\d+ CANCELED\n/)
   assert.ok(performance.now() - started < 10_000)
   await nothingLeft()
 })
@@ -130,6 +132,30 @@ test('users, heredoc scripts, shells', async () => {
   )
   assert.match(result.text, / 1000\n[^]* 1001\n[^]* 55\n[^]* script \/dev\/pipes\/EOF\n[^]*\+ echo 2\n/)
   assert.equal(await room.file(result, '/doc'), 'line\n')
+})
+
+test('an ssh agent: mounted where it is given, left out where it is not required', async () => {
+  const path = join(room.home, 'agent.sock')
+  const agent = createServer()
+  await new Promise<void>((listening) => agent.listen(path, listening))
+  try {
+    const text = 'FROM base:1\nRUN --mount=type=ssh test -S "$SSH_AUTH_SOCK" && echo "agent $SSH_AUTH_SOCK"'
+    assert.match((await room.build(text, { ssh: [`default=${path}`] })).text, /agent \/run\/buildkit\/ssh_agent\.0\n/)
+    await room.build('FROM base:1\nRUN --mount=type=ssh test -z "$SSH_AUTH_SOCK"')
+    const required = await failure('FROM base:1\nRUN --mount=type=ssh,id=k,required true')
+    assert.match(required.message, /unset ssh forward key k/)
+  } finally {
+    agent.close()
+  }
+  await nothingLeft()
+})
+
+test('a snapshot a kill left without a record is dropped', async () => {
+  const { snapshots } = room.engine
+  await snapshots.prepare('build-active-x', undefined)
+  await snapshots.commit('build-active-x', 'build-orphan')
+  await room.again()
+  assert.equal(await snapshots.stat('build-orphan'), undefined)
 })
 
 test('kill -9 of the daemon: the next one cleans up and builds on', async () => {

@@ -18,6 +18,9 @@ export interface CollectDeps {
   inUse: ReadonlyMap<string, number>
   now(): number
 }
+/** Names of the snapshots steps result in. */
+export const stepPrefix = 'build-'
+
 type Usage = Awaited<ReturnType<Builder['cacheUsage']>>[number]
 type PruneOptions = Parameters<Builder['prune']>[0]
 
@@ -58,9 +61,9 @@ const stepItem = async (
     shared: snapshot !== undefined && shared.has(snapshot),
     depth: record.result.snapshots.length,
     async remove() {
-      deps.records.drop(record.id)
       // An image that has it keeps it; it is gone when the image is.
       if (owned && snapshot !== undefined) await deps.snapshots.remove(snapshot)
+      deps.records.drop(record.id)
     },
   }
 }
@@ -99,6 +102,23 @@ const sizeOf = async (directory: string): Promise<number> => {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
   return sum
+}
+
+/** Snapshots a kill left between their commit and their record. */
+export const dropOrphans = async ({
+  records,
+  snapshots,
+}: Pick<CollectDeps, 'records' | 'snapshots'>): Promise<void> => {
+  const known = new Set(records.list().map(({ snapshot }) => snapshot))
+  const orphans = (await snapshots.list()).filter(({ key }) => key.startsWith(stepPrefix) && !known.has(key))
+  for (const { key } of orphans.sort((a, b) => b.createdAt - a.createdAt)) {
+    try {
+      await snapshots.remove(key)
+    } catch (error) {
+      // A step that is kept was built on it.
+      if (!isError(error, 'conflict')) throw error
+    }
+  }
 }
 
 export const cacheUsage = async (deps: CollectDeps): Promise<Usage[]> =>

@@ -164,12 +164,6 @@ const validate = (fields: Fields): void => {
   if (fields.sharing && type !== 'cache') throw new SyntaxFault(`invalid cache sharing set for ${type} mount`)
   if (fields.env !== undefined && type !== 'secret')
     throw new SyntaxFault(`unexpected key 'env' for mount type '${type}'`, { near: 'env' })
-  if (type === 'ssh') {
-    throw new SyntaxFault('RUN --mount=type=ssh is not supported', {
-      near: 'type=ssh',
-      hint: 'Pass a deploy key or token with --mount=type=secret instead.',
-    })
-  }
 }
 
 const fromOf = (name: string | undefined): FilesFrom => (name ? { kind: 'named', name } : { kind: 'context' })
@@ -191,6 +185,10 @@ const build = (fields: Fields, workdir: string): RunMount => {
       uid: uid ?? 0,
       gid: gid ?? 0,
     }
+  }
+  if (type === 'ssh') {
+    const target = posix.resolve(workdir, fields.target || '/run/buildkit/ssh_agent.0')
+    return { type, id: fields.id || 'default', target, required: fields.required }
   }
   const target = posix.resolve(workdir, fields.target ?? '')
   if (!fields.target && type !== 'bind') throw new SyntaxFault(`invalid mount target "${target}"`)

@@ -118,13 +118,13 @@ class Plain implements ProgressStyle {
     return this.#lines(id, [`${name}${amount}${complete ? ' done' : ''}`])
   }
 
-  #done({ id, time, cached, error }: Extract<BuildProgress, { type: 'done' }>): string {
+  #done({ id, time, cached, error, cancelled }: Extract<BuildProgress, { type: 'done' }>): string {
     const shown = this.#shown(id)
     const rest = (['stdout', 'stderr'] as const).flatMap((stream) => shown.rest[stream] || [])
     shown.rest = { stdout: '', stderr: '' }
     shown.error = error
     const took = `${((time - shown.startedAt) / 1000).toFixed(1)}s`
-    const end = error !== undefined ? `ERROR: ${error}` : cached ? 'CACHED' : `DONE ${took}`
+    const end = cancelled ? 'CANCELED' : error !== undefined ? `ERROR: ${error}` : cached ? 'CACHED' : `DONE ${took}`
     return this.#lines(id, [...rest.map((line) => this.#timed(shown, line)), end])
   }
 

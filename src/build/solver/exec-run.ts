@@ -1,6 +1,6 @@
 /** RUN: the command on a writable snapshot, with what --mount asked for. */
 import { chmodSync, chownSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { OutputChunk } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import type { Mount } from '../../sys/sys.ts'
@@ -113,7 +113,8 @@ export const executeRun = async (
   const secrets = await secretsOf(node)
   const mounts: Mount[] = []
   for (const [i, mount] of op.mounts.entries()) {
-    const made = await mountOf(deps, space, mount, inputs[i], caches, secrets)
+    const made =
+      mount.type === 'ssh' ? agentMount(node, mount) : await mountOf(deps, space, mount, inputs[i], caches, secrets)
     if (made) mounts.push(made)
   }
   if (op.document) mounts.push(documentMount(space, op.document))
@@ -122,7 +123,9 @@ export const executeRun = async (
     root,
     mounts.map(({ target }) => target),
   )
+  for (const mount of op.mounts) if (mount.type === 'ssh') makeMountPoint(deps, root, mount.target)
   const tail = new Tail()
+  const agent = op.mounts.find((mount) => mount.type === 'ssh' && mounts.some(({ target }) => target === mount.target))
   const variables = op.mounts.flatMap((mount) =>
     mount.type === 'secret' && mount.env !== undefined && secrets.has(mount.id)
       ? [`${mount.env}=${Buffer.from(secrets.get(mount.id)!).toString()}`]
@@ -137,7 +140,7 @@ export const executeRun = async (
   const exitCode = await deps.containers.runStep({
     rootfs: root,
     args: op.args,
-    env: [...env.proxies, ...op.env, ...variables],
+    env: [...env.proxies, ...op.env, ...variables, ...(agent?.type === 'ssh' ? [`SSH_AUTH_SOCK=${agent.target}`] : [])],
     cwd: op.cwd,
     user: op.user,
     network: op.network ?? env.network,
@@ -197,10 +200,29 @@ const secretsOf = async ({ op, env }: OpNode<RunOp>): Promise<Map<string, Uint8A
   return found
 }
 
+/** Runtimes make a directory for whatever is no regular file, and a socket cannot be mounted on that. */
+const makeMountPoint = ({ sys: { files } }: SolverDeps, root: string, target: string): void => {
+  const path = join(root, files.resolveInRoot(root, target))
+  if (lstatSync(path, { throwIfNoEntry: false })) return
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, '')
+}
+
+const agentMount = ({ env }: OpNode<RunOp>, mount: Extract<RunMount, { type: 'ssh' }>): Mount | undefined => {
+  const socket = env.ssh(mount.id)
+  if (socket === undefined && mount.required) {
+    throw new SyntaxFault(`unset ssh forward key ${mount.id}`, {
+      near: 'type=ssh',
+      hint: 'Start the build with --ssh default.',
+    })
+  }
+  return socket === undefined ? undefined : bind(socket, mount.target, false)
+}
+
 const mountOf = async (
   deps: SolverDeps,
   space: Workspace,
-  mount: RunMount,
+  mount: Exclude<RunMount, { type: 'ssh' }>,
   input: MountInputs[number],
   caches: ReadonlyMap<RunMount, string>,
   secrets: ReadonlyMap<string, Uint8Array>,

@@ -61,6 +61,8 @@ export interface StepEnvironment {
   ulimits: { name: string; soft: number; hard: number }[]
   privileged: boolean
   secret(id: string): Promise<Uint8Array | undefined>
+  /** Path of an agent's socket. */
+  ssh(id: string): string | undefined
 }
 
 export const isRun = (node: OpNode): node is OpNode<RunOp> => node.op.kind === 'run'

@@ -48,6 +48,8 @@ const mount = (wanted: RunMount): unknown => {
       return ['tmpfs', wanted.target]
     case 'secret':
       return ['secret', wanted.id, wanted.target ?? '', wanted.env ?? '']
+    case 'ssh':
+      return ['ssh', wanted.id, wanted.target]
   }
 }
 

@@ -228,6 +228,9 @@ test('RUN --mount', async () => {
   assert.deepEqual(await mounts('--mount=type=secret,id=token,env=TOKEN,required'), [
     { type: 'secret', id: 'token', target: undefined, env: 'TOKEN', required: true, mode: 0o400, uid: 0, gid: 0 },
   ])
+  assert.deepEqual(await mounts('--mount=type=ssh,required'), [
+    { type: 'ssh', id: 'default', target: '/run/buildkit/ssh_agent.0', required: true },
+  ])
   const refused: [string, RegExp][] = [
     ['--mount=type=cach,target=/c', /unsupported mount type "cach" \(did you mean cache\?\)/],
     ['--mount=type=bind,target=/c,mode=1', /mode not allowed for "bind" type mounts/],
@@ -237,7 +240,6 @@ test('RUN --mount', async () => {
     ['--mount=type=secret', /invalid secret mount/],
     ['--mount=type=cache,target=/c,sharing=mine', /unsupported sharing value "mine"/],
     ['--mount=type=bind,target=/c,what', /invalid field 'what' must be a key=value pair/],
-    ['--mount=type=ssh', /type=ssh is not supported/],
     ['--mount=type=bind,target=/c,ro=perhaps', /invalid value for ro: perhaps/],
   ]
   for (const [text, expected] of refused) await assert.rejects(mounts(text), expected, text)

@@ -10,6 +10,7 @@ import { nearest, suggest } from '../dockerfile/nearest.ts'
 import type { Dockerfile, Stage } from '../dockerfile/parser.ts'
 import { parseTrigger } from '../dockerfile/parser.ts'
 import type { Range } from '../dockerfile/source.ts'
+import { fullName } from '../bases.ts'
 import { faultAt, lowering, positionOf, SyntaxFault } from '../dockerfile/source.ts'
 import type { CopyOp, FilesFrom, Op } from '../ops.ts'
 import type { Lint } from '../rules/lint.ts'
@@ -186,7 +187,7 @@ class Planner {
     const found = formatPlatform(image.platform)
     if (platformGiven && found !== formatPlatform(platform) && image.platform.architecture !== platform.architecture)
       this.#in.lint.warn('InvalidBaseImagePlatform', range, [name, found, formatPlatform(platform)], name)
-    const vertex = steps.vertex(`FROM ${image.names[0] ?? reference}`, dockerfile, range)
+    const vertex = steps.vertex(`FROM ${fullName(reference)}`, dockerfile, range)
     const result = imageStage(image, { kind: 'image', image, vertex })
     return { ...this.#triggered(result, range), counts: true }
   }
@@ -216,11 +217,7 @@ class Planner {
     const { range } = stage.statement
     if ('image' in context) {
       const image = await this.#image(context.image, platform, range)
-      const vertex = new Steps(stage, this.#named).vertex(
-        `FROM ${image.names[0] ?? context.image}`,
-        this.#in.dockerfile,
-        range,
-      )
+      const vertex = new Steps(stage, this.#named).vertex(`FROM ${fullName(context.image)}`, this.#in.dockerfile, range)
       return imageStage(image, { kind: 'image', image, vertex })
     }
     if ('stage' in context) return await this.#stage(this.#mustFind(context.stage, range))
@@ -301,7 +298,7 @@ class Planner {
           image,
           vertex: {
             id: randomUUID(),
-            name: `FROM ${image.names[0] ?? reference}`,
+            name: `FROM ${fullName(reference)}`,
             at: positionOf(dockerfile.source, range),
           },
         }),
@@ -337,7 +334,7 @@ class Planner {
       kind: 'op' as const,
       vertex: steps.next(`${command.onBuild ? 'ONBUILD ' : ''}${shown}`, this.#in.dockerfile, range),
       range,
-      stage: steps.stage,
+      stage: stage.from.name ?? `stage-${stage.index}`,
       platform: formatPlatform(platform),
       noCache: this.#in.noCache(stage.from.name),
       env: this.#in.environment,

@@ -37,6 +37,15 @@ export class Report {
     this.emit({ type: 'done', id: vertex.id, time: this.#now(), cached: outcome.cached ?? false, error })
   }
 
+  /** Ends what has begun and will never be done. */
+  cancel(): void {
+    for (const id of this.#begun) {
+      if (this.#ended.has(id)) continue
+      this.#ended.add(id)
+      this.emit({ type: 'done', id, time: this.#now(), cached: false, cancelled: true })
+    }
+  }
+
   /** For Flights: what a shared step says, under this build's vertex. */
   listener(vertex: Vertex): (event: StepEvent) => void {
     return (event) => {

@@ -18,6 +18,7 @@ import type { StepContext } from './flights.ts'
 import type { MergeNode, OpNode, Rootfs, Source } from './graph.ts'
 import { isCopy, isMkdir, isRun } from './graph.ts'
 import { defKey, hashOf } from './keys.ts'
+import { stepPrefix } from '../cache/collect.ts'
 import { locate } from './locate.ts'
 import type { Report } from './report.ts'
 import { Workspace } from './workspace.ts'
@@ -203,7 +204,7 @@ export class Solve {
         step.context.signal.throwIfAborted()
         if (step.node.kind !== 'merge') space.unmount(root)
         const id = randomUUID().replaceAll('-', '')
-        const snapshot = changed ? `build-${id}` : topOf(step.below)
+        const snapshot = changed ? `${stepPrefix}${id}` : topOf(step.below)
         if (changed) await space.commit(key, snapshot!)
         const createdAt = clock.now()
         // Two runs of a command need not give the same; copies do.

@@ -135,6 +135,7 @@ const viewOf = (state: StageResult, seen: ReadonlySet<string>, scope: StageScope
   const lookup = (name: string): string | undefined => state.env.get(name)
   const report = (unmatched: ReadonlySet<string>): void => {
     for (const name of unmatched) {
+      if (!/^[A-Za-z_]/.test(name)) continue
       // Declared without a value: that is what the user wants.
       if (state.args.has(name)) continue
       const near = nearest(name, [...state.env.keys(), ...state.args.keys()])
