@@ -25,7 +25,7 @@ export const selectionOf = (resource: Resource, request: ApiRequest): Selection 
   for (const { field } of fields)
     if (field !== 'metadata.name' && field !== 'metadata.namespace' && !Object.hasOwn(known, field))
       throw badRequest(`field label not supported: ${field}`)
-  const valueOf = (object: KubeObject, field: string): string => {
+  const fieldOf = (object: KubeObject, field: string): string => {
     if (field === 'metadata.name') return object.metadata.name ?? ''
     if (field === 'metadata.namespace') return object.metadata.namespace ?? ''
     return known[field]!(object)
@@ -33,7 +33,7 @@ export const selectionOf = (resource: Resource, request: ApiRequest): Selection 
   return (object) =>
     (!request.name || object.metadata.name === request.name) &&
     labels(object.metadata.labels) &&
-    matchesFields(fields, (field) => valueOf(object, field))
+    matchesFields(fields, (field) => fieldOf(object, field))
 }
 
 export const getObject = (context: Context, resource: Resource, namespace: string, name: string): KubeObject => {

@@ -46,7 +46,6 @@ const podSubresources: Subresource[] = [
   core('exec', 'PodExecOptions', ['create', 'get']),
   core('log', 'Pod', ['get']),
   core('portforward', 'PodPortForwardOptions', ['create', 'get']),
-  core('resize', 'Pod', readWrite),
 ]
 
 /** Kinds in the order in which discovery lists them. */

@@ -56,6 +56,8 @@ export interface Strategy {
   validName?: ((name: string) => string[]) | undefined
   /** metadata.generation counts changes of everything but metadata and status. */
   generation?: boolean | undefined
+  /** Whoever creates it may set its status (nodes register themselves). */
+  statusOnCreate?: boolean | undefined
   /** PUT of an absent object creates it. */
   createOnUpdate?: boolean | undefined
   /** Defaults that follow from the object alone. Also applied to the results of updates and patches. */

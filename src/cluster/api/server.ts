@@ -18,6 +18,7 @@ import { patchObject } from './patch.ts'
 import { getObject, listObjects } from './read.ts'
 import { createRegistry } from './registry.ts'
 import type { Context, Resource, ServerOptions, Write } from './resource.ts'
+import { eventSweep, forgetEvents } from './events.ts'
 import { formOf } from './response.ts'
 import { handleSubresource } from './subresources.ts'
 import { watchObjects } from './watch.ts'
@@ -47,6 +48,7 @@ const managerOf = (request: ApiRequest): string =>
 export class Server implements ApiServer {
   readonly context: Context
   #nodes: NodeProxy | undefined
+  readonly #sweep: NodeJS.Timeout
   readonly #openapi: ReturnType<typeof createOpenapi>
 
   constructor(deps: ServerDeps) {
@@ -69,6 +71,8 @@ export class Server implements ApiServer {
       },
     })
     bootstrap(this.context)
+    this.#sweep = setInterval(() => forgetEvents(this.context), eventSweep)
+    this.#sweep.unref()
   }
 
   async handle(request: ApiRequest): Promise<ApiResponse> {
@@ -226,7 +230,9 @@ export class Server implements ApiServer {
   statusOf(error: unknown): KubeObject & { code: number } {
     return statusOf(error)
   }
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    clearInterval(this.#sweep)
+  }
 }
 
 const success = (resource: Resource, object: KubeObject): KubeObject =>

@@ -135,8 +135,7 @@ export const handleSubresource = (
       return answer(requestToken(context, request), write, 201)
     case 'finalize':
       return answer(updateObject(context, resource, request, write), write)
-    case 'ephemeralcontainers':
-    case 'resize': {
+    case 'ephemeralcontainers': {
       if (request.verb === 'get')
         return answer(getObject(context, resource, request.namespace ?? '', request.name!), write)
       if (request.verb === 'update') return answer(updateObject(context, resource, request, write), write)

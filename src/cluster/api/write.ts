@@ -99,12 +99,16 @@ export const insert = (
   meta.creationTimestamp = timestamp(context.clock.now())
   for (const key of ['resourceVersion', 'deletionTimestamp', 'deletionGracePeriodSeconds', 'selfLink', 'generation'])
     delete meta[key]
-  if (resource.hasStatus) delete draft.status
+  // A kind's own status is always there, if only empty; a custom resource's comes with its controller.
+  if (resource.hasStatus && !strategy.statusOnCreate) {
+    if (resource.custom) delete draft.status
+    else draft.status = {}
+  }
   if (strategy.generation) meta.generation = 1
+  admitCreate(context, resource, draft, write)
   strategy.prepareCreate?.(draft, context, write)
   if (meta.name && context.store.get(resource.id, meta.namespace ?? '', meta.name))
     throw alreadyExists(resource, meta.name)
-  admitCreate(context, resource, draft, write)
   const errors: FieldError[] = []
   validateMetadata(resource, draft, errors)
   strategy.validate?.(draft, errors)

@@ -9,7 +9,7 @@ export interface FieldRequirement {
 
 /** Splits at separators that no backslash escapes. */
 const split = (text: string): string[] => text.split(/(?<!\\),/)
-const unescape = (text: string): string => text.replace(/\\([\\,=])/g, '$1')
+const unescaped = (text: string): string => text.replace(/\\([\\,=])/g, '$1')
 
 /** Throws bad-request with Kubernetes' words. */
 export const parseFieldSelector = (text: string | undefined): FieldRequirement[] => {
@@ -22,11 +22,11 @@ export const parseFieldSelector = (text: string | undefined): FieldRequirement[]
         throw new SlipwayError('bad-request', `invalid selector: '${text}'; can't understand '${term}'`, {
           hint: 'Write it as field=value or field!=value.',
         })
-      return { field: parts[1]!.trim(), equal: parts[2] !== '!=', value: unescape(parts[3]!) }
+      return { field: parts[1]!.trim(), equal: parts[2] !== '!=', value: unescaped(parts[3]!) }
     })
 }
 
-export const matchesFields = (requirements: FieldRequirement[], valueOf: (field: string) => string): boolean => {
-  for (const r of requirements) if ((valueOf(r.field) === r.value) !== r.equal) return false
+export const matchesFields = (requirements: FieldRequirement[], read: (field: string) => string): boolean => {
+  for (const r of requirements) if ((read(r.field) === r.value) !== r.equal) return false
   return true
 }

@@ -104,6 +104,7 @@ export const namespaceStrategy: Strategy = {
 }
 
 export const nodeStrategy: Strategy = {
+  statusOnCreate: true,
   fields: { 'spec.unschedulable': (node) => String(node.spec?.unschedulable ?? false) },
   defaults(node) {
     node.spec ??= {}

@@ -107,7 +107,7 @@ export const podStrategy: Strategy = {
       pod.spec = { ...cloneJson(old.spec), ephemeralContainers: pod.spec.ephemeralContainers }
       return
     }
-    if (write.subresource === 'binding' || write.subresource === 'resize') return
+    if (write.subresource === 'binding') return
     if (old.spec.ephemeralContainers) pod.spec.ephemeralContainers = cloneJson(old.spec.ephemeralContainers)
     else delete pod.spec.ephemeralContainers
   },
