@@ -10,8 +10,9 @@ import { after, before, test } from 'node:test'
 import { createImages } from '../../src/engine/images/index.ts'
 import { createSnapshots } from '../../src/engine/snapshots/index.ts'
 import { isError } from '../../src/errors.ts'
-import { packTar, tarEntry } from '../../src/lib/tar/index.ts'
+import { packTar, readTar, tarEntry } from '../../src/lib/tar/index.ts'
 import type { TransferProgress } from '../../src/engine/types.ts'
+import { sha256 } from '../../src/spec/oci/index.ts'
 import { temporaryHome } from '../root/images-setup.ts'
 
 const room = () => {
@@ -187,6 +188,45 @@ test('refusals', async () => {
     (error) => isError(error, 'unavailable') && /no such host/.test(error.message),
   )
   assert.ok(performance.now() - start < 3000)
+})
+
+test('two pulls at once share the work', async () => {
+  const { images } = main
+  await images.import(rootfs({ a: bytes(2 << 20) }), { name: `${host}/seven:1` })
+  await images.push(`${host}/seven:1`, { auth })
+  const other = room()
+  const statuses: string[] = []
+  const pull = () => other.images.pull(`${host}/seven:1`, { auth, progress: (step) => void statuses.push(step.status) })
+  const pulled = await Promise.all([pull(), pull(), pull()])
+  assert.equal(new Set(pulled.map((image) => image.id)).size, 1)
+  assert.equal(statuses.filter((status) => status === 'Verifying Checksum').length, 1)
+  assert.equal((await other.snapshots.list()).length, 1)
+})
+
+test('a loaded layer is compressed for the registry and stays the same layer', async () => {
+  const parts: Buffer[] = []
+  for await (const part of rootfs({ z: bytes(1000), a: bytes(10) })) parts.push(part as Buffer)
+  const layer = Buffer.concat(parts)
+  const config = Buffer.from(
+    JSON.stringify({
+      os: 'linux',
+      architecture: process.arch === 'x64' ? 'amd64' : process.arch,
+      rootfs: { type: 'layers', diff_ids: [sha256(layer)] },
+    }),
+  )
+  const manifest = Buffer.from(JSON.stringify([{ Config: 'c', RepoTags: [`${host}/loaded:1`], Layers: ['l'] }]))
+  const here = room()
+  const [image] = await here.images.load(rootfs({ c: config, l: layer, 'manifest.json': manifest }))
+  assert.deepEqual(here.blobs(), [sha256(layer).slice(7)])
+  await here.images.push(`${host}/loaded:1`, { auth })
+  assert.equal(here.blobs().length, 1)
+  assert.notDeepEqual(here.blobs(), [sha256(layer).slice(7)])
+  assert.equal((await room().images.pull(`${host}/loaded:1`, { auth })).id, image!.id)
+  for await (const { entry, body } of readTar(await here.images.save([`${host}/loaded:1`]))) {
+    const content: Buffer[] = []
+    for await (const part of body) content.push(part)
+    if (entry.path === `blobs/sha256/${sha256(layer).slice(7)}`) assert.deepEqual(Buffer.concat(content), layer)
+  }
 })
 
 test('what was lost on disk comes back with a pull', async () => {

@@ -2,6 +2,7 @@ import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { Readable } from 'node:stream'
 import { messageOf, SlipwayError } from '../../errors.ts'
+import { isLoopback } from './loopback.ts'
 
 export interface Trust {
   /** PEM certificates to trust besides the system's. */
@@ -36,6 +37,7 @@ const idleMs = 60_000
  */
 export class Http {
   readonly #plain = new HttpAgent({ keepAlive: true, proxyEnv: process.env })
+  readonly #direct = new HttpAgent({ keepAlive: true })
   #secure = new Map<string, HttpsAgent>()
   readonly #connectMs: number
 
@@ -44,7 +46,10 @@ export class Http {
   }
 
   call(url: URL, call: HttpCall): Promise<HttpAnswer> {
-    const agent = url.protocol === 'https:' ? this.#agentFor(call.trust ?? {}) : this.#plain
+    // A proxy's own loopback is not ours.
+    const local = isLoopback(url.host)
+    const plain = local ? this.#direct : this.#plain
+    const agent = url.protocol === 'https:' ? this.#agentFor(call.trust ?? {}, local) : plain
     return new Promise((resolve, reject) => {
       const fail = (error: unknown): void => reject(unreachable(url, call, error))
       const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(
@@ -77,16 +82,17 @@ export class Http {
 
   close(): void {
     this.#plain.destroy()
+    this.#direct.destroy()
     for (const agent of this.#secure.values()) agent.destroy()
   }
 
-  #agentFor(trust: Trust): HttpsAgent {
-    const key = JSON.stringify(trust)
+  #agentFor(trust: Trust, local: boolean): HttpsAgent {
+    const key = JSON.stringify([trust, local])
     const known = this.#secure.get(key)
     if (known) return known
     const agent = new HttpsAgent({
       keepAlive: true,
-      proxyEnv: process.env,
+      ...(!local && { proxyEnv: process.env }),
       rejectUnauthorized: !trust.insecure,
       ...(trust.ca && { ca: trust.ca }),
       ...(trust.cert && { cert: trust.cert }),

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { isIP } from 'node:net'
 import { rootCertificates } from 'node:tls'
 import type { Trust } from './http.ts'
+import { isLoopback } from './loopback.ts'
 
 export interface RegistrySettings {
   /** Hosts (with their port) that may be spoken to over http or with an unverifiable certificate. */
@@ -37,11 +37,6 @@ export const originsOf = (domain: string, settings: RegistrySettings): Origin[] 
   if (isLoopback(domain)) return [...mirrors, http, unverified]
   if (settings.insecure?.includes(domain)) return [...mirrors, unverified, http]
   return [...mirrors, https]
-}
-
-export const isLoopback = (domain: string): boolean => {
-  const host = domain.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }
 
 const trustFor = (host: string, directories: string[]): Trust => {

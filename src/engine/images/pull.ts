@@ -35,6 +35,7 @@ export class Puller {
   readonly #distribution: Distribution
   readonly #downloads = new Semaphore(parallelDownloads)
   readonly #layers = new KeyedMutex()
+  #waiting = 0
 
   constructor(store: ImageStore, distribution: Distribution) {
     this.#store = store
@@ -170,23 +171,26 @@ export class Puller {
     const { content } = this.#store
     lease.blob(layer.digest)
     say({ id, status: 'Pulling fs layer' })
-    return this.#layers.run(layer.digest, () =>
-      this.#downloads.run(async () => {
-        signal.throwIfAborted()
-        if (!content.has(layer.digest)) {
-          const partial = await content.partial(layer.digest)
-          const report = paced((current) => say({ id, status: 'Downloading', current, total: layer.size }))
-          await repository.download(layer, partial.path, (current) => {
-            signal.throwIfAborted()
-            report(current)
-          })
-          say({ id, status: 'Verifying Checksum' })
-          await partial.adopt()
-        }
-        say({ id, status: 'Download complete' })
-        return content.path(layer.digest)
-      }),
-    )
+    if (this.#waiting++ >= parallelDownloads) say({ id, status: 'Waiting' })
+    return this.#layers
+      .run(layer.digest, () =>
+        this.#downloads.run(async () => {
+          signal.throwIfAborted()
+          if (!content.has(layer.digest)) {
+            const partial = await content.partial(layer.digest)
+            const report = paced((current) => say({ id, status: 'Downloading', current, total: layer.size }))
+            await repository.download(layer, partial.path, (current) => {
+              signal.throwIfAborted()
+              report(current)
+            })
+            say({ id, status: 'Verifying Checksum' })
+            await partial.adopt()
+          }
+          say({ id, status: 'Download complete' })
+          return content.path(layer.digest)
+        }),
+      )
+      .finally(() => this.#waiting--)
   }
 
   async #unpack(
