@@ -118,3 +118,7 @@ test('empty commands', async () => {
   const service = await web('command: ""\nentrypoint: []')
   assert.deepEqual([service.command, service.entrypoint], [[], []])
 })
+test("build arguments without a value take the environment's", async () => {
+  const service = await web('build: {context: ., args: [A, B, C=1]}', { environment: { A: 'x' } })
+  assert.deepEqual(service.build?.args, { A: 'x', C: '1' })
+})

@@ -1,11 +1,12 @@
 /** What is left unsaid and always meant: the default network, names, dependencies that follow from other attributes. */
-import type { Project, Service } from '../../spec/compose/project.ts'
+import type { Build, Project, Service } from '../../spec/compose/project.ts'
 
 export const normalize = (project: Project): void => {
   for (const service of [...Object.values(project.services), ...Object.values(project.disabledServices)]) {
     if (service.build) {
       service.build.context ??= project.workingDir
       if (service.build.dockerfile_inline === undefined) service.build.dockerfile ??= 'Dockerfile'
+      resolveArguments(service.build, project)
     }
     if (
       service.provider === undefined &&
@@ -20,6 +21,15 @@ export const normalize = (project: Project): void => {
   for (const kind of ['networks', 'volumes', 'secrets', 'configs'] as const)
     for (const [key, item] of Object.entries(project[kind]))
       if (!item.name) item.name = item.external ? key : `${project.name}_${key}`
+}
+
+/** `- KEY` takes the caller's value; without one the Dockerfile's default holds. */
+const resolveArguments = (build: Build, project: Project): void => {
+  for (const [key, value] of Object.entries(build.args ?? {})) {
+    if (value !== null) continue
+    if (Object.hasOwn(project.environment, key)) build.args![key] = project.environment[key]!
+    else delete build.args![key]
+  }
 }
 
 /** `service:x` in a namespace, links and volumes_from mean that x goes first. */

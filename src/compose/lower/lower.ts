@@ -7,7 +7,7 @@ import type { Project, Service } from '../../spec/compose/project.ts'
 import { type KubeObject, Namespace } from '../../spec/kube/kinds.ts'
 import type { LowerOptions, LowerResult, Wave } from '../types.ts'
 import { Lowering } from './context.ts'
-import { ingress, services as serviceObjects } from './network.ts'
+import { ingress, refuseSharedPorts, services as serviceObjects } from './network.ts'
 import { byKey, type Piece } from './piece.ts'
 import { policies } from './policies.ts'
 import { lowerService } from './service.ts'
@@ -20,6 +20,10 @@ export const lower = (project: Project, options: LowerOptions): LowerResult => {
   const chosen = withDependencies(names, project)
   const leaders = new Map(chosen.map((name) => [name, leaderOf(name, lowering)]))
   const pieces = new Map(chosen.map((name) => [name, lowerService(project.services[name]!, lowering)]))
+  refuseSharedPorts(
+    chosen.map((name) => project.services[name]!),
+    lowering,
+  )
   const templates = new Map<string, string>()
   const waves: Wave[][] = []
   const order = [...levels(chosen, leaders, project)]

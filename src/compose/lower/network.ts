@@ -139,6 +139,27 @@ const externalLinks = (service: Service, lowering: Lowering): KubeObject[] =>
 
 const isLoopback = (ip: string): boolean => /^127\.|^::1$/.test(ip)
 
+/** Two services cannot listen on one port of one address. */
+export const refuseSharedPorts = (services: Service[], lowering: Lowering): void => {
+  const taken = new Map<string, { service: string; ip: string }[]>()
+  for (const service of services)
+    for (const [i, port] of (service.ports ?? []).entries()) {
+      if (port.published === undefined || port.published.includes('-') || port.published === '0') continue
+      const key = `${port.published}/${port.protocol}`
+      const ip = ['0.0.0.0', '::', undefined].includes(port.host_ip) ? '' : port.host_ip!
+      const others = taken.get(key) ?? []
+      const other = others.find((o) => o.service !== service.name && (o.ip === ip || o.ip === '' || ip === ''))
+      if (other && lowering.local)
+        lowering.refuse(
+          service.name,
+          `ports.${i}`,
+          `port ${key} is published by "${other.service}" too`,
+          'Give one of them another published port.',
+        )
+      taken.set(key, [...others, { service: service.name, ip }])
+    }
+}
+
 /** `ports`: a LoadBalancer for each address of this machine that is asked for; a NodePort where any free port will do. */
 const published = (service: Service, selector: Record<string, string>, lowering: Lowering): KubeObject[] => {
   const balanced = (service.ports ?? []).flatMap((port, i) =>
@@ -168,7 +189,7 @@ const published = (service: Service, selector: Record<string, string>, lowering:
       if (isLoopback(ip)) continue
     }
     const where = lowering.local ? ip : ''
-    if (port.published === undefined) free.push(port)
+    if (port.published === undefined || port.published === '0') free.push(port)
     else byAddress.set(where, [...(byAddress.get(where) ?? []), port])
   }
   const publish = (p: Port): ServicePort => ({

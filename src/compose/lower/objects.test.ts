@@ -267,3 +267,22 @@ test('the same project gives the same objects', async () => {
   const templates = (l: typeof one): string => JSON.stringify(l.objects.slice(1))
   assert.equal(templates(one), templates(two), 'the order of variables in the file does not matter')
 })
+
+test('two services cannot publish one port', async () => {
+  const of = async (a: string, b: string): Promise<string[]> =>
+    (await lowerFiles(`services: {a: {image: a, ports: ["${a}"]}, b: {image: b, ports: ["${b}"]}}\n`)).said
+  assert.deepEqual(await of('80:80', '80:81'), ['refuse services.b.ports.0: port 80/tcp is published by "a" too'])
+  assert.equal((await of('80:80', '127.0.0.1:80:81')).length, 1)
+  assert.deepEqual(await of('80:80', '80:80/udp'), [])
+  assert.deepEqual(await of('127.0.0.1:80:80', '127.0.0.2:80:80'), [])
+})
+
+test('keys of build that the builder has no use for are reported', async () => {
+  const { said } = await lowerWeb(
+    'build: {context: ., cache_from: [a], provenance: true, platforms: [linux/amd64, linux/arm64]}',
+  )
+  assert.deepEqual(
+    said.map((s) => s.split(':')[0]),
+    ['warn services.web.build.cache_from', 'warn services.web.build.provenance', 'warn services.web.build.platforms'],
+  )
+})

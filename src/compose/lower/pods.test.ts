@@ -120,6 +120,7 @@ test('users: numbers, names, the image; the restricted level where it can be', a
     /refuse services\.web\.user: "app" is a name/,
   )
   assert.deepEqual((await context('attach: true', 'app', 'cluster')).said, [])
+  assert.equal((await context('user: root', '1000', 'cluster')).security?.runAsUser, 0)
 })
 test('capabilities, privileges, no-new-privileges', async () => {
   const of = async (yaml: string) => (await lowerWeb(yaml)).container('web').securityContext

@@ -42,8 +42,10 @@ export const command = (service: Service, lowering: Lowering): Piece => {
 export const user = (service: Service, lowering: Lowering): Piece => {
   const said = service.user ?? lowering.image(service).config?.User ?? ''
   const [name = '', group] = said.split(':')
-  const uid = /^\d+$/.test(name) ? Number(name) : undefined
-  const gid = group !== undefined && /^\d+$/.test(group) ? Number(group) : undefined
+  const number = (id: string | undefined): number | undefined =>
+    id === 'root' ? 0 : id !== undefined && /^\d+$/.test(id) ? Number(id) : undefined
+  const uid = number(name)
+  const gid = number(group)
   const named = (name !== '' && uid === undefined) || (group !== undefined && gid === undefined)
   const groups = (service.group_add ?? []).filter((g) => !/^\d+$/.test(g))
   const ids = (service.group_add ?? []).filter((g) => /^\d+$/.test(g)).map(Number)

@@ -1,6 +1,7 @@
 /** All aspects of one service, put together. */
 import type { Service } from '../../spec/compose/project.ts'
 import { refusals } from '../support.ts'
+import { reportBuild } from './build.ts'
 import type { Lowering } from './context.ts'
 import { environment } from './environment.ts'
 import { files } from './files.ts'
@@ -17,6 +18,7 @@ import { storage } from './storage.ts'
 export const lowerService = (service: Service, lowering: Lowering): Piece => {
   for (const [attribute, { message, hint }] of Object.entries(refusals))
     if (service[attribute as keyof Service]) lowering.refuse(service.name, attribute, message, hint)
+  reportBuild(service, lowering)
   const ports = containerPorts(service, lowering)
   const main = combine([
     { container: { imagePullPolicy: pullPolicy(service) } },

@@ -1,0 +1,32 @@
+/** Keys of `build` that our builder has no use for. The rest is for the builder; nothing of it reaches a pod. */
+import type { Service } from '../../spec/compose/project.ts'
+import type { Lowering } from './context.ts'
+
+const unused: [
+  key: 'cache_from' | 'cache_to' | 'provenance' | 'sbom' | 'entitlements' | 'isolation',
+  message: string,
+][] = [
+  ['cache_from', 'the build cache is kept here; no other source is asked'],
+  ['cache_to', 'the build cache is kept here and not sent elsewhere'],
+  ['provenance', 'no provenance attestation is made'],
+  ['sbom', 'no SBOM attestation is made'],
+  ['entitlements', 'entitlements are not needed: `privileged` is asked for by itself'],
+  ['isolation', 'isolation is for Windows containers'],
+]
+
+export const reportBuild = (service: Service, lowering: Lowering): void => {
+  const { build } = service
+  if (!build) return
+  for (const [key, message] of unused) {
+    const value = build[key]
+    if (value === undefined || value === 'false' || value === false || (Array.isArray(value) && !value.length)) continue
+    lowering.warn(service.name, `build.${key}`, message, 'Leave it out.')
+  }
+  if ((build.platforms?.length ?? 0) > 1)
+    lowering.warn(
+      service.name,
+      'build.platforms',
+      `one platform is built, not ${build.platforms!.length}`,
+      'Name one platform.',
+    )
+}
