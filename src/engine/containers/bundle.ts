@@ -1,7 +1,7 @@
 import { chownSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
-import type { OciConfig } from '../../spec/oci/runtime.ts'
+import type { OciConfig } from '../../spec/oci/index.ts'
 import { type ConfigInput, configText, ociConfig } from '../runtime/config.ts'
 import { hostDevices, parseDeviceRule, requestedDevices } from '../runtime/devices.ts'
 import { type ResolvedUser, resolveUserIn } from '../runtime/user.ts'

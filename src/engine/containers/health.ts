@@ -1,5 +1,5 @@
 import { isError, messageOf } from '../../errors.ts'
-import type { HealthcheckConfig } from '../../spec/oci/image.ts'
+import type { HealthcheckConfig } from '../../spec/oci/index.ts'
 import { execOnce } from '../exec/once.ts'
 import type { HealthState } from '../types.ts'
 import { type Context, emit, ownsSandbox } from './context.ts'

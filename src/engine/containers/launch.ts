@@ -1,7 +1,7 @@
 import { closeSync, constants, mkdirSync, openSync, rmSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf, SlipwayError } from '../../errors.ts'
-import type { OciConfig } from '../../spec/oci/runtime.ts'
+import type { OciConfig } from '../../spec/oci/index.ts'
 import type { OciRuntime } from '../../sys/sys.ts'
 import { startMonitor } from '../runtime/monitor.ts'
 import { removeTree } from '../runtime/remove-tree.ts'

@@ -1,5 +1,5 @@
 import { SlipwayError } from '../../errors.ts'
-import type { ImageProcessConfig } from '../../spec/oci/image.ts'
+import type { ImageProcessConfig } from '../../spec/oci/index.ts'
 import type { ContainerSpec } from '../types.ts'
 
 export const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'

@@ -11,7 +11,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
-import type { OciMount } from '../../spec/oci/runtime.ts'
+import type { OciMount } from '../../spec/oci/index.ts'
 import type { Container, Sandbox } from '../types.ts'
 import type { Context } from './context.ts'
 import type { ContainerRecord } from './records.ts'

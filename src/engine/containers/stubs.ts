@@ -1,6 +1,6 @@
 import { lstatSync, mkdirSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { OciMount } from '../../spec/oci/runtime.ts'
+import type { OciMount } from '../../spec/oci/index.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 
 /** Does `body` to a directory without a trace in its times. */

@@ -1,5 +1,5 @@
 import { SlipwayError } from '../../errors.ts'
-import type { OciProcess } from '../../spec/oci/runtime.ts'
+import type { OciProcess } from '../../spec/oci/index.ts'
 import { type Context, isRunning } from '../containers/context.ts'
 import { diagnose } from '../containers/diagnose.ts'
 import { mergeEnv, runtimeEnv } from '../containers/process.ts'

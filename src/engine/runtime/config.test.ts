@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isError } from '../../errors.ts'
-import type { OciSyscall } from '../../spec/oci/runtime.ts'
+import type { OciSyscall } from '../../spec/oci/index.ts'
 import type { SecurityOptions } from '../types.ts'
 import { allCapabilities, capabilitiesOf, containerCapabilities } from './capabilities.ts'
 import { type ConfigInput, configText, type Machine, ociConfig } from './config.ts'

@@ -1,4 +1,4 @@
-import type { OciConfig, OciDevice, OciDeviceRule, OciMount, OciProcess } from '../../spec/oci/runtime.ts'
+import type { OciConfig, OciDevice, OciDeviceRule, OciMount, OciProcess } from '../../spec/oci/index.ts'
 import type { ContainerSpec, Resources, SecurityOptions } from '../types.ts'
 import { containerCapabilities, processCapabilities } from './capabilities.ts'
 import { defaultDeviceRules } from './devices.ts'

@@ -1,7 +1,7 @@
 import { lstatSync, readdirSync, type Stats, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
-import type { OciDevice, OciDeviceRule } from '../../spec/oci/runtime.ts'
+import type { OciDevice, OciDeviceRule } from '../../spec/oci/index.ts'
 import type { ContainerSpec } from '../types.ts'
 
 /** How Linux packs a device number into 64 bits of st_rdev (glibc's gnu_dev_major, …_minor). */

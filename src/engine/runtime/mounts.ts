@@ -1,4 +1,4 @@
-import type { OciMount } from '../../spec/oci/runtime.ts'
+import type { OciMount } from '../../spec/oci/index.ts'
 import type { ConfigInput } from './config.ts'
 
 const mount = (destination: string, type: string, source: string, ...options: string[]): OciMount => ({

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { SlipwayError } from '../../errors.ts'
-import type { OciResources } from '../../spec/oci/runtime.ts'
+import type { OciResources } from '../../spec/oci/index.ts'
 import type { Resources } from '../types.ts'
 import { majorOf, minorOf } from './devices.ts'
 

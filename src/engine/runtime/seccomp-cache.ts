@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
-import type { OciConfig, OciSeccomp } from '../../spec/oci/runtime.ts'
+import type { OciConfig, OciSeccomp } from '../../spec/oci/index.ts'
 import type { OciRuntime } from '../../sys/sys.ts'
 
 /** crun then loads this program instead of compiling the profile, which takes it longer than all the rest of a start. */

@@ -1,6 +1,6 @@
 import { release } from 'node:os'
 import { SlipwayError } from '../../errors.ts'
-import type { OciSeccomp, OciSyscall } from '../../spec/oci/runtime.ts'
+import type { OciSeccomp, OciSyscall } from '../../spec/oci/index.ts'
 import { defaultProfile } from './seccomp-default.ts'
 
 /** A condition of docker's profile format: all parts must hold. */

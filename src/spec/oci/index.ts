@@ -1,5 +1,6 @@
 export { chainIds, sha256 } from './chain.ts'
 export type * from './image.ts'
+export type * from './runtime.ts'
 export { isIndexType, isManifestType, layerCompression, mediaTypes } from './media-types.ts'
 export {
   choosePlatform,
