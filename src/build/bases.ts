@@ -54,6 +54,8 @@ export class Bases {
           platform,
           auth: this.#request.auth?.(registryOf(reference)),
           signal: this.#signal,
+          // Making an image anew that is here would change the base for no reason.
+          bootstrap: (await this.#images.get(reference)) === undefined,
           progress: (step) => this.#showTransfer(vertex, step),
         })
       } catch (error) {

@@ -158,3 +158,21 @@ export const prune = async (
   deps.records.forgetTrees(known)
   return { deleted, reclaimed }
 }
+
+const hour = 60 * 60 * 1000
+const unused = 60 * 24 * hour
+const least = 2 * 1024 ** 3
+
+/**
+ * At most once an hour: drops what was not used for 60 days, then the oldest of what is more than a tenth of the disk
+ * (at least 2 GiB). What images have does not count and stays.
+ */
+export const createGarbageCollector = (deps: CollectDeps, diskBytes: () => number): (() => Promise<void>) => {
+  let collectedAt = deps.now()
+  return async () => {
+    if (deps.now() - collectedAt < hour) return
+    collectedAt = deps.now()
+    await prune(deps, { all: false, until: deps.now() - unused })
+    await prune(deps, { all: false, keepBytes: Math.max(least, diskBytes() / 10) })
+  }
+}

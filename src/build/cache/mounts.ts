@@ -1,6 +1,6 @@
 /** RUN --mount=type=cache: directories that outlive a build, by id. */
 import { createHash } from 'node:crypto'
-import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
@@ -114,8 +114,8 @@ export class CacheMounts {
   }
 
   /** Drops what a kill left half made or half deleted. */
-  recover(names: readonly string[]): void {
-    for (const name of names)
+  recover(): void {
+    for (const name of existsSync(this.#base) ? readdirSync(this.#base) : [])
       if (/\.(new|old)$/.test(name)) rmSync(join(this.#base, name), { recursive: true, force: true })
   }
 }

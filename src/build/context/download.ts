@@ -1,6 +1,6 @@
 /** ADD https://…: files by URL, kept by content; asked for again with the validators of the last answer. */
 import { createHash, randomUUID } from 'node:crypto'
-import { createWriteStream, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { createWriteStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { Readable } from 'node:stream'
@@ -115,6 +115,12 @@ export class Downloads {
 
   #path(digest: string): string {
     return join(this.#base, digest.replace('sha256:', ''))
+  }
+
+  /** Drops what a kill left half fetched. */
+  recover(): void {
+    for (const name of existsSync(this.#base) ? readdirSync(this.#base) : [])
+      if (name.endsWith('.part')) rmSync(join(this.#base, name), { force: true })
   }
 
   /** Forgets files not asked for since `before` (ms). */

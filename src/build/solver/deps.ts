@@ -1,4 +1,4 @@
-import type { Containers, Instance, Snapshots } from '../../engine/types.ts'
+import type { Containers, Snapshots } from '../../engine/types.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Semaphore } from '../../lib/semaphore.ts'
@@ -11,7 +11,6 @@ import type { Flights } from './flights.ts'
 
 /** What solving needs; one for all builds. */
 export interface SolverDeps {
-  instance: Instance
   sys: Sys
   clock: Clock
   log: Log
