@@ -22,6 +22,8 @@ export interface TestCluster {
   directories: Set<string>
   /** Waits until `check` gives something; fails with what it last gave after `ms`. */
   until<T>(what: string, check: () => T | undefined | false | Promise<T | undefined | false>, ms?: number): Promise<T>
+  /** Stops controllers and scheduler, wherever they are, and starts new ones that know nothing. */
+  restart(): Promise<void>
   close(): Promise<void>
 }
 
@@ -49,7 +51,10 @@ export const testCluster = async (
     resources: () =>
       api
         .resources()
-        .filter(({ kind, verbs, storageVersion }) => kind.version === storageVersion && verbs.includes('list'))
+        .filter(
+          ({ kind, verbs, storageVersion }) =>
+            kind.version === storageVersion && verbs.includes('watch') && verbs.includes('delete'),
+        )
         .map(({ kind }) => kind as Kind<ObjectMetaHolder>),
     directories: {
       create: async (path) => void directories.add(path),
@@ -59,8 +64,14 @@ export const testCluster = async (
   }
   const parts = { client: (user: Parameters<typeof api.client>[0]) => api.client(user), informers, log, clock }
   const kubelet = fakeKubelet(client, informers)
-  const controllers = startControllers({ ...parts, options })
-  const scheduler = startScheduler(parts)
+  const start = (): { close(): void } => {
+    const own = createInformers(client, log)
+    const all = { ...parts, informers: own }
+    const running = [startControllers({ ...all, options }), startScheduler(all), own]
+    return { close: () => running.forEach((part) => void part.close()) }
+  }
+  let running = start()
+  await Promise.all(options.resources!().map((kind) => informers.of(kind).synced))
   for (const name of nodes) {
     const node = await client.create(Node, testNode(name))
     await client.updateStatus(Node, { ...node, status: testNode(name).status })
@@ -80,9 +91,12 @@ export const testCluster = async (
         await after(3)
       }
     },
+    async restart() {
+      running.close()
+      running = start()
+    },
     async close() {
-      controllers.close()
-      scheduler.close()
+      running.close()
       informers.close()
       await api.close()
     },

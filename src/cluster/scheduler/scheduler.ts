@@ -126,7 +126,7 @@ export class Scheduler {
   }
 
   #plan(): void {
-    if (this.#turn !== 'none') return
+    if (this.#turn !== 'none' || this.#deps.signal.aborted) return
     this.#turn = 'planned'
     setImmediate(() => {
       this.#turn = 'running'

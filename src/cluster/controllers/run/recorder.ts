@@ -3,7 +3,7 @@ import type { Clock } from '../../../lib/clock.ts'
 import { type Log, silentLog } from '../../../lib/log.ts'
 import { timestamp } from '../../../lib/timestamp.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
-import type { ObjectReference, Event as EventObject } from '../../../spec/kube/generated/types.ts'
+import type { Event as EventObject, ObjectReference } from '../../../spec/kube/generated/types.ts'
 import { apiVersionOf, Event, type Kind, type ObjectMetaHolder } from '../../../spec/kube/kinds.ts'
 
 export interface EventDetails {
@@ -29,6 +29,14 @@ export interface Recorder {
   flush(): Promise<void>
 }
 
+/** `component` is the event's source, e.g. 'deployment-controller'; `host` its node, for the kubelet. */
+export const createRecorder = (
+  client: ObjectClient,
+  component: string,
+  clock: Clock,
+  more: { host?: string; log?: Log } = {},
+): Recorder => new EventRecorder(client, component, clock, more.host, more.log ?? silentLog)
+
 const limits = { known: 4096, waiting: 1000, similar: 10, similarWindow: 600_000, burst: 25, refill: 300_000 }
 
 interface Known {
@@ -42,99 +50,131 @@ interface Told {
   reason: string
   message: string
   action: string | undefined
+  /** When it happened, in ms; writing may come later. */
+  at: number
 }
 
-/** `component` is the event's source, e.g. 'deployment-controller'; `host` its node, for the kubelet. */
-export const createRecorder = (
-  client: ObjectClient,
-  component: string,
-  clock: Clock,
-  more: { host?: string; log?: Log } = {},
-): Recorder => {
-  const log = more.log ?? silentLog
-  const known = new Map<string, Known>()
-  const similar = new Map<string, { since: number; messages: Set<string> }>()
-  const buckets = new Map<string, { tokens: number; at: number }>()
-  let tail: Promise<void> = Promise.resolve()
-  let waiting = 0
+/** Keeps the most recently used entries only. */
+const remember = <V>(map: Map<string, V>, id: string, value: V): void => {
+  map.delete(id)
+  map.set(id, value)
+  if (map.size > limits.known) map.delete(map.keys().next().value!)
+}
 
-  const allowed = (id: string): boolean => {
-    const now = clock.now()
-    const bucket = buckets.get(id) ?? { tokens: limits.burst, at: now }
+class EventRecorder implements Recorder {
+  readonly #client: ObjectClient
+  readonly #component: string
+  readonly #clock: Clock
+  readonly #host: string | undefined
+  readonly #log: Log
+  readonly #known = new Map<string, Known>()
+  readonly #similar = new Map<string, { since: number; messages: Set<string> }>()
+  readonly #buckets = new Map<string, { tokens: number; at: number }>()
+  #tail: Promise<unknown> = Promise.resolve()
+  #waiting = 0
+
+  constructor(client: ObjectClient, component: string, clock: Clock, host: string | undefined, log: Log) {
+    this.#client = client
+    this.#component = component
+    this.#clock = clock
+    this.#host = host
+    this.#log = log
+  }
+
+  event(...[kind, object, type, reason, message, details = {}]: Parameters<Recorder['event']>): void {
+    const reference = referenceTo(kind, object, details.fieldPath)
+    if (this.#waiting >= limits.waiting) return
+    if (!this.#allowed(`${reference.kind}/${reference.namespace}/${reference.name}`)) return
+    this.#waiting++
+    const told = {
+      reference,
+      type,
+      reason,
+      message: message.slice(0, 1024),
+      action: details.action,
+      at: this.#clock.now(),
+    }
+    this.#tail = this.#tail
+      .then(() => this.#write(told))
+      .catch((error) => this.#log.debug('event not recorded', { reason, error: messageOf(error) }))
+      .finally(() => this.#waiting--)
+  }
+
+  async flush(): Promise<void> {
+    await this.#tail
+  }
+
+  #allowed(id: string): boolean {
+    const now = this.#clock.now()
+    const bucket = this.#buckets.get(id) ?? { tokens: limits.burst, at: now }
     bucket.tokens = Math.min(limits.burst, bucket.tokens + (now - bucket.at) / limits.refill)
     bucket.at = now
-    remember(buckets, id, bucket)
+    remember(this.#buckets, id, bucket)
     if (bucket.tokens < 1) return false
     bucket.tokens--
     return true
   }
-  /** The message under which the event is counted: its own, or the combined one when there are too many like it. */
-  const combine = (id: string, message: string): { combined: boolean; message: string } => {
-    const now = clock.now()
-    let group = similar.get(id)
+
+  /** True when there have been so many events like this one that they are counted as one. */
+  #isCombined(id: string, message: string): boolean {
+    const now = this.#clock.now()
+    let group = this.#similar.get(id)
     if (!group || now - group.since > limits.similarWindow) group = { since: now, messages: new Set() }
     group.since = now
-    group.messages.add(message)
-    remember(similar, id, group)
-    if (group.messages.size <= limits.similar) return { combined: false, message }
-    return { combined: true, message: `(combined from similar events): ${message}` }
+    // The set need not grow beyond what decides.
+    if (group.messages.size <= limits.similar) group.messages.add(message)
+    remember(this.#similar, id, group)
+    return group.messages.size > limits.similar
   }
-  const write = async ({ reference, type, reason, message, action }: Told): Promise<void> => {
-    const base = [component, reference.kind, reference.namespace, reference.name, reference.uid, reference.fieldPath]
-    const group = [...base, type, reason].join('\n')
-    const { combined, message: text } = combine(group, message)
+
+  async #write(told: Told): Promise<void> {
+    const { reference, type, reason, message } = told
+    const { kind, namespace, name, uid, fieldPath } = reference
+    const group = [kind, namespace, name, uid, fieldPath, type, reason].join('\n')
+    const combined = this.#isCombined(group, message)
+    const text = combined ? `(combined from similar events): ${message}` : message
     const id = combined ? group : `${group}\n${message}`
-    const now = timestamp(clock.now())
-    const before = known.get(id)
-    if (before) {
-      const body = { count: before.count + 1, lastTimestamp: now, message: text }
-      try {
-        await client.patch(Event, before, { type: 'merge', body })
-        before.count++
-        remember(known, id, before)
-        return
-      } catch (error) {
-        if (!isError(error, 'not-found')) throw error // it has lived its hour: made anew below
-      }
+    const before = this.#known.get(id)
+    if (before && (await this.#countUp(before, text, told.at))) {
+      remember(this.#known, id, before)
+      return
     }
-    const namespace = reference.namespace ?? 'default'
-    const unique = Math.floor(clock.random() * 2 ** 24) + clock.now() * 2 ** 12
-    const event: EventObject = {
+    const event = this.#newEvent(told, text)
+    await this.#client.create(Event, event)
+    remember(this.#known, id, { namespace: event.metadata.namespace!, name: event.metadata.name!, count: 1 })
+  }
+
+  /** False when the event is gone: it has lived its hour. */
+  async #countUp(known: Known, message: string, at: number): Promise<boolean> {
+    const body = { count: known.count + 1, lastTimestamp: timestamp(at), message }
+    try {
+      await this.#client.patch(Event, known, { type: 'merge', body })
+      known.count++
+      return true
+    } catch (error) {
+      if (isError(error, 'not-found')) return false
+      throw error
+    }
+  }
+
+  #newEvent({ reference, type, reason, action, at }: Told, message: string): EventObject {
+    const unique = Math.floor(this.#clock.random() * 2 ** 12) + at * 2 ** 12
+    return {
       apiVersion: 'v1',
       kind: 'Event',
-      metadata: { namespace, name: `${reference.name}.${unique.toString(16)}` },
+      metadata: { namespace: reference.namespace ?? 'default', name: `${reference.name}.${unique.toString(16)}` },
       involvedObject: reference,
       type,
       reason,
-      message: text,
+      message,
       ...(action ? { action } : {}),
-      source: more.host ? { component, host: more.host } : { component },
-      reportingComponent: component,
-      reportingInstance: more.host ?? '',
+      source: { component: this.#component, ...(this.#host ? { host: this.#host } : {}) },
+      reportingComponent: this.#component,
+      reportingInstance: this.#host ?? '',
       count: 1,
-      firstTimestamp: now,
-      lastTimestamp: now,
+      firstTimestamp: timestamp(at),
+      lastTimestamp: timestamp(at),
     }
-    await client.create(Event, event)
-    remember(known, id, { namespace, name: event.metadata.name!, count: 1 })
-  }
-  return {
-    event(kind, object, type, reason, message, details = {}) {
-      const reference = referenceTo(kind, object, details.fieldPath)
-      if (waiting >= limits.waiting || !allowed(`${reference.kind}/${reference.namespace}/${reference.name}`)) return
-      waiting++
-      tail = tail
-        .then(() => write({ reference, type, reason, message: message.slice(0, 1024), action: details.action }))
-        .catch((error) => log.debug('event not recorded', { reason, error: messageOf(error) }))
-        .finally(() => waiting--)
-    },
-    flush: () => tail,
-  }
-
-  function remember<V>(map: Map<string, V>, id: string, value: V): void {
-    map.delete(id)
-    map.set(id, value)
-    if (map.size > limits.known) map.delete(map.keys().next().value!)
   }
 }
 

@@ -111,6 +111,12 @@ export const planClaim = (claim: PersistentVolumeClaim, world: ClaimWorld): Clai
     const chosen = defaultClass(classes)
     if (chosen) return { to: 'class', name: chosen.metadata.name! }
   }
+  return findOrMake(claim, world)
+}
+
+/** For a claim that names no volume: a promised one, a free one, a new one. */
+const findOrMake = (claim: PersistentVolumeClaim, world: ClaimWorld): ClaimStep => {
+  const { volumes, classes } = world
   const storage = classes.find(({ metadata }) => metadata.name === claim.spec?.storageClassName)
   const promised = volumes.find((candidate) => isPromised(candidate, claim) && fits(candidate, claim))
   if (promised) return { to: 'bind', volume: promised }
