@@ -130,6 +130,26 @@ test('a client may rewrite the list of managers, as upgrades from client-side ap
   })
   assert.equal(cleared.metadata.managedFields, undefined)
 })
+test("what admission and allocation set is nobody's", async () => {
+  const { ask } = open()
+  const claim = {
+    metadata: { name: 'c' },
+    spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+  }
+  const made = await ask('create', 'persistentvolumeclaims', { object: claim as never, fieldManager: 'm' })
+  assert.equal(made.spec.storageClassName, 'local')
+  assert.deepEqual(owned(made, 'm', 'Update'), [
+    '.spec.accessModes',
+    '.spec.resources.requests',
+    '.spec.resources.requests.storage',
+    '.spec.volumeMode',
+  ])
+  const service = await ask('create', 'services', {
+    object: { metadata: { name: 's' }, spec: { ports: [{ port: 80 }] } } as never,
+    fieldManager: 'm',
+  })
+  assert.ok(service.spec.clusterIP && !owned(service, 'm', 'Update').includes('.spec.clusterIP'))
+})
 test('refusals', async () => {
   const { apply, ask } = open()
   assert.deepEqual(await causesOf(ask('patch', apps, { name: 'd', patch: { type: 'apply', body: base() } })), [

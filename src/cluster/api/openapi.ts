@@ -129,7 +129,11 @@ const pathsFor = (resource: Resource, names: Names): [string, Json][] => {
         parameters: [...writeParameters, query('force', 'boolean')],
         requestBody: {
           required: true,
-          content: Object.fromEntries(patchTypes.map((type) => [type, { schema: ref(`${metaV1}.Patch`) }])),
+          content: Object.fromEntries(
+            patchTypes
+              .filter((type) => !resource.custom || !type.includes('strategic'))
+              .map((type) => [type, { schema: ref(`${metaV1}.Patch`) }]),
+          ),
         },
       })
     if (has('delete') && !subresource)

@@ -105,6 +105,9 @@ export const insert = (
     else draft.status = {}
   }
   if (strategy.generation) meta.generation = 1
+  // What admission and allocation add from here on is nobody's: an applier may leave it out without losing it.
+  if (write.track) write.track(draft)
+  else trackCreate(context, resource, draft, write)
   admitCreate(context, resource, draft, write)
   strategy.prepareCreate?.(draft, context, write)
   if (meta.name && context.store.get(resource.id, meta.namespace ?? '', meta.name))
@@ -114,8 +117,6 @@ export const insert = (
   strategy.validate?.(draft, errors)
   if (errors.length > 0) throw invalidObject(resource, meta.name ?? '', errors)
   checkCreate(context, resource, draft, write)
-  if (write.track) write.track(draft)
-  else trackCreate(context, resource, draft, write)
   if (write.dryRun) return draft
   const stored = context.store.create(resource.id, draft)
   strategy.committed?.(stored, undefined, context)
