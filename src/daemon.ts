@@ -228,14 +228,25 @@ class Daemon {
       address: clusterIp(10n),
       log: this.#log.room('dns'),
       clock,
-    } as never)
+    })
+    const ingress = createIngress({
+      informers,
+      client: nodeClient,
+      log: this.#log.room('ingress'),
+      clock,
+      nodeAddress: address,
+    })
     const kubelet = createKubelet(
       {
         engine,
         client: nodeClient,
         informers,
         sys,
-        proxy,
+        // A pod may stop once no rule and no ingress sends anything to it.
+        proxy: {
+          drained: async (uid, signal) =>
+            void (await Promise.all([proxy.drained(uid, signal), ingress.drained(uid, signal)])),
+        },
         dns,
         record: (object, type, reason, message) => recorder.event(kinds.Pod, object, type, reason, message),
         node: { name, address },
@@ -277,15 +288,6 @@ class Daemon {
     )
     await kubelet.start()
     this.#closers.push(() => kubelet.close())
-    const ingress = createIngress({
-      instance,
-      sys,
-      informers,
-      client: nodeClient,
-      log: this.#log.room('ingress'),
-      clock,
-      nodeAddress: address,
-    } as never)
     await ingress.start()
     this.#closers.push(() => ingress.close())
     const { url } = await door.listen({ tcp: { host: '127.0.0.1', port: apiPort }, socket: sockets.kube })
