@@ -23,6 +23,7 @@ export const daemonSets = controller({
     const { objects, informers, clock } = context
     const set = informers.of(DaemonSet).get(key.namespace, key.name)
     if (!set) return
+    if (set.metadata.deletionTimestamp) return // makes nothing any more
     const pods = await claim(Pod, DaemonSet, set, set.spec?.selector, context)
     const history = await syncHistory(DaemonSet, set, context)
     const revision = hashOf(history.update.metadata.name!, set)

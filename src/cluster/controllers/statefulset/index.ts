@@ -37,12 +37,17 @@ export const statefulSets = controller({
     if (!set) return
     const claimed = await claim(Pod, StatefulSet, set, set.spec?.selector, context)
     const pods = claimed.filter((pod) => ordinalOf(set, pod) !== undefined)
+    if (set.metadata.deletionTimestamp) {
+      // A set that goes makes nothing any more: a history made anew would keep its own deletion from ever ending.
+      await keepClaims(set, pods, context)
+      return
+    }
     const history = await syncHistory(StatefulSet, set, context)
     const update = history.update.metadata.name!
     const current = history.all.find(({ metadata }) => metadata.name === set.status?.currentRevision)?.metadata.name
     const revisions = { current: current ?? update, update }
     await keepClaims(set, pods, context)
-    if (!set.metadata.deletionTimestamp) await restoreClaims(set, pods, context)
+    await restoreClaims(set, pods, context)
     const failure = await perform(planMembers(set, pods, revisions, clock.now()), set, history, context)
     const status = setStatus(set, pods, revisions, clock.now())
     if (!equal(status, set.status)) await objects.updateStatus(StatefulSet, { ...set, status })
