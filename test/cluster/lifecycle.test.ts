@@ -301,3 +301,33 @@ test('a PodDisruptionBudget counts, a ResourceQuota adds up', async () => {
     'count/configmaps': '1',
   })
 })
+
+test('a quota that is used up shows in the Deployment, is not hammered at, and is tried again when it has room', async () => {
+  await c.client.create(Namespace, { metadata: { name: 'tight' } })
+  await c.client.create(ResourceQuota, { metadata: { name: 'q', namespace: 'tight' }, spec: { hard: { pods: '1' } } })
+  let writes = 0
+  const off = c.informers.of(ReplicaSet).on(({ object }) => {
+    if (object.metadata.namespace === 'tight') writes++
+  })
+  await deploy('web', 2, 'tight')
+  const failure = await c.until('failure', () =>
+    c.informers
+      .of(Deployment)
+      .get('tight', 'web')
+      ?.status?.conditions?.find(({ type, status }) => type === 'ReplicaFailure' && status === 'True'),
+  )
+  assert.match(failure.message!, /exceeded quota: q/)
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  off()
+  assert.ok(writes < 12, `${writes} writes`)
+  await c.client.patch(ResourceQuota, at('q', 'tight'), { type: 'merge', body: { spec: { hard: { pods: '2' } } } })
+  await allReady('web', 2, 'tight')
+  await c.until(
+    'no failure',
+    () =>
+      !c.informers
+        .of(Deployment)
+        .get('tight', 'web')
+        ?.status?.conditions?.some(({ type }) => type === 'ReplicaFailure'),
+  )
+})

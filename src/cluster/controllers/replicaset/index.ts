@@ -1,13 +1,14 @@
 import { messageOf } from '../../../errors.ts'
 import type { Pod as PodObject, ReplicaSet as ReplicaSetObject } from '../../../spec/kube/generated/types.ts'
-import { Pod, ReplicaSet } from '../../../spec/kube/kinds.ts'
+import { Pod, ReplicaSet, ResourceQuota } from '../../../spec/kube/kinds.ts'
 import { slowStart } from '../objects/batch.ts'
 import { adopters, claim } from '../objects/claim.ts'
+import { findCondition } from '../objects/conditions.ts'
 import { equal } from '../objects/meta.ts'
 import { nextAvailable, podFromTemplate } from '../objects/pods.ts'
 import { type Context, controller, keyFor, watch } from '../run/controller.ts'
 import { controllerOf } from '../run/owned.ts'
-import { planReplicas, type ReplicaPlan, replicaSetStatus } from './plan.ts'
+import { planReplicas, type ReplicaFailure, type ReplicaPlan, replicaSetStatus } from './plan.ts'
 
 export const replicaSets = controller({
   name: 'replicaset-controller',
@@ -16,6 +17,14 @@ export const replicaSets = controller({
   watches: [
     watch(Pod, (pod, { informers }) =>
       adopters(pod, informers.of(ReplicaSet).list(pod.metadata.namespace)).map(keyFor),
+    ),
+    // A quota with room again is worth a try at once; the backoff alone may be at a minute.
+    watch(ResourceQuota, ({ metadata: { namespace } }, { informers }) =>
+      informers
+        .of(ReplicaSet)
+        .list(namespace)
+        .filter((set) => findCondition(set.status?.conditions, 'ReplicaFailure'))
+        .map(keyFor),
     ),
   ],
   async reconcile(key, context) {
@@ -38,9 +47,7 @@ export const replicaSets = controller({
   },
 })
 
-interface Failure {
-  reason: 'FailedCreate' | 'FailedDelete'
-  message: string
+interface Failure extends ReplicaFailure {
   error: unknown
 }
 

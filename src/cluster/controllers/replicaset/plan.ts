@@ -2,7 +2,7 @@
 import { parseTimestamp } from '../../../lib/timestamp.ts'
 import type { Pod, ReplicaSet, ReplicaSetStatus } from '../../../spec/kube/generated/types.ts'
 import { matchesSelector } from '../../../spec/kube/label-selector.ts'
-import { type Condition, withCondition, withoutCondition } from '../objects/conditions.ts'
+import { type Condition, findCondition, withCondition, withoutCondition } from '../objects/conditions.ts'
 import { isPodActive, isPodAvailable, isPodReady, podCondition } from '../objects/pods.ts'
 
 /** At most this many pods are made or removed in one turn. */
@@ -64,19 +64,22 @@ export const victims = (active: readonly Pod[], siblings: readonly Pod[], count:
   return ranked.slice(0, count).map(({ pod }) => pod)
 }
 
+export interface ReplicaFailure {
+  reason: 'FailedCreate' | 'FailedDelete'
+  message: string
+}
+
 /** The status that follows from the pods. `failure` is what kept the plan from being done, if anything. */
 export const replicaSetStatus = (
   replicaSet: ReplicaSet,
   pods: readonly Pod[],
   now: number,
-  failure?: { reason: 'FailedCreate' | 'FailedDelete'; message: string },
+  failure?: ReplicaFailure,
 ): ReplicaSetStatus => {
   const active = pods.filter(isPodActive)
   const labels = replicaSet.spec?.template?.metadata?.labels ?? {}
   const minReady = replicaSet.spec?.minReadySeconds ?? 0
-  const conditions: Condition[] = failure
-    ? withCondition(replicaSet.status?.conditions, { type: 'ReplicaFailure', status: 'True', ...failure }, now)
-    : withoutCondition(replicaSet.status?.conditions, 'ReplicaFailure')
+  const conditions = failureCondition(replicaSet, now, failure)
   return {
     replicas: active.length,
     ...counted(
@@ -95,3 +98,12 @@ export const replicaSetStatus = (
 
 const counted = (name: string, pods: readonly Pod[]): Record<string, number> =>
   pods.length > 0 ? { [name]: pods.length } : {}
+
+/** A failure that lasts keeps its first message: each try names another pod, and a new status would be a reason to try again. */
+const failureCondition = (replicaSet: ReplicaSet, now: number, failure: ReplicaFailure | undefined): Condition[] => {
+  const before = replicaSet.status?.conditions
+  if (!failure) return withoutCondition(before, 'ReplicaFailure')
+  if (findCondition(before, 'ReplicaFailure')?.reason === failure.reason) return before!
+  const { reason, message } = failure
+  return withCondition(before, { type: 'ReplicaFailure', status: 'True', reason, message }, now)
+}
