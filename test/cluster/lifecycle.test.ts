@@ -7,6 +7,7 @@ import {
   Endpoints,
   EndpointSlice,
   Event,
+  Lease,
   Namespace,
   Node,
   PersistentVolumeClaim,
@@ -330,4 +331,54 @@ test('a quota that is used up shows in the Deployment, is not hammered at, and i
         .get('tight', 'web')
         ?.status?.conditions?.some(({ type }) => type === 'ReplicaFailure'),
   )
+})
+
+test('a node that falls silent loses its traffic and, in time, its pods; one that comes back is as before', async () => {
+  const own = await testCluster({ nodeGrace: 400 }, ['lost'])
+  try {
+    const renew = async (): Promise<void> => {
+      const spec = {
+        holderIdentity: 'lost',
+        leaseDurationSeconds: 1,
+        renewTime: new Date().toISOString().replace('Z', '000Z'),
+      }
+      const metadata = { namespace: 'kube-node-lease', name: 'lost' }
+      await own.client.apply(
+        Lease,
+        { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec },
+        { fieldManager: 'kubelet', force: true },
+      )
+    }
+    await renew()
+    for (const [name, seconds] of [
+      ['stays', 300],
+      ['goes', 0],
+    ] as const) {
+      const tolerations = [
+        { key: 'node.kubernetes.io/unreachable', operator: 'Exists', effect: 'NoExecute', tolerationSeconds: seconds },
+      ]
+      await own.client.create(Pod, { metadata: { name, namespace: 'default' }, spec: podSpec({ tolerations }) })
+    }
+    const ready = () =>
+      own.informers
+        .of(Pod)
+        .get('default', 'stays')
+        ?.status?.conditions?.find(({ type }) => type === 'Ready')
+    const node = () => own.informers.of(Node).get(undefined, 'lost')
+    await own.until('ready', () => ready()?.status === 'True')
+    await own.until(
+      'unknown',
+      () => node()?.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'Unknown',
+    )
+    await own.until('not ready', () => ready()?.status === 'False')
+    await own.until('evicted', () => !own.informers.of(Pod).get('default', 'goes'))
+    assert.deepEqual(
+      node()?.spec?.taints?.map(({ effect }) => effect),
+      ['NoSchedule', 'NoExecute'],
+    )
+    await renew()
+    await own.until('back', () => ready()?.status === 'True' && !node()?.spec?.taints?.length)
+  } finally {
+    await own.close()
+  }
 })

@@ -20,6 +20,8 @@ export interface ControllerOptions {
   resources?: (() => readonly Kind<ObjectMetaHolder>[]) | undefined
   /** Milliseconds between looks of an autoscaler; 15 000 unless told. */
   autoscalerInterval?: number | undefined
+  /** Milliseconds without a renewed lease after which a node counts as lost; 40 000 unless told. */
+  nodeGrace?: number | undefined
   /** Milliseconds after which an event that did not recur is removed; an hour unless told. */
   eventTtl?: number | undefined
 }

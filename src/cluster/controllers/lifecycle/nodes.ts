@@ -8,7 +8,10 @@ import { type Context, type Controller, controller, keyFor, watch } from '../run
 
 const leaseNamespace = 'kube-node-lease'
 // Source: kube-controller-manager's node-monitor-grace-period.
-const grace = 40_000
+const defaultGrace = 40_000
+// A look that is this late means that the process, or the machine, has slept.
+const late = 5000
+const lost = 'NodeStatusUnknown'
 const ours = ['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable', 'node.kubernetes.io/unschedulable']
 
 /** The taints that follow from a node's conditions, with those that others have set. */
@@ -41,7 +44,8 @@ export const nodes = (): Controller => {
       watch(Lease, ({ metadata }) => (metadata.namespace === leaseNamespace ? [{ name: metadata.name! }] : [])),
     ],
     async reconcile(key, context) {
-      const { informers, clock } = context
+      const { informers, clock, options } = context
+      const grace = options.nodeGrace ?? defaultGrace
       const node = informers.of(Node).get(undefined, key.name)
       if (!node) {
         due.delete(key.name)
@@ -53,13 +57,13 @@ export const nodes = (): Controller => {
       const now = clock.now()
       const planned = due.get(key.name)
       // The first look of a start knows nothing of the time before it either.
-      const slept = planned === undefined || now - planned > 5000
+      const slept = planned === undefined || now - planned > late
       const left = Math.max(renewed + grace, slept ? now + grace : 0) - now
       if (left > 0) {
         due.set(key.name, now + left)
+        if (renewed + grace > now) await markBack(node, context)
         return { requeueAfter: left }
       }
-      due.delete(key.name)
       await markUnknown(node, context)
       return
     },
@@ -82,7 +86,7 @@ const markUnknown = async (node: NodeObject, { objects, clock, recorder }: Conte
     (type): NodeCondition => ({
       type,
       status: 'Unknown',
-      reason: 'NodeStatusUnknown',
+      reason: lost,
       message: 'Kubelet stopped posting node status.',
       lastHeartbeatTime: findCondition(node.status?.conditions, type)?.lastHeartbeatTime,
       lastTransitionTime: now,
@@ -95,6 +99,46 @@ const markUnknown = async (node: NodeObject, { objects, clock, recorder }: Conte
     { subresource: 'status' },
   )
   recorder.event(Node, node, 'Normal', 'NodeNotReady', `Node ${node.metadata.name} status is now: NodeNotReady`)
+}
+
+/** The lease is renewed again: what was said of the node because of its silence is taken back. */
+const markBack = async (node: NodeObject, { objects, clock, recorder }: Context): Promise<void> => {
+  const silent = (node.status?.conditions ?? []).filter(({ status, reason }) => status === 'Unknown' && reason === lost)
+  if (silent.length === 0) return
+  const now = timestamp(clock.now())
+  const conditions = silent.map(
+    ({ type }): NodeCondition => ({
+      type,
+      status: type === 'Ready' ? 'True' : 'False',
+      reason: type === 'Ready' ? 'KubeletReady' : `KubeletHasNo${type}`,
+      message: type === 'Ready' ? 'kubelet is posting ready status' : `kubelet has no ${type}`,
+      lastHeartbeatTime: now,
+      lastTransitionTime: now,
+    }),
+  )
+  await objects.patch(
+    Node,
+    keyFor(node),
+    { type: 'strategic', body: { status: { conditions } } },
+    { subresource: 'status' },
+  )
+  recorder.event(Node, node, 'Normal', 'NodeReady', `Node ${node.metadata.name} status is now: NodeReady`)
+}
+
+const silenced = 'NodeNotReady'
+/** Pods of a lost node take no traffic; when it is back, those whose containers are ready do again. */
+const followNode = async (pod: PodObject, taints: readonly Taint[], { objects, clock }: Context): Promise<void> => {
+  const ready = findCondition(pod.status?.conditions, 'Ready')
+  const isLost = taints.some(({ key }) => key === 'node.kubernetes.io/unreachable')
+  const containers = pod.status?.containerStatuses ?? []
+  const returns = !isLost && ready?.reason === silenced && containers.length > 0 && containers.every((one) => one.ready)
+  if (!returns && !(isLost && ready?.status === 'True')) return
+  const lastTransitionTime = timestamp(clock.now())
+  const condition = returns
+    ? { type: 'Ready', status: 'True', reason: null, lastTransitionTime }
+    : { type: 'Ready', status: 'False', reason: silenced, lastTransitionTime }
+  const body = { status: { conditions: [condition] } }
+  await objects.patch(Pod, keyFor(pod), { type: 'strategic', body }, { subresource: 'status' })
 }
 
 /** Removes pods from nodes with NoExecute taints they do not tolerate (any more); pods of lost nodes are not ready. */
@@ -113,20 +157,14 @@ export const taintEvictions = controller({
         .map(keyFor)
     }),
   ],
-  async reconcile(key, { objects, informers, clock, recorder }) {
+  async reconcile(key, context) {
+    const { objects, informers, clock, recorder } = context
     const pod = informers.of(Pod).get(key.namespace, key.name)
     const node = pod?.spec?.nodeName ? informers.of(Node).get(undefined, pod.spec.nodeName) : undefined
-    const taints = (node?.spec?.taints ?? []).filter(({ effect }) => effect === 'NoExecute')
-    if (!pod || taints.length === 0 || pod.metadata.deletionTimestamp) return
-    if (taints.some(({ key }) => key === 'node.kubernetes.io/unreachable')) {
-      const ready = findCondition(pod.status?.conditions, 'Ready')
-      if (ready?.status === 'True') {
-        const body = {
-          status: { conditions: [{ type: 'Ready', status: 'False', lastTransitionTime: timestamp(clock.now()) }] },
-        }
-        await objects.patch(Pod, key, { type: 'strategic', body }, { subresource: 'status' })
-      }
-    }
+    if (!pod || !node || pod.metadata.deletionTimestamp) return
+    const taints = (node.spec?.taints ?? []).filter(({ effect }) => effect === 'NoExecute')
+    await followNode(pod, taints, context)
+    if (taints.length === 0) return
     const left = evictionAt(pod, taints) - clock.now()
     if (left === Number.POSITIVE_INFINITY) return
     if (left > 0) return { requeueAfter: left }
