@@ -84,7 +84,7 @@ test('a cache that somebody else could write to is not trusted', async () => {
     signal: stop.signal,
     progress: (step) => {
       steps.push(step.status)
-      if (/^Running/.test(step.status)) stop.abort()
+      if (/^Downloading/.test(step.status)) stop.abort()
     },
   })
   await assert.rejects(building, (error) => isError(error, 'cancelled'))

@@ -1,4 +1,4 @@
-import { SlipwayError } from '../../errors.ts'
+import { messageOf, SlipwayError } from '../../errors.ts'
 import { familiarName, formatReference, parseReference, type Reference, withTag } from '../../spec/oci/index.ts'
 import { createContent } from '../content/index.ts'
 import type { EngineDeps } from '../deps.ts'
@@ -53,7 +53,11 @@ export const createImages = (
         options.progress?.({ status: `Status: Image is up to date for ${name} (no registry could be reached)` })
         return recent
       }
-      const image = await bootstrapper.build(reference, options)
+      const image = await bootstrapper.build(reference, options).catch((cause: unknown) => {
+        if (!isUnreachable(cause)) throw cause
+        const hint = `Building it from Debian's package archive failed too: ${messageOf(cause)}`
+        throw new SlipwayError('unavailable', messageOf(error), { cause, hint })
+      })
       options.progress?.({
         status: `no registry could be reached; built ${name} from Debian's package archive`,
         notice: true,

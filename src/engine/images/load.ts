@@ -157,7 +157,7 @@ const loadLayer = async (
   return { diffId, digest: file.digest, mediaType: mediaType ?? mediaTypes.ociLayer, size: file.size, tarSize }
 }
 
-export const compressionOfFile = async (path: string): Promise<ReturnType<typeof compressionOf>> => {
+const compressionOfFile = async (path: string): Promise<ReturnType<typeof compressionOf>> => {
   const handle = await open(path, 'r')
   try {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(6), 0, 6, 0)
