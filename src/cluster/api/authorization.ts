@@ -27,7 +27,7 @@ export interface Decision {
 const rbac = 'rbac.authorization.k8s.io'
 export const isMaster = (user: User): boolean => user.groups.includes('system:masters')
 /** Parts of this process (controllers, scheduler, kubelet …) that call in-process; never a ServiceAccount or a stranger. */
-export const isSystemPart = ({ name }: User): boolean =>
+const isSystemPart = ({ name }: User): boolean =>
   name.startsWith('system:') && !name.startsWith('system:serviceaccount:') && name !== 'system:anonymous'
 
 const subjectMatches = (subject: Draft, user: User, namespace: string): boolean => {
@@ -84,7 +84,7 @@ const resourceMatches = (rule: Rule, resource: string, subresource: string | und
     (r) => r === '*' || r === full || (subresource !== undefined && r === `*/${subresource}`),
   )
 }
-export const ruleAllows = (rule: Rule, a: Attributes): boolean =>
+const ruleAllows = (rule: Rule, a: Attributes): boolean =>
   has(rule.verbs, a.verb) &&
   has(rule.apiGroups, a.group) &&
   resourceMatches(rule, a.resource, a.subresource) &&

@@ -7,7 +7,7 @@ import { getObject, listObjects } from './read.ts'
 import type { Context, Draft, Resource, Write } from './resource.ts'
 import { timestamp } from './time.ts'
 
-export type DeleteRequest = NonNullable<ApiRequest['deleteOptions']>
+type DeleteRequest = NonNullable<ApiRequest['deleteOptions']>
 
 const check = (resource: Resource, object: KubeObject, options: DeleteRequest): void => {
   const { uid, resourceVersion } = options.preconditions ?? {}

@@ -3,8 +3,7 @@ import { test } from 'node:test'
 import { systemClock } from '../../lib/clock.ts'
 import { silentLog } from '../../lib/log.ts'
 import { openDatabase } from '../../lib/database.ts'
-import { forgetEvents } from './events.ts'
-import { cluster, failureOf } from './fixture.ts'
+import { cluster } from './fixture.ts'
 import type { Draft } from './resource.ts'
 import { Server } from './server.ts'
 
@@ -57,28 +56,4 @@ test('a cluster begins with what every cluster has, and opening it again changes
   const { revision } = store
   assert.equal(open().context.store.revision, revision)
   await first.close()
-})
-
-test('events are forgotten after an hour', async () => {
-  let now = Date.parse('2026-01-01T00:00:00Z')
-  const server = new Server({
-    db: openDatabase(':memory:'),
-    clock: { ...systemClock, now: () => now },
-    log: silentLog,
-    options: { serviceCidr: '10.96.0.0/16', clusterDnsAddress: '10.96.0.10', nodeName: 'n' },
-  })
-  const user = { name: 'a', groups: ['system:masters'] }
-  const events = { user, group: '', version: 'v1', resource: 'events', namespace: 'default' }
-  await server.handle({
-    ...events,
-    verb: 'create',
-    object: { metadata: { name: 'e' }, involvedObject: { namespace: 'default' } } as never,
-  })
-  now += 3500_000
-  forgetEvents(server.context)
-  await server.handle({ ...events, verb: 'get', name: 'e' })
-  now += 200_000
-  forgetEvents(server.context)
-  assert.equal((await failureOf(server.handle({ ...events, verb: 'get', name: 'e' }))).code, 404)
-  await server.close()
 })

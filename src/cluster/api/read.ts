@@ -71,7 +71,7 @@ export const revisionOf = (text: string | undefined): number | undefined => {
   return Number(text)
 }
 
-export interface Page {
+interface Page {
   items: KubeObject[]
   revision: number
   continue?: string | undefined

@@ -37,6 +37,8 @@ export interface Context {
   registry: Registry
   /** Where pods run; throws 'unavailable' while nobody does. */
   nodes(): NodeProxy
+  /** Ends each open watch. */
+  watches: Set<() => void>
 }
 /** One write on its way through defaulting, admission and validation. */
 export interface Write {
@@ -110,7 +112,7 @@ export interface Resource extends ResourceName {
     | undefined
 }
 
-export const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
+const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
 export const readWrite = ['get', 'patch', 'update']
 
 /** All resources that are served. Custom resources come and go. */

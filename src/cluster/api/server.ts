@@ -18,7 +18,6 @@ import { patchObject } from './patch.ts'
 import { getObject, listObjects } from './read.ts'
 import { createRegistry } from './registry.ts'
 import type { Context, Resource, ServerOptions, Write } from './resource.ts'
-import { eventSweep, forgetEvents } from './events.ts'
 import { formOf } from './response.ts'
 import { handleSubresource } from './subresources.ts'
 import { watchObjects } from './watch.ts'
@@ -31,6 +30,9 @@ export interface ServerDeps {
   options: ServerOptions
 }
 
+/** SQLITE_FULL */
+const diskFull = 13
+
 /** Every failure leaves as a SlipwayError whose details are a Status. */
 const failed = (context: Context, error: unknown): SlipwayError => {
   const status = statusOf(error)
@@ -38,6 +40,10 @@ const failed = (context: Context, error: unknown): SlipwayError => {
     return error.details === status
       ? error
       : new SlipwayError(error.code, error.message, { details: status, hint: error.hint, cause: error })
+  if ((error as { errcode?: unknown } | undefined)?.errcode === diskFull)
+    return statusError('no-space', 'the database of the cluster cannot grow: no space left on device', {
+      hint: 'Free some space on the disk that holds the state directory.',
+    })
   context.log.error('request failed', { error: messageOf(error), stack: (error as Error).stack })
   return new SlipwayError('internal', status.message, { details: status, cause: error })
 }
@@ -48,7 +54,7 @@ const managerOf = (request: ApiRequest): string =>
 export class Server implements ApiServer {
   readonly context: Context
   #nodes: NodeProxy | undefined
-  readonly #sweep: NodeJS.Timeout
+  #closed = false
   readonly #openapi: ReturnType<typeof createOpenapi>
 
   constructor(deps: ServerDeps) {
@@ -62,6 +68,7 @@ export class Server implements ApiServer {
       options,
       registry,
       nodes: () => this.nodes(),
+      watches: new Set(),
     }
     this.#openapi = createOpenapi(registry)
     new CustomResources(this.context, {
@@ -71,8 +78,6 @@ export class Server implements ApiServer {
       },
     })
     bootstrap(this.context)
-    this.#sweep = setInterval(() => forgetEvents(this.context), eventSweep)
-    this.#sweep.unref()
   }
 
   async handle(request: ApiRequest): Promise<ApiResponse> {
@@ -82,6 +87,7 @@ export class Server implements ApiServer {
   /** As handle, but at once. `inProcess`: the caller is a part of this process, so its system user is what it says. */
   perform(request: ApiRequest, inProcess = false): ApiResponse {
     try {
+      if (this.#closed) throw statusError('unavailable', 'the API server is shutting down')
       return this.#dispatch(request, inProcess)
     } catch (error) {
       throw failed(this.context, error)
@@ -231,7 +237,8 @@ export class Server implements ApiServer {
     return statusOf(error)
   }
   async close(): Promise<void> {
-    clearInterval(this.#sweep)
+    this.#closed = true
+    for (const end of [...this.context.watches]) end()
   }
 }
 

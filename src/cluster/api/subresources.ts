@@ -30,7 +30,7 @@ export const succeeded = {
 const at = (object: Draft, path: string): Draft => path.split('.').reduce((value: Draft, key) => value?.[key], object)
 
 /** Where a resource keeps its scale; custom resources say so in their definition. */
-export interface ScalePaths {
+interface ScalePaths {
   specReplicasPath: string
   statusReplicasPath: string
   labelSelectorPath?: string | undefined

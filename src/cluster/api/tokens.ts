@@ -34,12 +34,6 @@ const keyOf = (context: Context): { private: KeyObject; public: KeyObject; id: s
 const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
 const issuerOf = (context: Context): string => context.options.issuer ?? defaultIssuer
 
-/** What /openid/v1/jwks publishes. */
-export const publicKeys = (context: Context): unknown => {
-  const key = keyOf(context)
-  return { keys: [{ use: 'sig', alg: 'ES256', kid: key.id, ...key.public.export({ format: 'jwk' }) }] }
-}
-
 const boundTo = (context: Context, request: ApiRequest, ref: Draft): Draft | undefined => {
   if (!ref) return undefined
   const resource =

@@ -72,6 +72,14 @@ test('a watch ends at its timeout and on abort', async () => {
   assert.deepEqual(await take(aborted, 9), [])
 })
 
+test('closing the server ends all watches and refuses what comes later', async () => {
+  const { api, ask, watch } = cluster()
+  const events = await watch(maps, scope)
+  setImmediate(() => void api.close())
+  assert.deepEqual(await take(events, 9), [])
+  assert.equal((await failureOf(ask('list', maps))).code, 503)
+})
+
 test('what is forgotten is told as 410, by an event', async () => {
   const { ask, watch } = cluster()
   const events = await watch(maps, { resourceVersion: '999999' })

@@ -8,7 +8,7 @@ import type { ApiRequest } from '../types.ts'
 import { revisionOf, type Selection, selectionOf } from './read.ts'
 import type { Context, Resource } from './resource.ts'
 
-export interface ServerEvent {
+interface ServerEvent {
   type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'
   object: KubeObject
 }
@@ -16,7 +16,7 @@ const queueLimit = 4096
 const bookmarkInterval = 60_000
 
 /** What a change looks like to a watcher with a selection: entering it is ADDED, leaving it DELETED. */
-export const eventOf = (change: Change, select: Selection | undefined): ServerEvent | undefined => {
+const eventOf = (change: Change, select: Selection | undefined): ServerEvent | undefined => {
   const { type, object, previous } = change
   if (!select) return { type, object }
   const now = select(object)
@@ -92,6 +92,8 @@ export const watchObjects = (context: Context, resource: Resource, request: ApiR
     }),
   )
   const stop = (): void => queue.close()
+  context.watches.add(stop)
+  ends.push(() => context.watches.delete(stop))
   const { signal } = request
   if (signal?.aborted) {
     stop()

@@ -93,7 +93,7 @@ export const expired = (message: string): SlipwayError => new SlipwayError('expi
 
 export const openStore = ({ db, clock, freeze, history }: StoreOptions): ObjectStore => {
   migrate(db, 'cluster', migrations)
-  const limits = history ?? { least: 1000, most: 20_000, age: 5 * 60_000 }
+  const limits = history ?? { least: 1000, most: 10_000, age: 5 * 60_000 }
   const shelves = new Map<string, Shelf>()
   const shelf = (resource: string): Shelf => {
     let found = shelves.get(resource)

@@ -13,7 +13,7 @@ const self = '.'
 
 const childNames = (set: FieldSet): string[] => Object.keys(set).filter((key) => key !== self)
 /** The path of this node is in the set. */
-export const isMember = (set: FieldSet): boolean => self in set || Object.keys(set).length === 0
+const isMember = (set: FieldSet): boolean => self in set || Object.keys(set).length === 0
 
 /** undefined is the empty set. */
 type Maybe = FieldSet | undefined
@@ -56,7 +56,7 @@ export const isEmptySet = (set: Maybe): boolean => set === undefined || childNam
 const keyDefaults: Record<string, unknown> = { protocol: 'TCP' }
 
 /** The path element of a list's item: by its keys, its value, or undefined when it has none. */
-export const itemElement = (schema: Schema, item: unknown): string | undefined => {
+const itemElement = (schema: Schema, item: unknown): string | undefined => {
   if (schema.listType === 'set') return `v:${JSON.stringify(item)}`
   if (schema.listType !== 'map' || !isRecord(item)) return undefined
   const keys: Record<string, unknown> = {}
@@ -105,7 +105,7 @@ const walk = (schema: Schema, value: unknown, added: boolean): Maybe => {
   return make(added && schema.type !== 'struct', children)
 }
 
-export interface Comparison {
+interface Comparison {
   /** Added or modified. */
   changed: Maybe
   removed: Maybe

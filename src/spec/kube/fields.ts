@@ -1,7 +1,7 @@
 /** Field selectors: `metadata.name=x,status.phase!=Running`. Only equality exists; which fields are known is the server's matter. */
 import { SlipwayError } from '../../errors.ts'
 
-export interface FieldRequirement {
+interface FieldRequirement {
   field: string
   equal: boolean
   value: string

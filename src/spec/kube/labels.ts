@@ -2,16 +2,16 @@
 import { SlipwayError } from '../../errors.ts'
 
 export type Labels = Readonly<Record<string, string>>
-export interface Requirement {
+interface Requirement {
   key: string
   operator: 'in' | 'notin' | 'exists' | '!' | '=' | '!=' | 'gt' | 'lt'
   values: string[]
 }
 /** True when the labels match. */
-export type Matcher = (labels: Labels | undefined) => boolean
+type Matcher = (labels: Labels | undefined) => boolean
 
 const none: Labels = {}
-export const matchesRequirement = (r: Requirement, labels: Labels): boolean => {
+const matchesRequirement = (r: Requirement, labels: Labels): boolean => {
   const value = Object.hasOwn(labels, r.key) ? labels[r.key] : undefined
   switch (r.operator) {
     case 'exists':
@@ -57,7 +57,7 @@ const splitTerms = (text: string): string[] => {
 }
 
 /** `a=b,c!=d,e in (x,y),f notin (z),g,!h,i>1`; throws bad-request with Kubernetes' words. */
-export const parseLabelSelector = (text: string): Requirement[] => {
+const parseLabelSelector = (text: string): Requirement[] => {
   if (text.trim() === '') return []
   return splitTerms(text).map((term) => {
     const set = /^([^\s!=<>(),]+)\s+(in|notin)\s*\(([^)]*)\)$/.exec(term)

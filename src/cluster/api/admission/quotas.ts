@@ -34,7 +34,7 @@ const podUsage = (pod: Draft): Usage => {
 }
 
 /** What one object counts for, by the names that quotas use. */
-export const usageOf = (resource: Resource, object: Draft): Usage => {
+const usageOf = (resource: Resource, object: Draft): Usage => {
   const { id } = resource
   if (id === 'pods') return podUsage(object)
   const usage: Usage = { [`count/${id}`]: '1' }

@@ -28,7 +28,7 @@ const initReason = (pod: Draft, container: Draft, index: number): string | undef
   return `Init:${index}/${pod.spec.initContainers.length}`
 }
 
-export const podSummary = (pod: Draft): Summary => {
+const podSummary = (pod: Draft): Summary => {
   const status = pod.status ?? {}
   const sidecars = (pod.spec?.initContainers ?? []).filter((c: Draft) => c.restartPolicy === 'Always').length
   const result: Summary = {

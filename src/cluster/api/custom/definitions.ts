@@ -11,7 +11,7 @@ import { jsonPath } from '../columns/json-path.ts'
 import { type Props, schemaFrom, validateValue, withDefaults } from './structural.ts'
 
 const group = 'apiextensions.k8s.io'
-export const definitionsId = `customresourcedefinitions.${group}`
+const definitionsId = `customresourcedefinitions.${group}`
 const cleanup = `customresourcecleanup.${group}`
 
 const kind: Kind = {

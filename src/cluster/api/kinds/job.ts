@@ -149,7 +149,7 @@ const fieldRanges = [
 ] as const
 const fieldNames = /^(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)$/i
 /** Why a schedule cannot be read, or undefined. The syntax of robfig/cron's standard parser. */
-export const scheduleProblem = (schedule: string): string | undefined => {
+const scheduleProblem = (schedule: string): string | undefined => {
   if (/^@(yearly|annually|monthly|weekly|daily|midnight|hourly)$/.test(schedule) || /^@every \d/.test(schedule))
     return undefined
   if (schedule.startsWith('@')) return `unrecognized descriptor: ${schedule}`

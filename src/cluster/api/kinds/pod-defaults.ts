@@ -71,7 +71,7 @@ export const everyContainer = (spec: Draft): Draft[] => [
 ]
 
 /** For pods and for the templates of workloads. */
-export const defaultPodSpec = (spec: Draft): void => {
+const defaultPodSpec = (spec: Draft): void => {
   if (!spec) return
   fill(spec, {
     restartPolicy: 'Always',

@@ -56,7 +56,7 @@ const validateProbe = (probe: Draft, path: string, onlyOneSuccess: boolean, erro
     )
 }
 
-export const validateResources = (resources: Draft, path: string, errors: Errors): void => {
+const validateResources = (resources: Draft, path: string, errors: Errors): void => {
   for (const side of ['limits', 'requests'])
     for (const [name, value] of Object.entries((resources?.[side] ?? {}) as Record<string, string>)) {
       const at = `${path}.${side}[${name}]`
