@@ -1,5 +1,7 @@
 /** What a cluster has from the start, made when it is missing. Nothing that was changed since is put back. */
+
 import { addressAt, formatAddress, parseBlock } from '../../lib/ip.ts'
+import { equalJson } from '../../lib/json.ts'
 import type { KubeObject } from '../../spec/kube/kinds.ts'
 import { kubeSystemRoles } from './bootstrap-roles.ts'
 import type { Context, Draft, Write } from './resource.ts'
@@ -72,21 +74,36 @@ const apiService = (context: Context): Draft => ({
 })
 /** Where it listens may differ from start to start. */
 const apiEndpoints = (context: Context): void => {
-  const { apiAddress, apiPort } = context.options
+  const { apiAddress, apiPort = 6443 } = context.options
   if (!apiAddress) return
-  const resource = context.registry.byKind('discovery.k8s.io', 'EndpointSlice')!
-  const slice: Draft = {
+  const metadata = { name: 'kubernetes', namespace: 'default' }
+  const ports = [{ name: 'https', port: apiPort, protocol: 'TCP' }]
+  follow(context, {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
-    metadata: { name: 'kubernetes', namespace: 'default', labels: { 'kubernetes.io/service-name': 'kubernetes' } },
+    metadata: { ...metadata, labels: { 'kubernetes.io/service-name': 'kubernetes' } },
     addressType: 'IPv4',
     endpoints: [{ addresses: [apiAddress], conditions: { ready: true } }],
-    ports: [{ name: 'https', port: apiPort ?? 6443, protocol: 'TCP' }],
+    ports,
+  })
+  // For clients that do not know slices yet; the label keeps it from being mirrored into another one.
+  follow(context, {
+    apiVersion: 'v1',
+    kind: 'Endpoints',
+    metadata: { ...metadata, labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' } },
+    subsets: [{ addresses: [{ ip: apiAddress }], ports }],
+  })
+}
+/** Makes the object, or brings everything but its metadata up to date. */
+const follow = (context: Context, object: Draft): void => {
+  const [group] = object.apiVersion.includes('/') ? object.apiVersion.split('/') : ['']
+  const { id } = context.registry.byKind(group, object.kind)!
+  const current = context.store.get(id, object.metadata.namespace, object.metadata.name) as Draft
+  if (!current) ensure(context, object)
+  else {
+    const next = { ...current, ...object, metadata: current.metadata }
+    if (!equalJson(next, current)) context.store.update(id, next)
   }
-  const current = context.store.get(resource.id, 'default', 'kubernetes') as Draft
-  if (!current) ensure(context, slice)
-  else if (current.endpoints[0]?.addresses[0] !== apiAddress || current.ports[0]?.port !== slice.ports[0].port)
-    context.store.update(resource.id, { ...current, endpoints: slice.endpoints, ports: slice.ports })
 }
 /** The service's address and port follow the options: another port or range may be free today. */
 const followOptions = (context: Context): void => {

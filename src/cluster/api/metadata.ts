@@ -1,6 +1,7 @@
 /** Rules for metadata that hold for every kind. */
-import type { KubeObject } from '../../spec/kube/kinds.ts'
+
 import { equalJson } from '../../lib/json.ts'
+import type { KubeObject } from '../../spec/kube/kinds.ts'
 import { isDns1123Subdomain, isLabelValue, isQualifiedName } from '../../spec/kube/names.ts'
 import { type FieldError, forbiddenField, invalid, required, tooLong } from './errors.ts'
 import type { Draft, Resource } from './resource.ts'

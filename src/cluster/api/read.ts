@@ -1,7 +1,7 @@
 /** Reading: get, list with selectors and pages, and the selection of watch events. */
 import { isError } from '../../errors.ts'
-import type { KubeObject } from '../../spec/kube/kinds.ts'
 import { matchesFields, parseFieldSelector } from '../../spec/kube/fields.ts'
+import type { KubeObject } from '../../spec/kube/kinds.ts'
 import { labelMatcher } from '../../spec/kube/labels.ts'
 import { statusError } from '../../spec/kube/status.ts'
 import type { ApiRequest } from '../types.ts'

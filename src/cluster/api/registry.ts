@@ -1,6 +1,7 @@
 /** The built-in resources. */
-import * as kinds from '../../spec/kube/kinds.ts'
+
 import type { Kind } from '../../spec/kube/kinds.ts'
+import * as kinds from '../../spec/kube/kinds.ts'
 import { schemaOf } from '../../spec/kube/schema.ts'
 import { furnishNamespace } from './bootstrap.ts'
 import { configMapStrategy, eventStrategy, namespaceStrategy, nodeStrategy, secretStrategy } from './kinds/config.ts'
@@ -25,8 +26,8 @@ import {
 import { serviceStrategy } from './kinds/service.ts'
 import { claimStrategy, storageClassStrategy, volumeStrategy } from './kinds/storage.ts'
 import { daemonSetStrategy, deploymentStrategy, replicaSetStrategy, statefulSetStrategy } from './kinds/workload.ts'
-import { addVirtual } from './virtual.ts'
 import { Registry, readWrite, resourceOf, type Strategy, type Subresource } from './resource.ts'
+import { addVirtual } from './virtual.ts'
 
 const scale: Subresource = {
   name: 'scale',

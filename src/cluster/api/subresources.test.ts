@@ -138,6 +138,23 @@ test('tokens: issued, reviewed, and dead with what they are bound to', async () 
     'spec.expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes',
   ])
 })
+test('a token Secret is filled, and its token lives as long as it', async () => {
+  const { ask } = cluster({ ca: 'PEM' })
+  const annotations = { 'kubernetes.io/service-account.name': 'default' }
+  const object = { metadata: { name: 't', annotations }, type: 'kubernetes.io/service-account-token' } as never
+  const made = await ask('create', 'secrets', { object })
+  const token = Buffer.from(made.data.token, 'base64').toString()
+  const authenticated = async () =>
+    (
+      await ask('create', 'authentication.k8s.io/v1 tokenreviews', {
+        object: { spec: { token } } as never,
+        namespace: undefined,
+      })
+    ).status.authenticated
+  assert.deepEqual([Buffer.from(made.data['ca.crt'], 'base64').toString(), await authenticated()], ['PEM', true])
+  await ask('delete', 'secrets', { name: 't' })
+  assert.equal(await authenticated(), undefined)
+})
 test('autoscaling/v1 is a view on autoscaling/v2', async () => {
   const { ask } = cluster()
   const v1 = 'autoscaling/v1 horizontalpodautoscalers'

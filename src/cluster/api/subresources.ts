@@ -1,16 +1,16 @@
 /** Subresources other than status. */
 import { cloneJson } from '../../lib/json.ts'
-import { formatLabels } from '../../spec/kube/labels.ts'
-import { selectorText } from '../../spec/kube/label-selector.ts'
 import type { KubeObject } from '../../spec/kube/kinds.ts'
+import { selectorText } from '../../spec/kube/label-selector.ts'
+import { formatLabels } from '../../spec/kube/labels.ts'
 import type { ApiRequest, ApiResponse } from '../types.ts'
 import { badRequest, conflict, invalid, invalidObject, modified, noResource, notAllowed } from './errors.ts'
 import { evict } from './eviction.ts'
 import { applyPatchTo, patchObject } from './patch.ts'
 import { getObject } from './read.ts'
 import type { Context, Draft, Resource, Write } from './resource.ts'
-import { requestToken } from './tokens.ts'
 import { timestamp } from './time.ts'
+import { requestToken } from './tokens.ts'
 import { replace, updateObject } from './write.ts'
 
 const answer = (object: KubeObject, write: Write, status: 200 | 201 = 200): ApiResponse => ({

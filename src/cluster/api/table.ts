@@ -1,10 +1,10 @@
 /** Tables (meta.k8s.io/v1): what `kubectl get` prints. The columns of each kind are in columns/. */
 import type { KubeObject } from '../../spec/kube/kinds.ts'
+import type { Column } from './columns/column.ts'
+import { age } from './columns/format.ts'
 import { columnsOf } from './columns/index.ts'
 import { jsonPath } from './columns/json-path.ts'
-import type { Column } from './columns/column.ts'
 import type { Context, Draft, Resource } from './resource.ts'
-import { age } from './columns/format.ts'
 
 const customColumns = (resource: Resource): Column[] | undefined =>
   resource.printerColumns && [

@@ -53,6 +53,26 @@ const boundTo = (context: Context, request: ApiRequest, ref: Draft): Draft | und
   return object
 }
 
+/** A JWT for the account; without `seconds` it does not run out by itself. */
+const signed = (context: Context, account: KubeObject, audiences: string[], bound: Draft, seconds?: number): string => {
+  const { namespace, name, uid } = account.metadata
+  const now = Math.floor(context.clock.now() / 1000)
+  const key = keyOf(context)
+  const claims = {
+    aud: audiences,
+    ...(seconds === undefined ? {} : { exp: now + seconds }),
+    iat: now,
+    iss: issuerOf(context),
+    jti: randomUUID(),
+    nbf: now,
+    sub: `system:serviceaccount:${namespace}:${name}`,
+    'kubernetes.io': { namespace, serviceaccount: { name, uid }, ...bound },
+  }
+  const text = `${part({ alg: 'ES256', kid: key.id })}.${part(claims)}`
+  const signature = sign('sha256', Buffer.from(text), { key: key.private, dsaEncoding: 'ieee-p1363' })
+  return `${text}.${signature.toString('base64url')}`
+}
+
 export const requestToken = (context: Context, request: ApiRequest): KubeObject => {
   const accounts = context.registry.byId('serviceaccounts')!
   const account = getObject(context, accounts, request.namespace!, request.name!)
@@ -69,27 +89,10 @@ export const requestToken = (context: Context, request: ApiRequest): KubeObject 
   const bound = boundTo(context, request, spec.boundObjectRef)
   const audiences = spec.audiences?.length ? spec.audiences : [issuerOf(context)]
   const now = Math.floor(context.clock.now() / 1000)
-  const key = keyOf(context)
-  const claims = {
-    aud: audiences,
-    exp: now + seconds,
-    iat: now,
-    iss: issuerOf(context),
-    jti: randomUUID(),
-    nbf: now,
-    sub: `system:serviceaccount:${account.metadata.namespace}:${account.metadata.name}`,
-    'kubernetes.io': {
-      namespace: account.metadata.namespace,
-      serviceaccount: { name: account.metadata.name, uid: account.metadata.uid },
-      ...(bound
-        ? { [spec.boundObjectRef.kind.toLowerCase()]: { name: bound.metadata.name, uid: bound.metadata.uid } }
-        : {}),
-    },
+  const reference = bound && {
+    [spec.boundObjectRef.kind.toLowerCase()]: { name: bound.metadata.name, uid: bound.metadata.uid },
   }
-  const text = `${part({ alg: 'ES256', kid: key.id })}.${part(claims)}`
-  const signature = sign('sha256', Buffer.from(text), { key: key.private, dsaEncoding: 'ieee-p1363' }).toString(
-    'base64url',
-  )
+  const token = signed(context, account, audiences, reference ?? {}, seconds)
   return {
     kind: 'TokenRequest',
     apiVersion: 'authentication.k8s.io/v1',
@@ -103,7 +106,30 @@ export const requestToken = (context: Context, request: ApiRequest): KubeObject 
       expirationSeconds: seconds,
       ...(spec.boundObjectRef ? { boundObjectRef: spec.boundObjectRef } : {}),
     },
-    status: { token: `${text}.${signature}`, expirationTimestamp: timestamp((now + seconds) * 1000) },
+    status: { token, expirationTimestamp: timestamp((now + seconds) * 1000) },
+  }
+}
+
+/** Fills a Secret of type kubernetes.io/service-account-token: a token without end that dies with the Secret. */
+export const fillTokenSecret = (context: Context, secret: Draft): void => {
+  const { namespace, name, annotations = {} } = secret.metadata
+  const account = context.store.get(
+    'serviceaccounts',
+    namespace,
+    annotations['kubernetes.io/service-account.name'] ?? '',
+  )
+  if (!account) return
+  secret.metadata.annotations = { ...annotations, 'kubernetes.io/service-account.uid': account.metadata.uid }
+  const token = signed(context, account, [issuerOf(context)], {
+    secret: { name, uid: secret.metadata.uid },
+  })
+  const base64 = (text: string): string => Buffer.from(text).toString('base64')
+  const { ca } = context.options
+  secret.data = {
+    ...secret.data,
+    token: base64(token),
+    namespace: base64(namespace),
+    ...(ca ? { 'ca.crt': base64(ca) } : {}),
   }
 }
 
@@ -134,11 +160,12 @@ export const authenticate = (
   const wanted = audiences?.length ? audiences : [issuerOf(context)]
   const shared = wanted.filter((audience) => claims.aud.includes(audience))
   if (shared.length === 0) return undefined
-  const { namespace, serviceaccount, pod } = claims['kubernetes.io']
+  const { namespace, serviceaccount, pod, secret } = claims['kubernetes.io']
   const account = context.store.get('serviceaccounts', namespace, serviceaccount.name)
   // A token dies with its account and with what it was bound to.
   if (account?.metadata.uid !== serviceaccount.uid) return undefined
   if (pod && context.store.get('pods', namespace, pod.name)?.metadata.uid !== pod.uid) return undefined
+  if (secret && context.store.get('secrets', namespace, secret.name)?.metadata.uid !== secret.uid) return undefined
   return {
     user: {
       name: claims.sub,

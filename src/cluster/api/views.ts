@@ -1,6 +1,7 @@
 /** Other versions of stored kinds: autoscaling/v1 of the autoscaler, events.k8s.io/v1 of events. */
-import * as kinds from '../../spec/kube/kinds.ts'
+
 import type { Kind } from '../../spec/kube/kinds.ts'
+import * as kinds from '../../spec/kube/kinds.ts'
 import { schemaOf } from '../../spec/kube/schema.ts'
 import { type Draft, type Registry, type Resource, resourceOf } from './resource.ts'
 

@@ -2,14 +2,13 @@
 import type { Kind, KubeObject } from '../../spec/kube/kinds.ts'
 import { labelMatcher } from '../../spec/kube/labels.ts'
 import { schemaOf } from '../../spec/kube/schema.ts'
-import type { ApiRequest } from '../types.ts'
+import type { ApiRequest, User } from '../types.ts'
 import { isMaster, mayAccess, mayVisit, rulesFor } from './authorization.ts'
 import { notFound } from './errors.ts'
 import { type Context, type Draft, type Registry, type Resource, resourceOf } from './resource.ts'
-import { authenticate } from './tokens.ts'
 import { timestamp } from './time.ts'
+import { authenticate } from './tokens.ts'
 import { autoscalerV1, eventsV1 } from './views.ts'
-import type { User } from '../types.ts'
 
 const kindOf = (
   group: string,

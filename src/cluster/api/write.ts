@@ -10,9 +10,9 @@ import type { ApiRequest } from '../types.ts'
 import { admitCreate, admitUpdate, checkCreate } from './admission/index.ts'
 import { alreadyExists, badRequest, conflict, type FieldError, invalidObject, modified, notFound } from './errors.ts'
 import { trackCreate, trackUpdate } from './managed-fields.ts'
+import { validateMetadata, validateMetadataUpdate } from './metadata.ts'
 import type { Context, Draft, Resource, Write } from './resource.ts'
 import { timestamp } from './time.ts'
-import { validateMetadata, validateMetadataUpdate } from './metadata.ts'
 
 /** The resource under which an object is kept: another version's, when this one is only a view. */
 export const storageOf = (resource: Resource): Resource => resource.conversion?.storage ?? resource

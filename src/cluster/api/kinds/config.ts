@@ -3,6 +3,7 @@ import { equalJson } from '../../../lib/json.ts'
 import { isConfigMapKey, isDns1123Label, isDns1123Subdomain } from '../../../spec/kube/names.ts'
 import { invalid, required, tooLong } from '../errors.ts'
 import type { Draft, Strategy } from '../resource.ts'
+import { fillTokenSecret } from '../tokens.ts'
 import { cidr, type Errors, forbidden, mustBeOneOf, names } from './field.ts'
 import { fill } from './pod-defaults.ts'
 
@@ -46,6 +47,9 @@ export const secretStrategy: Strategy = {
     for (const [key, value] of Object.entries(secret.stringData as Record<string, string>))
       secret.data[key] = Buffer.from(value).toString('base64')
     delete secret.stringData
+  },
+  prepareCreate(secret, context) {
+    if (secret.type === 'kubernetes.io/service-account-token') fillTokenSecret(context, secret)
   },
   validate(secret, errors) {
     let size = 0

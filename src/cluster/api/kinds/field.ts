@@ -1,9 +1,9 @@
 /** Small checks shared by the validations of kinds. */
 import { isIP, isIPv4 } from 'node:net'
+import { equalJson } from '../../../lib/json.ts'
 import { compareQuantities } from '../../../lib/quantity.ts'
 import { isPortName } from '../../../spec/kube/names.ts'
 import { duplicate, type FieldError, forbiddenField, invalid, required, unsupported } from '../errors.ts'
-import { equalJson } from '../../../lib/json.ts'
 
 export type Errors = FieldError[]
 

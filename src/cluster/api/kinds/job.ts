@@ -1,11 +1,11 @@
 /** Jobs and CronJobs. */
 import { cloneJson, equalJson } from '../../../lib/json.ts'
+import { matchesSelector } from '../../../spec/kube/label-selector.ts'
 import { invalid, required } from '../errors.ts'
 import type { Draft, Strategy } from '../resource.ts'
 import { type Errors, immutable, mustBeOneOf, notNegative } from './field.ts'
 import { defaultTemplate, fill } from './pod-defaults.ts'
 import { validateSelector, validateTemplate } from './workload.ts'
-import { matchesSelector } from '../../../spec/kube/label-selector.ts'
 
 const maxInt32 = 2147483647
 

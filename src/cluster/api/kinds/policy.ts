@@ -125,7 +125,6 @@ const defaultBehavior = (behavior: Draft): void => {
   fill(behavior.scaleDown, { selectPolicy: 'Max', policies: [{ type: 'Percent', value: 100, periodSeconds: 15 }] })
 }
 export const autoscalerStrategy: Strategy = {
-  generation: true,
   defaults(hpa) {
     hpa.spec ??= {}
     fill(hpa.spec, { minReplicas: 1 })
@@ -137,10 +136,6 @@ export const autoscalerStrategy: Strategy = {
   },
   prepareCreate(hpa) {
     hpa.status = { currentMetrics: null, desiredReplicas: 0 }
-    delete hpa.metadata.generation
-  },
-  prepareUpdate(hpa) {
-    delete hpa.metadata.generation
   },
   validate({ spec }, errors) {
     const target = spec.scaleTargetRef ?? {}
