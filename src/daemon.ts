@@ -46,6 +46,8 @@ export const runDaemon = async (env: NodeJS.ProcessEnv): Promise<number> => {
       error: error instanceof Error ? (error.stack ?? error.message) : String(error),
     }),
   )
+  // Awaited children do not keep the event loop alive; the daemon must not end between two of them.
+  const alive = setInterval(() => {}, 2 ** 30)
   const daemon = new Daemon(instance, env, log)
   const stopped = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
@@ -57,9 +59,11 @@ export const runDaemon = async (env: NodeJS.ProcessEnv): Promise<number> => {
     log.error('the daemon could not start', {
       error: error instanceof Error ? (error.stack ?? error.message) : String(error),
     })
+    clearInterval(alive)
     return 1
   }
   await stopped
+  clearInterval(alive)
   log.info('stopping')
   await daemon.close()
   lock.close()
