@@ -46,9 +46,9 @@ export const runDaemon = async (env: NodeJS.ProcessEnv): Promise<number> => {
       error: error instanceof Error ? (error.stack ?? error.message) : String(error),
     }),
   )
-  // Awaited children do not keep the event loop alive; the daemon must not end between two of them.
-  const alive = setInterval(() => {}, 2 ** 30)
   const daemon = new Daemon(instance, env, log)
+  // What starting waits for (children, timers) does not always hold the process; only its sockets will.
+  const alive = setInterval(() => {}, 60_000)
   const stopped = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
     daemon.onStop = resolve
@@ -59,14 +59,13 @@ export const runDaemon = async (env: NodeJS.ProcessEnv): Promise<number> => {
     log.error('the daemon could not start', {
       error: error instanceof Error ? (error.stack ?? error.message) : String(error),
     })
-    clearInterval(alive)
     return 1
   }
   await stopped
-  clearInterval(alive)
   log.info('stopping')
   await daemon.close()
   lock.close()
+  clearInterval(alive)
   // Sockets of clients that never hang up must not keep the process.
   setTimeout(() => process.exit(0), 500).unref()
   return 0
