@@ -1,11 +1,12 @@
 /** Deleting: preconditions, grace, finalizers and propagation. The garbage collector and the kubelet finish what is begun here. */
+
+import { timestamp } from '../../lib/timestamp.ts'
 import type { KubeObject } from '../../spec/kube/kinds.ts'
 import type { ApiRequest } from '../types.ts'
 import { mayDelete } from './admission/index.ts'
 import { badRequest, conflict } from './errors.ts'
 import { getObject, listObjects } from './read.ts'
 import type { Context, Draft, Resource, Write } from './resource.ts'
-import { timestamp } from './time.ts'
 
 type DeleteRequest = NonNullable<ApiRequest['deleteOptions']>
 

@@ -1,5 +1,6 @@
 /** pods/eviction: a deletion that asks the disruption budgets first. */
 import { cloneJson } from '../../lib/json.ts'
+import { timestamp } from '../../lib/timestamp.ts'
 import { matchesSelector } from '../../spec/kube/label-selector.ts'
 import { statusError } from '../../spec/kube/status.ts'
 import type { ApiRequest } from '../types.ts'
@@ -7,7 +8,6 @@ import { deleteObject } from './delete.ts'
 import { forbidden, internal } from './errors.ts'
 import { getObject } from './read.ts'
 import type { Context, Draft, Resource, Write } from './resource.ts'
-import { timestamp } from './time.ts'
 import { replace } from './write.ts'
 
 const tooMany = (cause: string, retryAfterSeconds: number) =>

@@ -1,5 +1,6 @@
 /** metadata.managedFields: who set which field, and the conflicts that follow from it. Source: apimachinery managedfields. */
 import { equalJson } from '../../lib/json.ts'
+import { timestamp } from '../../lib/timestamp.ts'
 import {
   compareFields,
   difference,
@@ -12,7 +13,6 @@ import {
 import type { ManagedFieldsEntry } from '../../spec/kube/generated/types.ts'
 import { statusError } from '../../spec/kube/status.ts'
 import type { Context, Draft, Resource, Write } from './resource.ts'
-import { timestamp } from './time.ts'
 
 export type Operation = 'Apply' | 'Update'
 type Entry = ManagedFieldsEntry

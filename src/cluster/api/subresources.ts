@@ -1,5 +1,6 @@
 /** Subresources other than status. */
 import { cloneJson } from '../../lib/json.ts'
+import { timestamp } from '../../lib/timestamp.ts'
 import type { KubeObject } from '../../spec/kube/kinds.ts'
 import { selectorText } from '../../spec/kube/label-selector.ts'
 import { formatLabels } from '../../spec/kube/labels.ts'
@@ -9,7 +10,6 @@ import { evict } from './eviction.ts'
 import { applyPatchTo, patchObject } from './patch.ts'
 import { getObject } from './read.ts'
 import type { Context, Draft, Resource, Write } from './resource.ts'
-import { timestamp } from './time.ts'
 import { requestToken } from './tokens.ts'
 import { replace, updateObject } from './write.ts'
 

@@ -8,12 +8,12 @@ import {
   sign,
   verify,
 } from 'node:crypto'
+import { timestamp } from '../../lib/timestamp.ts'
 import type { KubeObject } from '../../spec/kube/kinds.ts'
 import type { ApiRequest, User } from '../types.ts'
 import { conflict, invalid, invalidObject, notFound } from './errors.ts'
 import { getObject } from './read.ts'
 import type { Context, Draft } from './resource.ts'
-import { timestamp } from './time.ts'
 
 const defaultIssuer = 'https://kubernetes.default.svc.cluster.local'
 const identity = { group: 'authentication.k8s.io', resource: 'tokenrequests', kind: 'TokenRequest' }

@@ -1,4 +1,6 @@
 /** Resources that are not stored: reviews of tokens and of access, metrics, and other versions' views of stored kinds. */
+
+import { timestamp } from '../../lib/timestamp.ts'
 import type { Kind, KubeObject } from '../../spec/kube/kinds.ts'
 import { labelMatcher } from '../../spec/kube/labels.ts'
 import { schemaOf } from '../../spec/kube/schema.ts'
@@ -6,7 +8,6 @@ import type { ApiRequest, User } from '../types.ts'
 import { isMaster, mayAccess, mayVisit, rulesFor } from './authorization.ts'
 import { notFound } from './errors.ts'
 import { type Context, type Draft, type Registry, type Resource, resourceOf } from './resource.ts'
-import { timestamp } from './time.ts'
 import { authenticate } from './tokens.ts'
 import { autoscalerV1, eventsV1 } from './views.ts'
 

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { isError } from '../../errors.ts'
 import { cloneJson, equalJson } from '../../lib/json.ts'
+import { timestamp } from '../../lib/timestamp.ts'
 import { decodeAs } from '../../spec/kube/decode.ts'
 import type { KubeObject } from '../../spec/kube/kinds.ts'
 import { generatedName } from '../../spec/kube/names.ts'
@@ -12,7 +13,6 @@ import { alreadyExists, badRequest, conflict, type FieldError, invalidObject, mo
 import { trackCreate, trackUpdate } from './managed-fields.ts'
 import { validateMetadata, validateMetadataUpdate } from './metadata.ts'
 import type { Context, Draft, Resource, Write } from './resource.ts'
-import { timestamp } from './time.ts'
 
 /** The resource under which an object is kept: another version's, when this one is only a view. */
 export const storageOf = (resource: Resource): Resource => resource.conversion?.storage ?? resource

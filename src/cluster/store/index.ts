@@ -1,1 +1,1 @@
-export { openStore, type Change, type ObjectStore, type StoreOptions } from './store.ts'
+export { type Change, type ObjectStore, openStore, type StoreOptions } from './store.ts'

@@ -1,5 +1,6 @@
 /** CustomResourceDefinitions: each adds resources to the registry, at once and for as long as it exists. */
 import { equalJson } from '../../../lib/json.ts'
+import { timestamp } from '../../../lib/timestamp.ts'
 import type { Kind, KubeObject } from '../../../spec/kube/kinds.ts'
 import { isDns1035Label, isDns1123Subdomain } from '../../../spec/kube/names.ts'
 import { schemaOf } from '../../../spec/kube/schema.ts'
@@ -7,7 +8,6 @@ import { jsonPath } from '../columns/json-path.ts'
 import { type FieldError, invalid, required, unsupported } from '../errors.ts'
 import { fill } from '../kinds/pod-defaults.ts'
 import { type Context, type Draft, type Resource, resourceOf, type Strategy, type Write } from '../resource.ts'
-import { timestamp } from '../time.ts'
 import { type Props, schemaFrom, validateValue, withDefaults } from './structural.ts'
 
 const group = 'apiextensions.k8s.io'
