@@ -17,10 +17,17 @@ export interface Kubelet {
   close(): void
 }
 
+const samplingMs = 10_000
+
 export const createKubelet = (deps: KubeletDeps, events: Pick<Events, 'on'>): Kubelet => {
   const node = new Node(deps)
   const meter = new UsageMeter(deps, node.index)
   const stop = new AbortController()
+  const sample = (): void => {
+    meter.pods(node.workers())
+    meter.node()
+  }
+  let sampler: NodeJS.Timeout | undefined
   const watched = new Set(['create', 'start', 'die', 'oom', 'destroy', 'pause', 'unpause'])
   const end = events.on((event) => {
     if (event.type !== 'container' || !watched.has(event.action)) return
@@ -32,9 +39,12 @@ export const createKubelet = (deps: KubeletDeps, events: Pick<Events, 'on'>): Ku
     async start() {
       await registerNode(deps, stop.signal)
       await node.start()
+      // Rates need two samples: taken all the time, so that the first question has an answer.
+      sampler = setInterval(() => sample(), samplingMs).unref()
     },
     close() {
       stop.abort()
+      clearInterval(sampler)
       end()
       node.close()
     },
