@@ -82,6 +82,18 @@ test('nobody grants what they do not have', async () => {
     403,
   )
 })
+test('roles aggregate others by label', async () => {
+  const { ask } = cluster()
+  await ask('create', `${rbac} rolebindings`, { object: bindTo('jane', 'view', 'ClusterRole') })
+  assert.equal((await failureOf(ask('list', 'secrets', { user: jane }))).code, 403)
+  const labels = { 'rbac.authorization.k8s.io/aggregate-to-view': 'true' }
+  const rules = [{ apiGroups: [''], resources: ['secrets'], verbs: ['list'] }]
+  await ask('create', `${rbac} clusterroles`, {
+    namespace: undefined,
+    object: { metadata: { name: 'more', labels }, rules } as never,
+  })
+  await ask('list', 'secrets', { user: jane })
+})
 test('reviews', async () => {
   const { ask } = cluster()
   const none = { namespace: undefined }

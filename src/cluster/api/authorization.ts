@@ -1,5 +1,6 @@
 /** RBAC: who may do what, from Roles and their bindings. Members of system:masters may do everything. */
 import type { KubeObject } from '../../spec/kube/kinds.ts'
+import { matchesSelector } from '../../spec/kube/label-selector.ts'
 import type { ApiRequest, User } from '../types.ts'
 import { forbidden } from './errors.ts'
 import type { Context, Draft, Resource } from './resource.ts'
@@ -43,6 +44,16 @@ const subjectMatches = (subject: Draft, user: User, namespace: string): boolean 
   }
 }
 
+/** A role's own rules and those it aggregates from ClusterRoles by label: read when asked, so that none is ever stale. */
+const rulesOf = (context: Context, role: Draft): Rule[] => {
+  const selectors: Draft[] = role.aggregationRule?.clusterRoleSelectors ?? []
+  if (selectors.length === 0) return role.rules ?? []
+  const others = (context.store.list(`clusterroles.${rbac}`, '') as Draft[]).filter(
+    (other) => other !== role && selectors.some((selector) => matchesSelector(selector, other.metadata.labels)),
+  )
+  return [...(role.rules ?? []), ...others.flatMap((other) => other.rules ?? [])]
+}
+
 interface Source {
   rules: Rule[]
   why: string
@@ -69,7 +80,7 @@ export const rulesFor = (
     const { name, namespace: home } = binding.metadata
     const who = `${subject.kind} "${subject.kind === 'ServiceAccount' ? `${subject.name}/${subject.namespace || within}` : subject.name}"`
     const why = `RBAC: allowed by ${binding.kind} "${home ? `${name}/${home}` : name}" of ${roleRef.kind} "${roleRef.name}" to ${who}`
-    sources.push({ rules: role.rules ?? [], why })
+    sources.push({ rules: rulesOf(context, role), why })
   }
   for (const binding of store.list(`clusterrolebindings.${rbac}`, '')) take(binding, '')
   if (namespace) for (const binding of store.list(`rolebindings.${rbac}`, namespace)) take(binding, namespace)
@@ -182,7 +193,10 @@ export const checkEscalation = (context: Context, resource: Resource, draft: Dra
   const verb = isBinding ? 'bind' : 'escalate'
   if (mayAccess(context, user, { verb, group: rbac, resource: target, namespace, name }).allowed) return
   const granted: Rule[] = isBinding
-    ? ((context.store.get(`${target}.${rbac}`, target === 'roles' ? namespace! : '', name) as Draft)?.rules ?? [])
+    ? rulesOf(
+        context,
+        (context.store.get(`${target}.${rbac}`, target === 'roles' ? namespace! : '', name) as Draft) ?? {},
+      )
     : (draft.rules ?? [])
   const own = rulesFor(context, user, namespace).sources.flatMap((s) => s.rules)
   const missing = granted.flatMap(atoms).filter((atom) => !own.some((rule) => covers(rule, atom)))

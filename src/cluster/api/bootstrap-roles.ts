@@ -127,6 +127,15 @@ const role = (name: string, rules: Rule[]): Draft => ({
   metadata: { name, labels },
   rules,
 })
+/** Roles of others that carry the label count as part of it: operators add their kinds to admin, edit and view so. */
+const aggregated = (name: string, rules: Rule[], ...from: string[]): Draft => ({
+  ...role(name, rules),
+  aggregationRule: {
+    clusterRoleSelectors: from.map((part) => ({
+      matchLabels: { [`rbac.authorization.k8s.io/aggregate-to-${part}`]: 'true' },
+    })),
+  },
+})
 const binding = (name: string, ...groups: string[]): Draft => ({
   apiVersion,
   kind: 'ClusterRoleBinding',
@@ -138,9 +147,9 @@ const binding = (name: string, ...groups: string[]): Draft => ({
 export const kubeSystemRoles = (): Draft[] =>
   structuredClone([
     role('cluster-admin', everything),
-    role('admin', [...viewRules, ...editRules, ...adminRules]),
-    role('edit', [...viewRules, ...editRules]),
-    role('view', viewRules),
+    aggregated('admin', [...viewRules, ...editRules, ...adminRules], 'admin', 'edit', 'view'),
+    aggregated('edit', [...viewRules, ...editRules], 'edit', 'view'),
+    aggregated('view', viewRules, 'view'),
     role('system:basic-user', reviews),
     role('system:discovery', discovery),
     role('system:public-info-viewer', publicInfo),
