@@ -7,7 +7,7 @@ import { type Kind, Node, type ObjectMetaHolder, Pod } from '../../src/spec/kube
 import { createApiServer } from '../../src/cluster/api/index.ts'
 import { createInformers } from '../../src/cluster/informers/index.ts'
 import { startScheduler } from '../../src/cluster/scheduler/index.ts'
-import type { Informers, NodeProxy } from '../../src/cluster/types.ts'
+import type { ApiServer, Informers, NodeProxy } from '../../src/cluster/types.ts'
 import type { ControllerOptions } from '../../src/cluster/controllers/index.ts'
 import { startControllers } from '../../src/cluster/controllers/index.ts'
 import { type FakeKubelet, fakeKubelet, testNode } from './fake-kubelet.ts'
@@ -27,23 +27,26 @@ export interface TestCluster {
   close(): Promise<void>
 }
 
-/** For tests: API server in memory, all controllers, the scheduler and a kubelet that only says so. */
+/** For tests: API server in memory (or the one given), all controllers, the scheduler and a kubelet that only says so. */
 export const testCluster = async (
   more: Partial<ControllerOptions> = {},
   nodes: readonly string[] = ['node-1'],
+  given?: ApiServer,
 ): Promise<TestCluster> => {
   const log: Log = process.env.SLIPWAY_TEST_LOG ? createLog((line) => process.stderr.write(line), 'debug') : silentLog
   const clock = systemClock
-  const api = createApiServer({
-    db: openDatabase(':memory:'),
-    log,
-    clock,
-    options: { serviceCidr: '10.96.0.0/16', clusterDnsAddress: '10.96.0.10', nodeName: nodes[0] ?? 'node-1' },
-  })
+  const made = (): ApiServer =>
+    createApiServer({
+      db: openDatabase(':memory:'),
+      log,
+      clock,
+      options: { serviceCidr: '10.96.0.0/16', clusterDnsAddress: '10.96.0.10', nodeName: nodes[0] ?? 'node-1' },
+    })
+  const api = given ?? made()
   const client = api.client({ name: 'test', groups: ['system:masters'] })
   const informers = createInformers(client, log)
   const cpu = new Map<string, number>()
-  api.connectNodes(usageOnly(informers, cpu))
+  if (!given) api.connectNodes(usageOnly(informers, cpu))
   const directories = new Set<string>()
   const options: ControllerOptions = {
     rootCa: 'test authority',
@@ -98,7 +101,7 @@ export const testCluster = async (
     async close() {
       running.close()
       informers.close()
-      await api.close()
+      if (!given) await api.close()
     },
   }
 }
