@@ -1,7 +1,8 @@
-import { accessSync, closeSync, constants, openSync } from 'node:fs'
+import { accessSync, closeSync, constants } from 'node:fs'
 import { constants as os } from 'node:os'
 import koffi from 'koffi'
 import { SlipwayError } from '../../errors.ts'
+import { openNull } from './null-device.ts'
 
 /**
  * Children by posix_spawn. Node forks: it copies the page tables of the whole process, which takes ten milliseconds once
@@ -37,7 +38,7 @@ export interface SpawnRequest {
   argv: readonly string[]
   env: Record<string, string>
   cwd: string | undefined
-  /** Index = the child's descriptor; a number is one of ours, undefined is /dev/null. */
+  /** Index = the child's descriptor; a number is one of ours, undefined is a null device. */
   fds: (number | undefined)[]
   detached: boolean
 }
@@ -65,9 +66,6 @@ const resolveProgram = (name: string): string | undefined => {
   }
   return undefined
 }
-
-let devNull: number | undefined
-const nullFd = (): number => (devNull ??= openSync('/dev/null', constants.O_RDWR))
 
 /** The child begins like any other: no signal blocked or ignored (Node ignores SIGPIPE). */
 const attributes = (detached: boolean): Buffer => {
@@ -125,7 +123,8 @@ export const posixSpawn = (request: SpawnRequest): { pid: number; exited: Promis
   try {
     // Sources are kept above all targets, so that no target overwrites a source that is still to come.
     const high = request.fds.map((fd) => {
-      const source = fd ?? nullFd()
+      const source = fd ?? openNull()
+      if (fd === undefined) moved.push(source)
       if (source >= request.fds.length) return source
       const copy = native.dupAbove(source, F_DUPFD_CLOEXEC, Math.max(request.fds.length, 32)) as number
       moved.push(copy)
