@@ -3,13 +3,13 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { openDatabase } from '../../src/lib/database.ts'
 import { createLog, type Log, silentLog } from '../../src/lib/log.ts'
 import type { ObjectClient } from '../../src/spec/kube/client.ts'
-import { type Kind, Node, type ObjectMetaHolder, Pod } from '../../src/spec/kube/kinds.ts'
+import { Node, Pod } from '../../src/spec/kube/kinds.ts'
 import { createApiServer } from '../../src/cluster/api/index.ts'
 import { createInformers } from '../../src/cluster/informers/index.ts'
 import { startScheduler } from '../../src/cluster/scheduler/index.ts'
 import type { ApiServer, Informers, NodeProxy } from '../../src/cluster/types.ts'
 import type { ControllerOptions } from '../../src/cluster/controllers/index.ts'
-import { startControllers } from '../../src/cluster/controllers/index.ts'
+import { startControllers, storedKinds } from '../../src/cluster/controllers/index.ts'
 import { type FakeKubelet, fakeKubelet, testNode } from './fake-kubelet.ts'
 
 export interface TestCluster {
@@ -51,14 +51,7 @@ export const testCluster = async (
   const options: ControllerOptions = {
     rootCa: 'test authority',
     volumeRoot: '/volumes',
-    resources: () =>
-      api
-        .resources()
-        .filter(
-          ({ kind, verbs, storageVersion }) =>
-            kind.version === storageVersion && verbs.includes('watch') && verbs.includes('delete'),
-        )
-        .map(({ kind }) => kind as Kind<ObjectMetaHolder>),
+    resources: () => storedKinds(api.resources()),
     directories: {
       create: async (path) => void directories.add(path),
       remove: async (path) => void directories.delete(path),

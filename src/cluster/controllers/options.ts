@@ -16,7 +16,7 @@ export interface ControllerOptions {
   directories: VolumeDirectories
   /** Name of the default StorageClass, made when there is none of that name; 'local' unless told. */
   storageClass?: string | undefined
-  /** All kinds served, custom ones included, for garbage collection and namespace deletion. The built-in ones unless told. */
+  /** All kinds served, custom ones included, for garbage collection and namespace deletion. See storedKinds; the built-in ones unless told. */
   resources?: (() => readonly Kind<ObjectMetaHolder>[]) | undefined
   /** Milliseconds between looks of an autoscaler; 15 000 unless told. */
   autoscalerInterval?: number | undefined

@@ -32,7 +32,7 @@ const collide = (a: HostPort, b: HostPort): boolean =>
 const unschedulable = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }
 
 /** What the node is short of. */
-export const shortages = (pod: Pod, { allocatable, requested, pods }: NodeInfo): string[] => {
+const shortages = (pod: Pod, { allocatable, requested, pods }: NodeInfo): string[] => {
   const reasons: string[] = []
   if (pods.size + 1 > (allocatable.pods ?? 110)) reasons.push('Too many pods')
   for (const [resource, amount] of Object.entries(requestsOf(pod))) {

@@ -20,7 +20,7 @@ const fullSelector = (term: PodAffinityTerm, holder: Pod): LabelSelector | undef
 }
 
 /** True when `other` is one of the pods that `holder`'s term speaks of. */
-export const termSelects = (term: PodAffinityTerm, holder: Pod, other: Pod, namespaces: Namespaces): boolean => {
+const termSelects = (term: PodAffinityTerm, holder: Pod, other: Pod, namespaces: Namespaces): boolean => {
   const place = other.metadata.namespace ?? ''
   const named = term.namespaces ?? []
   const inNamespace =

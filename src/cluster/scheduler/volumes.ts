@@ -19,7 +19,7 @@ export interface VolumeNeeds {
 }
 
 /** The claims of a pod: by name, and those an ephemeral volume stands for. */
-export const claimNames = (pod: Pod): { name: string; ephemeral: boolean }[] =>
+const claimNames = (pod: Pod): { name: string; ephemeral: boolean }[] =>
   (pod.spec?.volumes ?? []).flatMap((volume): { name: string; ephemeral: boolean }[] => {
     if (volume.persistentVolumeClaim) return [{ name: volume.persistentVolumeClaim.claimName, ephemeral: false }]
     if (volume.ephemeral) return [{ name: `${pod.metadata.name}-${volume.name}`, ephemeral: true }]

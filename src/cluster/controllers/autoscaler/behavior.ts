@@ -35,7 +35,7 @@ const rulesOf = (given: HPAScalingRules | undefined, fallback: Rules): Rules => 
   selectPolicy: given?.selectPolicy ?? fallback.selectPolicy,
   stabilizationWindowSeconds: given?.stabilizationWindowSeconds ?? fallback.stabilizationWindowSeconds,
 })
-export const behaviorOf = (hpa: HorizontalPodAutoscaler): { up: Rules; down: Rules } => ({
+const behaviorOf = (hpa: HorizontalPodAutoscaler): { up: Rules; down: Rules } => ({
   up: rulesOf(hpa.spec?.behavior?.scaleUp, defaultUp),
   down: rulesOf(hpa.spec?.behavior?.scaleDown, defaultDown),
 })

@@ -4,7 +4,7 @@ import { Deployment as DeploymentKind } from '../../../spec/kube/kinds.ts'
 import { byCreation, canonical, ownerReference, scaledValue, shortHash } from '../objects/meta.ts'
 
 export const revisionKey = 'deployment.kubernetes.io/revision'
-export const revisionHistoryKey = 'deployment.kubernetes.io/revision-history'
+const revisionHistoryKey = 'deployment.kubernetes.io/revision-history'
 export const desiredKey = 'deployment.kubernetes.io/desired-replicas'
 export const maxKey = 'deployment.kubernetes.io/max-replicas'
 export const hashLabel = 'pod-template-hash'

@@ -12,12 +12,12 @@ export const tracking = 'batch.kubernetes.io/job-tracking'
 export const isTracked = (pod: Pod): boolean => pod.metadata.finalizers?.includes(tracking) === true
 export const isLeaving = (pod: Pod): boolean => pod.metadata.deletionTimestamp !== undefined
 export const isIndexed = (job: Job): boolean => job.spec?.completionMode === 'Indexed'
-export const hasSucceeded = (pod: Pod): boolean => pod.status?.phase === 'Succeeded'
+const hasSucceeded = (pod: Pod): boolean => pod.status?.phase === 'Succeeded'
 
 /** Without a policy that says otherwise a pod that is being deleted counts as failed at once. */
 const waitsForFailure = (job: Job): boolean =>
   (job.spec?.podReplacementPolicy ?? (job.spec?.podFailurePolicy ? 'Failed' : 'TerminatingOrFailed')) === 'Failed'
-export const hasFailed = (job: Job, pod: Pod): boolean =>
+const hasFailed = (job: Job, pod: Pod): boolean =>
   pod.status?.phase === 'Failed' || (isLeaving(pod) && !hasSucceeded(pod) && !waitsForFailure(job))
 
 export interface Tally {

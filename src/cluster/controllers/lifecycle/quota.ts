@@ -22,7 +22,7 @@ const isBestEffort = (pod: PodObject): boolean =>
   )
 
 /** Whether the quota's scopes include the pod. */
-export const inScopes = (quota: QuotaObject, pod: PodObject): boolean => {
+const inScopes = (quota: QuotaObject, pod: PodObject): boolean => {
   const scopes = (quota.spec?.scopes ?? []).map((scopeName) => ({
     scopeName,
     operator: 'Exists',

@@ -15,7 +15,7 @@ export const isPodFinished = (pod: Pod): boolean => pod.status?.phase === 'Succe
 export const isPodActive = (pod: Pod): boolean => !isPodFinished(pod) && pod.metadata.deletionTimestamp === undefined
 
 /** When a ready pod becomes available, in ms since the epoch; undefined while it is not ready. */
-export const availableAt = (pod: Pod, minReadySeconds: number): number | undefined => {
+const availableAt = (pod: Pod, minReadySeconds: number): number | undefined => {
   const ready = podCondition(pod, 'Ready')
   if (ready?.status !== 'True') return undefined
   if (minReadySeconds === 0) return 0

@@ -31,7 +31,7 @@ export const capacityOf = (volume: PersistentVolume): number => quantityValue(vo
 export const volumeName = (claim: PersistentVolumeClaim): string => `pvc-${claim.metadata.uid}`
 
 /** The volume is promised to this very claim, or to its name by somebody who did not know its uid yet. */
-export const isPromised = (volume: PersistentVolume, claim: PersistentVolumeClaim): boolean => {
+const isPromised = (volume: PersistentVolume, claim: PersistentVolumeClaim): boolean => {
   const reference = volume.spec?.claimRef
   return (
     reference?.name === claim.metadata.name &&

@@ -19,7 +19,7 @@ import {
   volumeName,
 } from './claim-plan.ts'
 
-export const provisionedBy = 'pv.kubernetes.io/provisioned-by'
+const provisionedBy = 'pv.kubernetes.io/provisioned-by'
 /** Keeps a volume that is deleted until its directory is gone. */
 export const directoryFinalizer = 'external-provisioner.volume.kubernetes.io/finalizer'
 
