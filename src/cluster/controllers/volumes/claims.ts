@@ -1,3 +1,4 @@
+import { messageOf } from '../../../errors.ts'
 import { formatBytes } from '../../../lib/quantity.ts'
 import type {
   ObjectReference,
@@ -136,8 +137,8 @@ const provision = async (claim: ClaimObject, context: Context): Promise<void> =>
 export const isOurs = (volume: VolumeObject): boolean => volume.metadata.annotations?.[provisionedBy] === provisioner
 
 const bind = async (claim: ClaimObject, volume: VolumeObject, context: Context): Promise<void> => {
-  const { objects, options } = context
-  if (isOurs(volume)) await options.directories.create(`${options.volumeRoot}/${volume.metadata.name}`)
+  const { objects } = context
+  if (isOurs(volume)) await makeDirectory(claim, volume, context)
   if (volume.spec?.claimRef?.uid !== claim.metadata.uid) {
     const { resourceVersion } = volume.metadata
     const body = {
@@ -151,6 +152,17 @@ const bind = async (claim: ClaimObject, volume: VolumeObject, context: Context):
   const body = { metadata: { uid, annotations }, spec: { volumeName: volume.metadata.name } }
   const bound = await objects.patch(PersistentVolumeClaim, keyFor(claim), { type: 'merge', body })
   await keepBound(bound, volume, context)
+}
+
+const makeDirectory = async (claim: ClaimObject, volume: VolumeObject, context: Context): Promise<void> => {
+  const path = `${context.options.volumeRoot}/${volume.metadata.name}`
+  try {
+    await context.options.directories.create(path)
+  } catch (error) {
+    const message = `failed to provision volume ${volume.metadata.name}: cannot make ${path}: ${messageOf(error)}`
+    context.recorder.event(PersistentVolumeClaim, claim, 'Warning', 'ProvisioningFailed', message)
+    throw error
+  }
 }
 
 /** Status of a bound claim; a volume of ours grows with the claim. */

@@ -1,3 +1,4 @@
+import { messageOf } from '../../../errors.ts'
 import type { PersistentVolume as VolumeObject } from '../../../spec/kube/generated/types.ts'
 import { PersistentVolume, PersistentVolumeClaim } from '../../../spec/kube/kinds.ts'
 import { type Context, controller, keyFor, watch } from '../run/controller.ts'
@@ -64,7 +65,7 @@ const release = async (volume: VolumeObject, { objects, options, recorder }: Con
         volume,
         'Warning',
         'VolumeFailedDelete',
-        `cannot remove ${path}: ${String(error)}`,
+        `cannot remove ${path}: ${messageOf(error)}`,
       )
       throw error
     })
