@@ -47,8 +47,6 @@ export const runDaemon = async (env: NodeJS.ProcessEnv): Promise<number> => {
     }),
   )
   const daemon = new Daemon(instance, env, log)
-  // What starting waits for (children, timers) does not always hold the process; only its sockets will.
-  const alive = setInterval(() => {}, 60_000)
   const stopped = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
     daemon.onStop = resolve
@@ -65,9 +63,6 @@ export const runDaemon = async (env: NodeJS.ProcessEnv): Promise<number> => {
   log.info('stopping')
   await daemon.close()
   lock.close()
-  clearInterval(alive)
-  // Sockets of clients that never hang up must not keep the process.
-  setTimeout(() => process.exit(0), 500).unref()
   return 0
 }
 

@@ -3,9 +3,12 @@ import { spawnDaemon } from './sys/daemonize.ts'
 
 const [first, second] = process.argv.slice(2)
 
+// What a command waits for (children, locks) does not always hold the process by itself.
+setInterval(() => {}, 2 ** 30)
+
 if (first === 'daemon' && second === 'run') {
   const { runDaemon } = await import('./daemon.ts')
-  process.exitCode = await runDaemon(process.env)
+  process.exit(await runDaemon(process.env)) // clients that never hang up must not keep it
 } else {
   const { runCli } = await import('./doors/cli/index.ts')
   const stop = new AbortController()
