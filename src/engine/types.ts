@@ -145,11 +145,11 @@ export interface Snapshots {
   commit(key: string, name: string): Promise<void>
   stat(key: string): Promise<SnapshotInfo | undefined>
   list(): Promise<SnapshotInfo[]>
-  /** 'conflict' while it has children. */
+  /** 'conflict' while it has children. One that an image is made of stays for as long as the image does. */
   remove(key: string): Promise<void>
   /** Uncompressed tar of the snapshot's own layer: sorted, numeric ids, deterministic. */
   diff(key: string): Promise<Readable>
-  /** sha256 of diff(); remembered for committed ones. */
+  /** sha256 of diff(), remembered for committed ones; for a layer that was unpacked, of the archive it came from. */
   diffId(key: string): Promise<Digest>
   /** Changed paths of the snapshot's own layer: docker diff. */
   changes(key: string): Promise<{ path: string; kind: 'modified' | 'added' | 'deleted' }[]>

@@ -1,5 +1,6 @@
 /** docker load and docker save, and that outside tools read what we write. */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -108,6 +109,23 @@ test('an OCI layout without manifest.json', async () => {
   const [loaded] = await other.images.load(packTar(parts))
   assert.equal(loaded!.id, image.id)
   assert.deepEqual(loaded!.names, ['localhost:5000/made:1'])
+})
+
+test('xz and bzip2, by the programs of this machine', async () => {
+  const { images } = room()
+  const plain = await bytesOf(tar({ hello: 'x'.repeat(100_000) }))
+  for (const program of ['xz', 'bzip2']) {
+    const packed = execFileSync(program, ['-c'], { input: plain })
+    const image = await images.import(Readable.from([packed.subarray(0, 3), packed.subarray(3)]), {
+      name: `${program}:1`,
+    })
+    assert.equal(image.size, 100_000)
+    const saved = execFileSync(program, ['-c'], { input: await bytesOf(await images.save([`${program}:1`])) })
+    assert.equal((await images.load(Readable.from([saved])))[0]!.id, image.id)
+    await assert.rejects(images.import(Readable.from([packed.subarray(0, 60)]), {}), (error) =>
+      isError(error, 'invalid'),
+    )
+  }
 })
 
 test('archives that lie are refused and leave nothing', async () => {

@@ -87,7 +87,7 @@ export const createContent = (stateDir: string, now: () => number): Content => {
         return written
       } catch (error) {
         await rm(file, { force: true })
-        throw error
+        throw outOfSpace(error) ?? error
       }
     },
     async stage() {
@@ -115,6 +115,11 @@ export const createContent = (stateDir: string, now: () => number): Content => {
     },
   }
 }
+
+const outOfSpace = (error: unknown): SlipwayError | undefined =>
+  ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')
+    ? new SlipwayError('no-space', 'no space left on device', { cause: error, hint: 'Remove unused images.' })
+    : undefined
 
 const writeFile = async (
   file: string,

@@ -10,6 +10,7 @@ import {
 } from '../../spec/oci/index.ts'
 import type { UnpackOptions } from '../snapshots/index.ts'
 import type { Image } from '../types.ts'
+import { readable } from './foreign.ts'
 import type { ImageStore } from './store.ts'
 
 /** docker import: one layer from a root filesystem. Its digest is that of the tree, however the archive was ordered. */
@@ -31,7 +32,8 @@ export const importImage = (
 ): Promise<Image> =>
   store.lease(async (lease) => {
     const names = options.name === undefined ? [] : [formatReference(withTag(parseReference(options.name)))]
-    const snapshot = await lease.newLayer({ stream: rootfs }, { ...options.unpack, signal: options.signal })
+    const stream = await readable(rootfs, store.deps.sys.processes)
+    const snapshot = await lease.newLayer({ stream }, { ...options.unpack, signal: options.signal })
     const created = options.created ?? new Date(store.deps.clock.now()).toISOString()
     const { os, architecture, variant } = normalizePlatform(options.platform ?? hostPlatform())
     const image = await store.register({

@@ -19,6 +19,7 @@ import {
 import type { Image, PullOptions } from '../types.ts'
 import { type ArchiveFiles, gatherFiles } from './archive-files.ts'
 import { readConfig } from './config.ts'
+import { readable } from './foreign.ts'
 import type { LayerBlob } from './records.ts'
 import type { ImageStore, Lease } from './store.ts'
 
@@ -35,7 +36,7 @@ interface LoadOptions {
 /** docker load: an archive of `docker save` (any age) or an OCI layout. */
 export const loadImages = (store: ImageStore, archive: Readable, options: LoadOptions): Promise<Image[]> =>
   store.lease(async (lease) => {
-    const files = await gatherFiles(archive, store.content, lease)
+    const files = await gatherFiles(await readable(archive, store.deps.sys.processes), store.content, lease)
     const images: Image[] = []
     for (const loadable of await contentsOf(files)) {
       const image = await loadOne(store, lease, files, loadable, options)
