@@ -62,7 +62,6 @@ export const openBench = async (): Promise<Bench> => {
       await open()
     },
     async destroy() {
-      clearInterval(alive)
       const { engine, sys } = bench
       for (const { id } of engine.containers.list()) await engine.containers.remove(id, { force: true, volumes: true })
       for (const { spec } of engine.sandboxes.list()) {
@@ -85,6 +84,7 @@ export const openBench = async (): Promise<Bench> => {
         if (await sys.firewall.list(family, instance.nftTable))
           await sys.firewall.apply(`delete table ${family} ${instance.nftTable}\n`)
       rmSync(home, { recursive: true, force: true })
+      clearInterval(alive)
     },
   }
   await open()

@@ -87,9 +87,24 @@ const check = (result: number, what: string): void => {
 
 interface Waiting {
   ended: (ended: Ended) => void
+  detached: boolean
 }
 const children = new Map<number, Waiting>()
 const signalNames = new Map(Object.entries(os.signals).map(([name, number]) => [number, name as NodeJS.Signals]))
+
+/**
+ * A signal handler does not keep a process alive, and a program may end after its output has: while children run that
+ * somebody waits for, this does. It also finds those whose signal was lost.
+ */
+let waiting: NodeJS.Timeout | undefined
+const keepAlive = (): void => {
+  const wanted = [...children.values()].some(({ detached }) => !detached)
+  if (wanted) waiting ??= setInterval(reap, 1000)
+  else {
+    clearInterval(waiting)
+    waiting = undefined
+  }
+}
 
 /** Node waits for its own children only, by pid: these are ours to wait for. */
 const reap = (): void => {
@@ -104,6 +119,7 @@ const reap = (): void => {
         : { code: 128 + signal, signal: signalNames.get(signal) },
     )
   }
+  keepAlive()
 }
 let listening = false
 
@@ -139,6 +155,7 @@ export const posixSpawn = (request: SpawnRequest): { pid: number; exited: Promis
     native.actionsDestroy(actions)
     for (const fd of moved) closeSync(fd)
   }
-  const exited = new Promise<Ended>((ended) => children.set(pid[0]!, { ended }))
+  const exited = new Promise<Ended>((ended) => children.set(pid[0]!, { ended, detached: request.detached }))
+  keepAlive()
   return { pid: pid[0]!, exited, alive: () => children.has(pid[0]!) }
 }
