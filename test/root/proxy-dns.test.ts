@@ -6,7 +6,7 @@ import packet from 'dns-packet'
 import { createClusterDns } from '../../src/cluster/dns/index.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import * as kinds from '../../src/spec/kube/kinds.ts'
-import { createFakeCluster } from './cluster-room.ts'
+import { createFakeCluster } from '../fake-cluster.ts'
 import { networkSpec, on, sandboxSpec, testLog, useRoom } from './network-room.ts'
 
 test('cluster DNS answers pods over UDP and TCP, and passes other names on', async (t) => {

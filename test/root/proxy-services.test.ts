@@ -8,7 +8,7 @@ import { systemClock } from '../../src/lib/clock.ts'
 import type { Endpoint, EndpointSlice, Service } from '../../src/spec/kube/generated/types.ts'
 import * as kinds from '../../src/spec/kube/kinds.ts'
 import type { Child } from '../../src/sys/sys.ts'
-import { createFakeCluster } from './cluster-room.ts'
+import { createFakeCluster } from '../fake-cluster.ts'
 import { networkSpec, on, type Room, sandboxSpec, testLog, useRoom } from './network-room.ts'
 
 const vip = '198.18.77.7'

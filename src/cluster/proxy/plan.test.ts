@@ -121,6 +121,11 @@ test('affinity: clients of the targets that stay are kept', () => {
 test('the frame names our own table only', () => {
   const text = renderFrame({ table: 'slipway_1a2b_svc', linkPrefix: 'sw1a2b', reserved: ['10.96.0.10'] })
   assert.ok(text.startsWith('table inet slipway_1a2b_svc {\n}\ndelete table inet slipway_1a2b_svc\n'))
+  const refusing = renderFrame({ table: 't', linkPrefix: 'sw', reserved: [], serviceCidr: '10.96.0.0/16' })
+  const jumps = refusing.split('\n').filter((line) => line.includes('jump unmatched'))
+  assert.equal(jumps.length, 2)
+  // "ip daddr != …" would be skipped by IPv6 packets, and what follows would refuse all of them.
+  for (const line of jumps) assert.equal(line.trim(), 'ip daddr 10.96.0.0/16 jump unmatched')
   assert.match(text, /set reserved \{ type ipv4_addr; elements = \{ 10\.96\.0\.10 \}; \}/)
 })
 

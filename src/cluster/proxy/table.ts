@@ -31,18 +31,17 @@ export interface Frame {
  * tracked connection without a translation, and later tries from the same port would follow that one to nowhere.
  */
 const renderUnmatched = (cidr: string): string => `  chain unmatched {
-    ip daddr != ${cidr} return
     ip daddr @reserved return
     fib daddr type local return
     goto refuse
   }
   chain unmatched-forward {
     type filter hook forward priority -10; policy accept;
-    jump unmatched
+    ip daddr ${cidr} jump unmatched
   }
   chain unmatched-output {
     type filter hook output priority filter; policy accept;
-    jump unmatched
+    ip daddr ${cidr} jump unmatched
   }
 `
 

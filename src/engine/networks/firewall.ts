@@ -112,8 +112,8 @@ const chains = (prefix: string): string => `
     ct status dnat ip saddr . ip daddr @hairpin4 masquerade
     ct status dnat ip6 saddr . ip6 daddr @hairpin6 masquerade
     ip saddr 127.0.0.0/8 oifname "${prefix}*" masquerade
-    ip saddr @masquerade4 oifname != "${prefix}*" ip daddr != 224.0.0.0/4 masquerade
-    ip6 saddr @masquerade6 oifname != "${prefix}*" ip6 daddr != ff00::/8 masquerade
+    iifname "${prefix}*" ip saddr @masquerade4 oifname != "${prefix}*" ip daddr != 224.0.0.0/4 masquerade
+    iifname "${prefix}*" ip6 saddr @masquerade6 oifname != "${prefix}*" ip6 daddr != ff00::/8 masquerade
   }`
 
 const written = ({ key, value }: Element): string => (value === undefined ? key : `${key} : ${value}`)

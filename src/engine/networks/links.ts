@@ -113,6 +113,6 @@ export const defaultRouteLines = (endpoints: readonly { network: Network; endpoi
   const four = out.find(({ endpoint }) => endpoint.gateway4 !== undefined)?.endpoint
   const six = out.find(({ endpoint }) => endpoint.gateway6 !== undefined)?.endpoint
   if (four) lines.push(`route replace default via ${four.gateway4} dev ${four.ifname}`)
-  if (six) lines.push(`-6 route replace default via ${six.gateway6} dev ${six.ifname}`)
+  if (six) lines.push(`route replace default via ${six.gateway6} dev ${six.ifname}`)
   return lines
 }

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { SlipwayError } from '../../errors.ts'
+import { messageOf, SlipwayError } from '../../errors.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { EngineDeps } from '../deps.ts'
-import type { Attachment, Endpoint, Network, Networks, NetworkSpec } from '../types.ts'
+import type { Attachment, Endpoint, Network, NetworkSpec, Networks } from '../types.ts'
 import { createRulesKeeper, elementsOfNetwork, type RulesKeeper } from './firewall.ts'
 import { anchorName, bridgeName, macOf, networkLines, vethName } from './links.ts'
+import { withMachineLock } from './machine-lock.ts'
 import { defaultMtu } from './mtu.ts'
 import { createRecords, type StoredNetwork } from './records.ts'
 import {
@@ -150,21 +151,31 @@ export const createNetworks = (deps: EngineDeps): NetworkRoom => {
     if (!hasLinks(known)) return known
     if (up.has(networkId) && existsSync(`/sys/class/net/${linkName(known)}`)) return known
     return await locks.run(networkId, async () => {
-      let network = must(networkId)
+      const network = must(networkId)
       // Picked long ago, or by another instance at the same moment: while nobody is on it, it can still move.
-      if (network.picked && records.endpointsOf(networkId).size === 0) {
-        const host = await takenByHost(sys.links, (link) => link === linkName(network))
-        const clash = network.subnets.some(({ subnet }) => firstFree([parseBlock(subnet)!], host) === undefined)
-        if (clash || network.subnets.length === 0) {
-          await rules.change({ remove: elementsOfNetwork(network) })
-          network = { ...network, subnets: await pickSubnets(network.spec, networkId) }
-          records.save(network)
-        }
-      }
-      await Promise.all([makeLinks(network), rules.change({ add: elementsOfNetwork(network) })])
+      const movable = network.picked && records.endpointsOf(networkId).size === 0
+      const made = movable ? await withMachineLock(clock, () => settleSubnets(network)) : network
+      if (!movable) await makeLinks(made)
+      await rules.change({ add: elementsOfNetwork(made) })
       up.add(networkId)
-      return network
+      return made
     })
+  }
+
+  /** Picks again if somebody else has the subnet by now, and takes it. */
+  const settleSubnets = async (network: StoredNetwork): Promise<StoredNetwork> => {
+    const host = await takenByHost(sys.links, (link) => link === linkName(network))
+    const clash = network.subnets.some(({ subnet }) => firstFree([parseBlock(subnet)!], host) === undefined)
+    let settled = network
+    if (clash || network.subnets.length === 0) {
+      await rules.change({ remove: elementsOfNetwork(network) })
+      settled = { ...network, subnets: await pickSubnets(network.spec, network.id) }
+      records.save(settled)
+      const name = linkName(network)
+      if (existsSync(`/sys/class/net/${name}`)) await sys.links.batch([`addr flush dev ${name}`])
+    }
+    await makeLinks(settled)
+    return settled
   }
 
   const add = async (spec: NetworkSpec): Promise<StoredNetwork> => {
@@ -322,7 +333,13 @@ export const createNetworks = (deps: EngineDeps): NetworkRoom => {
       for (const spec of predefined) if (!get(spec.name)) await add(spec)
       for (const network of records.networks.values()) {
         // The default bridge is made when somebody first uses it: a cluster alone does not need it.
-        if (network.spec.name !== 'bridge' || records.endpointsOf(network.id).size > 0) await bringUp(network.id)
+        if (network.spec.name === 'bridge' && records.endpointsOf(network.id).size === 0) continue
+        try {
+          await bringUp(network.id)
+        } catch (error) {
+          // It is tried again when somebody uses it; the others must not wait for that.
+          log.error('cannot bring a network up', { network: network.spec.name, error: messageOf(error) })
+        }
       }
     },
   }

@@ -1,7 +1,7 @@
 /** Informers and a client that only remember: for tests of what watches Kubernetes objects. */
-import type { Informer, Informers } from '../../src/cluster/types.ts'
-import type { ObjectClient } from '../../src/spec/kube/client.ts'
-import type { Kind, ObjectMetaHolder } from '../../src/spec/kube/kinds.ts'
+import type { Informer, Informers } from '../src/cluster/types.ts'
+import type { ObjectClient } from '../src/spec/kube/client.ts'
+import type { Kind, ObjectMetaHolder } from '../src/spec/kube/kinds.ts'
 
 export const createFakeCluster = () => {
   type Listener = (event: { type: 'ADDED' | 'MODIFIED' | 'DELETED'; object: never }) => void

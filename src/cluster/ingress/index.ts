@@ -1,0 +1,1 @@
+export { controllerName, createIngress, type IngressOptions, type RunningIngress } from './ingress.ts'
