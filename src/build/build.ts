@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Images } from '../engine/types.ts'
-import { SlipwayError } from '../errors.ts'
+import { messageOf, SlipwayError } from '../errors.ts'
 import type { Platform } from '../spec/oci/image.ts'
 import { hostPlatform, parsePlatform } from '../spec/oci/index.ts'
 import { Bases, familiar, fullName } from './bases.ts'
@@ -25,7 +25,7 @@ import type { PlanInput } from './solver/plan.ts'
 import { planBuild } from './solver/plan.ts'
 import { Report } from './solver/report.ts'
 import { globalScope, platformArgs } from './solver/scope.ts'
-import { locate } from './solver/locate.ts'
+import { codeOf, locate } from './solver/locate.ts'
 import { Solve } from './solver/solve.ts'
 import type { StageResult } from './solver/stage.ts'
 import type { BuildRequest, BuildResult } from './types.ts'
@@ -47,8 +47,9 @@ export const runBuild = async (deps: BuildDeps, request: BuildRequest): Promise<
     return await build.run()
   } catch (error) {
     // The other branches of the graph have no purpose any more.
+    const wasAborted = stop.signal.aborted
     stop.abort(cancelled())
-    throw error
+    throw wasAborted ? cancelled() : asSlipwayError(error)
   } finally {
     await build.close()
     request.signal?.removeEventListener('abort', onAbort)
@@ -92,7 +93,10 @@ class Build {
     this.#solve = solve
     const local: LocalNode = { kind: 'local', name: 'context', tree: treeOf(context, found.ignore?.patterns) }
     const stage = await this.#plan(dockerfile, local)
-    await this.#internal('load build context', () => solve.loadContext(stage.rootfs))
+    await this.#internal('load build context', async (vertex) => {
+      const bytes = await solve.loadContext(stage.rootfs)
+      this.#report.emit({ type: 'status', id: vertex.id, name: 'transferring context', current: bytes, total: bytes })
+    })
     const result = await solve.result(stage.rootfs)
     return await this.#export(stage, result, solve)
   }
@@ -261,6 +265,10 @@ class Build {
     return Number(text) * 1000
   }
 }
+
+/** A program or the file system may fail in ways nobody foresaw. */
+const asSlipwayError = (error: unknown): SlipwayError =>
+  error instanceof SlipwayError ? error : new SlipwayError(codeOf(error), messageOf(error), { cause: error })
 
 const nameOf = ({ dockerfile }: BuildRequest): string =>
   dockerfile === undefined || 'inline' in dockerfile

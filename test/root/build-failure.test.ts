@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { PassThrough, Readable } from 'node:stream'
 import { after, before, test } from 'node:test'
 import { isError, type SlipwayError } from '../../src/errors.ts'
 import type { BuildRoom } from './build-room.ts'
@@ -95,6 +96,19 @@ test('a cancelled build stops its step and leaves nothing', async () => {
   assert.match(error.text, /#\d+ CANCELED\n/)
   assert.ok(performance.now() - started < 10_000)
   await nothingLeft()
+})
+
+test('a context stream that stalls ends with the build; a damaged one is an error', async () => {
+  const stop = new AbortController()
+  const tar = new PassThrough()
+  tar.write(Buffer.alloc(100))
+  setTimeout(() => stop.abort(), 100)
+  assert.equal((await failure('', { context: { tar }, dockerfile: undefined, signal: stop.signal })).code, 'cancelled')
+  const damaged = Readable.from([Buffer.alloc(2000, 'x')])
+  assert.ok(isError(await failure('', { context: { tar: damaged }, dockerfile: undefined }), 'invalid'))
+  assert.deepEqual(readdirSync(join(room.instance.stateDir, 'build/contexts')), [])
+  const none = await room.build('FROM base:1\nCOPY * /none/\nRUN true', { context: { none: true } })
+  assert.equal(none.changed, true)
 })
 
 test('a step another build still wants goes on', async () => {

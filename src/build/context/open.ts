@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path'
+import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
 import { decompress } from '../../lib/tar/index.ts'
 import type { Sys } from '../../sys/sys.ts'
@@ -10,6 +11,7 @@ import type { BuildRequest } from '../types.ts'
 import { parseDockerignore } from './dockerignore.ts'
 import { compilePatterns } from './patterns.ts'
 import type { Tree } from './tree.ts'
+import type { UnpackTarget } from './unpack.ts'
 import { unpackTar } from './unpack.ts'
 
 export interface OpenedContext {
@@ -39,17 +41,29 @@ export const openContext = async (
   const close = (): void => rmSync(root, { recursive: true, force: true })
   try {
     if ('tar' in context) {
-      const plain = await decompress(context.tar)
-      try {
-        await unpackTar(plain, { files: sys.files, root, dest: '/', devices: false, signal })
-      } finally {
-        plain.destroy()
-      }
+      await unpackStream(context.tar, { files: sys.files, root, dest: '/', devices: false, signal })
     }
     return { root, own: false, close }
   } catch (error) {
     close()
     throw error
+  }
+}
+
+/** A stream that stalls ends with the build. */
+const unpackStream = async (tar: Readable, target: UnpackTarget & { signal: AbortSignal }): Promise<void> => {
+  const { signal } = target
+  const onAbort = (): void => void tar.destroy(signal.reason as Error)
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    const plain = await decompress(tar)
+    try {
+      await unpackTar(plain, target)
+    } finally {
+      plain.destroy()
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort)
   }
 }
 

@@ -19,6 +19,8 @@ export class Contents {
   readonly #options: { signal: AbortSignal; report: Report }
   readonly #digests = new Map<string, Promise<string>>()
   readonly #fetched = new Map<string, Promise<Download>>()
+  /** Bytes of the files in directories that steps read. */
+  bytes = 0
 
   constructor(deps: SolverDeps, options: { signal: AbortSignal; report: Report }) {
     this.#deps = deps
@@ -53,8 +55,11 @@ export class Contents {
     const { signal } = this.#options
     const found = await filesOf(this.#deps, op, { tree, downloads: new Map() }, signal)
     const parts: string[] = []
-    for (const { selected } of found)
-      parts.push((await digestSelected(selected, tree, this.#deps.digests, signal)).digest)
+    for (const { selected } of found) {
+      const { digest, bytes } = await digestSelected(selected, tree, this.#deps.digests, signal)
+      parts.push(digest)
+      this.bytes += bytes
+    }
     return hashOf(parts)
   }
 

@@ -1,4 +1,5 @@
-import { SlipwayError } from '../../errors.ts'
+import type { ErrorCode } from '../../errors.ts'
+import { messageOf, SlipwayError } from '../../errors.ts'
 import type { Range, Source } from '../dockerfile/source.ts'
 import { faultAt, SyntaxFault } from '../dockerfile/source.ts'
 import { cancelled } from './flights.ts'
@@ -26,5 +27,18 @@ export const locate = (source: Source, range: Range, stage: string, error: unkno
     return faultAt(source, range, { code, message, hint, near: undefined, details: { stage, ...more }, cause: error })
   }
   if (error instanceof Error && error.name === 'AbortError') return cancelled()
-  return error
+  return faultAt(source, range, {
+    code: codeOf(error),
+    message: messageOf(error),
+    hint: undefined,
+    near: undefined,
+    details: { stage },
+    cause: error,
+  })
+}
+
+/** For errors of the file system. */
+export const codeOf = (error: unknown): ErrorCode => {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code
+  return code === 'ENOSPC' || code === 'EDQUOT' ? 'no-space' : 'internal'
 }

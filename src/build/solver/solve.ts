@@ -69,8 +69,8 @@ export class Solve {
     return found
   }
 
-  /** Looks at everything the graph reads from directories, side by side; what is missing is reported by the step itself. */
-  async loadContext(node: Source): Promise<void> {
+  /** Looks at everything the graph reads from directories, side by side; what is missing is reported by the step itself. Bytes of all files. */
+  async loadContext(node: Source): Promise<number> {
     const seen = new Set<Source>()
     const wanted: Promise<unknown>[] = []
     const visit = (at: Source): void => {
@@ -90,6 +90,7 @@ export class Solve {
     }
     visit(node)
     await Promise.allSettled(wanted)
+    return this.#contents.bytes
   }
 
   /** Waits until nothing of this build runs any more, and lets go of what it used. */
