@@ -48,7 +48,7 @@ export const createIngress = (options: IngressOptions): RunningIngress => {
   const services = informers.of(Service)
   let routes: RouteTable = buildRoutes([])
   let index: SliceIndex | undefined
-  const upstreams = createUpstreams(informers, () => index!)
+  const upstreams = createUpstreams(informers, () => index)
   const certificates = createCertificates(informers, () => routes, log, options.clock)
   let listeners: { http: Listener; https: Listener } | undefined
   let opening: Promise<void> | undefined

@@ -33,11 +33,14 @@ const portOf = (service: Service, { name, number }: Backend['port']) =>
   (service.spec?.ports ?? []).find((port) => (name !== undefined ? port.name === name : port.port === number))
 
 /** Connections to endpoints, taken straight from the slices: no service address in between. */
-export const createUpstreams = (informers: Informers, index: () => SliceIndex): Upstreams => {
+export const createUpstreams = (informers: Informers, indexed: () => SliceIndex | undefined): Upstreams => {
   const services: Informer<Service> = informers.of(Services)
   const pools = new Map<string, Pool>()
   const waiting = new Set<() => void>()
   let turn = 0
+  /** Before the start nobody is sent anywhere. */
+  const empty: Pick<SliceIndex, 'of' | 'all'> = { of: () => [], all: () => [] }
+  const index = () => indexed() ?? empty
 
   const targets = (backend: Backend): Target[] => {
     const [namespace, name] = backend.service.split('/') as [string, string]
