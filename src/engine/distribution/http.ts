@@ -2,6 +2,7 @@ import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { Readable } from 'node:stream'
 import { messageOf, SlipwayError } from '../../errors.ts'
+import { cancelled } from '../../lib/cancel.ts'
 import { isLoopback } from './loopback.ts'
 
 export interface Trust {
@@ -105,10 +106,7 @@ export class Http {
 
 /** A failed call in docker's words. An abort stays what it is. */
 const unreachable = (url: URL, call: HttpCall, error: unknown): unknown => {
-  if (call.signal?.aborted)
-    return call.signal.reason instanceof SlipwayError
-      ? call.signal.reason
-      : new SlipwayError('cancelled', 'operation was cancelled')
+  if (call.signal?.aborted) return cancelled(call.signal)
   const method = call.method[0] + call.method.slice(1).toLowerCase()
   const code = (error as NodeJS.ErrnoException).code ?? ''
   const untrusted = /CERT|SELF_SIGNED|VERIFY/.test(code)

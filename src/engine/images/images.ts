@@ -1,5 +1,6 @@
 import { messageOf, SlipwayError } from '../../errors.ts'
 import { familiarName, formatReference, parseReference, type Reference, withTag } from '../../spec/oci/index.ts'
+import { cancellable } from '../../lib/cancel.ts'
 import { createContent } from '../content/index.ts'
 import type { EngineDeps } from '../deps.ts'
 import { createDistribution, type RegistrySettings } from '../distribution/index.ts'
@@ -86,11 +87,13 @@ export const createImages = (
         const names = name === undefined ? [] : [formatReference(withTag(parseReference(name)))]
         return store.register({ config, snapshots: keys, names })
       }),
-    pull: (reference, options = {}) => pullOrBuild(pullReference(reference), options),
-    push: async (reference, options = {}) => pusher.push(reference, options),
-    load: (archive, options = {}) => loadImages(store, archive, options),
+    pull: (reference, options = {}) =>
+      cancellable(options.signal, () => pullOrBuild(pullReference(reference), options)),
+    push: (reference, options = {}) => cancellable(options.signal, async () => pusher.push(reference, options)),
+    load: (archive, options = {}) => cancellable(options.signal, () => loadImages(store, archive, options)),
     save: (references, options = {}) => saveImages(store, references, options.signal),
-    bootstrap: async (reference, options = {}) => bootstrapper.build(pullReference(reference), options),
+    bootstrap: (reference, options = {}) =>
+      cancellable(options.signal, async () => bootstrapper.build(pullReference(reference), options)),
     async recover() {
       await store.recover()
       await bootstrapper.recover()

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { Readable } from 'node:stream'
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { SlipwayError } from '../../../errors.ts'
+import { cancelled } from '../../../lib/cancel.ts'
 import { Semaphore } from '../../../lib/semaphore.ts'
 import type { SpecialFiles } from '../../../sys/sys.ts'
 import type { FromWorker, LayerJob, LayerResults, SpecialAnswer } from './protocol.ts'
@@ -35,7 +36,7 @@ export class LayerPool {
   /** An abort ends the thread at once: what it was making is left as it is and is the caller's to delete. */
   run<Job extends LayerJob>(job: Job, options: JobOptions = {}): Promise<LayerResults[Job['op']]> {
     return this.#slots.run(async () => {
-      options.signal?.throwIfAborted()
+      if (options.signal?.aborted) throw cancelled(options.signal)
       const worker = this.#take()
       try {
         const result = await this.#perform(worker, job, options)
@@ -127,9 +128,6 @@ export class LayerPool {
     await worker.terminate()
   }
 }
-
-const cancelled = (signal: AbortSignal): SlipwayError =>
-  signal.reason instanceof SlipwayError ? signal.reason : new SlipwayError('cancelled', 'operation was cancelled')
 
 interface Feeder {
   more(credit: number): void
