@@ -174,7 +174,10 @@ test('services: cluster address, node port, load balancer, hairpin, even spread,
   const [first] = answers
   const rest = pods.filter(({ id }) => id !== first)
   cluster.put(kinds.EndpointSlice, slice(rest, undefined, 'UDP'))
-  await eventually(() => (udp.send('x', lbPort, vip), answers.size === 2), 'the same socket reaches the other one')
+  await eventually(() => {
+    udp.send('x', lbPort, vip)
+    return answers.size === 2
+  }, 'the same socket reaches the other one')
 })
 
 test('a taken load balancer port: a message that names it, and the port is taken over when it is free', async (t) => {
