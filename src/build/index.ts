@@ -108,6 +108,7 @@ const recover = async (deps: BuildDeps, collect: CollectDeps): Promise<void> => 
   rmSync(deps.contextDir, { recursive: true, force: true })
   for (const { key } of await deps.snapshots.list()) if (key.startsWith(activePrefix)) await deps.snapshots.remove(key)
   await dropOrphans(collect)
+  deps.records.forgetImages(new Set((await deps.images.list()).map(({ id }) => id)))
   deps.cacheMounts.recover()
   deps.downloads.recover()
   deps.digests.forget(collect.now() - month)

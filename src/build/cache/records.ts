@@ -133,6 +133,13 @@ export class CacheRecords {
     return row as { created: string; image: string } | undefined
   }
 
+  /** Drops what is known of images that are gone. */
+  forgetImages(known: ReadonlySet<string>): void {
+    const rows = this.#db.prepare('SELECT DISTINCT image FROM build_images').all() as { image: string }[]
+    for (const { image } of rows)
+      if (!known.has(image)) this.#db.prepare('DELETE FROM build_images WHERE image = ?').run(image)
+  }
+
   setImage(key: string, created: string, image: string): void {
     this.#db
       .prepare('INSERT OR REPLACE INTO build_images (key, created, image) VALUES (?, ?, ?)')
