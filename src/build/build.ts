@@ -23,6 +23,7 @@ import { imageConfig } from './solver/image.ts'
 import { hashOf } from './solver/keys.ts'
 import type { PlanInput } from './solver/plan.ts'
 import { planBuild } from './solver/plan.ts'
+import { outlineOf } from './solver/outline.ts'
 import { Report } from './solver/report.ts'
 import { globalScope, platformArgs } from './solver/scope.ts'
 import { codeOf, locate } from './solver/locate.ts'
@@ -93,6 +94,7 @@ class Build {
     this.#solve = solve
     const local: LocalNode = { kind: 'local', name: 'context', tree: treeOf(context, found.ignore?.patterns) }
     const stage = await this.#plan(dockerfile, local)
+    this.#report.emit({ type: 'outline', steps: outlineOf(dockerfile, stage.rootfs) })
     await this.#internal('load build context', async (vertex) => {
       const bytes = await solve.loadContext(stage.rootfs)
       this.#report.emit({ type: 'status', id: vertex.id, name: 'transferring context', current: bytes, total: bytes })

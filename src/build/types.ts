@@ -33,8 +33,19 @@ export interface BuildRequest {
   progress: (event: BuildProgress) => void
 }
 
+/**
+ * Comes once, when the Dockerfile is understood and before any step runs: all instructions in order. An instruction without
+ * vertices only changes the configuration, or belongs to a stage that the target does not need.
+ */
+export interface BuildOutline {
+  type: 'outline'
+  /** `text` is the instruction on one line. */
+  steps: { instruction: string; text: string; vertices: string[] }[]
+}
+
 /** A vertex is a step as a user sees it: `[backend build 3/7] RUN npm ci`. Ids are unique in one build. Times in ms. */
 export type BuildProgress =
+  | BuildOutline
   | { type: 'vertex'; id: string; name: string; stage?: string | undefined; at?: SourcePosition | undefined }
   | { type: 'started'; id: string; time: number }
   /** `cancelled`: it was stopped, because of another step's failure or on request. */

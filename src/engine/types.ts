@@ -620,7 +620,15 @@ export interface Containers {
   exportRootfs(reference: string): Promise<Readable>
   commit(
     reference: string,
-    options: { name?: string; config?: ImageProcessConfig; message?: string; author?: string; pause?: boolean },
+    options: {
+      name?: string
+      config?: ImageProcessConfig
+      /** Applied last to the image's configuration. */
+      change?: (config: ImageProcessConfig) => ImageProcessConfig
+      message?: string
+      author?: string
+      pause?: boolean
+    },
   ): Promise<Image>
 
   /**

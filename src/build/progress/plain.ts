@@ -38,6 +38,8 @@ class Plain implements ProgressStyle {
 
   event(event: BuildProgress): string {
     switch (event.type) {
+      case 'outline':
+        return ''
       case 'vertex':
         this.#names.set(event.id, event.name)
         return ''

@@ -1,8 +1,8 @@
 /** POST /build: the classic builder's endpoint; its output is JSON lines with `stream`, `aux` and `errorDetail`. */
-import { plainProgress } from '../../build/progress/index.ts'
 import type { BuildRequest, Builder } from '../../build/types.ts'
-import { SlipwayError } from '../../errors.ts'
-import { familiarName } from '../../spec/oci/index.ts'
+import { messageOf, SlipwayError } from '../../errors.ts'
+import { familiarName, parseReference } from '../../spec/oci/index.ts'
+import { classicOutput } from './build-output.ts'
 import { isTrue } from './filters.ts'
 import { authOf, lines } from './images.ts'
 import { type Exchange, type Route, route, textOf } from './server.ts'
@@ -32,7 +32,7 @@ const build = async (builder: Pick<Builder, 'build'>, x: Exchange): Promise<void
     })
   const out = lines(x)
   const quiet = isTrue(x.query.get('q'))
-  const text = plainProgress()
+  const text = classicOutput()
   const print = (stream: string): void => {
     if (stream !== '' && !quiet) out.line({ stream })
   }
@@ -40,32 +40,39 @@ const build = async (builder: Pick<Builder, 'build'>, x: Exchange): Promise<void
     const { image } = await builder.build({
       ...requestOf(x),
       signal: x.signal,
-      progress: (event) => {
-        if (event.type === 'notice') out.line({ stream: `${event.message}\n` })
-        else print(text.event(event))
-      },
+      progress: (event) => print(text.event(event)),
     })
-    print(text.end())
+    print(text.end(false))
     out.line({ aux: { ID: image.id } })
     if (quiet) out.line({ stream: `${image.id}\n` })
     else {
       out.line({ stream: `Successfully built ${image.id.slice(7, 19)}\n` })
-      for (const tag of x.query.getAll('t')) out.line({ stream: `Successfully tagged ${familiarName(tag)}\n` })
+      for (const tag of x.query.getAll('t')) out.line({ stream: `Successfully tagged ${familiarTag(tag)}\n` })
     }
     out.end()
   } catch (error) {
     if (x.signal.aborted) return
-    print(text.end(error))
-    const message = textOf(error)
-    out.line({ errorDetail: { message, ...codeOf(error) }, error: message })
+    print(text.end(true))
+    const { message, code } = failureOf(error)
+    if (!out.begun) throw error
+    out.line({ errorDetail: { ...(code === undefined ? {} : { code }), message }, error: message })
     out.end()
   }
 }
 
-const codeOf = (error: unknown): { code?: number } => {
-  const code =
-    error instanceof SlipwayError ? (error.details as { exitCode?: number } | undefined)?.exitCode : undefined
-  return code === undefined ? {} : { code }
+/** With its tag, also where none was given. */
+const familiarTag = (name: string): string => {
+  const { tag } = parseReference(name)
+  return tag === undefined ? `${familiarName(name)}:latest` : familiarName(name)
+}
+
+/** In the classic builder's words: a command that failed is named with its exit code. */
+const failureOf = (error: unknown): { message: string; code?: number } => {
+  const details = error instanceof SlipwayError ? (error.details as { exitCode?: number } | undefined) : undefined
+  const code = details?.exitCode
+  const command = /^process "(.*)" did not complete successfully: exit code: \d+$/s.exec(messageOf(error))?.[1]
+  if (code === undefined || command === undefined) return { message: textOf(error) }
+  return { message: `The command '${command}' returned a non-zero code: ${code}`, code }
 }
 
 const requestOf = (x: Exchange): Omit<BuildRequest, 'progress' | 'signal'> => {
@@ -75,7 +82,7 @@ const requestOf = (x: Exchange): Omit<BuildRequest, 'progress' | 'signal'> => {
   const network = x.query.get('networkmode')
   const auths = registryConfig(x.headers['x-registry-config'])
   return {
-    context: { tar: x.req },
+    context: { tar: x.upload() },
     dockerfile: { path: x.query.get('dockerfile') || 'Dockerfile' },
     target: x.query.get('target') || undefined,
     args: Object.fromEntries(args),

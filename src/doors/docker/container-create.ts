@@ -15,6 +15,10 @@ export interface CreateLookups {
   container(reference: string): Container
   /** Ports the image exposes, and whether it is there at all. */
   imagePorts: string[]
+  /** CPUs of this machine. */
+  cpus: number
+  /** Of this machine: the name of containers on its network. */
+  hostname: string
 }
 export interface CreatePlan {
   spec: ContainerSpec
@@ -62,7 +66,7 @@ export const planCreate = (name: string, body: CreateBody, find: CreateLookups):
       permissions: d.CgroupPermissions || 'rwm',
     })),
     deviceCgroupRules: host.DeviceCgroupRules ?? [],
-    resources: resourcesOf(host),
+    resources: resourcesOf(host, find.cpus),
     security: securityOf(host),
     ulimits: (host.Ulimits ?? []).map((u) => ({ name: u.Name, soft: u.Soft, hard: u.Hard })),
     ...defined({
@@ -98,7 +102,10 @@ const restartOf = (host: HostConfig): ContainerSpec['restart'] => {
 const logOf = (host: HostConfig): ContainerSpec['log'] => {
   const driver = host.LogConfig?.Type || 'json-file'
   if (driver !== 'json-file' && driver !== 'local' && driver !== 'none')
-    throw bad(`logger: no log driver named '${driver}' is registered`, 'Available here: json-file, local, none.')
+    throw bad(
+      `error looking up logging plugin ${driver}: plugin "${driver}" not found`,
+      'Available here: json-file, local, none.',
+    )
   const options = host.LogConfig?.Config ?? {}
   return {
     driver,
@@ -153,10 +160,11 @@ const sandboxOf = (
         ? { mode: 'host' }
         : {
             mode: 'attached',
-            attachments: Object.entries(networks).map(([n, e]) => attachment(n, e, name, mode, config.MacAddress)),
+            attachments: Object.entries(networks).map(([n, e]) => attachment(n, e, mode, config.MacAddress)),
           }
   return {
-    hostname: config.Hostname ?? '',
+    hostname: config.Hostname || (mode === 'host' ? find.hostname : ''),
+    names: [name],
     ...defined({ domainname: config.Domainname || undefined, shmSize: positive(host.ShmSize) }),
     network,
     ports: mode === 'host' || shared ? [] : portsOf(config, host, find.imagePorts),
@@ -168,9 +176,9 @@ const sandboxOf = (
   }
 }
 
-export const attachment = (network: string, e: EndpointConfig, name: string, mode: string, mac?: string) => ({
+export const attachment = (network: string, e: EndpointConfig, mode: string, mac?: string) => ({
   network,
-  aliases: [...(e.Aliases ?? []), ...(network === 'bridge' ? [] : [name])],
+  aliases: e.Aliases ?? [],
   ...defined({
     ipv4: e.IPAMConfig?.IPv4Address || undefined,
     ipv6: e.IPAMConfig?.IPv6Address || undefined,
@@ -243,7 +251,9 @@ const namespacesOf = (host: HostConfig): Partial<ContainerSpec> =>
     cgroupParent: host.CgroupParent || undefined,
   })
 
-const resourcesOf = (host: HostConfig): ContainerSpec['resources'] => {
+const resourcesOf = (host: HostConfig, cpus: number): ContainerSpec['resources'] => {
+  if (host.NanoCpus && (host.NanoCpus < 0 || host.NanoCpus > cpus * 1e9))
+    throw bad(`range of CPUs is from 0.01 to ${cpus.toFixed(2)}, as there are only ${cpus} CPUs available`)
   if (host.Memory && host.Memory < 6 * 1024 * 1024) throw bad('Minimum memory limit allowed is 6MB')
   if (host.Memory && host.MemorySwap && host.MemorySwap > 0 && host.MemorySwap < host.Memory)
     throw bad('Minimum memoryswap limit should be larger than memory limit, see usage')

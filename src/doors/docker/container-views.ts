@@ -6,6 +6,8 @@ import type { ContainerConfig, HostConfig, Origin } from './wire.ts'
 
 type Rooms = Pick<Engine, 'images' | 'sandboxes' | 'networks' | 'containers' | 'snapshots'>
 
+export type ApiVersion = readonly [number, number]
+
 export const iso = (ms: number | undefined): string =>
   ms === undefined ? '0001-01-01T00:00:00Z' : new Date(ms).toISOString().replace('Z', '000000Z')
 
@@ -64,12 +66,18 @@ export const exposedPorts = async (c: Container, rooms: Pick<Rooms, 'images'>): 
 const endpointView = (
   e: Endpoint | undefined,
   c: Container,
-  network: { id: string; name: string },
+  network: { id: string; name: string; version: ApiVersion; hostname?: string },
   asked: { IPAMConfig?: unknown; Links?: string[] | null; Aliases?: string[] | null; DriverOpts?: unknown } | undefined,
 ) => ({
   IPAMConfig: asked?.IPAMConfig ?? null,
   Links: asked?.Links ?? null,
-  Aliases: network.name === 'bridge' ? null : [...new Set([...(asked?.Aliases ?? []), c.id.slice(0, 12)])],
+  // Since 1.45 exactly what was asked for; before, the short id as well.
+  Aliases:
+    network.version[1] >= 45
+      ? (asked?.Aliases ?? null)
+      : network.name === 'bridge'
+        ? null
+        : [...new Set([...(asked?.Aliases ?? []), c.id.slice(0, 12)])],
   MacAddress: e?.mac ?? '',
   DriverOpts: asked?.DriverOpts ?? null,
   GwPriority: 0,
@@ -82,12 +90,19 @@ const endpointView = (
   GlobalIPv6Address: e?.ipv6 ?? '',
   GlobalIPv6PrefixLen: e?.ipv6PrefixLength ?? 0,
   DNSNames:
-    network.name === 'bridge' ? null : [...new Set([c.spec.name, ...(asked?.Aliases ?? []), c.id.slice(0, 12)])],
+    network.name === 'bridge'
+      ? null
+      : [
+          ...new Set(
+            [c.spec.name, ...(asked?.Aliases ?? []), c.id.slice(0, 12), network.hostname ?? ''].filter(Boolean),
+          ),
+        ],
 })
 
 export const networkViews = (
   c: Container,
   rooms: Pick<Rooms, 'sandboxes' | 'networks'>,
+  version: ApiVersion,
 ): Record<string, ReturnType<typeof endpointView>> => {
   const sandbox = rooms.sandboxes.get(c.sandboxId)
   const asked = originOf(c)?.Networks ?? {}
@@ -95,7 +110,9 @@ export const networkViews = (
   if (!network) return {}
   if (network.mode === 'host' || network.mode === 'none') {
     const name = network.mode
-    return { [name]: endpointView(undefined, c, { id: rooms.networks.get(name)?.id ?? '', name }, asked[name]) }
+    return {
+      [name]: endpointView(undefined, c, { id: rooms.networks.get(name)?.id ?? '', name, version }, asked[name]),
+    }
   }
   if (network.mode === 'sandbox') return {}
   const views: Record<string, ReturnType<typeof endpointView>> = {}
@@ -103,9 +120,20 @@ export const networkViews = (
     const found = rooms.networks.get(a.network)
     const name = found?.spec.name ?? a.network
     const endpoint = sandbox.endpoints.find((e) => e.networkName === name || e.networkId === found?.id)
-    views[name] = endpointView(endpoint, c, { id: found?.id ?? '', name }, asked[name] ?? { Aliases: a.aliases })
+    views[name] = endpointView(
+      endpoint,
+      c,
+      { id: found?.id ?? '', name, version, hostname: sandbox.spec.hostname },
+      asked[name] ?? { Aliases: a.aliases },
+    )
   }
   return views
+}
+
+/** As given after the last colon of `-v`; named volumes say 'z' without. */
+const modeText = (c: Container, m: Container['mounts'][number]): string => {
+  const bind = originOf(c)?.HostConfig.Binds?.find((b) => b.split(':')[1] === m.target)
+  return bind?.split(':')[2] ?? (m.type === 'volume' && m.volume !== '' ? 'z' : '')
 }
 
 export const mountViews = (c: Container) =>
@@ -117,14 +145,20 @@ export const mountViews = (c: Container) =>
       Source: m.type === 'bind' ? m.source : (m.hostPath ?? ''),
       Destination: m.target,
       ...(m.type === 'volume' ? { Driver: 'local' } : {}),
-      Mode: m.type === 'volume' ? 'z' : '',
+      Mode: modeText(c, m),
       RW: 'readOnly' in m ? !m.readOnly : false,
       Propagation: m.type === 'bind' ? (m.propagation ?? 'rprivate') : '',
     }))
 
-const commandText = (c: Container): string => c.process.args.join(' ')
+/** The first word as it is, the others quoted where they have blanks. */
+export const commandText = (c: Container): string =>
+  c.process.args.map((word, i) => (i > 0 && word.includes(' ') ? `'${word}'` : word)).join(' ')
 
-export const listView = async (c: Container, rooms: Rooms, options: { size: boolean; now: number }) => {
+export const listView = async (
+  c: Container,
+  rooms: Rooms,
+  options: { size: boolean; now: number; version: ApiVersion },
+) => {
   const image = await rooms.images.get(c.imageId)
   const exposed = [
     ...new Set([
@@ -135,7 +169,7 @@ export const listView = async (c: Container, rooms: Rooms, options: { size: bool
   return {
     Id: c.id,
     Names: [`/${c.spec.name}`],
-    Image: imageText(c, image?.names ?? []),
+    Image: await imageText(c, image?.names ?? [], rooms),
     ImageID: c.imageId,
     Command: commandText(c),
     Created: Math.floor(c.createdAt / 1000),
@@ -144,15 +178,16 @@ export const listView = async (c: Container, rooms: Rooms, options: { size: bool
     State: c.status,
     Status: statusText(c, options.now),
     HostConfig: { NetworkMode: modeOf(c) },
-    NetworkSettings: { Networks: networkViews(c, rooms) },
+    NetworkSettings: { Networks: networkViews(c, rooms, options.version) },
     Mounts: mountViews(c),
     ...(options.size ? { SizeRw: await rwSize(c, rooms), SizeRootFs: image?.size ?? 0 } : {}),
   }
 }
 
-/** Pods' containers are created by image id; a name says more. */
-const imageText = (c: Container, names: string[]): string => {
-  if (!/^(sha256:)?[0-9a-f]{64}$/.test(c.spec.image)) return c.spec.image
+/** Pods' containers are created by image id; a name says more. A name that means another image by now says less. */
+const imageText = async (c: Container, names: string[], rooms: Pick<Rooms, 'images'>): Promise<string> => {
+  if (!/^(sha256:)?[0-9a-f]{64}$/.test(c.spec.image))
+    return (await rooms.images.get(c.spec.image))?.id === c.imageId ? c.spec.image : c.imageId
   const name = names[0]
   return name ? name.replace(/^docker\.io\/(library\/)?/, '') : c.spec.image
 }
@@ -165,11 +200,11 @@ const modeOf = (c: Container): string => {
   return 'shared' in c.spec.sandbox ? `sandbox:${c.spec.sandbox.shared}` : 'bridge'
 }
 
-export const inspectView = async (c: Container, rooms: Rooms, options: { size: boolean }) => {
+export const inspectView = async (c: Container, rooms: Rooms, options: { size: boolean; version: ApiVersion }) => {
   const image = await rooms.images.get(c.imageId)
   const sandbox = rooms.sandboxes.get(c.sandboxId)
-  const networks = networkViews(c, rooms)
-  const first = networks.bridge ?? Object.values(networks)[0]
+  const networks = networkViews(c, rooms, options.version)
+  const first = networks.bridge
   const running = c.status === 'running' || c.status === 'paused' || c.status === 'restarting'
   const ports: Record<string, { HostIp: string; HostPort: string }[] | null> = {}
   if (running) {
@@ -263,7 +298,7 @@ const configView = (
   const sandbox = 'own' in c.spec.sandbox ? c.spec.sandbox.own : undefined
   const entrypoint = c.spec.entrypoint ?? (base.Entrypoint as string[] | null | undefined) ?? null
   return {
-    Hostname: asked.Hostname || sandbox?.hostname || c.id.slice(0, 12),
+    Hostname: asked.Hostname || sandbox?.hostname || (sandbox ? c.id.slice(0, 12) : ''),
     Domainname: asked.Domainname ?? '',
     User: c.spec.user ?? base.User ?? '',
     AttachStdin: asked.AttachStdin ?? false,
@@ -288,6 +323,10 @@ const configView = (
     ...(asked.StopTimeout == null ? {} : { StopTimeout: asked.StopTimeout }),
   }
 }
+
+/** What a request leaves empty is the default. */
+const stated = (host: HostConfig): HostConfig =>
+  Object.fromEntries(Object.entries(host).filter(([, v]) => v !== '' && v !== 0 && v !== null)) as HostConfig
 
 const hostConfigView = (c: Container): HostConfig & Record<string, unknown> => {
   const host = originOf(c)?.HostConfig ?? {}
@@ -331,7 +370,7 @@ const hostConfigView = (c: Container): HostConfig & Record<string, unknown> => {
     DeviceRequests: null,
     OomKillDisable: false,
     Ulimits: null,
-    ...host,
+    ...stated(host),
     NetworkMode: modeOf(c),
     AutoRemove: c.spec.autoRemove,
     LogConfig: { Type: c.spec.log.driver, Config: c.spec.log.options },
@@ -348,7 +387,7 @@ const hostConfigView = (c: Container): HostConfig & Record<string, unknown> => {
     CpusetCpus: r.cpusetCpus ?? '',
     CpusetMems: r.cpusetMems ?? '',
     MemoryReservation: r.memoryReservation ?? 0,
-    MemorySwap: r.memorySwap ?? 0,
+    MemorySwap: r.memorySwap ?? (r.memory ?? 0) * 2,
     MemorySwappiness: r.memorySwappiness ?? null,
     PidsLimit: r.pidsLimit ?? null,
     MaskedPaths: c.spec.security.maskedPaths ?? defaultMasked,

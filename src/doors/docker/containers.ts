@@ -1,12 +1,13 @@
-import type { Engine } from '../../engine/types.ts'
+import { cpus, hostname } from 'node:os'
+import type { Container, Engine, Image } from '../../engine/types.ts'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { planCreate } from './container-create.ts'
 import { inspectView, iso, listView, originOf } from './container-views.ts'
 import { Filters, instant, isTrue } from './filters.ts'
+import { changed } from './images.ts'
 import { joinStreams, sendLogs, streamType } from './io.ts'
 import { type Exchange, type Route, route } from './server.ts'
-import type { Container } from '../../engine/types.ts'
 import type { CreateBody, HostConfig } from './wire.ts'
 
 export type ContainerBackend = Pick<
@@ -25,7 +26,13 @@ export const containerRoutes = (engine: ContainerBackend, clock: Clock): Route[]
     route('POST', '/containers/create', (x) => create(engine, x)),
     route('POST', '/containers/prune', (x) => prune(engine, clock, x)),
     route('GET', '/containers/:id/json', async (x) =>
-      x.send(200, await inspectView(containers.must(x.params.id!), engine, { size: isTrue(x.query.get('size')) })),
+      x.send(
+        200,
+        await inspectView(containers.must(x.params.id!), engine, {
+          size: isTrue(x.query.get('size')),
+          version: x.version,
+        }),
+      ),
     ),
     route('POST', '/containers/:id/start', (x) => start(engine, x)),
     route('POST', '/containers/:id/stop', async (x) => {
@@ -43,6 +50,8 @@ export const containerRoutes = (engine: ContainerBackend, clock: Clock): Route[]
       x.send(204)
     }),
     route('POST', '/containers/:id/kill', async (x) => {
+      if (!containers.get(x.params.id!))
+        throw new SlipwayError('not-found', `cannot kill container: ${x.params.id}: No such container: ${x.params.id}`)
       await containers.kill(x.params.id!, x.query.get('signal') || 'SIGKILL')
       x.send(204)
     }),
@@ -127,8 +136,20 @@ const listFilters = [
   'volume',
 ]
 
+/** Filters whose values are known words. */
+const closedFilters: Record<string, string[]> = {
+  status: ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'],
+  health: ['starting', 'healthy', 'unhealthy', 'none'],
+}
+
 const list = async (engine: ContainerBackend, clock: Clock, x: Exchange): Promise<void> => {
   const filters = Filters.parse(x.query.get('filters'), listFilters)
+  for (const [name, values] of Object.entries(closedFilters)) {
+    const odd = filters.get(name).find((v) => !values.includes(v))
+    if (odd !== undefined) throw bad(`invalid filter '${name}=${odd}'`)
+  }
+  const odd = filters.get('exited').find((v) => !/^-?\d+$/.test(v))
+  if (odd !== undefined) throw bad(`invalid filter 'exited=${odd}'`)
   const limit = Number(x.query.get('limit') ?? 0)
   const all =
     isTrue(x.query.get('all')) ||
@@ -179,7 +200,7 @@ const list = async (engine: ContainerBackend, clock: Clock, x: Exchange): Promis
     .filter((c) => (before === undefined || c.createdAt < before) && (since === undefined || c.createdAt > since))
     .sort((a, b) => b.createdAt - a.createdAt)
   const shown = limit > 0 ? found.slice(0, limit) : found
-  const options = { size: isTrue(x.query.get('size')), now: clock.now() }
+  const options = { size: isTrue(x.query.get('size')), now: clock.now(), version: x.version }
   x.send(200, await Promise.all(shown.map((c) => listView(c, engine, options))))
 }
 
@@ -204,16 +225,44 @@ const create = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name))
     throw bad(`Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`)
   const image = body.Image ? await engine.images.get(body.Image) : undefined
+  checkPlatform(x.query.get('platform'), body.Image ?? '', image)
   const imagePorts = Object.keys(image?.config.config?.ExposedPorts ?? {})
-  const { spec, volumes, warnings } = planCreate(name, body, {
-    container: (r) => engine.containers.must(r),
-    imagePorts,
-  })
   // An image that is missing is said before anything is made.
   if (body.Image && !image) await engine.images.must(body.Image)
+  const { spec, volumes, warnings } = planCreate(name, body, {
+    container: (r) => {
+      const other = engine.containers.get(r)
+      if (!other) throw bad(`No such container: ${r}`)
+      return other
+    },
+    imagePorts,
+    cpus: cpus().length,
+    hostname: hostname(),
+  })
   for (const volume of volumes) await engine.volumes.create(volume)
-  const created = await engine.containers.create(spec)
+  const created = await engine.containers.create(spec).catch((error: unknown) => {
+    throw notTheImage(error)
+  })
   x.send(201, { Id: created.id, Warnings: warnings })
+}
+
+/** To the docker client, 'not found' means that the image has to be pulled. */
+const notTheImage = (error: unknown): unknown =>
+  isError(error, 'not-found')
+    ? new SlipwayError('bad-request', error.message, { hint: error.hint, cause: error })
+    : error
+
+const checkPlatform = (wanted: string | null, name: string, image: Image | undefined): void => {
+  if (!wanted || !image) return
+  const [os, architecture, variant] = wanted.split('/')
+  const { platform } = image
+  if (os === platform.os && (!architecture || architecture === platform.architecture)) {
+    if (!variant || !platform.variant || variant === platform.variant) return
+  }
+  throw new SlipwayError(
+    'not-found',
+    `image with reference ${name} was found but does not provide the specified platform (${wanted})`,
+  )
 }
 
 const left = [
@@ -406,7 +455,7 @@ const archiveRoutes = ({ containers }: ContainerBackend): Route[] => {
       tar.pipe(x.stream(200, 'application/x-tar', { 'X-Docker-Container-Path-Stat': statHeader(stat) }))
     }),
     route('PUT', '/containers/:id/archive', async (x) => {
-      await containers.writeArchive(x.params.id!, pathOf(x), x.req, {
+      await containers.writeArchive(x.params.id!, pathOf(x), x.upload(), {
         noOverwriteDirNonDir: isTrue(x.query.get('noOverwriteDirNonDir')),
         copyUidGid: isTrue(x.query.get('copyUIDGID')),
       })
@@ -419,9 +468,14 @@ const commit = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
   const config = await x.json<Record<string, unknown>>()
   const repo = x.query.get('repo')
   const tag = x.query.get('tag')
+  const changes = x.query
+    .getAll('changes')
+    .flatMap((c) => c.split('\n'))
+    .filter((c) => c.trim() !== '')
   const image = await engine.containers.commit(x.query.get('container') ?? '', {
     ...(repo ? { name: tag ? `${repo}:${tag}` : repo } : {}),
     ...(Object.keys(config).length > 0 ? { config: config as never } : {}),
+    ...(changes.length > 0 ? { change: (base) => changed(base, changes) } : {}),
     message: x.query.get('comment') ?? '',
     author: x.query.get('author') ?? '',
     pause: x.query.get('pause') === null || isTrue(x.query.get('pause')),

@@ -1,6 +1,6 @@
-import type { Engine, Exec } from '../../engine/types.ts'
-import { SlipwayError } from '../../errors.ts'
-import { joinStreams, streamType } from './io.ts'
+import type { Engine, Exec, Io } from '../../engine/types.ts'
+import { messageOf, SlipwayError } from '../../errors.ts'
+import { frame, joinStreams, streamType } from './io.ts'
 import { type Exchange, type Route, route } from './server.ts'
 
 interface ExecBody {
@@ -48,7 +48,16 @@ export const execRoutes = ({ containers }: Pick<Engine, 'containers'>): Route[] 
         await containers.startExec(exec.id, { detach: true })
         return x.send(200)
       }
-      const io = await containers.startExec(exec.id, size)
+      let io: Io
+      try {
+        io = await containers.startExec(exec.id, size)
+      } catch (error) {
+        // What could not even be started has an exit code; docker tells the reason as if the program had.
+        if (exec.exitCode !== undefined || containers.getExec(exec.id)?.exitCode === undefined) throw error
+        const text = Buffer.from(`${messageOf(error)}\r\n`)
+        x.hijack(streamType(exec.spec.tty, x.version)).end(exec.spec.tty ? text : frame('stdout', text))
+        return
+      }
       const socket = x.hijack(streamType(exec.spec.tty, x.version))
       await joinStreams(socket, io, exec.spec.tty ? { stdout: true, stderr: true } : exec.spec)
     }),

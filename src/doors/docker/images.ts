@@ -89,6 +89,8 @@ export const imageRoutes = (engine: Backend, clock: Clock): Route[] => {
 
 const deletion = (one: { untagged: string } | { deleted: string }) =>
   'untagged' in one ? { Untagged: one.untagged } : { Deleted: one.deleted }
+/** "b1" of "docker.io/library/b1:latest". */
+const familiarRepository = (name: string): string => familiarName(name).replace(/:[^/:]*$/, '')
 const tagsOf = (image: Image): string[] => image.names.map((n) => familiarName(n))
 
 const list = async (engine: Backend, clock: Clock, x: Exchange): Promise<void> => {
@@ -203,12 +205,15 @@ export const streamFailure = (error: unknown): Record<string, unknown> => ({
 /** Errors before the first line are a status; after it, a line. */
 export const lines = (
   x: Exchange,
-): { line(value: Record<string, unknown>): void; end(): void; fail(error: unknown): void } => {
+): { line(value: Record<string, unknown>): void; end(): void; fail(error: unknown): void; readonly begun: boolean } => {
   let out: ReturnType<Exchange['stream']> | undefined
   const open = () => (out ??= x.stream(200, 'application/json'))
   return {
     line: (value) => void open().write(`${JSON.stringify(value)}\r\n`),
     end: () => void open().end(),
+    get begun() {
+      return out !== undefined
+    },
     fail: (error) => {
       if (!out) throw error
       out.end(`${JSON.stringify(streamFailure(error))}\r\n`)
@@ -278,17 +283,19 @@ const importImage = async (
 ): Promise<void> => {
   const repo = x.query.get('repo')
   const changes = x.query.getAll('changes')
-  const image = await images.import(x.req, {
+  const image = await images.import(x.upload(), {
     ...(repo ? { name: tag ? `${repo}:${tag}` : repo } : {}),
-    ...(changes.length > 0 ? { config: configOf(changes) } : {}),
-    message: x.query.get('message') ?? '',
+    ...(changes.length > 0 ? { config: changed({}, changes) } : {}),
+    message: x.query.get('message') || `Imported from ${x.query.get('fromSrc') ?? '-'}`,
   })
   out.line({ status: image.id })
 }
 
-/** The Dockerfile instructions that `--change` takes, in their simple forms. */
-export const configOf = (changes: readonly string[]): NonNullable<Image['config']['config']> => {
-  const config: NonNullable<Image['config']['config']> = {}
+type Config = NonNullable<Image['config']['config']>
+
+/** What the Dockerfile instructions of `--change` make of a configuration. */
+export const changed = (base: Config, changes: readonly string[]): Config => {
+  const config: Config = { ...base }
   const form = (text: string): string[] =>
     text.trim().startsWith('[') ? (JSON.parse(text) as string[]) : ['/bin/sh', '-c', text]
   const pair = (text: string): [string, string] => {
@@ -306,7 +313,7 @@ export const configOf = (changes: readonly string[]): NonNullable<Image['config'
         config.Entrypoint = form(rest)
         break
       case 'ENV':
-        config.Env = [...(config.Env ?? []), pair(rest).join('=')]
+        config.Env = [...(config.Env ?? []).filter((e) => !e.startsWith(`${pair(rest)[0]}=`)), pair(rest).join('=')]
         break
       case 'LABEL':
         config.Labels = { ...config.Labels, [pair(rest)[0]]: pair(rest)[1] }
@@ -345,7 +352,7 @@ const load = async (images: Engine['images'], x: Exchange): Promise<void> => {
   const quiet = isTrue(x.query.get('quiet'))
   const out = lines(x)
   try {
-    const loaded = await images.load(x.req, {
+    const loaded = await images.load(x.upload(), {
       signal: x.signal,
       ...(quiet ? {} : { progress: (step: TransferProgress) => out.line(progressLine(step)) }),
     })
@@ -365,7 +372,8 @@ const push = async (images: Engine['images'], x: Exchange): Promise<void> => {
   const { domain, path, tag } = parseReference(name)
   const out = lines(x)
   try {
-    await images.must(name)
+    if (!(await images.get(name)))
+      throw new SlipwayError('not-found', `An image does not exist locally with the tag: ${familiarRepository(name)}`)
     out.line({ status: `The push refers to repository [${domain}/${path}]` })
     const auth = authOf(x.headers['x-registry-auth'])
     const descriptor = await images.push(name, {

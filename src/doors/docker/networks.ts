@@ -71,10 +71,7 @@ export const networkRoutes = (engine: Backend): Route[] => {
       const body = await x.json<{ Container?: string; EndpointConfig?: EndpointConfig }>()
       const container = engine.containers.must(body.Container ?? '')
       const network = must(x.params.id!)
-      await engine.sandboxes.connect(
-        container.sandboxId,
-        attachment(network.spec.name, body.EndpointConfig ?? {}, container.spec.name, ''),
-      )
+      await engine.sandboxes.connect(container.sandboxId, attachment(network.spec.name, body.EndpointConfig ?? {}, ''))
       x.send(200)
     }),
     route('POST', '/networks/:id/disconnect', async (x) => {
@@ -122,6 +119,8 @@ const list = (engine: Backend, x: Exchange): void => {
 const create = async (engine: Backend, x: Exchange): Promise<void> => {
   const body = await x.json<CreateNetwork>()
   if (!body.Name) throw new SlipwayError('bad-request', 'network name cannot be empty')
+  if (['bridge', 'host', 'none', 'default'].includes(body.Name))
+    throw new SlipwayError('forbidden', `operation is not permitted on predefined ${body.Name} network`)
   if (engine.networks.list().some((n) => n.spec.name === body.Name))
     throw new SlipwayError('conflict', `network with name ${body.Name} already exists`)
   const driver = body.Driver || 'bridge'
@@ -186,7 +185,10 @@ const view = (engine: Backend, n: Network, withContainers: boolean) => {
     ConfigFrom: { Network: '' },
     ConfigOnly: false,
     Containers: containers,
-    Options: { ...(n.bridge ? { 'com.docker.network.bridge.name': n.bridge } : {}), ...n.spec.options },
+    Options: {
+      ...(n.bridge && n.spec.name === 'bridge' ? { 'com.docker.network.bridge.name': n.bridge } : {}),
+      ...n.spec.options,
+    },
     Labels: n.spec.labels,
   }
 }

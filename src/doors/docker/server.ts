@@ -1,7 +1,7 @@
 /** HTTP for the Docker Engine API: versions in the path, Docker's error shape, and connections that are taken over. */
 import { chmodSync, chownSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { Duplex } from 'node:stream'
+import { type Duplex, PassThrough, type Readable } from 'node:stream'
 import { type ErrorCode, isError, messageOf, SlipwayError } from '../../errors.ts'
 import type { Log } from '../../lib/log.ts'
 
@@ -15,8 +15,8 @@ export interface Exchange {
   params: Record<string, string>
   query: URLSearchParams
   headers: IncomingMessage['headers']
-  /** The request as it is, for streaming uploads. */
-  req: IncomingMessage
+  /** The request's body as it comes. Whoever stops reading half-way ends this stream, not the connection. */
+  upload(): Readable
   /** [1, 50] for /v1.50; the newest without one. */
   version: readonly [number, number]
   /** Aborted when the client hangs up. */
@@ -157,8 +157,8 @@ class Target implements Exchange {
   readonly path: string
   readonly query: URLSearchParams
   readonly headers: IncomingMessage['headers']
-  readonly req: IncomingMessage
   readonly version: readonly [number, number]
+  readonly #req: IncomingMessage
   params: Record<string, string> = {}
   readonly #abort = new AbortController()
   readonly #res: ServerResponse | undefined
@@ -174,7 +174,7 @@ class Target implements Exchange {
     head: Buffer,
     about: Record<string, string>,
   ) {
-    this.req = req
+    this.#req = req
     this.#res = res
     this.#socket = socket
     this.#head = head
@@ -199,7 +199,7 @@ class Target implements Exchange {
 
   async json<T>(): Promise<T> {
     const chunks: Buffer[] = []
-    for await (const chunk of this.req) chunks.push(chunk as Buffer)
+    for await (const chunk of this.#req) chunks.push(chunk as Buffer)
     const text = Buffer.concat(chunks).toString().trim()
     if (text === '') return {} as T
     try {
@@ -227,6 +227,17 @@ class Target implements Exchange {
     const text = this.#head.subarray(0, length).toString()
     this.#head = this.#head.subarray(length)
     return text.trim() === '' ? {} : JSON.parse(text)
+  }
+
+  upload(): Readable {
+    const body = new PassThrough()
+    body.on('error', () => {}) // seen by whoever reads it
+    body.once('close', () => {
+      this.#req.unpipe(body)
+      this.#req.resume()
+    })
+    this.#req.once('aborted', () => body.destroy(new SlipwayError('bad-request', 'unexpected EOF')))
+    return this.#req.pipe(body)
   }
 
   send(status: number, body?: unknown, headers: Record<string, string> = {}): void {
@@ -281,6 +292,6 @@ class Target implements Exchange {
     }
     if (this.signal.aborted) return
     this.send(statusOf(error), { message: textOf(error) })
-    this.req.resume() // an upload that was refused is not read, only drained
+    this.#req.resume() // an upload that was refused is not read, only drained
   }
 }

@@ -5,7 +5,7 @@ import type { Engine, EngineEvent, Instance } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Sys } from '../../sys/sys.ts'
-import { exposedPorts, iso, portViews, statusText } from './container-views.ts'
+import { commandText, exposedPorts, iso, portViews, statusText } from './container-views.ts'
 import { Filters, instant, isTrue } from './filters.ts'
 import { apiVersion, type Exchange, minApiVersion, type Route, route } from './server.ts'
 
@@ -60,6 +60,13 @@ export const systemRoutes = (backend: SystemBackend): Route[] => [
     })
     x.send(200, { CachesDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed })
   }),
+  ...['swarm/:what', 'services/create', 'secrets/create', 'configs/create', 'plugins/pull'].map((what) =>
+    route('POST', `/${what}`, () => {
+      throw new SlipwayError('unsupported', 'swarm mode and plugins are not offered by this engine', {
+        hint: 'slipway up runs a Compose file with replicas, rolling updates and health checks.',
+      })
+    }),
+  ),
   ...['swarm', 'services', 'nodes', 'tasks', 'secrets', 'configs'].map((what) =>
     route('GET', `/${what}`, () => {
       throw new SlipwayError(
@@ -305,7 +312,7 @@ const diskUsage = async ({ engine, builder, clock }: SystemBackend) => {
         Names: [`/${c.spec.name}`],
         Image: c.spec.image,
         ImageID: c.imageId,
-        Command: c.process.args.join(' '),
+        Command: commandText(c),
         Created: Math.floor(c.createdAt / 1000),
         Ports: portViews(c, engine.sandboxes.get(c.sandboxId), await exposedPorts(c, engine)),
         SizeRw: (await engine.snapshots.stat(c.id))?.size ?? 0,

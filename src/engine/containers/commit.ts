@@ -1,6 +1,6 @@
 import { closeSync, constants, readdirSync } from 'node:fs'
 import { SlipwayError } from '../../errors.ts'
-import { decodeName, packTar, type TarMember } from '../../lib/tar/index.ts'
+import { decodeName, packTar, readTar, type TarMember } from '../../lib/tar/index.ts'
 import type { ImageConfig, ImageProcessConfig } from '../../spec/oci/index.ts'
 import type { Containers, Image } from '../types.ts'
 import { type Context, emit, isRunning } from './context.ts'
@@ -10,10 +10,35 @@ import type { ContainerRecord } from './records.ts'
 import { pause, unpause } from './stop.ts'
 import { openView, type View } from './view.ts'
 
+/** Mount points and marks that starting a container leaves in its layer: not the program's doing. */
+const ours = new Set([
+  ...['.dockerenv', 'dev', 'dev/console', 'dev/pts', 'dev/shm', 'proc', 'sys'],
+  ...['etc/hosts', 'etc/hostname', 'etc/resolv.conf'],
+])
+const isOurs = (path: string): boolean => ours.has(path.replace(/^\/|\/$/g, ''))
+
+type Changes = Awaited<ReturnType<Containers['changes']>>
+const withoutOurs = (changes: Changes): Changes => {
+  const theirs = changes.filter(({ path }) => !isOurs(path))
+  // A directory that holds nothing else has not been changed by them either.
+  return theirs.filter(
+    ({ path, kind }) => path !== '/etc' || kind !== 'modified' || theirs.some((c) => c.path.startsWith('/etc/')),
+  )
+}
+
+/** The same for the layer that becomes an image's. */
+async function* membersWithoutOurs(layer: AsyncIterable<Uint8Array>): AsyncGenerator<TarMember> {
+  for await (const member of readTar(layer)) {
+    const { path, type, size } = member.entry
+    if (isOurs(path) && (type !== 'file' || size === 0)) continue
+    yield member
+  }
+}
+
 export const changes =
   (ctx: Context): Containers['changes'] =>
   async (reference) =>
-    ctx.snapshots.changes(snapshotKey(ctx.records.must(reference).id))
+    withoutOurs(await ctx.snapshots.changes(snapshotKey(ctx.records.must(reference).id)))
 
 const everything = async function* (ctx: Context, view: View): AsyncGenerator<TarMember> {
   const root = ctx.sys.files.openInRoot(view.root, '/', constants.O_RDONLY | constants.O_DIRECTORY)
@@ -63,7 +88,7 @@ const makeImage = async (
   options: Parameters<Containers['commit']>[1],
 ): Promise<Image> => {
   const base = await ctx.images.must(record.imageId)
-  const layer = await ctx.snapshots.diff(snapshotKey(record.id))
+  const layer = packTar(membersWithoutOurs(await ctx.snapshots.diff(snapshotKey(record.id))))
   const unpacked = await ctx.snapshots.unpack(undefined, base.snapshots.at(-1), { stream: layer })
   if (!unpacked) throw new SlipwayError('internal', 'the layer of the container was not made')
   const created = new Date(ctx.clock.now()).toISOString()
@@ -72,7 +97,7 @@ const makeImage = async (
     ...rest,
     created,
     author: options.author ?? '',
-    config: options.config ?? configOf(record, base.config.config ?? {}),
+    config: (options.change ?? ((same) => same))(options.config ?? configOf(record, base.config.config ?? {})),
     history: [
       ...(base.config.history ?? []),
       { created, created_by: record.process.args.join(' '), author: options.author, comment: options.message },

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
 import { containerCapabilities } from '../runtime/capabilities.ts'
@@ -136,9 +136,18 @@ export const forget = async (
 
 export const snapshotKey = (id: string): string => `container-${id}`
 
-const ownSandbox = (own: Omit<SandboxSpec, 'id'>, id: string): SandboxSpec => ({
+/** Programs look for this file to see that they run in a container of docker's. */
+const markLayer = async (ctx: Context, id: string): Promise<void> => {
+  const layer = await ctx.snapshots.stat(snapshotKey(id))
+  if (layer) writeFileSync(join(layer.path, '.dockerenv'), '', { mode: 0o755 })
+}
+
+const ownSandbox = (ctx: Context, own: Omit<SandboxSpec, 'id'>, id: string): SandboxSpec => ({
   ...own,
   id,
+  hostname:
+    own.hostname ||
+    (own.network.mode === 'sandbox' ? (ctx.sandboxes.get(own.network.id)?.spec.hostname ?? '') : id.slice(0, 12)),
   labels: { ...own.labels, [ownerLabel]: 'container' },
 })
 
@@ -156,8 +165,9 @@ export const create = async (ctx: Context, spec: ContainerSpec): Promise<Contain
   try {
     mkdirSync(join(ctx.instance.stateDir, 'containers', id), { recursive: true, mode: 0o700 })
     await ctx.snapshots.prepare(snapshotKey(id), image.snapshots.at(-1))
+    if ('own' in spec.sandbox) await markLayer(ctx, id)
     makeVolumes(ctx, made.mounts)
-    if ('own' in spec.sandbox) await ctx.sandboxes.create(ownSandbox(spec.sandbox.own, id))
+    if ('own' in spec.sandbox) await ctx.sandboxes.create(ownSandbox(ctx, spec.sandbox.own, id))
     const complete = ctx.records.change(id, { complete: true })
     emit(ctx, complete, 'create')
     return complete

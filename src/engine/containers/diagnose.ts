@@ -14,14 +14,17 @@ export const diagnose = (
     ? [posix.resolve(record.process.cwd, program)]
     : path.split(':').map((dir) => posix.resolve(record.process.cwd, dir, program))
   let found = false
+  let directory = false
   for (const candidate of candidates) {
     const host = hostPathOf(ctx, record, candidate)
     const stat = host === undefined ? undefined : statSync(host, { throwIfNoEntry: false })
+    if (stat?.isDirectory()) directory = true
     if (!stat || stat.isDirectory()) continue
     found = true
     if (stat.mode & 0o111) return undefined
   }
   if (found) return { exitCode: 126, message: `exec: "${program}": permission denied` }
+  if (directory && program.includes('/')) return { exitCode: 126, message: `exec: "${program}": is a directory` }
   return program.includes('/')
     ? { exitCode: 127, message: `exec: "${program}": stat ${program}: no such file or directory` }
     : { exitCode: 127, message: `exec: "${program}": executable file not found in $PATH` }

@@ -9,7 +9,6 @@ import type { ContainerRecord } from '../containers/records.ts'
 import { configText } from '../runtime/config.ts'
 import { runtimeMessage } from '../runtime/monitor.ts'
 import { OutputBuffer } from '../runtime/output.ts'
-import type { OutputChunk } from '../types.ts'
 import { execFailure } from './process.ts'
 
 /** How long output may still trickle in from children that outlive the program. */
@@ -24,10 +23,39 @@ export interface DirectExec {
   kill(): void
 }
 
-const pump = (stream: Readable | undefined, name: OutputChunk['stream'], output: OutputBuffer): Promise<void> =>
+/** How the runtime's own last words begin; it says them on the program's stderr, besides in its log. */
+const runtimeWords = /^(executable file `|open executable: |chdir `|exec `)/
+
+/** Keeps back what looks like the runtime's words until it is known whose they were. */
+class HeldBack {
+  readonly output: OutputBuffer
+  #held: Buffer | undefined
+  #first = true
+
+  constructor(output: OutputBuffer) {
+    this.output = output
+  }
+
+  push(data: Buffer): void {
+    const looksLike = this.#first && runtimeWords.test(data.toString('latin1', 0, 32))
+    this.#first = false
+    if (looksLike) this.#held = data
+    else {
+      this.release()
+      this.output.push({ stream: 'stderr', data })
+    }
+  }
+  /** They were the program's. */
+  release(): void {
+    if (this.#held) this.output.push({ stream: 'stderr', data: this.#held })
+    this.#held = undefined
+  }
+}
+
+const pump = (stream: Readable | undefined, push: (data: Buffer) => void): Promise<void> =>
   new Promise((resolve) => {
     if (!stream) return resolve()
-    stream.on('data', (data: Buffer) => output.push({ stream: name, data }))
+    stream.on('data', push)
     stream.on('error', () => resolve())
     stream.on('close', () => resolve())
     stream.on('end', () => resolve())
@@ -74,8 +102,12 @@ export const execDirect = async (
     drained: () => [child.stdout, child.stderr].forEach((stream) => void stream?.resume()),
   })
   child.stdin?.on('error', () => {})
-  const ends = Promise.all([pump(child.stdout, 'stdout', output), pump(child.stderr, 'stderr', output)])
-  const exited = finish(ctx, record, process.args[0]!, child, dir, ends, output)
+  const stderr = new HeldBack(output)
+  const ends = Promise.all([
+    pump(child.stdout, (data) => output.push({ stream: 'stdout', data })),
+    pump(child.stderr, (data) => stderr.push(data)),
+  ])
+  const exited = finish(ctx, record, process.args[0]!, child, dir, ends, stderr)
   exited.catch(() => {})
   return { pid: child.pid, output, stdin: child.stdin, exited, kill: () => killTree(ctx, child) }
 }
@@ -87,13 +119,17 @@ const finish = async (
   child: Child,
   dir: string,
   ends: Promise<unknown>,
-  output: OutputBuffer,
+  stderr: HeldBack,
 ): Promise<number> => {
+  const { output } = stderr
   try {
     const { code } = await child.exited
     await drained(ctx, ends, output)
     const failure = code === 0 ? '' : readFileSync(join(dir, 'log'), { encoding: 'utf8', flag: 'a+' })
-    if (failure.trim() === '') return code
+    if (failure.trim() === '') {
+      stderr.release()
+      return code
+    }
     const { exitCode, message } = execFailure(ctx, record, program, messageIn(failure))
     output.push({ stream: 'stdout', data: Buffer.from(`${message}\r\n`) })
     return exitCode

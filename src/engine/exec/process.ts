@@ -52,7 +52,13 @@ export const execFailure = (
   program: string,
   message: string,
 ): { exitCode: number; message: string } => {
-  const reason = diagnose(ctx, record, program)
+  const chdir = /^chdir `(.*)`: (.*)$/.exec(message)
+  const reason = chdir
+    ? {
+        exitCode: chdir[2]!.startsWith('No such') || chdir[2]!.startsWith('Not a') ? 127 : 126,
+        message: `chdir to cwd ("${chdir[1]}") set in config.json failed: ${chdir[2]!.toLowerCase()}`,
+      }
+    : diagnose(ctx, record, program)
   return {
     exitCode: reason?.exitCode ?? 126,
     message: `OCI runtime exec failed: exec failed: unable to start container process: ${reason?.message ?? message}: unknown`,

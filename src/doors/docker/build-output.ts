@@ -1,0 +1,146 @@
+/**
+ * What the classic builder writes: `Step 1/3 : FROM …`, ` ---> Running in …`. Steps may be solved side by side and in any
+ * order; they are written in the file's order, the current one as it goes, later ones when their turn comes.
+ */
+import { createHash } from 'node:crypto'
+import type { BuildOutline, BuildProgress } from '../../build/types.ts'
+
+interface Step {
+  number: number
+  instruction: string
+  text: string
+  /** Vertices that have not ended. */
+  open: Set<string>
+  all: string[]
+  cached: boolean
+  failed: boolean
+  begun: boolean
+  /** Output that came before its turn. */
+  waiting: string[]
+  headed: boolean
+  /** ` ---> Running in …` has been written. */
+  running: boolean
+}
+export interface ClassicOutput {
+  /** Text to print now; '' for nothing. */
+  event(event: BuildProgress): string
+  /** All that has not been printed. `failed`: only up to the step that failed. */
+  end(failed: boolean): string
+}
+
+/** The classic builder made an image and a container for each step; here nothing can be done with the ids. */
+const idOf = (...of: string[]): string => createHash('sha256').update(of.join('\n')).digest('hex').slice(0, 12)
+
+export const classicOutput = (): ClassicOutput => new Classic()
+
+class Classic implements ClassicOutput {
+  #steps: Step[] = []
+  #current = 0
+  readonly #byVertex = new Map<string, Step>()
+
+  event(event: BuildProgress): string {
+    switch (event.type) {
+      case 'outline':
+        this.#outline(event.steps)
+        return this.#advance()
+      case 'started':
+        return this.#started(this.#byVertex.get(event.id))
+      case 'log':
+        return this.#log(this.#byVertex.get(event.id), event.data.toString())
+      case 'done':
+        return this.#done(event)
+      case 'notice':
+        return `${event.message}\n`
+      default:
+        return ''
+    }
+  }
+
+  end(failed: boolean): string {
+    let text = ''
+    for (let step = this.#steps[this.#current]; step; step = this.#steps[++this.#current]) {
+      if (failed && !step.begun && step.all.length > 0) break
+      text += this.#head(step) + take(step)
+      if (step.failed) break
+      if (!failed || step.open.size === 0) text += this.#foot(step)
+    }
+    return text
+  }
+
+  #outline(steps: BuildOutline['steps']): void {
+    this.#steps = steps.map(({ instruction, text, vertices }, i) => ({
+      ...{ number: i + 1, instruction, text, open: new Set(vertices), all: vertices },
+      ...{ cached: true, failed: false, begun: false, waiting: [], headed: false, running: false },
+    }))
+    for (const step of this.#steps) for (const vertex of step.all) this.#byVertex.set(vertex, step)
+  }
+
+  #started(step: Step | undefined): string {
+    if (!step) return ''
+    step.begun = true
+    return this.#isCurrent(step) ? this.#head(step) : ''
+  }
+
+  #log(step: Step | undefined, text: string): string {
+    if (!step) return ''
+    // What runs has not been found in the cache.
+    step.cached = false
+    step.waiting.push(text)
+    return this.#isCurrent(step) ? this.#head(step) + take(step) : ''
+  }
+
+  #done(event: Extract<BuildProgress, { type: 'done' }>): string {
+    const step = this.#byVertex.get(event.id)
+    if (!step) return ''
+    step.begun = true
+    if (!event.cached) step.cached = false
+    if (event.error !== undefined || event.cancelled) step.failed = true
+    else step.open.delete(event.id)
+    return this.#isCurrent(step) ? this.#advance() : ''
+  }
+
+  #isCurrent(step: Step): boolean {
+    return this.#steps[this.#current] === step
+  }
+
+  /** Writes steps that are over, and the head of the one that is under way. */
+  #advance(): string {
+    let text = ''
+    for (let step = this.#steps[this.#current]; step; step = this.#steps[++this.#current]) {
+      if (step.open.size > 0 && !step.begun) break
+      text += this.#head(step) + take(step)
+      if (step.open.size > 0) break
+      text += this.#foot(step)
+    }
+    return text
+  }
+
+  #head(step: Step): string {
+    if (step.headed) return ''
+    step.headed = true
+    return `Step ${step.number}/${this.#steps.length} : ${step.text}\n`
+  }
+
+  #foot(step: Step): string {
+    const id = idOf(...this.#steps.slice(0, step.number).map(({ text }) => text))
+    if (step.instruction === 'FROM' || step.instruction === 'ARG' || step.all.length === 0) return ` ---> ${id}\n`
+    if (step.cached) return ` ---> Using cache\n ---> ${id}\n`
+    if (step.instruction !== 'RUN') return ` ---> ${id}\n`
+    return `${running(step)} ---> Removed intermediate container ${containerOf(step)}\n ---> ${id}\n`
+  }
+}
+
+const containerOf = (step: Step): string => idOf(step.text, ...step.all)
+/** Once a step, before the first of its output. */
+const running = (step: Step): string => {
+  if (step.instruction !== 'RUN' || step.running) return ''
+  step.running = true
+  return ` ---> Running in ${containerOf(step)}\n`
+}
+
+const take = (step: Step): string => {
+  if (step.waiting.length === 0 && !(step.failed && !step.cached)) return ''
+  const text = running(step) + step.waiting.join('')
+  step.waiting = []
+  return text
+}
