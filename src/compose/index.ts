@@ -2,6 +2,7 @@
 export { type ManifestFile, type ManifestOptions, renderManifests } from './convert/manifests.ts'
 export { loadProject } from './load/load.ts'
 export { hashedLabel } from './lower/context.ts'
+export { labelValue } from './lower/names.ts'
 export { lower } from './lower/lower.ts'
 export { type ConfigOptions, renderConfig, serviceHash } from './report/config.ts'
 export { refuseLosses, renderLosses, renderLossesJson } from './report/losses.ts'

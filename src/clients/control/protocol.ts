@@ -24,6 +24,7 @@ export interface BuildOrder {
   tags: string[]
   platform: string | undefined
   noCache: boolean
+  noCacheFilter: string[]
   pull: boolean
   network: 'default' | 'none' | 'host' | undefined
   extraHosts: { name: string; address: string }[]
@@ -31,6 +32,10 @@ export interface BuildOrder {
   ulimits: { name: string; soft: number; hard: number }[]
   contexts: Record<string, string>
   secrets: Record<string, { file: string } | { env: string } | { valueBase64: string }>
+  /** id=SOCKET */
+  ssh: string[]
+  /** By registry host. */
+  auths: Record<string, RegistryAuth>
   privileged: boolean
 }
 export interface ImageAnswer {

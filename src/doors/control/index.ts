@@ -15,7 +15,6 @@ import type {
   WireError,
 } from '../../clients/control/index.ts'
 
-
 export interface ControlBackend {
   status(): Promise<DaemonStatus>
   /** Ends the daemon after the answer is out; `containers`: and everything that runs. */
@@ -130,7 +129,7 @@ const build = async (
   send: Send,
   signal: AbortSignal,
 ): Promise<ImageAnswer> => {
-  const { contextDirectory, secrets, ...rest } = order
+  const { contextDirectory, secrets, auths, ...rest } = order
   const decoded = Object.entries(secrets).map(
     ([id, s]) => [id, 'valueBase64' in s ? { value: Buffer.from(s.valueBase64, 'base64') } : s] as const,
   )
@@ -138,6 +137,7 @@ const build = async (
     ...rest,
     context: contextDirectory === undefined ? { none: true } : { directory: contextDirectory },
     secrets: Object.fromEntries(decoded),
+    auth: (registry) => auths[registry],
     signal,
     progress: (event) =>
       send({

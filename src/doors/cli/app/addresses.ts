@@ -2,7 +2,7 @@
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
 import { hostIpAnnotation } from '../../../spec/kube/runtime-annotation.ts'
-import { projectLabel, serviceLabel } from './labels.ts'
+import { selectorOf, serviceLabel } from './labels.ts'
 
 export interface Address {
   service: string
@@ -12,7 +12,7 @@ export interface Address {
 const webPorts = new Set(['http', 'https', ''])
 
 export const addressesOf = async (client: ObjectClient, project: string): Promise<Address[]> => {
-  const labels = `${projectLabel}=${project}`
+  const labels = selectorOf(project)
   const [services, ingresses] = await Promise.all([
     client.list(kinds.Service, { labels }),
     client.list(kinds.Ingress, { labels }),

@@ -3,7 +3,9 @@ import { isError, SlipwayError } from '../../../errors.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import type { HorizontalPodAutoscaler } from '../../../spec/kube/generated/types.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
-import { fieldManager, hashedLabel, projectLabel } from './labels.ts'
+import { isStopped, startWorkload } from './stop.ts'
+import { isWorkload } from './workloads.ts'
+import { fieldManager, hashedLabel, selectorOf } from './labels.ts'
 
 /** Every kind a project can consist of, in apply order. */
 export const projectKinds: readonly kinds.Kind[] = [
@@ -33,17 +35,30 @@ export const kindOf = (object: kinds.KubeObject): kinds.Kind => {
 
 export type Applied = 'created' | 'configured' | 'unchanged' | 'recreated'
 
+export interface ApplyOptions {
+  signal?: AbortSignal | undefined
+  /** Leave it alone if it is there. */
+  keep?: boolean
+  /** Start what `stop` has stopped, and a Job that has failed. */
+  resume?: boolean
+}
+
 export const applyObject = async (
   client: ObjectClient,
   object: kinds.KubeObject,
-  signal?: AbortSignal,
+  { signal, keep = false, resume = false }: ApplyOptions = {},
 ): Promise<Applied> => {
   const kind = kindOf(object)
   const key = { namespace: object.metadata.namespace, name: object.metadata.name! }
   const before = await client.get(kind, key)
+  if (before && keep) return 'unchanged'
   const wanted = await withoutAutoscaledReplicas(client, object)
   const options = { fieldManager, force: true, ...(signal ? { signal } : {}) }
   try {
+    if (before && resume && (await resumed(client, kind, before))) {
+      const after = await client.apply(kind, wanted, options)
+      return after.kind === 'Job' && hasFailed(before) ? 'recreated' : 'configured'
+    }
     const after = await client.apply(kind, wanted, options)
     if (!before) return 'created'
     return after.metadata.resourceVersion === before.metadata.resourceVersion ? 'unchanged' : 'configured'
@@ -55,6 +70,26 @@ export const applyObject = async (
     await client.apply(kind, wanted, options)
     return 'recreated'
   }
+}
+
+const hasFailed = (object: kinds.KubeObject): boolean =>
+  ((object.status as { conditions?: { type: string; status: string }[] } | undefined)?.conditions ?? []).some(
+    (c) => c.type === 'Failed' && c.status === 'True',
+  )
+
+/** `stop` is no part of what is applied, so applying does not take it back. True when there was something to take back. */
+const resumed = async (client: ObjectClient, kind: kinds.Kind, before: kinds.KubeObject): Promise<boolean> => {
+  if (!isWorkload(kind.kind)) return false
+  const { namespace, name } = before.metadata
+  if (kind.kind === 'Job' && hasFailed(before)) {
+    await client.delete(kind, { namespace, name: name! }, { propagation: 'Background' })
+    await gone(client, kind, { namespace, name: name! })
+    return true
+  }
+  const workload = { service: name!, kind: kind.kind, namespace: namespace!, name: name!, object: before as never }
+  if (!isStopped(workload)) return false
+  await startWorkload(client, workload)
+  return true
 }
 
 /** An autoscaler owns the number of replicas: applying the file's would fight it. */
@@ -76,9 +111,11 @@ export const gone = async (
   kind: kinds.Kind,
   key: { namespace?: string | undefined; name: string },
   limitMs = 60_000,
+  signal?: AbortSignal,
 ): Promise<void> => {
   const deadline = Date.now() + limitMs
   for (let wait = 5; await client.get(kind, key); wait = Math.min(wait * 2, 200)) {
+    if (signal?.aborted) throw new SlipwayError('cancelled', 'canceled')
     if (Date.now() > deadline)
       throw new SlipwayError('timeout', `${kind.kind} ${key.name} is still there after ${limitMs / 1000}s`)
     await new Promise((go) => setTimeout(go, wait))
@@ -92,7 +129,7 @@ export const listProject = async (
 ): Promise<{ kind: kinds.Kind; object: kinds.KubeObject }[]> => {
   const found = await Promise.all(
     projectKinds.map(async (kind) =>
-      (await client.list(kind, { labels: `${projectLabel}=${project}` })).items.map((object) => ({
+      (await client.list(kind, { labels: selectorOf(project) })).items.map((object) => ({
         kind,
         object: { ...object, kind: kind.kind },
       })),

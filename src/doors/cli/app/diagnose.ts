@@ -41,25 +41,30 @@ export const diagnose = async (client: ObjectClient, pod: Pod): Promise<Diagnosi
     (s) => s.state?.waiting?.message || s.lastState?.terminated || s.state?.terminated || !s.ready,
   )
   const lines: string[] = []
-  const summary = summaryOf(pod, bad)
   const probe = await lastProbe(client, pod)
-  if (probe) lines.push(probe)
+  const summary = summaryOf(pod, bad, probe)
+  if (probe) lines.push(...probe.split('\n'))
   if (bad && (bad.state?.running || bad.state?.terminated || bad.lastState?.terminated))
     lines.push(...(await lastLog(client, pod, bad)))
   return { summary: `${name}: ${summary}`, lines }
 }
 
-const summaryOf = (pod: Pod, bad: ContainerStatus | undefined): string => {
+const summaryOf = (pod: Pod, bad: ContainerStatus | undefined, probe: string | undefined): string => {
   const waiting = bad?.state?.waiting
   if (waiting && waiting.reason !== 'CrashLoopBackOff' && waiting.message)
     return `${waiting.reason}: ${waiting.message}`
   const ended = bad?.lastState?.terminated ?? bad?.state?.terminated
   if (ended) {
+    // A failed startup or liveness probe ends the container from outside.
+    const stopped = ended.exitCode === 143 || ended.exitCode === 137 || ended.exitCode === 0
     const how =
       ended.reason === 'OOMKilled'
         ? 'was killed for using more memory than its limit'
-        : (ended.message ?? `exited with code ${ended.exitCode}`)
-    return `${how}${bad!.restartCount > 0 ? `, restarted ${bad!.restartCount} time${bad!.restartCount > 1 ? 's' : ''}` : ''}`
+        : stopped && /^(Startup|Liveness) probe /.test(probe ?? '')
+          ? 'is unhealthy'
+          : (ended.message ?? `exited with code ${ended.exitCode}`)
+    const times = bad!.restartCount
+    return `${how}${times > 0 ? `, restarted ${times} time${times > 1 ? 's' : ''}` : ''}`
   }
   const unscheduled = pod.status?.conditions?.find((c) => c.type === 'PodScheduled' && c.status === 'False')
   if (unscheduled?.message) return unscheduled.message

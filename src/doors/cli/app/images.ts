@@ -1,11 +1,15 @@
-/** Gets the image of every service: built where the file says so, else found or pulled. */
-import type { BuildProgress, BuildRequest } from '../../../build/types.ts'
+/** Gets the image of every service: found, pulled, or built where the file says how. */
+import type { BuildProgress } from '../../../build/types.ts'
 import { plainProgress } from '../../../build/progress/index.ts'
-import type { BuildOrder, ControlClient, ImageAnswer } from '../../../clients/control/index.ts'
-import { SlipwayError } from '../../../errors.ts'
+import type { ControlClient, ImageAnswer } from '../../../clients/control/index.ts'
+import { isError, SlipwayError } from '../../../errors.ts'
 import type { Project, Service } from '../../../spec/compose/project.ts'
+import { parseReference } from '../../../spec/oci/index.ts'
 import type { ImageProcessConfig } from '../../../spec/oci/image.ts'
+import { buildSteps } from '../progress/build-steps.ts'
 import type { Progress } from '../progress/progress.ts'
+import { buildOrder } from './build-order.ts'
+import { registryAuth, registryAuths } from './registry-auth.ts'
 
 export interface ImageWish {
   project: Project
@@ -15,16 +19,19 @@ export interface ImageWish {
   noBuild: boolean
   /** --pull: overrides every pull_policy. */
   pull: 'always' | 'missing' | 'never' | undefined
+  quietPull: boolean
   noCache: boolean
   /** Ask the registry for newer base images. */
   pullBases: boolean
   buildArgs: Record<string, string>
+  env: Record<string, string | undefined>
   signal: AbortSignal
 }
 export interface ServiceImage {
   reference: string
   config: ImageProcessConfig
   id: string
+  /** It comes from `build:`, so that only this machine has it. */
   built: boolean
 }
 
@@ -32,166 +39,194 @@ export interface ServiceImage {
 export const imageName = (project: Project, service: Service): string =>
   service.image ?? `${project.name}-${service.name}`
 
+/** A tag of the content: a rebuilt image is another reference, so it rolls out, and undo finds the old one. */
+export const pinnedName = (name: string, id: string): string =>
+  `${name.replace(/@.*$/, '').replace(/:[^/:]*$/, '')}:${id.replace('sha256:', '').slice(0, 12)}`
+
 export const prepareImages = async (
   control: ControlClient,
   wish: ImageWish,
   progress: Progress,
-): Promise<Record<string, ServiceImage>> => {
-  const result: Record<string, ServiceImage> = {}
-  const pulls = new Map<string, Promise<ImageAnswer>>()
-  // Builds share one engine and its cache; starting them together lets equal steps run once.
-  await Promise.all(
-    wish.services.map(async (service) => {
-      if (service.build && !wish.noBuild) {
-        result[service.name] = await buildService(control, wish, service, progress)
-        return
-      }
-      const reference = imageName(wish.project, service)
-      const policy = pullPolicy(service, wish.pull)
-      let pull = pulls.get(reference)
-      if (!pull) {
-        pull = ensure(control, reference, service, policy, wish.signal, progress)
-        pulls.set(reference, pull)
-      }
-      const answer = await pull
-      result[service.name] = { reference, config: answer.config, id: answer.id, built: false }
-    }),
-  )
-  return result
-}
+): Promise<Record<string, ServiceImage>> => new Preparation(control, wish, progress).all()
 
-const pullPolicy = (service: Service, override: ImageWish['pull']): 'always' | 'missing' | 'never' => {
+type Policy = 'always' | 'missing' | 'never'
+const policyOf = (service: Service, override: ImageWish['pull']): Policy => {
   if (override) return override
-  if (service.build) return 'never'
-  const policy = String(service.pull_policy ?? 'missing')
-  if (policy === 'always' || policy === 'never') return policy
-  return 'missing'
+  const said = service.pull_policy
+  return said === 'always' || said === 'never' ? said : 'missing'
 }
 
-const ensure = async (
-  control: ControlClient,
-  reference: string,
-  service: Service,
-  policy: 'always' | 'missing' | 'never',
-  signal: AbortSignal,
-  progress: Progress,
-): Promise<ImageAnswer> => {
-  const id = `Image ${reference}`
-  const layers = new Map<string, string>()
-  const answer = await control
-    .ensureImage(
-      { reference, policy, platform: service.platform, auth: undefined },
-      (step) => {
-        if (step.notice) return progress.print(step.status)
-        if (step.id) layers.set(step.id, step.status)
-        const finished = [...layers.values()].filter((s) => s === 'Pull complete' || s === 'Already exists').length
-        progress.update({
-          id,
-          state: 'working',
-          text: layers.size > 0 ? `Pulling ${finished}/${layers.size}` : 'Pulling',
-        })
-      },
-      signal,
+class Preparation {
+  #control: ControlClient
+  #wish: ImageWish
+  #progress: Progress
+  /** By service: a build may wait for another's image (additional_contexts: service:NAME). */
+  #services = new Map<string, Promise<ServiceImage>>()
+  #pulls = new Map<string, Promise<ImageAnswer>>()
+  #auths: ReturnType<typeof registryAuths> | undefined
+  /** One failure stops the other pulls and builds. */
+  #stop = new AbortController()
+  #signal: AbortSignal
+
+  constructor(control: ControlClient, wish: ImageWish, progress: Progress) {
+    this.#control = control
+    this.#wish = wish
+    this.#progress = progress
+    this.#signal = AbortSignal.any([wish.signal, this.#stop.signal])
+  }
+
+  /** Builds share one engine and its cache; starting them together lets equal steps run once. */
+  async all(): Promise<Record<string, ServiceImage>> {
+    let first: { error: unknown } | undefined
+    const entries = await Promise.all(
+      this.#wish.services.map(async (service) => {
+        try {
+          return [service.name, await this.#of(service)] as const
+        } catch (error) {
+          first ??= { error }
+          this.#stop.abort()
+          return undefined
+        }
+      }),
     )
-    .catch((error: unknown) => {
-      progress.update({ id, state: 'error', text: 'Error' })
-      throw error
-    })
-  if (answer.changed) progress.update({ id, state: 'done', text: 'Pulled' })
-  return answer
-}
-
-const buildService = async (
-  control: ControlClient,
-  wish: ImageWish,
-  service: Service,
-  progress: Progress,
-): Promise<ServiceImage> => {
-  const name = imageName(wish.project, service)
-  const id = `Image ${name}`
-  progress.update({ id, state: 'working', text: 'Building' })
-  const text = plainProgress()
-  // On a terminal one line a service is shown; the whole output of a build that fails follows.
-  const show = progress.mode === 'plain' || progress.mode === 'json'
-  const print = (output: string): void => {
-    if (output !== '')
-      for (const line of output.trimEnd().split('\n'))
-        progress.print(wish.services.length > 1 ? `${service.name}: ${line}` : line)
+    if (first) throw first.error
+    return Object.fromEntries(entries.filter((e) => e !== undefined))
   }
-  const onEvent = (event: BuildProgress): void => {
-    const output = text.event(event)
-    if (event.type === 'notice') progress.print(event.message)
-    else if (show) print(output)
-    else if (event.type === 'vertex') progress.update({ id, state: 'working', text: event.name })
-  }
-  try {
-    const answer = await control.build(buildOrder(wish, service, [name]), onEvent, wish.signal)
-    const pinned = pinnedName(name, answer.id)
-    await control.tag(answer.id, pinned)
-    print(text.end())
-    progress.update({ id, state: 'done', text: 'Built' })
-    return { reference: pinned, config: answer.config, id: answer.id, built: true }
-  } catch (error) {
-    progress.update({ id, state: 'error', text: 'Failed' })
-    print(text.end(error))
-    throw error
-  }
-}
 
-/** A tag of the content: a rebuilt image is another reference, so it rolls out, and undo finds the old one. */
-export const pinnedName = (name: string, id: string): string =>
-  `${name.replace(/:[^/:]*$/, '')}:${id.replace('sha256:', '').slice(0, 12)}`
-
-export const buildOrder = (
-  wish: Pick<ImageWish, 'project' | 'noCache' | 'pullBases' | 'buildArgs'>,
-  service: Service,
-  tags: string[],
-): BuildOrder => {
-  const build = service.build!
-  const context = build.context
-  if (context !== undefined && /^(https?:\/\/|git@|git:\/\/|ssh:\/\/)/.test(context))
-    throw new SlipwayError('unsupported', `services.${service.name}.build.context: ${context} is remote`, {
-      hint: 'Clone it first and name the directory.',
-    })
-  const args = Object.fromEntries(
-    Object.entries({ ...build.args, ...wish.buildArgs }).filter((e): e is [string, string] => typeof e[1] === 'string'),
-  )
-  return {
-    contextDirectory: context,
-    dockerfile:
-      build.dockerfile_inline !== undefined
-        ? { inline: build.dockerfile_inline }
-        : { path: build.dockerfile ?? 'Dockerfile' },
-    target: build.target,
-    args,
-    labels: build.labels ?? {},
-    tags: [...tags, ...(build.tags ?? [])],
-    platform: service.platform,
-    noCache: wish.noCache || (build.no_cache ?? false),
-    pull: wish.pullBases || (build.pull ?? false),
-    network: build.network as BuildRequest['network'],
-    extraHosts: [],
-    shmSize: build.shm_size,
-    ulimits: [],
-    contexts: build.additional_contexts ?? {},
-    secrets: buildSecrets(wish.project, service),
-    privileged: build.privileged ?? false,
+  #of(service: Service): Promise<ServiceImage> {
+    const known = this.#services.get(service.name)
+    if (known !== undefined) return known
+    const image = service.build ? this.#buildable(service) : this.#found(service)
+    this.#services.set(service.name, image)
+    return image
   }
-}
 
-const buildSecrets = (project: Project, service: Service): BuildOrder['secrets'] =>
-  Object.fromEntries(
-    (service.build!.secrets ?? []).map((use) => {
-      const secret = project.secrets[use.source]
-      if (secret?.file) return [use.target ?? use.source, { file: secret.file }]
-      if (secret?.environment)
-        return [
-          use.target ?? use.source,
-          { valueBase64: Buffer.from(project.environment[secret.environment] ?? '').toString('base64') },
-        ]
-      throw new SlipwayError(
-        'invalid',
-        `services.${service.name}.build.secrets: secret "${use.source}" has neither file nor environment`,
+  async #found(service: Service): Promise<ServiceImage> {
+    const reference = imageName(this.#wish.project, service)
+    const policy = policyOf(service, this.#wish.pull)
+    const answer = await this.#ensure(reference, service, policy)
+    return { reference, config: answer.config, id: answer.id, built: false }
+  }
+
+  /** As docker compose: built when asked to or when the image is missing; pulled first where a pull_policy says so. */
+  async #buildable(service: Service): Promise<ServiceImage> {
+    const { wish, name } = { wish: this.#wish, name: imageName(this.#wish.project, service) }
+    if (!wish.noBuild && (wish.build || service.pull_policy === 'build')) return this.#build(service, name)
+    const policy = service.pull_policy || wish.pull ? policyOf(service, wish.pull) : 'never'
+    try {
+      const { id, config } = await this.#ensure(name, service, service.image ? policy : 'never', true)
+      return { reference: await this.#pin(name, id), config, id, built: true }
+    } catch (error) {
+      if (this.#signal.aborted) throw error
+      if (!wish.noBuild) return this.#build(service, name)
+      if (!isError(error, 'not-found')) throw error
+      throw new SlipwayError('not-found', `no such image: ${name}`, {
+        cause: error,
+        hint: 'Leave --no-build out, so that it gets built.',
+      })
+    }
+  }
+
+  async #pin(name: string, id: string): Promise<string> {
+    const pinned = pinnedName(name, id)
+    await this.#control.tag(id, pinned)
+    return pinned
+  }
+
+  #ensure(reference: string, service: Service, policy: Policy, fallsBack = false): Promise<ImageAnswer> {
+    const key = `${reference} ${policy} ${service.platform ?? ''}`
+    let pull = this.#pulls.get(key)
+    if (!pull) {
+      pull = this.#pull(reference, service, policy, fallsBack)
+      this.#pulls.set(key, pull)
+    }
+    return pull
+  }
+
+  async #pull(reference: string, service: Service, policy: Policy, fallsBack: boolean): Promise<ImageAnswer> {
+    const id = `Image ${reference}`
+    const layers = new Map<string, string>()
+    const show = !this.#wish.quietPull
+    try {
+      const auth = policy === 'never' ? undefined : await registryAuth(parseReference(reference).domain, this.#wish.env)
+      const answer = await this.#control.ensureImage(
+        { reference, policy, platform: service.platform, auth },
+        (step) => {
+          if (step.notice) return this.#progress.print(step.status)
+          if (step.id) layers.set(step.id, step.status)
+          const finished = [...layers.values()].filter((s) => s === 'Pull complete' || s === 'Already exists').length
+          const text = layers.size > 0 ? `Pulling ${finished}/${layers.size}` : 'Pulling'
+          if (show) this.#progress.update({ id, state: 'working', text })
+        },
+        this.#signal,
       )
-    }),
-  )
+      if (answer.changed && show) this.#progress.update({ id, state: 'done', text: 'Pulled' })
+      return answer
+    } catch (error) {
+      if (!fallsBack) this.#progress.update({ id, state: 'error', text: failedText(this.#signal) })
+      throw error
+    }
+  }
+
+  async #build(service: Service, name: string): Promise<ServiceImage> {
+    const id = `Image ${name}`
+    const progress = this.#progress
+    progress.update({ id, state: 'working', text: 'Building' })
+    const text = plainProgress()
+    const steps = buildSteps((lines) => progress.detail(id, lines))
+    // On a terminal the running steps are shown; the whole output of a build that fails follows.
+    const streaming = progress.mode === 'plain' || progress.mode === 'json'
+    const print = (output: string): void => {
+      if (output === '') return
+      for (const line of output.trimEnd().split('\n'))
+        progress.print(this.#wish.services.length > 1 && line !== '' ? `${service.name}: ${line}` : line)
+    }
+    const onEvent = (event: BuildProgress): void => {
+      const output = text.event(event)
+      if (event.type === 'notice') progress.print(event.message)
+      else if (streaming) print(output)
+      else steps.event(event)
+    }
+    try {
+      this.#auths ??= registryAuths(this.#wish.env)
+      const contexts = await this.#contexts(service)
+      const order = buildOrder({ ...this.#wish, auths: await this.#auths }, service, [name], contexts)
+      const answer = await this.#control.build(order, onEvent, this.#signal)
+      const reference = await this.#pin(name, answer.id)
+      if (streaming) print(text.end())
+      progress.update({ id, state: 'done', text: 'Built' })
+      return { reference, config: answer.config, id: answer.id, built: true }
+    } catch (error) {
+      progress.update({ id, state: 'error', text: failedText(this.#signal) })
+      if (this.#signal.aborted) throw error
+      print(text.end(error))
+      throw shownAlready(error, service.name, progress)
+    } finally {
+      steps.end()
+    }
+  }
+
+  async #contexts(service: Service): Promise<Record<string, string>> {
+    const { project } = this.#wish
+    const entries = Object.entries(service.build?.additional_contexts ?? {}).map(async ([name, value]) => {
+      if (!value.startsWith('service:')) return [name, value] as const
+      const other = project.services[value.slice('service:'.length)]
+      if (!other)
+        throw new SlipwayError('invalid', `services.${service.name}.build.additional_contexts: no service ${value}`)
+      return [name, `docker-image://${(await this.#of(other)).reference}`] as const
+    })
+    return Object.fromEntries(await Promise.all(entries))
+  }
+}
+
+const failedText = (signal: AbortSignal): string => (signal.aborted ? 'Interrupted' : 'Error')
+
+/** The build's output has the step and the lines of the Dockerfile: the last word is which service it was. */
+const shownAlready = (error: unknown, service: string, progress: Progress): unknown => {
+  if (!isError(error) || progress.mode === 'quiet') return error
+  return new SlipwayError(error.code, `service ${service} could not be built: ${error.message}`, {
+    at: error.at,
+    hint: error.hint,
+    cause: error,
+  })
+}

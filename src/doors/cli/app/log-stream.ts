@@ -4,7 +4,7 @@ import { isError, messageOf } from '../../../errors.ts'
 import type { ObjectClient, PodLogOptions } from '../../../spec/kube/client.ts'
 import type { Pod } from '../../../spec/kube/generated/types.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
-import { projectLabel, serviceLabel } from './labels.ts'
+import { selectorOf, serviceLabel } from './labels.ts'
 import { listPods, mainContainer } from './workloads.ts'
 
 export interface LogWish {
@@ -20,8 +20,6 @@ export interface LogWish {
   /** Width of the prefix column at least; names known beforehand keep the lines straight. */
   width?: number
   signal: AbortSignal
-  /** Called when a followed pod has ended. */
-  ended?: ((service: string, pod: Pod) => void) | undefined
 }
 
 const colors = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94]
@@ -41,10 +39,7 @@ export const streamLogs = async (
     const index = (names.get(service) ?? 0) + 1
     names.set(service, index)
     if (wish.index !== undefined && wish.index !== index) return
-    seen.set(
-      uid,
-      followPod(client, pod, `${service}-${index}`, wish, options, printer).then(() => wish.ended?.(service, pod)),
-    )
+    seen.set(uid, followPod(client, pod, `${service}-${index}`, wish, options, printer))
   }
   for (const { service, pod } of await listPods(client, project))
     begin(service, pod, { tailLines: wish.tail, sinceTime: wish.sinceTime })
@@ -53,7 +48,7 @@ export const streamLogs = async (
     return
   }
   try {
-    for await (const event of client.watch(kinds.Pod, { labels: `${projectLabel}=${project}`, signal: wish.signal })) {
+    for await (const event of client.watch(kinds.Pod, { labels: selectorOf(project), signal: wish.signal })) {
       if (event.type === 'BOOKMARK' || event.type === 'DELETED') continue
       const service = event.object.metadata.labels?.[serviceLabel]
       const started = event.object.status?.containerStatuses?.some((s) => s.state?.running || s.state?.terminated)

@@ -1,8 +1,17 @@
 /** Waits until a workload is what its specification says, or knows that it will not be. */
+import { labelValue } from '../../../compose/index.ts'
 import { SlipwayError } from '../../../errors.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
-import type { DaemonSet, Deployment, Job, Pod, StatefulSet } from '../../../spec/kube/generated/types.ts'
+import type {
+  ContainerStatus,
+  DaemonSet,
+  Deployment,
+  Job,
+  Pod,
+  StatefulSet,
+} from '../../../spec/kube/generated/types.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
+import type { Progress } from '../progress/progress.ts'
 import { diagnose, isStuck } from './diagnose.ts'
 import { serviceLabel } from './labels.ts'
 import { type Workload, workloadKinds } from './workloads.ts'
@@ -134,10 +143,79 @@ export const waitForWorkload = async (
   return (await look(again)) ?? waitForWorkload(client, target, options)
 }
 
+/** Waits, showing how it goes. */
+export const followWorkload = async (
+  client: ObjectClient,
+  w: Pick<Workload, 'service' | 'kind' | 'namespace' | 'name'>,
+  { progress, signal, word }: { progress: Progress; signal: AbortSignal; word: string },
+): Promise<void> => {
+  const id = `Service ${w.service}`
+  try {
+    const last = await waitForWorkload(client, w, {
+      goal: w.kind === 'Job' ? 'started' : 'ready',
+      signal,
+      progress: (s) => !s.done && progress.update({ id, state: 'working', text: s.text }),
+    })
+    progress.update({ id, state: 'done', text: `${word} (${last.text})` })
+  } catch (error) {
+    progress.update({ id, state: 'error', text: signal.aborted ? 'Interrupted' : 'Failed' })
+    throw error
+  }
+}
+
 const podsOf = async (client: ObjectClient, target: Pick<Workload, 'service' | 'namespace'>): Promise<Pod[]> =>
   (
-    await client.list(kinds.Pod, { namespace: target.namespace, labels: `${serviceLabel}=${target.service}` })
+    await client.list(kinds.Pod, {
+      namespace: target.namespace,
+      labels: `${serviceLabel}=${labelValue(target.service)}`,
+    })
   ).items.filter((p) => !p.metadata.deletionTimestamp)
+
+const settleMs = 500
+
+/** Resolves when the pods of a service without a health check have run for a moment; else as waitForWorkload rejects. */
+export const settled = async (
+  client: ObjectClient,
+  target: Pick<Workload, 'service' | 'kind' | 'namespace' | 'name'>,
+  objects: readonly kinds.KubeObject[],
+  signal: AbortSignal,
+): Promise<void> => {
+  const probed = objects.some((o) =>
+    (
+      o.spec as { template?: { spec?: { containers?: { readinessProbe?: unknown }[] } } } | undefined
+    )?.template?.spec?.containers?.some((c) => c.readinessProbe),
+  )
+  if (probed) return
+  const before = new Map((await podsOf(client, target)).map((p) => [p.metadata.uid, restartsOf(p)]))
+  for (const until = Date.now() + settleMs; Date.now() < until && !signal.aborted; ) {
+    await new Promise((go) => setTimeout(go, 100))
+    const ended = (await podsOf(client, target)).some(
+      (p) =>
+        p.status?.containerStatuses?.some((s) => s.state?.terminated) ||
+        restartsOf(p) > (before.get(p.metadata.uid) ?? 0) ||
+        (restartsOf(p) > 0 && Date.now() - Date.parse(p.metadata.creationTimestamp ?? '') < youngMs),
+    )
+    if (ended) return stayedUp(client, target, signal)
+  }
+}
+const youngMs = 15_000
+const restartsOf = (p: Pod): number => (p.status?.containerStatuses ?? []).reduce((sum, s) => sum + s.restartCount, 0)
+
+/** It has ended once already: a second end is a crash loop, and ten seconds without one are not. */
+const stayedUp = async (
+  client: ObjectClient,
+  target: Pick<Workload, 'service' | 'kind' | 'namespace' | 'name'>,
+  signal: AbortSignal,
+): Promise<void> => {
+  for (const until = Date.now() + 10_000; Date.now() < until; ) {
+    if (signal.aborted) throw new SlipwayError('cancelled', 'canceled')
+    const looping = (await podsOf(client, target)).find((p) => p.status?.containerStatuses?.some((s) => crashes(s)))
+    if (looping) throw await failure(client, target, undefined, looping)
+    await new Promise((go) => setTimeout(go, 200))
+  }
+}
+const crashes = (s: ContainerStatus): boolean =>
+  s.restartCount >= 1 && (s.state?.terminated !== undefined || s.state?.waiting?.reason === 'CrashLoopBackOff')
 
 /** A stuck pod of the newest revision. */
 const stuckPod = async (
@@ -175,7 +253,11 @@ const failure = async (
     `service ${target.service} did not become ready${reason ? `: ${reason}` : ''}`,
     ...(why ? [`  ${why.summary}`, ...why.lines.map((l) => `    ${l}`)] : []),
   ]
+  const ended = pod?.status?.containerStatuses?.map((s) => s.state?.terminated ?? s.lastState?.terminated)
+  const finished = target.kind !== 'Job' && ended?.some((e) => e?.exitCode === 0) && !why?.lines[0]?.includes(' probe ')
   return new SlipwayError('precondition', lines.join('\n'), {
-    hint: `What ran before keeps running. See "slipway logs ${target.service}"; fix it and run up again, or go back with "slipway rollout undo ${target.service}".`,
+    hint: finished
+      ? `It ends by itself, without an error. If it is to run once only, say so in the compose file: restart: "no".`
+      : `What ran before keeps running. See "slipway logs ${target.service}"; fix it and run up again, or go back with "slipway rollout undo ${target.service}".`,
   })
 }

@@ -1,14 +1,24 @@
 /** `up`: load, build or pull, lower, apply in waves, wait for each, and say where it is. */
-import { lower, type LowerResult, type Loss, refuseLosses, renderLosses, type Wave } from '../../../compose/index.ts'
+import {
+  labelValue,
+  lower,
+  type LowerResult,
+  type Loss,
+  refuseLosses,
+  renderLosses,
+  type Wave,
+} from '../../../compose/index.ts'
 import { SlipwayError } from '../../../errors.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import type { KubeObject } from '../../../spec/kube/kinds.ts'
 import type { Project } from '../../../spec/compose/project.ts'
 import type { Progress } from '../progress/progress.ts'
 import { type Applied, applyObject, keptTemplates, leftovers, listProject, unreferenced } from './apply.ts'
+import { isWorkload, pickServices } from './workloads.ts'
 import type { ServiceImage } from './images.ts'
-import { filesAnnotation, hashedLabel, serviceLabel } from './labels.ts'
-import { type Goal, waitForWorkload } from './rollout.ts'
+import { hashedLabel, serviceLabel, stoppedAnnotation, stoppedNode } from './labels.ts'
+import { checkPorts, waitForPorts } from './ports.ts'
+import { type Goal, settled, waitForWorkload } from './rollout.ts'
 
 export interface UpWish {
   project: Project
@@ -16,6 +26,8 @@ export interface UpWish {
   client: ObjectClient
   images: Record<string, ServiceImage>
   services: string[]
+  /** Of `services` only, not what they depend on. */
+  noDeps: boolean
   scale: Record<string, number>
   /** Paths in the file whose loss is accepted, or 'all'. */
   allowLoss: string[]
@@ -23,6 +35,8 @@ export interface UpWish {
   /** Wait for everything to be ready, not only for what others depend on. */
   wait: boolean
   forceRecreate: boolean
+  /** Services that exist stay as they are. */
+  noRecreate: boolean
   noStart: boolean
   waitTimeoutMs: number | undefined
   signal: AbortSignal
@@ -38,35 +52,51 @@ const applied: Record<Applied, string> = {
 /** Rejects with the reason when something does not come up; what did come up stays. */
 export const bringUp = async (wish: UpWish, progress: Progress): Promise<LowerResult> => {
   const lowered = lowerProject(wish, progress)
+  const waves = wish.noDeps
+    ? lowered.waves.map((wave) => wave.filter((one) => wish.services.includes(one.service)))
+    : lowered.waves
+  if (wish.destination === 'local')
+    await checkPorts(
+      wish.client,
+      waves.flat().flatMap((w) => w.objects),
+    )
   const there = await listProject(wish.client, wish.project.name)
-  const inWaves = new Set(lowered.waves.flat().flatMap((w) => w.objects))
-  const shared = lowered.objects.filter((o) => !inWaves.has(o))
-  const early = shared.filter(
-    (o) => !['Ingress', 'NetworkPolicy', 'PodDisruptionBudget', 'HorizontalPodAutoscaler'].includes(o.kind!),
-  )
-  for (const object of early) await applyOne(wish, withFiles(wish, object), progress)
+  for (const object of lowered.shared) await applyOne(wish, object, progress)
   const done = new Map<string, Promise<void>>()
   const limit = wish.waitTimeoutMs === undefined ? undefined : AbortSignal.timeout(wish.waitTimeoutMs)
   const failures: unknown[] = []
-  for (const wave of lowered.waves) {
+  for (const wave of waves) {
     await Promise.all(
       wave.map(async (one) => {
-        await Promise.all(one.waitsFor.map((d) => waitForDependency(wish, lowered, one, d, progress, limit)))
-        for (const object of one.objects) await applyOne(wish, restamped(wish, object), progress)
+        if (!wish.noDeps)
+          await Promise.all(one.waitsFor.map((d) => waitForDependency(wish, lowered, one, d, progress, limit)))
+        let changed = false
+        for (const object of one.objects) {
+          const result = await applyOne(wish, restamped(wish, object), progress)
+          if (isWorkload(object.kind) && result !== 'unchanged') changed = true
+        }
         if (wish.noStart) return
-        done.set(one.service, ready(wish, one, progress, limit))
+        done.set(one.service, ready(wish, one, changed, progress, limit))
         done.get(one.service)!.catch((error: unknown) => failures.push(error))
       }),
     )
   }
-  for (const object of shared.filter((o) => !early.includes(o))) await applyOne(wish, object, progress)
   if (wish.wait) await Promise.allSettled(done.values())
   if (failures.length > 0) throw failures[0]
   await removeLeftovers(wish, there, lowered.objects, progress)
   return lowered
 }
 
+const unknownScale = (wish: UpWish): void => {
+  const names = Object.keys(wish.project.services)
+  pickServices(
+    names.map((service) => ({ service: labelValue(service) })),
+    Object.keys(wish.scale),
+  )
+}
+
 const lowerProject = (wish: UpWish, progress: Progress): LowerResult => {
+  unknownScale(wish)
   const lowered = lower(wish.project, {
     destination: wish.destination,
     images: wish.images,
@@ -88,17 +118,6 @@ export const reportLosses = (
   if (text !== '') print(text.trimEnd())
 }
 
-const withFiles = (wish: UpWish, object: KubeObject): KubeObject =>
-  object.kind === 'Namespace'
-    ? {
-        ...object,
-        metadata: {
-          ...object.metadata,
-          annotations: { ...object.metadata.annotations, [filesAnnotation]: wish.project.composeFiles.join(',') },
-        },
-      }
-    : object
-
 /** --force-recreate: a changed annotation on the template rolls it out anew. */
 const restamped = (wish: UpWish, object: KubeObject): KubeObject => {
   const spec = object.spec as { template?: { metadata?: { annotations?: Record<string, string> } } } | undefined
@@ -113,15 +132,15 @@ const restamped = (wish: UpWish, object: KubeObject): KubeObject => {
 
 const quietKinds = new Set(['ServiceAccount', 'PodDisruptionBudget', 'NetworkPolicy', 'Service', 'ConfigMap', 'Secret'])
 
-const applyOne = async (wish: UpWish, object: KubeObject, progress: Progress): Promise<void> => {
-  const scaled =
-    wish.noStart && (object.spec as { replicas?: number } | undefined)?.replicas !== undefined
-      ? { ...object, spec: { ...(object.spec as object), replicas: 0 } }
-      : object
-  const result = await applyObject(wish.client, scaled, wish.signal)
+const applyOne = async (wish: UpWish, object: KubeObject, progress: Progress): Promise<Applied> => {
+  const result = await applyObject(wish.client, wish.noStart ? notStarted(object) : object, {
+    signal: wish.signal,
+    keep: wish.noRecreate && isWorkload(object.kind),
+    resume: !wish.noStart,
+  })
   const name = object.metadata.labels?.['com.docker.compose.volume'] ?? object.metadata.name
-  if (quietKinds.has(object.kind!)) return
-  const workload = ['Deployment', 'StatefulSet', 'DaemonSet', 'Job'].includes(object.kind!)
+  if (quietKinds.has(object.kind!)) return result
+  const workload = isWorkload(object.kind)
   const id = workload
     ? `Service ${object.metadata.labels?.[serviceLabel] ?? name}`
     : `${object.kind === 'PersistentVolumeClaim' ? 'Volume' : object.kind} ${name}`
@@ -130,6 +149,28 @@ const applyOne = async (wish: UpWish, object: KubeObject, progress: Progress): P
     state: workload && !wish.noStart ? 'working' : 'done',
     text: workload && result === 'unchanged' ? 'Running' : applied[result],
   })
+  return result
+}
+
+/** --no-start: everything there, nothing running; `start` begins with as many as the file says. */
+const notStarted = (object: KubeObject): KubeObject => {
+  const spec = (object.spec ?? {}) as { replicas?: number; template?: { spec?: object } }
+  const { metadata } = object
+  switch (object.kind) {
+    case 'Deployment':
+    case 'StatefulSet': {
+      const annotations = { ...metadata.annotations, [stoppedAnnotation]: String(spec.replicas ?? 1) }
+      return { ...object, metadata: { ...metadata, annotations }, spec: { ...spec, replicas: 0 } }
+    }
+    case 'Job':
+      return { ...object, spec: { ...spec, suspend: true } }
+    case 'DaemonSet': {
+      const pod = { ...spec.template?.spec, nodeSelector: { [stoppedNode]: 'true' } }
+      return { ...object, spec: { ...spec, template: { ...spec.template, spec: pod } } }
+    }
+    default:
+      return object
+  }
 }
 
 const goalOf = (one: Wave): Goal => (one.workload.kind === 'Job' ? 'started' : 'ready')
@@ -146,6 +187,7 @@ const waitFor = async (
   goal: Goal,
   progress: Progress,
   limit: AbortSignal | undefined,
+  changed = false,
 ): Promise<void> => {
   const id = `Service ${one.service}`
   const signal = limit ? AbortSignal.any([wish.signal, limit]) : wish.signal
@@ -155,13 +197,15 @@ const waitFor = async (
       signal,
       progress: (s) => !s.done && progress.update({ id, state: 'working', text: s.text }),
     })
+    // Without a health check it counts as ready from its first instant: one that ends at once is not.
+    if (changed && goal === 'ready') await settled(wish.client, targetOf(one), one.objects, signal)
     progress.update({
       id,
       state: 'done',
       text: goal === 'completed' ? 'Exited' : one.workload.kind === 'Job' ? 'Started' : `Ready (${last.text})`,
     })
   } catch (error) {
-    progress.update({ id, state: 'error', text: 'Failed' })
+    progress.update({ id, state: 'error', text: wish.signal.aborted ? 'Interrupted' : 'Failed' })
     if (limit?.aborted && !wish.signal.aborted)
       throw new SlipwayError('timeout', `service ${one.service} was not ready after ${wish.waitTimeoutMs! / 1000}s`, {
         hint: `See "slipway ps" and "slipway logs ${one.service}".`,
@@ -170,8 +214,16 @@ const waitFor = async (
   }
 }
 
-const ready = (wish: UpWish, one: Wave, progress: Progress, limit: AbortSignal | undefined): Promise<void> =>
-  waitFor(wish, one, goalOf(one), progress, limit)
+const ready = async (
+  wish: UpWish,
+  one: Wave,
+  changed: boolean,
+  progress: Progress,
+  limit: AbortSignal | undefined,
+): Promise<void> => {
+  await waitFor(wish, one, goalOf(one), progress, limit, changed)
+  if (wish.destination === 'local') await waitForPorts(wish.client, one.objects, wish.signal)
+}
 
 const waitForDependency = async (
   wish: UpWish,
@@ -230,7 +282,7 @@ const removeLeftovers = async (
       { namespace: object.metadata.namespace, name: object.metadata.name! },
       { propagation: 'Background' },
     )
-    if (['Deployment', 'StatefulSet', 'DaemonSet', 'Job'].includes(object.kind!))
+    if (isWorkload(object.kind))
       progress.update({ id: `Service ${object.metadata.labels?.[serviceLabel]}`, state: 'done', text: 'Removed' })
   }
 }

@@ -1,10 +1,11 @@
 /** The workloads and pods of a project in a cluster, by Compose service. */
+import { labelValue } from '../../../compose/index.ts'
 import { SlipwayError } from '../../../errors.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import type { DaemonSet, Deployment, Job, Pod, StatefulSet } from '../../../spec/kube/generated/types.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
 import { nearest } from '../../../lib/nearest.ts'
-import { projectLabel, serviceLabel } from './labels.ts'
+import { selectorOf, serviceLabel } from './labels.ts'
 
 export type WorkloadKind = 'Deployment' | 'StatefulSet' | 'DaemonSet' | 'Job'
 export interface Workload {
@@ -21,13 +22,22 @@ export const workloadKinds: Record<WorkloadKind, kinds.Kind<Deployment | Statefu
   Job: kinds.Job as never,
 }
 
-const ofProject = (project: string): string => `${projectLabel}=${project}`
+export const isWorkload = (kind: string | undefined): kind is WorkloadKind =>
+  kind !== undefined && Object.hasOwn(workloadKinds, kind)
+
+/** A project as its file names it; without a file, no services are known. */
+export interface ProjectNames {
+  name: string
+  services: readonly string[]
+  /** By service: what it depends on. */
+  dependsOn: Readonly<Record<string, readonly string[]>>
+}
 
 /** Sorted by service name. */
 export const listWorkloads = async (client: ObjectClient, project: string): Promise<Workload[]> => {
   const found = await Promise.all(
     (Object.keys(workloadKinds) as WorkloadKind[]).map(async (kind) => {
-      const { items } = await client.list(workloadKinds[kind], { labels: ofProject(project) })
+      const { items } = await client.list(workloadKinds[kind], { labels: selectorOf(project) })
       return items.map(
         (object): Workload => ({
           service: object.metadata.labels?.[serviceLabel] ?? object.metadata.name!,
@@ -42,24 +52,25 @@ export const listWorkloads = async (client: ObjectClient, project: string): Prom
   return found.flat().sort((a, b) => a.service.localeCompare(b.service))
 }
 
-/** Those named, or all. A name nobody has: 'not-found' "no such service: x" with the nearest. */
-export const pickServices = <T extends { service: string }>(all: readonly T[], wanted: readonly string[]): T[] => {
+/**
+ * Those named, or all. A name that neither they nor the file (`known`) have: 'not-found' with the nearest; one that only the
+ * file has does not run: 'conflict'.
+ */
+export const pickServices = <T extends { service: string }>(
+  all: readonly T[],
+  wanted: readonly string[],
+  known: readonly string[] = [],
+): T[] => {
   if (wanted.length === 0) return [...all]
   return wanted.flatMap((name) => {
-    const found = all.filter((w) => w.service === name)
+    const found = all.filter((w) => w.service === labelValue(name))
     if (found.length > 0) return found
-    const close = nearest(
-      name,
-      all.map((w) => w.service),
-    )
-    const known = [...new Set(all.map((w) => w.service))].join(', ')
-    throw new SlipwayError('not-found', `no such service: ${name}`, {
-      hint: close
-        ? `Did you mean ${close}?`
-        : known
-          ? `There are: ${known}.`
-          : 'The project is not running: slipway up',
-    })
+    if (known.includes(name))
+      throw new SlipwayError('conflict', `service "${name}" is not running`, { hint: `Start it: slipway up ${name}` })
+    const names = [...new Set([...known, ...all.map((w) => w.service)])].sort()
+    const close = nearest(name, names)
+    const others = names.length > 0 ? `There are: ${names.join(', ')}.` : 'The project is not running: slipway up'
+    throw new SlipwayError('not-found', `no such service: ${name}`, { hint: close ? `Did you mean ${close}?` : others })
   })
 }
 
@@ -70,7 +81,7 @@ export interface ServicePod {
   pod: Pod
 }
 export const listPods = async (client: ObjectClient, project: string): Promise<ServicePod[]> => {
-  const { items } = await client.list(kinds.Pod, { labels: ofProject(project) })
+  const { items } = await client.list(kinds.Pod, { labels: selectorOf(project) })
   const age = (pod: Pod): string => `${pod.metadata.creationTimestamp ?? ''}/${pod.metadata.name}`
   const pods = items.filter((p) => p.metadata.labels?.[serviceLabel]).sort((a, b) => age(a).localeCompare(age(b)))
   const counts = new Map<string, number>()
@@ -85,11 +96,16 @@ export const listPods = async (client: ObjectClient, project: string): Promise<S
 }
 
 /** The pod an exec goes to: running, the first or the one of `index`. */
-export const pickPod = async (client: ObjectClient, project: string, service: string, index?: number): Promise<Pod> => {
+export const pickPod = async (
+  client: ObjectClient,
+  { name: project, services: known }: ProjectNames,
+  service: string,
+  index?: number,
+): Promise<Pod> => {
   const all = await listPods(client, project)
-  const mine = all.filter((p) => p.service === service && !p.pod.metadata.deletionTimestamp)
+  const mine = all.filter((p) => p.service === labelValue(service) && !p.pod.metadata.deletionTimestamp)
   if (mine.length === 0) {
-    pickServices(await listWorkloads(client, project), [service])
+    pickServices(await listWorkloads(client, project), [service], known)
     throw new SlipwayError('conflict', `service "${service}" is not running`, {
       hint: `Start it: slipway start ${service}`,
     })
@@ -112,3 +128,24 @@ export const pickPod = async (client: ObjectClient, project: string, service: st
 /** The container of a pod that is the Compose service itself. */
 export const mainContainer = (pod: Pod): string =>
   pod.metadata.annotations?.['kubectl.kubernetes.io/default-container'] ?? pod.spec!.containers[0]!.name
+
+/** Runs `work` on all, each after those that depend on it are through. */
+export const dependentsFirst = async <T extends { service: string }>(
+  all: readonly T[],
+  dependsOn: ProjectNames['dependsOn'],
+  work: (one: T) => Promise<void>,
+): Promise<void> => {
+  const begun = new Map<T, Promise<void>>()
+  const begin = (one: T): Promise<void> => {
+    let run = begun.get(one)
+    if (!run) {
+      const dependents = all.filter(
+        (o) => o !== one && (dependsOn[o.service] ?? []).some((name) => labelValue(name) === one.service),
+      )
+      run = Promise.all(dependents.map(begin)).then(() => work(one))
+      begun.set(one, run)
+    }
+    return run
+  }
+  await Promise.all(all.map(begin))
+}

@@ -4,7 +4,7 @@ import { fieldManager } from '../app/labels.ts'
 import { listWorkloads, pickServices, workloadKinds } from '../app/workloads.ts'
 import { type Command, err } from '../framework/command.ts'
 import { text, toggle, wholeNumber } from '../framework/flags.ts'
-import { projectName } from '../framework/project.ts'
+import { projectNames } from '../framework/project.ts'
 import { openTarget } from '../framework/target.ts'
 
 export const autoscale: Command = {
@@ -27,7 +27,8 @@ export const autoscale: Command = {
         hint: 'slipway autoscale SERVICE --min 2 --max 6 --cpu 70',
       })
     const { client } = await openTarget(invocation)
-    const w = pickServices(await listWorkloads(client, await projectName(invocation)), [service])[0]!
+    const { name, services } = await projectNames(invocation)
+    const w = pickServices(await listWorkloads(client, name), [service], services)[0]!
     if (w.kind !== 'Deployment' && w.kind !== 'StatefulSet')
       throw new SlipwayError('conflict', `service "${service}" is a ${w.kind} and cannot be scaled`)
     const key = { namespace: w.namespace, name: w.name }

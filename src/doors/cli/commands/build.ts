@@ -1,5 +1,7 @@
 import { prepareImages } from '../app/images.ts'
-import { wantedServices, progressFor } from './up.ts'
+import { pushImages } from '../app/push.ts'
+import { wantedServices } from './up.ts'
+import { progressFor } from '../framework/progress.ts'
 import type { Command } from '../framework/command.ts'
 import { list, text, toggle } from '../framework/flags.ts'
 import { openProject } from '../framework/project.ts'
@@ -14,23 +16,23 @@ export const build: Command = {
     toggle('--no-cache', 'Do not use the cache'),
     toggle('--pull', 'Always look for a newer version of the base images'),
     list('--build-arg', 'KEY=VALUE', 'Set build arguments'),
+    toggle('--with-dependencies', 'Build what the services depend on, too'),
+    toggle('--push', 'Push the images after building'),
+    text('--image-prefix', 'REGISTRY/PATH', 'Where --push pushes images to whose name has no registry'),
     toggle('-q, --quiet', 'Print nothing'),
   ],
   async run(invocation) {
     const { shell, flags, args } = invocation
     const project = await openProject(invocation, { services: args })
-    const services = wantedServices(project, args, true).filter((s) => s.build)
+    const services = wantedServices(project, args, flags['with-dependencies'] !== true).filter((s) => s.build)
     const control = await openControl(invocation)
-    const progress = progressFor(
-      flags.quiet === true ? { ...invocation, globals: { ...invocation.globals, progress: 'quiet' } } : invocation,
-      'build',
-    )
+    const progress = progressFor(invocation, 'build', flags.quiet === true)
     const pairs = ((flags['build-arg'] as string[] | undefined) ?? []).map((a): [string, string] => [
       a.split('=')[0]!,
       a.includes('=') ? a.slice(a.indexOf('=') + 1) : (shell.env[a] ?? ''),
     ])
     try {
-      await prepareImages(
+      const images = await prepareImages(
         control,
         {
           project,
@@ -41,10 +43,15 @@ export const build: Command = {
           noCache: flags['no-cache'] === true,
           pullBases: flags.pull === true,
           buildArgs: Object.fromEntries(pairs),
+          quietPull: false,
+          env: shell.env,
           signal: shell.signal,
         },
         progress,
       )
+      const prefix = flags['image-prefix'] as string | undefined
+      if (flags.push === true)
+        await pushImages(control, { project, services, images, prefix, env: shell.env, signal: shell.signal }, progress)
     } finally {
       progress.end()
     }
@@ -58,19 +65,17 @@ export const pull: Command = {
   summary: 'Pull the images of services',
   group: 'app',
   flags: [
-    toggle('--ignore-buildable', 'Leave out services that can be built (always so)'),
+    toggle('--ignore-buildable', 'Accepted: services that can be built are never pulled'),
+    toggle('--include-deps', 'Pull what the services depend on, too'),
     text('--policy', 'POLICY', 'missing or always', ['missing', 'always']),
     toggle('-q, --quiet', 'Print nothing'),
   ],
   async run(invocation) {
     const { shell, flags, args } = invocation
     const project = await openProject(invocation, { services: args })
-    const services = wantedServices(project, args, true).filter((s) => !s.build)
+    const services = wantedServices(project, args, flags['include-deps'] !== true).filter((s) => !s.build)
     const control = await openControl(invocation)
-    const progress = progressFor(
-      flags.quiet === true ? { ...invocation, globals: { ...invocation.globals, progress: 'quiet' } } : invocation,
-      'pull',
-    )
+    const progress = progressFor(invocation, 'pull', flags.quiet === true)
     const policy = (flags.policy as 'missing' | 'always' | undefined) ?? 'always'
     try {
       await prepareImages(
@@ -84,6 +89,8 @@ export const pull: Command = {
           noCache: false,
           pullBases: false,
           buildArgs: {},
+          quietPull: false,
+          env: shell.env,
           signal: shell.signal,
         },
         progress,

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto'
-import { renderConfig } from '../../../compose/index.ts'
+import { listVariables, renderConfig, serviceHash } from '../../../compose/index.ts'
 import { imageName } from '../app/images.ts'
-import { type Command, out } from '../framework/command.ts'
+import { pickServices } from '../app/workloads.ts'
+import { type Command, out, table } from '../framework/command.ts'
 import { text, toggle } from '../framework/flags.ts'
-import { openProject } from '../framework/project.ts'
+import { loadOptions, openProject } from '../framework/project.ts'
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 
@@ -20,6 +20,7 @@ export const config: Command = {
     toggle('--networks', 'Print the network names, one a line'),
     toggle('--profiles', 'Print the profile names, one a line'),
     toggle('--images', 'Print the image names, one a line'),
+    toggle('--variables', 'Print the variables that the files mention'),
     toggle('--environment', 'Print the environment used for interpolation'),
     text('--hash', 'SERVICE', 'Print the hash of a service\'s configuration; "*" is all'),
     text('-o, --output', 'FILE', 'Write to a file'),
@@ -29,12 +30,24 @@ export const config: Command = {
   ],
   async run(invocation) {
     const { flags, args, shell } = invocation
+    if (flags.variables === true) {
+      const rows = (await listVariables(loadOptions(invocation))).map((v) => [
+        v.name,
+        String(v.required),
+        v.default,
+        v.alternate,
+      ])
+      out(shell, table(['NAME', 'REQUIRED', 'DEFAULT VALUE', 'ALTERNATE VALUE'], rows))
+      return 0
+    }
     const project = await openProject(invocation, {
       services: args,
       interpolate: flags['no-interpolate'] !== true,
       normalize: flags['no-normalize'] !== true,
       resolvePaths: flags['no-path-resolution'] !== true,
     })
+    const named = Object.keys(project.services).map((service) => ({ service }))
+    pickServices(named, args)
     const services = Object.values(project.services).filter((s) => args.length === 0 || args.includes(s.name))
     const lines = (items: string[]): number => {
       for (const item of items) out(shell, item)
@@ -54,12 +67,16 @@ export const config: Command = {
     if (flags.environment === true) return lines(Object.entries(project.environment).map(([k, v]) => `${k}=${v}`))
     if (flags.hash !== undefined) {
       const wanted =
-        flags.hash === '*' ? services : services.filter((s) => String(flags.hash).split(',').includes(s.name))
-      return lines(wanted.map((s) => `${s.name} ${createHash('sha256').update(JSON.stringify(s)).digest('hex')}`))
+        flags.hash === '*'
+          ? services
+          : services.filter((s) => pickServices(named, String(flags.hash).split(',')).some((n) => n.service === s.name))
+      return lines(wanted.map((s) => `${s.name} ${serviceHash(s)}`))
     }
-    const chosen =
-      args.length === 0 ? project : { ...project, services: Object.fromEntries(services.map((s) => [s.name, s])) }
-    const text = await renderConfig(chosen, { format: (flags.format as 'yaml' | 'json' | undefined) ?? 'yaml' })
+    const text = await renderConfig(project, {
+      format: (flags.format as 'yaml' | 'json' | undefined) ?? 'yaml',
+      interpolated: flags['no-interpolate'] !== true,
+      ...(args.length > 0 ? { services: args } : {}),
+    })
     if (flags.output) writeFileSync(resolve(shell.cwd, flags.output as string), text)
     else shell.stdout.write(text)
     return 0

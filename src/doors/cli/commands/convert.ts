@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { lower, renderLossesJson, renderManifests } from '../../../compose/index.ts'
-import { SlipwayError } from '../../../errors.ts'
-import { imageName } from '../app/images.ts'
+import { imageName, pinnedName } from '../app/images.ts'
+import { remoteName } from '../app/push.ts'
 import { answers } from '../framework/daemon.ts'
 import { instanceOf, socketsOf } from '../../../instance.ts'
 import { createControlClient } from '../../../clients/control/index.ts'
@@ -22,7 +22,11 @@ export const convert: Command = {
   flags: [
     text('-o, --output', 'DIR', 'Write numbered files into DIR; default: all to standard output'),
     text('--image-prefix', 'REGISTRY/PATH', 'Registry where the images that the file builds are to be found'),
-    text('--image-tag', 'TAG', 'Tag of those images (default latest)'),
+    text(
+      '--image-tag',
+      'TAG',
+      'Tag of those images (default: that of their content where they are built here, else latest)',
+    ),
     text('--for', 'DESTINATION', 'cluster (default): any Kubernetes; local: exactly what up applies here', [
       'cluster',
       'local',
@@ -73,22 +77,13 @@ const imagesFor = async (
     const known = await client
       ?.ensureImage({ reference: name, policy: 'never', platform: undefined, auth: undefined }, () => {}, shell.signal)
       .catch(() => undefined)
-    if (service.build && destination === 'cluster' && !prefix && !/^[^/]*[.:][^/]*\//.test(name))
-      throw new SlipwayError(
-        'invalid',
-        `services.${service.name}: a cluster cannot pull "${name}", which only this machine can build`,
-        {
-          hint: 'Push it and say where it is: --image-prefix registry.example/team',
-        },
-      )
-    const tag = (flags['image-tag'] as string | undefined) ?? 'latest'
-    const reference =
-      service.build && prefix
-        ? `${prefix.replace(/\/$/, '')}/${name
-            .replace(/:[^/:]*$/, '')
-            .split('/')
-            .at(-1)}:${tag}`
-        : name
+    const asked = flags['image-tag'] as string | undefined
+    const pinned = known && service.build ? pinnedName(name, known.id) : undefined
+    const reference = !service.build
+      ? name
+      : destination === 'local'
+        ? (pinned ?? name)
+        : remoteName(project, service, asked ?? pinned?.split(':').at(-1) ?? 'latest', prefix)
     images[service.name] = { reference, ...(known ? { config: known.config } : {}) }
   }
   return images

@@ -1,12 +1,14 @@
-import { gone, listProject } from '../app/apply.ts'
-import { pickServices } from '../app/workloads.ts'
-import { isError } from '../../../errors.ts'
+import { gone, listProject, projectKinds } from '../app/apply.ts'
+import { projectLabel, selectorOf, serviceLabel } from '../app/labels.ts'
+import { dependentsFirst, isWorkload, pickServices } from '../app/workloads.ts'
+import type { ObjectClient } from '../../../spec/kube/client.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
 import type { Command, Invocation } from '../framework/command.ts'
 import { durationMs, text, toggle } from '../framework/flags.ts'
-import { openProject, projectName } from '../framework/project.ts'
+import { projectNames } from '../framework/project.ts'
+import type { Progress } from '../progress/progress.ts'
 import { openTarget } from '../framework/target.ts'
-import { progressFor } from './up.ts'
+import { progressFor } from '../framework/progress.ts'
 
 export const down: Command = {
   name: 'down',
@@ -15,94 +17,115 @@ export const down: Command = {
   group: 'app',
   flags: [
     toggle('-v, --volumes', 'Remove named volumes too: their data is lost'),
-    toggle('--remove-orphans', 'Remove services that are not in the file (all of the project go anyway)'),
+    toggle('--remove-orphans', 'Accepted: all services of the project go, in the file or not'),
     text('-t, --timeout', 'SECONDS', 'Grace period of the containers'),
   ],
   run: runDown,
 }
 
+type Found = Awaited<ReturnType<typeof listProject>>[number]
+const ofService = ({ object }: Found): string => object.metadata.labels?.[serviceLabel] ?? ''
+const keyOf = ({ object }: Found) => ({ namespace: object.metadata.namespace, name: object.metadata.name! })
+const dataKinds = ['PersistentVolumeClaim', 'PersistentVolume']
+
 async function runDown(invocation: Invocation): Promise<number> {
-  const { flags, args } = invocation
-  const project = await projectName(invocation)
+  const { flags, args, shell } = invocation
+  const timeout = flags.timeout as string | undefined
+  const grace = timeout === undefined ? undefined : Math.ceil(durationMs(timeout, 'timeout') / 1000)
+  const project = await projectNames(invocation)
   const { client } = await openTarget(invocation)
+  const all = await listProject(client, project.name)
+  const withService = all.map((found) => ({ ...found, service: ofService(found) }))
+  const mine = args.length > 0 ? pickServices(withService, args, project.services) : withService
   const progress = progressFor(invocation, 'down')
-  const all = await listProject(client, project)
-  const mine =
-    args.length > 0
-      ? pickServices(
-          all.map((x) => ({ ...x, service: x.object.metadata.labels?.['com.docker.compose.service'] ?? '' })),
-          args,
-        )
-      : all
-  if (mine.length === 0) progress.print(`WARN: No resource found to remove for project "${project}".`)
-  const namespaced = mine.filter(({ kind }) => kind.namespaced && kind.kind !== 'PersistentVolumeClaim').toReversed()
-  const owners = namespaced.filter(({ object }) => !object.metadata.ownerReferences?.length)
-  const order = owners.sort((a, b) => Number(isWorkload(b.kind)) - Number(isWorkload(a.kind)))
-  if (flags.timeout !== undefined)
-    await hurry(client, project, Math.ceil(durationMs(flags.timeout as string, 'timeout') / 1000))
-  await Promise.all(
-    order.map(async ({ kind, object }) => {
-      const key = { namespace: object.metadata.namespace, name: object.metadata.name! }
-      const id = isWorkload(kind) ? `Service ${object.metadata.labels?.['com.docker.compose.service'] ?? key.name}` : ''
-      if (id) progress.update({ id, state: 'working', text: 'Stopping' })
-      await client.delete(kind, key, { propagation: 'Foreground' })
-      await gone(client, kind, key, 600_000)
-      if (id) progress.update({ id, state: 'done', text: 'Removed' })
-    }),
-  )
-  const claims = flags.volumes === true ? mine.filter(({ kind }) => kind.kind === 'PersistentVolumeClaim') : []
-  for (const { kind, object } of claims) {
-    const key = { namespace: object.metadata.namespace, name: object.metadata.name! }
-    progress.update({ id: `Volume ${key.name}`, state: 'working', text: 'Removing' })
-    await client.delete(kind, key)
-    await gone(client, kind, key)
-    progress.update({ id: `Volume ${key.name}`, state: 'done', text: 'Removed' })
+  try {
+    const owners = mine.filter(
+      ({ kind, object }) =>
+        kind.namespaced && !dataKinds.includes(kind.kind) && !object.metadata.ownerReferences?.length,
+    )
+    if (owners.length === 0 && (flags.volumes !== true || mine.length === 0))
+      progress.print(`WARN: No resource found to remove for project "${project.name}".`)
+    const workloads = owners.filter(({ kind }) => isWorkload(kind.kind))
+    // An autoscaler that is still there would act on what is going away.
+    for (const found of owners.filter(({ kind }) => kind.kind === 'HorizontalPodAutoscaler'))
+      await client.delete(found.kind, keyOf(found))
+    await dependentsFirst(workloads, project.dependsOn, async (found) => {
+      const id = `Service ${found.service || found.object.metadata.name}`
+      progress.update({ id, state: 'working', text: 'Stopping' })
+      await client.delete(found.kind, keyOf(found), { propagation: 'Foreground' })
+      if (grace !== undefined) await hurry(client, project.name, found.service, grace)
+      await gone(client, found.kind, keyOf(found), 600_000, shell.signal)
+      progress.update({ id, state: 'done', text: 'Removed' })
+    })
+    // What they used goes after them: an address or a file must not vanish under a program that is still stopping.
+    await Promise.all(
+      owners
+        .filter(({ kind }) => !isWorkload(kind.kind))
+        .map(async (found) => {
+          await client.delete(found.kind, keyOf(found), { propagation: 'Background' })
+          await gone(client, found.kind, keyOf(found), 60_000, shell.signal)
+        }),
+    )
+    if (flags.volumes === true) await removeData(client, mine, progress, shell.signal)
+    if (args.length === 0) await removeNamespace(client, all, progress, shell.signal)
+  } finally {
+    progress.end()
   }
-  if (args.length === 0) await removeNamespace(invocation, client, all, flags.volumes === true, progress)
-  progress.end()
   return 0
 }
 
-const isWorkload = (kind: kinds.Kind): boolean => ['Deployment', 'StatefulSet', 'DaemonSet', 'Job'].includes(kind.kind)
+const removeData = async (
+  client: ObjectClient,
+  mine: readonly Found[],
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<void> => {
+  for (const kind of dataKinds)
+    for (const found of mine.filter((f) => f.kind.kind === kind)) {
+      const id = `${kind === 'PersistentVolume' ? kind : 'Volume'} ${found.object.metadata.name}`
+      progress.update({ id, state: 'working', text: 'Removing' })
+      await client.delete(found.kind, keyOf(found))
+      await gone(client, found.kind, keyOf(found), 60_000, signal)
+      progress.update({ id, state: 'done', text: 'Removed' })
+    }
+}
 
-const hurry = async (client: Parameters<typeof gone>[0], project: string, seconds: number): Promise<void> => {
-  const { items } = await client.list(kinds.Pod, { labels: `slipway.dev/project=${project}` })
-  for (const pod of items)
+const hurry = async (client: ObjectClient, project: string, service: string, seconds: number): Promise<void> => {
+  const { items } = await client.list(kinds.Pod, { labels: selectorOf(project, service) })
+  for (const { metadata } of items)
     await client.delete(
       kinds.Pod,
-      { namespace: pod.metadata.namespace, name: pod.metadata.name! },
+      { namespace: metadata.namespace, name: metadata.name! },
       { gracePeriodSeconds: seconds },
     )
 }
 
-/** The namespace goes with the project unless data is to stay in it. */
+/** The namespace goes with the project, unless something is to stay in it: data, or what others have put there. */
 const removeNamespace = async (
-  invocation: Invocation,
-  client: Parameters<typeof gone>[0],
-  all: Awaited<ReturnType<typeof listProject>>,
-  volumes: boolean,
-  progress: ReturnType<typeof progressFor>,
+  client: ObjectClient,
+  all: readonly Found[],
+  progress: Progress,
+  signal: AbortSignal,
 ): Promise<void> => {
   const namespace = all.find(({ kind }) => kind.kind === 'Namespace')
   if (!namespace) return
-  const kept = volumes ? [] : all.filter(({ kind }) => kind.kind === 'PersistentVolumeClaim')
-  if (kept.length > 0) return
-  const external = await hasExternalClaims(invocation)
-  if (external) return
-  const key = { name: namespace.object.metadata.name! }
-  progress.update({ id: `Namespace ${key.name}`, state: 'working', text: 'Removing' })
-  await client.delete(kinds.Namespace, key)
-  await gone(client, kinds.Namespace as never, key)
-  progress.update({ id: `Namespace ${key.name}`, state: 'done', text: 'Removed' })
+  const { name } = keyOf(namespace)
+  const left = await Promise.all(
+    projectKinds
+      .filter((kind) => kind.namespaced)
+      .map(async (kind) => (await client.list(kind, { namespace: name })).items.filter((o) => !isGiven(kind, o))),
+  )
+  const foreign = left.flat().filter((o) => !o.metadata.labels?.[projectLabel])
+  if (foreign.length > 0) progress.print(`Namespace ${name} stays: others have objects in it`)
+  if (left.flat().length > 0) return
+  progress.update({ id: `Namespace ${name}`, state: 'working', text: 'Removing' })
+  await client.delete(kinds.Namespace, { name })
+  await gone(client, kinds.Namespace as never, { name }, 60_000, signal)
+  progress.update({ id: `Namespace ${name}`, state: 'done', text: 'Removed' })
 }
 
-/** Volumes marked external live in the namespace and are not ours to remove. */
-const hasExternalClaims = async (invocation: Invocation): Promise<boolean> => {
-  try {
-    const project = await openProject(invocation, { quiet: true })
-    return Object.values(project.volumes).some((v) => v.external)
-  } catch (error) {
-    if (isError(error, 'not-found')) return false // by name alone
-    throw error
-  }
-}
+/** Every namespace has these by itself. */
+const isGiven = (kind: kinds.Kind, { metadata, type }: kinds.KubeObject & { type?: string }): boolean =>
+  (kind.kind === 'ServiceAccount' && metadata.name === 'default') ||
+  (kind.kind === 'ConfigMap' && metadata.name === 'kube-root-ca.crt') ||
+  (kind.kind === 'Secret' && type === 'kubernetes.io/service-account-token')

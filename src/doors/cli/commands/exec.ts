@@ -3,7 +3,7 @@ import { isError, SlipwayError } from '../../../errors.ts'
 import type { ExecSession } from '../../../spec/kube/client.ts'
 import type { Command, Invocation, Shell } from '../framework/command.ts'
 import { list, text, toggle, wholeNumber } from '../framework/flags.ts'
-import { projectName } from '../framework/project.ts'
+import { projectNames } from '../framework/project.ts'
 import { openTarget } from '../framework/target.ts'
 
 export const exec: Command = {
@@ -31,7 +31,7 @@ async function runExec(invocation: Invocation): Promise<number> {
     throw new SlipwayError('bad-request', 'requires at least 2 arg(s), only received ' + args.length, {
       hint: "See 'slipway exec --help'.",
     })
-  const project = await projectName(invocation)
+  const project = await projectNames(invocation)
   const { client } = await openTarget(invocation)
   const pod = await pickPod(
     client,

@@ -3,7 +3,8 @@ import { listWorkloads, pickServices } from '../app/workloads.ts'
 import { SlipwayError } from '../../../errors.ts'
 import type { Command, Invocation } from '../framework/command.ts'
 import { durationMs, text, toggle, wholeNumber } from '../framework/flags.ts'
-import { projectName } from '../framework/project.ts'
+import { wantsColor } from '../framework/progress.ts'
+import { projectNames } from '../framework/project.ts'
 import { openTarget } from '../framework/target.ts'
 
 export const logs: Command = {
@@ -39,9 +40,11 @@ const instant = (value: string, flag: string): number => {
 
 async function runLogs(invocation: Invocation): Promise<number> {
   const { shell, flags, args } = invocation
-  const project = await projectName(invocation)
+  const { name: project, services } = await projectNames(invocation)
   const { client } = await openTarget(invocation)
-  pickServices(await listWorkloads(client, project), args)
+  const all = await listWorkloads(client, project)
+  // As docker compose: a service of the file that does not run has no logs, which is no error.
+  for (const service of args) if (!services.includes(service)) pickServices(all, [service], services)
   const tail = flags.tail as string | undefined
   await streamLogs(
     client,
@@ -56,7 +59,7 @@ async function runLogs(invocation: Invocation): Promise<number> {
       until: flags.until === undefined ? undefined : instant(flags.until as string, 'until'),
       index: flags.index === undefined ? undefined : wholeNumber(flags.index as string, 'index'),
       prefix: flags['no-log-prefix'] !== true,
-      color: shell.stdout.isTTY === true && flags['no-color'] !== true && invocation.globals.ansi !== 'never',
+      color: wantsColor(invocation),
       signal: shell.signal,
     },
     shell.stdout,

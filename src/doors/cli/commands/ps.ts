@@ -1,11 +1,27 @@
-import { type ServicePod, listPods, pickServices } from '../app/workloads.ts'
-import type { Pod } from '../../../spec/kube/generated/types.ts'
+import { labelValue } from '../../../compose/index.ts'
+import { SlipwayError } from '../../../errors.ts'
+import { isStopped, stoppedCount } from '../app/stop.ts'
+import {
+  listPods,
+  listWorkloads,
+  mainContainer,
+  pickServices,
+  type ServicePod,
+  type Workload,
+} from '../app/workloads.ts'
+import type {
+  Container,
+  ContainerStatus,
+  Pod,
+  PodTemplateSpec,
+  Service as KubeService,
+} from '../../../spec/kube/generated/types.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
 import { type Command, humanDuration, type Invocation, out, table } from '../framework/command.ts'
 import { list, text, toggle } from '../framework/flags.ts'
-import { projectName } from '../framework/project.ts'
+import { projectNames } from '../framework/project.ts'
 import { openTarget } from '../framework/target.ts'
-import { serviceLabel, projectLabel } from '../app/labels.ts'
+import { selectorOf, serviceLabel } from '../app/labels.ts'
 import { hostIpAnnotation } from '../../../spec/kube/runtime-annotation.ts'
 
 export const ps: Command = {
@@ -19,6 +35,8 @@ export const ps: Command = {
     toggle('--services', 'Display services'),
     list('--status', 'STATUS', 'Only containers in this state: running, restarting, exited, created'),
     list('--filter', 'KEY=VALUE', 'Only containers that match (status=…)'),
+    toggle('--no-trunc', 'Accepted: nothing but the command is shortened'),
+    toggle('--orphans', 'Accepted: services that have left the file are shown'),
     text('--format', 'FORMAT', 'table or json', ['table', 'json']),
   ],
   run: runPs,
@@ -40,15 +58,49 @@ interface Row {
 
 async function runPs(invocation: Invocation): Promise<number> {
   const { shell, flags, args } = invocation
-  const project = await projectName(invocation)
+  const states = wantedStates(flags)
+  const project = await projectNames(invocation)
   const { client } = await openTarget(invocation)
-  const [pods, services] = await Promise.all([
-    listPods(client, project),
-    client.list(kinds.Service, { labels: `${projectLabel}=${project}` }),
+  const [pods, services, workloads] = await Promise.all([
+    listPods(client, project.name),
+    client.list(kinds.Service, { labels: selectorOf(project.name) }),
+    listWorkloads(client, project.name),
   ])
-  if (args.length > 0) pickServices(pods, args)
-  const publishers = (service: string): Row['Publishers'] =>
-    services.items
+  for (const name of args) if (!project.services.includes(name)) pickServices(workloads, [name], project.services)
+  const publishers = publishersOf(services.items)
+  const rows = [
+    ...pods.map((p) => rowOf(p, publishers(p.service))),
+    ...workloads.filter((w) => isStopped(w) && !pods.some((p) => p.service === w.service)).map(stoppedRow),
+  ]
+    .filter((r) => args.length === 0 || args.map(labelValue).includes(r.Service))
+    .filter((r) => (states.length > 0 ? states.includes(r.State) : flags.all === true || r.State !== 'exited'))
+  if (flags.services === true) for (const s of new Set(rows.map((r) => r.Service))) out(shell, s)
+  else if (flags.quiet === true) for (const r of rows) out(shell, r.Name)
+  else if (flags.format === 'json') for (const r of rows) out(shell, JSON.stringify(r))
+  else out(shell, table(['NAME', 'IMAGE', 'COMMAND', 'SERVICE', 'CREATED', 'STATUS', 'PORTS'], rows.map(cells)))
+  return 0
+}
+
+const knownStates = ['created', 'restarting', 'running', 'removing', 'exited', 'paused', 'dead']
+
+const wantedStates = (flags: Invocation['flags']): string[] => {
+  const filters = ((flags.filter as string[] | undefined) ?? []).map((filter) => {
+    const [key, ...value] = filter.split('=')
+    if (key !== 'status' || value.length === 0)
+      throw new SlipwayError('bad-request', `unknown filter ${key}`, { hint: 'Write --filter status=running.' })
+    return value.join('=')
+  })
+  const states = [...((flags.status as string[] | undefined) ?? []), ...filters]
+  const wrong = states.find((s) => !knownStates.includes(s))
+  if (wrong)
+    throw new SlipwayError('bad-request', `unknown status ${wrong}`, { hint: `One of ${knownStates.join(', ')}.` })
+  return states
+}
+
+const publishersOf =
+  (services: readonly KubeService[]) =>
+  (service: string): Row['Publishers'] =>
+    services
       .filter((s) => s.spec?.type === 'LoadBalancer' && s.metadata.labels?.[serviceLabel] === service)
       .flatMap((s) =>
         (s.spec!.ports ?? []).map((p) => ({
@@ -58,21 +110,28 @@ async function runPs(invocation: Invocation): Promise<number> {
           Protocol: (p.protocol ?? 'TCP').toLowerCase(),
         })),
       )
-  const wantedStates = [
-    ...((flags.status as string[] | undefined) ?? []),
-    ...((flags.filter as string[] | undefined) ?? []).filter((f) => f.startsWith('status=')).map((f) => f.slice(7)),
-  ]
-  const rows = pods
-    .filter((p) => args.length === 0 || args.includes(p.service))
-    .map((p) => rowOf(p, publishers(p.service)))
-    .filter((r) =>
-      wantedStates.length > 0 ? wantedStates.includes(r.State) : flags.all === true || r.State !== 'exited',
-    )
-  if (flags.services === true) for (const s of new Set(rows.map((r) => r.Service))) out(shell, s)
-  else if (flags.quiet === true) for (const r of rows) out(shell, r.Name)
-  else if (flags.format === 'json') for (const r of rows) out(shell, JSON.stringify(r))
-  else out(shell, table(['NAME', 'IMAGE', 'COMMAND', 'SERVICE', 'CREATED', 'STATUS', 'PORTS'], rows.map(cells)))
-  return 0
+
+/** Pods of a stopped service are gone; that it is there, to be started, is still to be seen. */
+const stoppedRow = (w: Workload): Row => {
+  const container = (w.object.spec as { template?: PodTemplateSpec }).template?.spec?.containers[0]
+  return {
+    Name: w.name,
+    Image: container?.image ?? '',
+    Command: commandOf(container),
+    Service: w.service,
+    CreatedAt: w.object.metadata.creationTimestamp ?? '',
+    State: 'exited',
+    Status: `Stopped (${stoppedCount(w)} to start)`,
+    Health: '',
+    ExitCode: 0,
+    Ports: '',
+    Publishers: [],
+  }
+}
+
+const commandOf = (container: Container | undefined): string => {
+  const command = [...(container?.command ?? []), ...(container?.args ?? [])].join(' ')
+  return command === '' ? '' : JSON.stringify(command.length > 20 ? `${command.slice(0, 19)}…` : command)
 }
 
 const cells = (r: Row): string[] => [
@@ -86,14 +145,13 @@ const cells = (r: Row): string[] => [
 ]
 
 const rowOf = ({ service, pod }: ServicePod, publishers: Row['Publishers']): Row => {
-  const container = pod.spec!.containers[0]!
-  const command = [...(container.command ?? []), ...(container.args ?? [])].join(' ')
-  const status = pod.status?.containerStatuses?.[0]
+  const container = pod.spec!.containers.find((c) => c.name === mainContainer(pod)) ?? pod.spec!.containers[0]!
+  const status = statusIn(pod)
   const ended = status?.state?.terminated
   return {
     Name: pod.metadata.name!,
     Image: container.image ?? '',
-    Command: command === '' ? '' : JSON.stringify(command.length > 20 ? `${command.slice(0, 19)}…` : command),
+    Command: commandOf(container),
     Service: service,
     CreatedAt: pod.metadata.creationTimestamp ?? '',
     State: stateOf(pod),
@@ -105,8 +163,12 @@ const rowOf = ({ service, pod }: ServicePod, publishers: Row['Publishers']): Row
   }
 }
 
+/** The status of the container that is the service itself. */
+const statusIn = (pod: Pod): ContainerStatus | undefined =>
+  pod.status?.containerStatuses?.find((s) => s.name === mainContainer(pod))
+
 const stateOf = (pod: Pod): string => {
-  const state = pod.status?.containerStatuses?.[0]?.state
+  const state = statusIn(pod)?.state
   if (pod.metadata.deletionTimestamp) return 'removing'
   if (state?.running) return 'running'
   if (state?.terminated) return 'exited'
@@ -114,7 +176,7 @@ const stateOf = (pod: Pod): string => {
 }
 
 const statusOf = (pod: Pod): string => {
-  const status = pod.status?.containerStatuses?.[0]
+  const status = statusIn(pod)
   const ago = (time: string | undefined): string => humanDuration(Date.now() - Date.parse(time ?? ''))
   if (pod.metadata.deletionTimestamp) return 'Terminating'
   if (status?.state?.running) {

@@ -2,14 +2,14 @@ import { SlipwayError } from '../../../errors.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import type { ControllerRevision, ReplicaSet } from '../../../spec/kube/generated/types.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
-import { waitForWorkload } from '../app/rollout.ts'
+import { followWorkload } from '../app/rollout.ts'
 import { listWorkloads, pickServices, type Workload, workloadKinds } from '../app/workloads.ts'
 import { type Command, humanDuration, type Invocation, out, table } from '../framework/command.ts'
 import { text, wholeNumber } from '../framework/flags.ts'
-import { projectName } from '../framework/project.ts'
+import { projectNames } from '../framework/project.ts'
 import { openTarget } from '../framework/target.ts'
 import { restartServices } from './scale.ts'
-import { progressFor } from './up.ts'
+import { progressFor } from '../framework/progress.ts'
 
 const revisionKey = 'deployment.kubernetes.io/revision'
 
@@ -47,7 +47,8 @@ export const rollout: Command = {
 
 const chosen = async (invocation: Invocation): Promise<{ client: ObjectClient; workloads: Workload[] }> => {
   const { client } = await openTarget(invocation)
-  const workloads = pickServices(await listWorkloads(client, await projectName(invocation)), invocation.args)
+  const { name, services } = await projectNames(invocation)
+  const workloads = pickServices(await listWorkloads(client, name), invocation.args, services)
   return { client, workloads }
 }
 
@@ -55,32 +56,15 @@ const status = async (invocation: Invocation): Promise<number> => {
   const { client, workloads } = await chosen(invocation)
   const progress = progressFor(invocation, 'rollout')
   try {
-    await Promise.all(workloads.map((w) => follow(client, w, invocation, progress, 'Rolled out')))
+    await Promise.all(
+      workloads.map((w) =>
+        followWorkload(client, w, { progress, signal: invocation.shell.signal, word: 'Rolled out' }),
+      ),
+    )
   } finally {
     progress.end()
   }
   return 0
-}
-
-const follow = async (
-  client: ObjectClient,
-  w: Workload,
-  invocation: Invocation,
-  progress: ReturnType<typeof progressFor>,
-  word: string,
-): Promise<void> => {
-  const id = `Service ${w.service}`
-  try {
-    const last = await waitForWorkload(client, w, {
-      goal: w.kind === 'Job' ? 'started' : 'ready',
-      signal: invocation.shell.signal,
-      progress: (s) => !s.done && progress.update({ id, state: 'working', text: s.text }),
-    })
-    progress.update({ id, state: 'done', text: `${word} (${last.text})` })
-  } catch (error) {
-    progress.update({ id, state: 'error', text: 'Failed' })
-    throw error
-  }
 }
 
 interface Revision {
@@ -180,7 +164,11 @@ const undo = async (invocation: Invocation): Promise<number> => {
         { type: 'json', body: [{ op: 'replace', path: '/spec/template', value: goal.template }] },
       )
       undone++
-      await follow(client, w, invocation, progress, `Back at revision ${goal.number}`)
+      await followWorkload(client, w, {
+        progress,
+        signal: invocation.shell.signal,
+        word: `Back at revision ${goal.number}`,
+      })
     }
     if (undone === 0) throw new SlipwayError('not-found', 'no service has an earlier revision to go back to')
   } finally {

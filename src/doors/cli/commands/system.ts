@@ -2,9 +2,12 @@ import { rmSync } from 'node:fs'
 import { createControlClient } from '../../../clients/control/index.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { instanceOf, socketsOf } from '../../../instance.ts'
+import type { ObjectClient } from '../../../spec/kube/client.ts'
+import type { Namespace } from '../../../spec/kube/generated/types.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
-import { filesAnnotation, projectLabel } from '../app/labels.ts'
-import { listPods } from '../app/workloads.ts'
+import { filesAnnotation, nameAnnotation, projectLabel } from '../app/labels.ts'
+import { stoppedCount } from '../app/stop.ts'
+import { listPods, listWorkloads } from '../app/workloads.ts'
 import { type Command, err, humanDuration, type Invocation, out, table } from '../framework/command.ts'
 import { answers, ensureDaemon } from '../framework/daemon.ts'
 import { text, toggle } from '../framework/flags.ts'
@@ -168,19 +171,7 @@ export const ls: Command = {
     const { shell, flags } = invocation
     const { client } = await openTarget(invocation)
     const { items } = await client.list(kinds.Namespace, { labels: projectLabel })
-    const rows = await Promise.all(
-      items.map(async (ns) => {
-        const name = ns.metadata.labels![projectLabel]!
-        const pods = await listPods(client, name)
-        const running = pods.filter((p) => p.pod.status?.phase === 'Running').length
-        return {
-          Name: name,
-          Status: running > 0 ? `running(${running})` : `exited(${pods.length})`,
-          ConfigFiles: ns.metadata.annotations?.[filesAnnotation] ?? '',
-          running,
-        }
-      }),
-    )
+    const rows = (await Promise.all(items.map((ns) => rowOf(client, ns)))).filter((row) => row !== undefined)
     const shown = rows.filter((r) => flags.all === true || r.running > 0)
     if (flags.quiet === true) for (const r of shown) out(shell, r.Name)
     else if (flags.format === 'json') out(shell, JSON.stringify(shown.map(({ running: _, ...r }) => r)))
@@ -194,6 +185,28 @@ export const ls: Command = {
       )
     return 0
   },
+}
+
+/** undefined: `down` has left only its data. */
+const rowOf = async (client: ObjectClient, ns: Namespace) => {
+  const name = ns.metadata.annotations?.[nameAnnotation] ?? ns.metadata.labels![projectLabel]!
+  const [pods, workloads] = await Promise.all([listPods(client, name), listWorkloads(client, name)])
+  if (workloads.length === 0) return undefined
+  const running = pods.filter((p) => p.pod.status?.phase === 'Running').length
+  const exited =
+    pods.filter((p) => p.pod.status?.phase === 'Succeeded' || p.pod.status?.phase === 'Failed').length +
+    workloads.reduce((sum, w) => sum + stoppedCount(w), 0)
+  const states = [
+    ...(exited > 0 ? [`exited(${exited})`] : []),
+    ...(pods.length - running > exited ? [`created(${pods.length - running - exited})`] : []),
+    ...(running > 0 ? [`running(${running})`] : []),
+  ]
+  return {
+    Name: name,
+    Status: states.join(', ') || 'exited(0)',
+    ConfigFiles: ns.metadata.annotations?.[filesAnnotation] ?? '',
+    running,
+  }
 }
 
 export const system: Command = {

@@ -1,18 +1,21 @@
-import { pickServices } from '../app/workloads.ts'
-import { addressesOf } from '../app/addresses.ts'
-import { prepareImages } from '../app/images.ts'
-import { pushImages } from '../app/push.ts'
-import { streamLogs } from '../app/log-stream.ts'
-import { bringUp } from '../app/up.ts'
-import { listWorkloads, type Workload, workloadKinds } from '../app/workloads.ts'
-import { stoppedAnnotation } from '../app/labels.ts'
 import { SlipwayError } from '../../../errors.ts'
 import type { Project, Service } from '../../../spec/compose/project.ts'
+import { addressesOf } from '../app/addresses.ts'
+import { watchExits } from '../app/exits.ts'
+import { prepareImages } from '../app/images.ts'
+import { streamLogs } from '../app/log-stream.ts'
+import { pushImages } from '../app/push.ts'
+import { stopProject } from '../app/stop.ts'
+import { bringUp } from '../app/up.ts'
+import { pickServices } from '../app/workloads.ts'
 import { type Command, err, type Invocation, out } from '../framework/command.ts'
+import { failureText } from '../framework/failure.ts'
 import { durationMs, list, text, toggle, wholeNumber } from '../framework/flags.ts'
-import { openProject } from '../framework/project.ts'
+import { progressFor, wantsColor } from '../framework/progress.ts'
+import { openProject, projectNames } from '../framework/project.ts'
 import { openControl, openTarget, type Target } from '../framework/target.ts'
-import { createProgress, type Progress, type ProgressMode } from '../progress/progress.ts'
+import type { Progress } from '../progress/progress.ts'
+import { replicasOf } from './scale.ts'
 
 export const up: Command = {
   name: 'up',
@@ -23,12 +26,13 @@ export const up: Command = {
     toggle('-d, --detach', 'Run in the background'),
     toggle('--wait', 'Wait for services to be running or healthy; implies detached mode'),
     text('--wait-timeout', 'SECONDS', 'Longest wait for the services to be ready'),
-    toggle('--build', 'Build images before starting'),
+    toggle('--build', 'Build images even if they are there'),
     toggle('--no-build', 'Do not build an image, even if it is missing'),
     text('--pull', 'POLICY', 'Pull images before running: always, missing or never', ['always', 'missing', 'never']),
     toggle('--quiet-pull', 'Pull without printing progress'),
     list('--scale', 'SERVICE=NUM', 'Number of instances of a service'),
     toggle('--force-recreate', 'Roll services out anew even if nothing changed'),
+    toggle('--no-recreate', 'Leave services that exist as they are'),
     toggle('--no-deps', 'Do not start linked services'),
     toggle('--no-start', 'Create everything, start nothing'),
     toggle('--remove-orphans', 'Remove services that are no longer in the file'),
@@ -39,6 +43,7 @@ export const up: Command = {
     ),
     text('--image-prefix', 'REGISTRY/PATH', 'Where --context pushes images to'),
     toggle('--abort-on-container-exit', 'Stop everything when one container ends'),
+    toggle('--abort-on-container-failure', 'Stop everything when one container ends with an error'),
     text('--exit-code-from', 'SERVICE', 'Return the exit code of that service; implies --abort-on-container-exit'),
     list('--attach', 'SERVICE', 'Show the logs of these services only'),
     list('--no-attach', 'SERVICE', 'Do not show the logs of these services'),
@@ -46,20 +51,10 @@ export const up: Command = {
     toggle('--no-color', 'Monochrome output'),
     toggle('--no-log-prefix', 'Do not print the prefix in logs'),
     text('-t, --timeout', 'SECONDS', 'Grace period when an attached up is interrupted'),
-    toggle('-y, --yes', 'Assume yes'),
+    toggle('-y, --yes', 'Accepted: nothing is asked'),
   ],
   run: runUp,
 }
-
-const scaleOf = (given: string[] | undefined): Record<string, number> =>
-  Object.fromEntries(
-    (given ?? []).map((pair) => {
-      const [name, count] = pair.split('=')
-      if (!name || !/^\d+$/.test(count ?? ''))
-        throw new SlipwayError('bad-request', `invalid --scale option "${pair}". Should be SERVICE=NUM`)
-      return [name, Number(count)]
-    }),
-  )
 
 /** The named services and what they depend on, or all. */
 export const wantedServices = (project: Project, names: readonly string[], noDeps: boolean): Service[] => {
@@ -80,45 +75,73 @@ export const wantedServices = (project: Project, names: readonly string[], noDep
   return all.filter((s) => picked.has(s.name))
 }
 
-export const progressFor = ({ shell, globals }: Invocation, title: string): Progress =>
-  createProgress(
-    shell.stderr,
-    title,
-    (globals.progress as ProgressMode | undefined) ?? 'auto',
-    globals.ansi !== 'never',
-  )
+const exclusive: [string, string][] = [
+  ['build', 'no-build'],
+  ['force-recreate', 'no-recreate'],
+  ['detach', 'abort-on-container-exit'],
+  ['detach', 'abort-on-container-failure'],
+  ['wait', 'abort-on-container-exit'],
+  ['wait', 'abort-on-container-failure'],
+  ['abort-on-container-exit', 'abort-on-container-failure'],
+  ['detach', 'exit-code-from'],
+  ['wait', 'exit-code-from'],
+]
+
+interface Run extends Invocation {
+  project: Project
+  services: Service[]
+  target: Target
+}
 
 async function runUp(invocation: Invocation): Promise<number> {
   const { shell, flags, args } = invocation
+  for (const [one, other] of exclusive)
+    if (flags[one] && flags[other])
+      throw new SlipwayError('bad-request', `--${one} and --${other} are incompatible`, {
+        hint: "See 'slipway up --help'.",
+      })
   const project = await openProject(invocation, { services: args })
   if (Object.keys(project.services).length === 0)
     throw new SlipwayError('invalid', 'no service selected', {
       hint: 'The file has no services, or all are behind profiles: --profile NAME',
     })
   const services = wantedServices(project, args, flags['no-deps'] === true)
+  for (const name of ['exit-code-from', 'attach', 'no-attach'])
+    pickServices(
+      Object.keys(project.services).map((service) => ({ service })),
+      [flags[name] ?? []].flat() as string[],
+    )
+  const run: Run = { ...invocation, project, services, target: await openTarget(invocation) }
   const detached = flags.detach === true || flags.wait === true || flags['no-start'] === true
-  const target = await openTarget(invocation)
-  const progress = progressFor(invocation, 'up')
+  return detached ? runDetached(run) : runAttached(run)
+}
+
+const runDetached = async (run: Run): Promise<number> => {
+  const progress = progressFor(run, 'up')
   try {
-    await prepareAndRun(invocation, project, services, target, progress)
+    await prepareAndRun(run, progress, run.shell.signal)
   } finally {
     progress.end()
   }
-  const addresses = await addressesOf(target.client, project.name)
-  for (const a of addresses) err(shell, ` ${a.service} is at ${a.url}`)
-  if (detached) return 0
-  return attachLogs(invocation, project, target)
+  if (run.flags['no-start'] !== true) await printAddresses(run)
+  return 0
 }
 
-const prepareAndRun = async (
-  invocation: Invocation,
-  project: Project,
-  services: Service[],
-  target: Target,
-  progress: Progress,
-): Promise<void> => {
-  const { shell, flags, args } = invocation
-  const control = await openControl(invocation)
+const printAddresses = async (run: Run): Promise<void> => {
+  const addresses = await addressesOf(run.target.client, run.project.name)
+  for (const a of addresses) err(run.shell, ` ${a.service} is at ${a.url}`)
+}
+
+const prepareAndRun = async (run: Run, progress: Progress, signal: AbortSignal): Promise<void> => {
+  const { shell, flags, args, project, services, target } = run
+  const scale = Object.fromEntries(
+    ((flags.scale as string[] | undefined) ?? []).map((pair) => replicasOf(pair, '--scale option')),
+  )
+  const waitTimeoutMs =
+    flags['wait-timeout'] === undefined
+      ? undefined
+      : wholeNumber(flags['wait-timeout'] as string, 'wait-timeout') * 1000
+  const control = await openControl(run)
   const images = await prepareImages(
     control,
     {
@@ -127,17 +150,19 @@ const prepareAndRun = async (
       build: flags.build === true,
       noBuild: flags['no-build'] === true,
       pull: flags.pull as 'always' | 'missing' | 'never' | undefined,
+      quietPull: flags['quiet-pull'] === true,
       noCache: false,
       pullBases: false,
       buildArgs: {},
-      signal: shell.signal,
+      env: shell.env,
+      signal,
     },
     progress,
   )
   const prefix = flags['image-prefix'] as string | undefined
   const running =
     target.destination === 'cluster'
-      ? await pushImages(control, { project, services, images, prefix, signal: shell.signal }, progress)
+      ? await pushImages(control, { project, services, images, prefix, env: shell.env, signal }, progress)
       : images
   await bringUp(
     {
@@ -146,138 +171,120 @@ const prepareAndRun = async (
       client: target.client,
       images: running,
       services: args.length > 0 ? services.map((s) => s.name) : [],
-      scale: scaleOf(flags.scale as string[] | undefined),
+      noDeps: flags['no-deps'] === true && args.length > 0,
+      scale,
       allowLoss: (flags['allow-loss'] as string[] | undefined) ?? [],
       removeOrphans: flags['remove-orphans'] === true,
       wait: flags['no-start'] !== true,
       forceRecreate: flags['force-recreate'] === true,
+      noRecreate: flags['no-recreate'] === true,
       noStart: flags['no-start'] === true,
-      waitTimeoutMs:
-        flags['wait-timeout'] === undefined
-          ? undefined
-          : wholeNumber(flags['wait-timeout'] as string, 'wait-timeout') * 1000,
-      signal: shell.signal,
+      waitTimeoutMs,
+      signal,
     },
     progress,
   )
 }
 
-/** Foreground: logs until an interrupt, which stops the services (a second one: at once). */
-const attachLogs = async (invocation: Invocation, project: Project, target: Target): Promise<number> => {
-  const { shell, flags } = invocation
+/**
+ * Foreground: up, then the logs until an interrupt, which stops the services (a second one: at once). With
+ * --abort-on-container-exit and its like, exits count from the very start, and so the logs are shown from there, too.
+ */
+const runAttached = async (run: Run): Promise<number> => {
+  const { shell, flags, project, target } = run
+  const onExit =
+    flags['abort-on-container-exit'] === true ||
+    flags['abort-on-container-failure'] === true ||
+    flags['exit-code-from'] !== undefined
   const end = new AbortController()
   const signal = AbortSignal.any([shell.signal, end.signal])
-  const muted = (flags['no-attach'] as string[] | undefined) ?? []
-  const shown = (flags.attach as string[] | undefined) ?? Object.keys(project.services)
-  const from = flags['exit-code-from'] as string | undefined
   let exitCode = 0
-  const abortOnExit = flags['abort-on-container-exit'] === true || from !== undefined
-  await streamLogs(
-    target.client,
-    project.name,
-    {
-      services: shown.filter((s) => !muted.includes(s)),
-      follow: true,
-      tail: undefined,
-      timestamps: flags.timestamps === true,
-      sinceTime: undefined,
-      until: undefined,
-      index: undefined,
-      prefix: flags['no-log-prefix'] !== true,
-      color: shell.stdout.isTTY === true && flags['no-color'] !== true && invocation.globals.ansi !== 'never',
-      width: Math.max(...shown.map((s) => s.length)) + 2,
-      signal,
-      ended: (service, pod) => {
-        const code = pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode
-        out(shell, `${service} exited with code ${code ?? 0}`)
-        if (abortOnExit && (from === undefined || from === service)) {
-          exitCode = code ?? 0
-          end.abort()
-        }
-      },
-    },
-    shell.stdout,
-  )
-  const progress = progressFor(invocation, 'stop')
-  err(shell, 'Gracefully Stopping... press Ctrl+C again to force')
-  await stopProject(target, project.name, [], {
+  let logs: Promise<void> | undefined
+  if (onExit) logs = attach(run, signal, end, (code) => (exitCode = code))
+  const progress = progressFor(run, 'up')
+  try {
+    await prepareAndRun(run, progress, signal)
+    progress.end()
+    await printAddresses(run)
+  } catch (error) {
+    progress.end()
+    if (!signal.aborted) {
+      end.abort()
+      await logs
+      throw error
+    }
+    if (!end.signal.aborted) err(shell, failureText(error))
+  }
+  if (!signal.aborted) await (logs ?? attach(run, signal, end, (code) => (exitCode = code)))
+  await logs
+  const stopping = progressFor(run, 'stop')
+  if (shell.signal.aborted) err(shell, 'Gracefully Stopping... press Ctrl+C again to force')
+  await stopProject(target.client, await projectNames(run), [], {
     timeoutMs: flags.timeout === undefined ? undefined : durationMs(flags.timeout as string, 'timeout'),
     force: shell.again,
-    progress,
+    progress: stopping,
   })
-  progress.end()
+  stopping.end()
   return shell.signal.aborted ? 130 : exitCode
 }
 
-export interface StopWish {
-  timeoutMs: number | undefined
-  /** Aborted when the user will not wait any longer. */
-  force: AbortSignal
-  progress: Progress
-}
-
-/** Scales to nothing and remembers how many there were; Jobs are suspended. Waits until the pods are gone. */
-export const stopProject = async (
-  target: Pick<Target, 'client'>,
-  project: string,
-  services: readonly string[],
-  wish: StopWish,
+/** Shows logs and exits until `signal`; aborts `end` when a container's end is to end everything, or nothing runs any more. */
+const attach = async (
+  run: Run,
+  signal: AbortSignal,
+  end: AbortController,
+  exited: (code: number) => void,
 ): Promise<void> => {
-  const all = pickServices(await listWorkloads(target.client, project), services)
-  await Promise.all(
-    all.map(async (w) => {
-      const id = `Service ${w.service}`
-      wish.progress.update({ id, state: 'working', text: 'Stopping' })
-      await stopWorkload(target, w)
-      const grace = wish.timeoutMs === undefined ? undefined : Math.ceil(wish.timeoutMs / 1000)
-      await untilNoPods(target, w, grace, wish.force)
-      wish.progress.update({ id, state: 'done', text: 'Stopped' })
-    }),
+  const { shell, flags, project, services, target } = run
+  const muted = (flags['no-attach'] as string[] | undefined) ?? []
+  const asked = flags.attach as string[] | undefined
+  const shown = services
+    .filter((s) => (asked ? asked.includes(s.name) : s.attach !== false) && !muted.includes(s.name))
+    .map((s) => s.name)
+  const from = flags['exit-code-from'] as string | undefined
+  const anyExit = flags['abort-on-container-exit'] === true || from !== undefined
+  const anyFailure = flags['abort-on-container-failure'] === true
+  // What others wait for the completion of is meant to end.
+  const expected = new Set(
+    Object.values(project.services).flatMap((s) =>
+      Object.entries(s.depends_on ?? {}).flatMap(([name, d]) =>
+        d.condition === 'service_completed_successfully' ? [name] : [],
+      ),
+    ),
   )
-}
-
-const stopWorkload = async ({ client }: Pick<Target, 'client'>, w: Workload): Promise<void> => {
-  const key = { namespace: w.namespace, name: w.name }
-  if (w.kind === 'Job')
-    return void (await client.patch(workloadKinds.Job, key, { type: 'merge', body: { spec: { suspend: true } } }))
-  if (w.kind === 'DaemonSet')
-    return void (await client.patch(workloadKinds.DaemonSet, key, {
-      type: 'merge',
-      body: { spec: { template: { spec: { nodeSelector: { 'slipway.dev/stopped': 'true' } } } } },
-    }))
-  const replicas = (w.object.spec as { replicas?: number }).replicas ?? 1
-  if (replicas === 0) return
-  await client.patch(workloadKinds[w.kind], key, {
-    type: 'merge',
-    body: { metadata: { annotations: { [stoppedAnnotation]: String(replicas) } }, spec: { replicas: 0 } },
+  // What it said last is still on its way.
+  const endSoon = (): void => void setTimeout(() => end.abort(), 200)
+  const exits = watchExits(target.client, project.name, signal, {
+    ended({ service, name, code, restarting }) {
+      if (shown.includes(service)) out(shell, `${name} exited with code ${code}${restarting ? ' (restarting)' : ''}`)
+      if (signal.aborted || (expected.has(service) && code === 0 && from !== service)) return
+      if (!anyExit && !(anyFailure && code !== 0)) return
+      if (from !== undefined && from !== service) return endSoon()
+      exited(code)
+      endSoon()
+    },
+    allDone: () => endSoon(),
   })
-}
-
-const untilNoPods = async (
-  { client }: Pick<Target, 'client'>,
-  w: Workload,
-  graceSeconds: number | undefined,
-  force: AbortSignal,
-): Promise<void> => {
-  const { listPods } = await import('../app/workloads.ts')
-  const kinds = await import('../../../spec/kube/kinds.ts')
-  const project = w.object.metadata.labels!['slipway.dev/project']!
-  let asked: number | undefined
-  for (let wait = 20; ; wait = Math.min(wait * 1.5, 300)) {
-    const left = (await listPods(client, project)).filter(
-      (p) => p.service === w.service && p.pod.status?.phase !== 'Succeeded' && p.pod.status?.phase !== 'Failed',
-    )
-    if (left.length === 0) return
-    const grace = force.aborted ? 0 : graceSeconds
-    if (grace !== undefined && asked !== grace) {
-      asked = grace
-      for (const { pod } of left)
-        await client.delete(
-          kinds.Pod,
-          { namespace: pod.metadata.namespace, name: pod.metadata.name! },
-          { gracePeriodSeconds: grace },
+  const logs =
+    shown.length === 0
+      ? Promise.resolve()
+      : streamLogs(
+          target.client,
+          project.name,
+          {
+            services: shown,
+            follow: true,
+            tail: undefined,
+            timestamps: flags.timestamps === true,
+            sinceTime: undefined,
+            until: undefined,
+            index: undefined,
+            prefix: flags['no-log-prefix'] !== true,
+            color: wantsColor(run),
+            width: Math.max(...shown.map((s) => s.length)) + 2,
+            signal,
+          },
+          shell.stdout,
         )
-    }
-    await new Promise((go) => setTimeout(go, wait))
-  }
+  await Promise.all([exits, logs])
 }

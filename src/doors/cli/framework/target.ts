@@ -31,6 +31,6 @@ export const openTarget = async (invocation: Invocation): Promise<Target> => {
       client: createHttpClient({ socketPath: socketsOf(instanceOf(shell.env)).kube }),
     }
   }
-  const config = await loadKubeconfig({ context, env: shell.env, run: runHelper } as never)
+  const config = await loadKubeconfig({ context, env: shell.env, run: runHelper })
   return { destination: 'cluster', context, client: createHttpClient(config) }
 }

@@ -17,6 +17,8 @@ export interface Task {
 export interface Progress {
   readonly mode: Exclude<ProgressMode, 'auto'>
   update(task: Task): void
+  /** Lines under a task while it works (a terminal only): asked for on every redraw. */
+  detail(id: string, lines: () => string[]): void
   /** A line that stays: build output, notices, warnings. */
   print(line: string): void
   /** Draws the final state; nothing moves after it. */
@@ -26,11 +28,18 @@ export interface Progress {
 interface Entry extends Task {
   since: number
   until: number | undefined
+  detail: () => string[]
 }
 type Terminal = Writable & { isTTY?: boolean; columns?: number; rows?: number }
 
-export const createProgress = (terminal: Terminal, title: string, wanted: ProgressMode, ansi: boolean): Progress => {
-  const mode = wanted === 'auto' ? (terminal.isTTY && ansi ? 'tty' : 'plain') : wanted
+export const createProgress = (
+  terminal: Terminal,
+  title: string,
+  wanted: ProgressMode,
+  ansi: 'auto' | 'never' | 'always',
+): Progress => {
+  const redraws = ansi === 'always' || (ansi === 'auto' && terminal.isTTY === true)
+  const mode = wanted === 'auto' ? (redraws ? 'tty' : 'plain') : wanted
   switch (mode) {
     case 'tty':
       return new TtyProgress(terminal, title)
@@ -66,6 +75,7 @@ const lineProgress = (mode: Progress['mode'], show: (task: Task) => void, print:
       last.set(task.id, key)
       show(task)
     },
+    detail() {},
     print,
     end() {},
   }
@@ -100,9 +110,15 @@ class TtyProgress implements Progress {
       ...task,
       since: old?.since ?? Date.now(),
       until: working ? undefined : (old?.until ?? Date.now()),
+      detail: old?.detail ?? nothing,
     })
     this.#timer ??= setInterval(() => this.#draw(), 100).unref()
     this.#draw()
+  }
+
+  detail(id: string, lines: () => string[]): void {
+    const entry = this.#entries.get(id)
+    if (entry) entry.detail = lines
   }
 
   print(line: string): void {
@@ -142,16 +158,29 @@ class TtyProgress implements Progress {
         ? all
         : [...all.filter((e) => e.state === 'working'), ...all.filter((e) => e.state !== 'working')].slice(0, room)
     const width = Math.max(...shown.map((e) => e.id.length))
-    const columns = this.#terminal.columns ?? 80
-    return [`[+] ${this.#title} ${finished}/${all.length}`, ...shown.map((e) => this.#line(e, width, columns))]
+    const columns = this.#terminal.columns || 80
+    let left = room - shown.length
+    const lines = shown.flatMap((e) => {
+      const below = e.state === 'working' ? e.detail().slice(0, Math.max(0, left)) : []
+      left -= below.length
+      return [this.#line(e, width, columns), ...below.map((l) => `    ${plain(l).slice(0, columns - 5)}`)]
+    })
+    return [`[+] ${this.#title} ${finished}/${all.length}`, ...lines]
   }
 
   #line(entry: Entry, width: number, columns: number): string {
     const mark = entry.state === 'working' ? frames[this.#frame]! : marks[entry.state]
     const seconds = `${(((entry.until ?? Date.now()) - entry.since) / 1000).toFixed(1)}s`
+    const id = entry.id.slice(0, columns - 16)
     const text = entry.text.slice(0, Math.max(0, columns - width - seconds.length - 8))
     const painted = entry.state === 'done' ? green(text) : text
-    const fill = ' '.repeat(Math.max(1, columns - width - text.length - seconds.length - 6))
-    return ` ${mark} ${entry.id.padEnd(width)}  ${painted}${fill}${seconds}`
+    const fill = ' '.repeat(Math.max(1, columns - Math.max(width, id.length) - text.length - seconds.length - 6))
+    return ` ${mark} ${id.padEnd(Math.min(width, columns - 16))}  ${painted}${fill}${seconds}`
   }
 }
+
+const nothing = (): string[] => []
+/** Output of others must not move our cursor. */
+const plain = (line: string): string =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+  line.replaceAll('\t', '  ').replace(/\u001b\[[0-9;?]*[A-Za-z]|[\u0000-\u001f\u007f]/g, '')

@@ -1,0 +1,98 @@
+/** A service's `build:` as an order to the builder. Every key of it is either here or in the loss report. */
+import type { BuildRequest } from '../../../build/types.ts'
+import type { BuildOrder } from '../../../clients/control/index.ts'
+import type { RegistryAuth } from '../../../engine/types.ts'
+import { SlipwayError } from '../../../errors.ts'
+import { positionOf, type Project, type Service } from '../../../spec/compose/project.ts'
+
+export interface BuildWish {
+  project: Project
+  noCache: boolean
+  /** Ask the registry for newer base images. */
+  pullBases: boolean
+  /** --build-arg, over the file's. */
+  buildArgs: Record<string, string>
+  auths: Record<string, RegistryAuth>
+  env: Record<string, string | undefined>
+}
+
+/** `contexts`: additional_contexts with services resolved to images. */
+export const buildOrder = (
+  wish: BuildWish,
+  service: Service,
+  tags: string[],
+  contexts: Record<string, string>,
+): BuildOrder => {
+  const build = service.build!
+  const context = build.context
+  if (context !== undefined && /^(https?:\/\/|git@|git:\/\/|ssh:\/\/)/.test(context))
+    throw new SlipwayError('unsupported', `services.${service.name}.build.context: ${context} is remote`, {
+      hint: 'Clone it first and name the directory.',
+      at: positionOf(wish.project, `services.${service.name}.build.context`),
+    })
+  const args = Object.entries({ ...build.args, ...wish.buildArgs }).filter(
+    (e): e is [string, string] => typeof e[1] === 'string',
+  )
+  return {
+    contextDirectory: context,
+    dockerfile:
+      build.dockerfile_inline !== undefined
+        ? { inline: build.dockerfile_inline }
+        : { path: build.dockerfile ?? 'Dockerfile' },
+    target: build.target,
+    args: Object.fromEntries(args),
+    labels: build.labels ?? {},
+    tags: [...tags, ...(build.tags ?? [])],
+    platform: service.platform ?? build.platforms?.[0],
+    noCache: wish.noCache || (build.no_cache ?? false),
+    noCacheFilter: build.no_cache_filter ?? [],
+    pull: wish.pullBases || (build.pull ?? false),
+    network: networkOf(wish.project, service),
+    extraHosts: (build.extra_hosts ?? []).map(hostEntry),
+    shmSize: build.shm_size,
+    ulimits: Object.entries(build.ulimits ?? {}).map(([name, limit]) =>
+      typeof limit === 'number' ? { name, soft: limit, hard: limit } : { name, ...limit },
+    ),
+    contexts,
+    secrets: buildSecrets(wish.project, service),
+    ssh: Object.entries(build.ssh ?? {}).flatMap(([id, path]) => {
+      const socket = path || wish.env.SSH_AUTH_SOCK
+      return socket ? [`${id}=${socket}`] : []
+    }),
+    auths: wish.auths,
+    privileged: build.privileged ?? false,
+  }
+}
+
+const networkOf = (project: Project, service: Service): BuildRequest['network'] => {
+  const network = service.build!.network
+  if (network === undefined || network === 'default' || network === 'none' || network === 'host') return network
+  throw new SlipwayError('unsupported', `services.${service.name}.build.network: "${network}" cannot be built on`, {
+    hint: 'One of default, none and host.',
+    at: positionOf(project, `services.${service.name}.build.network`),
+  })
+}
+
+/** "name=address" or "name:address"; an IPv6 address may be in brackets. */
+const hostEntry = (line: string): { name: string; address: string } => {
+  const at = line.search(/[=:]/)
+  return { name: line.slice(0, at), address: line.slice(at + 1).replace(/^\[(.*)\]$/, '$1') }
+}
+
+const buildSecrets = (project: Project, service: Service): BuildOrder['secrets'] =>
+  Object.fromEntries(
+    (service.build!.secrets ?? []).map((use): [string, BuildOrder['secrets'][string]] => {
+      const id = use.target ?? use.source
+      const secret = project.secrets[use.source]
+      if (secret?.file) return [id, { file: secret.file }]
+      if (secret?.environment) {
+        const value = project.environment[secret.environment] ?? ''
+        return [id, { valueBase64: Buffer.from(value).toString('base64') }]
+      }
+      throw new SlipwayError(
+        'invalid',
+        `services.${service.name}.build.secrets: secret "${use.source}" has neither file nor environment`,
+        { at: positionOf(project, `services.${service.name}.build.secrets`) },
+      )
+    }),
+  )
