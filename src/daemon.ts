@@ -1,11 +1,11 @@
 /** The daemon: makes every room, hands each what it needs, and brings them up and down in order. */
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { chmod, mkdir, rm } from 'node:fs/promises'
-import { hostname } from 'node:os'
+import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { createBuilder } from './build/index.ts'
 import { createApiServer, type User } from './cluster/index.ts'
-import { createRecorder, startControllers } from './cluster/controllers/index.ts'
+import { createRecorder, startControllers, storedKinds } from './cluster/controllers/index.ts'
 import { createClusterDns } from './cluster/dns/index.ts'
 import { createInformers } from './cluster/informers/index.ts'
 import { createIngress } from './cluster/ingress/index.ts'
@@ -20,7 +20,7 @@ import { messageOf } from './errors.ts'
 import { instanceOf, socketsOf } from './instance.ts'
 import { systemClock } from './lib/clock.ts'
 import { openDatabase } from './lib/database.ts'
-import { addressAt, formatAddress, parseBlock } from './lib/ip.ts'
+import { addressAt, contains, formatAddress, parseAddress, parseBlock } from './lib/ip.ts'
 import { createLog, type Log } from './lib/log.ts'
 import * as kinds from './spec/kube/kinds.ts'
 import { createLinux } from './sys/linux/index.ts'
@@ -170,17 +170,18 @@ class Daemon {
     const { engine, sys, db, clock } = rooms
     const instance = this.#instance
     const sockets = socketsOf(instance)
-    await clusterNetwork(engine, podNetwork)
+    const pods = (await clusterNetwork(engine, podNetwork)).subnets[0]!
     const services = parseBlock((await clusterNetwork(engine, serviceNetwork)).subnets[0]!.subnet)!
     const serviceCidr = `${formatAddress({ family: 4, value: services.base })}/${services.prefix}`
     const clusterIp = (n: bigint): string => formatAddress(addressAt(services, n))
     const address = await hostAddress(sys)
     const name = nodeName()
-    const certificates = await loadCertificates({
+    const pki = {
       directory: join(instance.stateDir, 'pki'),
       clock,
-      names: [name, address, clusterIp(1n)],
-    })
+      names: [name, address, clusterIp(1n), pods.gateway],
+    }
+    const certificates = loadCertificates(pki)
     const settingsFile = join(instance.stateDir, 'cluster.json')
     const settings = existsSync(settingsFile)
       ? (JSON.parse(readFileSync(settingsFile, 'utf8')) as { apiPort?: number })
@@ -196,7 +197,7 @@ class Daemon {
         clusterDnsAddress: clusterIp(10n),
         nodeName: name,
         ca: certificates.ca,
-        apiAddress: '127.0.0.1',
+        apiAddress: pods.gateway, // where pods reach it; it exists as long as the pod network does
         apiPort,
       },
     })
@@ -269,6 +270,7 @@ class Daemon {
       clock,
       options: {
         rootCa: certificates.ca,
+        resources: () => storedKinds(api.resources()),
         volumeRoot: join(instance.stateDir, 'volumes-kube'),
         directories: {
           create: async (path) => {
@@ -290,7 +292,18 @@ class Daemon {
     this.#closers.push(() => ingress.close())
     const { url } = await door.listen({ tcp: { host: '127.0.0.1', port: apiPort }, socket: sockets.kube })
     this.#closers.push(() => door.close())
+    await door.listen({ tcp: { host: pods.gateway, port: apiPort, admits: podsAndUs(pods.subnet) } })
     writeAtomically(sockets.kubeconfig, adminKubeconfig(url!, certificates), 0o600)
+    const renewal = setInterval(() => {
+      try {
+        const fresh = loadCertificates(pki)
+        door.renew(fresh)
+        writeAtomically(sockets.kubeconfig, adminKubeconfig(url!, fresh), 0o600)
+      } catch (error) {
+        this.#log.error('looking after the certificates failed', { error: messageOf(error) })
+      }
+    }, certificateCheckMs).unref()
+    this.#closers.push(() => clearInterval(renewal))
     this.#log.info('cluster is up', { version: kubeletVersion, services: serviceCidr })
     return { url: url!, client: (user: User) => api.client(user) }
   }
@@ -303,6 +316,20 @@ class Daemon {
         this.#log.error('closing failed', { error: messageOf(error) })
       }
     }
+  }
+}
+
+/** Certificates are replaced long before they run out; a daemon that runs for months must do it too. */
+const certificateCheckMs = 12 * 3600 * 1000
+
+/** The pod network's gateway answers on every link of this machine: only pods and this machine itself may connect there. */
+const podsAndUs = (subnet: string): ((peer: string) => boolean) => {
+  const block = parseBlock(subnet)!
+  return (peer) => {
+    const text = peer.replace(/^::ffff:/, '')
+    const address = parseAddress(text)
+    if (address && contains(block, address)) return true
+    return Object.values(networkInterfaces()).some((link) => link?.some((own) => own.address === text))
   }
 }
 

@@ -43,14 +43,19 @@ export interface KubeDoorDeps {
   /** What /readyz says; default: always ready. */
   ready?: (() => boolean) | undefined
 }
+export interface TcpAddress {
+  host: string
+  port: number
+  admits?: ((peer: string) => boolean) | undefined
+}
 export interface KubeDoor {
   /**
    * Starts to listen: `tcp` with TLS, `socket` (a path; mode 0600, whoever can open it is system:admin) without.
    * Returns the port, which is a free one for port 0. May be called again for more addresses, e.g. one that pods reach.
-   * 'conflict' when the address is in use.
+   * `admits` says which peers may connect at all; default: any. 'conflict' when the address is in use.
    */
   listen(on: {
-    tcp?: { host: string; port: number } | undefined
+    tcp?: TcpAddress | undefined
     socket?: string | undefined
   }): Promise<{ port: number | undefined; url: string | undefined }>
   /** New certificates for connections from now on. */
@@ -98,7 +103,7 @@ class Door implements KubeDoor {
     this.#upgrades = new Upgrades(deps.api, deps.clock)
   }
 
-  async listen(on: { tcp?: { host: string; port: number } | undefined; socket?: string | undefined }) {
+  async listen(on: { tcp?: TcpAddress | undefined; socket?: string | undefined }) {
     const port = on.tcp && (await this.#listenTls(on.tcp))
     if (on.socket) await this.#listenLocal(on.socket)
     if (!on.tcp) return { port: undefined, url: undefined }
@@ -106,7 +111,7 @@ class Door implements KubeDoor {
     return { port, url: `https://${host.includes(':') ? `[${host}]` : host}:${port}` }
   }
 
-  async #listenTls({ host, port }: { host: string; port: number }): Promise<number> {
+  async #listenTls({ host, port, admits }: TcpAddress): Promise<number> {
     const server = createSecureServer({
       ...secureOptions(this.#deps.tls),
       allowHTTP1: true,
@@ -121,6 +126,7 @@ class Door implements KubeDoor {
     Object.assign(server, { shouldUpgradeCallback, keepAliveTimeout })
     this.#secure.push(server)
     server.on('connection', (socket: Socket) => {
+      if (admits && !admits(socket.remoteAddress ?? '')) return void socket.destroy()
       socket.setNoDelay(true)
       socket.setKeepAlive(true, 30_000) // a machine that vanished must not hold its watches for ever
       this.#track(socket)

@@ -33,6 +33,15 @@ export const validateTemplate = (template: Draft, path: string, errors: Errors):
   validatePodSpec(template?.spec ?? {}, `${path}.spec`, errors)
 }
 
+/** The template as its pods will have it: each claim template is a volume of its name. */
+const withClaimVolumes = ({ template, volumeClaimTemplates }: Draft): Draft => {
+  const claims = ((volumeClaimTemplates ?? []) as Draft[]).map((c) => c.metadata?.name as string | undefined)
+  if (claims.length === 0 || !template?.spec) return template
+  const own = ((template.spec.volumes ?? []) as Draft[]).filter((v) => !claims.includes(v.name))
+  const made = claims.filter(Boolean).map((name) => ({ name, persistentVolumeClaim: { claimName: name } }))
+  return { ...template, spec: { ...template.spec, volumes: [...own, ...made] } }
+}
+
 /** Selector present, not empty, and matching the template, whose pods must restart always. */
 const validateWorkload = (spec: Draft, errors: Errors): void => {
   const selector = spec.selector
@@ -197,7 +206,7 @@ export const statefulSetStrategy: Strategy = {
     s.status = { replicas: 0, availableReplicas: 0 }
   },
   validate({ spec }, errors) {
-    validateWorkload(spec, errors)
+    validateWorkload({ ...spec, template: withClaimVolumes(spec) }, errors)
     mustBeOneOf('spec.podManagementPolicy', spec.podManagementPolicy, ['OrderedReady', 'Parallel'], errors)
     mustBeOneOf('spec.updateStrategy.type', spec.updateStrategy.type, ['RollingUpdate', 'OnDelete'], errors)
     if (spec.updateStrategy.type === 'OnDelete' && spec.updateStrategy.rollingUpdate)
