@@ -24,8 +24,8 @@ interface Step {
 export interface ClassicOutput {
   /** Text to print now; '' for nothing. */
   event(event: BuildProgress): string
-  /** All that has not been printed. `failed`: only up to the step that failed. */
-  end(failed: boolean): string
+  /** All that has not been printed. `image`: the short id of the result; undefined after a failure: up to the step that failed. */
+  end(image: string | undefined): string
 }
 
 /** The classic builder made an image and a container for each step; here nothing can be done with the ids. */
@@ -56,13 +56,15 @@ class Classic implements ClassicOutput {
     }
   }
 
-  end(failed: boolean): string {
+  end(image: string | undefined): string {
     let text = ''
+    const last = this.#steps.find((step) => step.failed)?.number ?? 0
+    const reached = (step: Step): boolean => image !== undefined || step.number <= last || step.begun
     for (let step = this.#steps[this.#current]; step; step = this.#steps[++this.#current]) {
-      if (failed && !step.begun && step.all.length > 0) break
+      if (!reached(step)) break
       text += this.#head(step) + take(step)
       if (step.failed) break
-      if (!failed || step.open.size === 0) text += this.#foot(step)
+      text += this.#foot(step, step.number === this.#steps.length ? image : undefined)
     }
     return text
   }
@@ -109,7 +111,8 @@ class Classic implements ClassicOutput {
     for (let step = this.#steps[this.#current]; step; step = this.#steps[++this.#current]) {
       if (step.open.size > 0 && !step.begun) break
       text += this.#head(step) + take(step)
-      if (step.open.size > 0) break
+      // The last step's id is that of the image, which is still to be made.
+      if (step.open.size > 0 || step.number === this.#steps.length) break
       text += this.#foot(step)
     }
     return text
@@ -121,8 +124,8 @@ class Classic implements ClassicOutput {
     return `Step ${step.number}/${this.#steps.length} : ${step.text}\n`
   }
 
-  #foot(step: Step): string {
-    const id = idOf(...this.#steps.slice(0, step.number).map(({ text }) => text))
+  #foot(step: Step, image?: string): string {
+    const id = image ?? idOf(...this.#steps.slice(0, step.number).map(({ text }) => text))
     if (step.instruction === 'FROM' || step.instruction === 'ARG' || step.all.length === 0) return ` ---> ${id}\n`
     if (step.cached) return ` ---> Using cache\n ---> ${id}\n`
     if (step.instruction !== 'RUN') return ` ---> ${id}\n`

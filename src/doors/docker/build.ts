@@ -42,7 +42,7 @@ const build = async (builder: Pick<Builder, 'build'>, x: Exchange): Promise<void
       signal: x.signal,
       progress: (event) => print(text.event(event)),
     })
-    print(text.end(false))
+    print(text.end(image.id.slice(7, 19)))
     out.line({ aux: { ID: image.id } })
     if (quiet) out.line({ stream: `${image.id}\n` })
     else {
@@ -52,7 +52,7 @@ const build = async (builder: Pick<Builder, 'build'>, x: Exchange): Promise<void
     out.end()
   } catch (error) {
     if (x.signal.aborted) return
-    print(text.end(true))
+    print(text.end(undefined))
     const { message, code } = failureOf(error)
     if (!out.begun) throw error
     out.line({ errorDetail: { ...(code === undefined ? {} : { code }), message }, error: message })

@@ -395,7 +395,7 @@ const bindMount = (text: string, driver: string, volumes: VolumeSpec[]): MountSp
     }
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(source))
     throw bad(
-      `invalid volume specification: '${text}': "${source}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
+      `create ${source}: "${source}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
     )
   volumes.push({ name: source, driver: driver || 'local', options: {}, labels: {} })
   return {

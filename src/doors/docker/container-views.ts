@@ -1,4 +1,5 @@
 /** Containers as docker lists and inspects them. */
+import { existsSync } from 'node:fs'
 import type { Container, Endpoint, Engine, Sandbox } from '../../engine/types.ts'
 import { humanDuration } from '../../lib/human-duration.ts'
 import { networkMode } from './container-create.ts'
@@ -296,6 +297,7 @@ const configView = (
   const asked = originOf(c)?.Config ?? {}
   const base = (image ?? {}) as ContainerConfig
   const sandbox = 'own' in c.spec.sandbox ? c.spec.sandbox.own : undefined
+  const exposed = { ...base.ExposedPorts, ...asked.ExposedPorts }
   const entrypoint = c.spec.entrypoint ?? (base.Entrypoint as string[] | null | undefined) ?? null
   return {
     Hostname: asked.Hostname || sandbox?.hostname || (sandbox ? c.id.slice(0, 12) : ''),
@@ -304,7 +306,7 @@ const configView = (
     AttachStdin: asked.AttachStdin ?? false,
     AttachStdout: asked.AttachStdout ?? false,
     AttachStderr: asked.AttachStderr ?? false,
-    ExposedPorts: { ...base.ExposedPorts, ...asked.ExposedPorts },
+    ...(Object.keys(exposed).length > 0 ? { ExposedPorts: exposed } : {}),
     Tty: c.spec.tty,
     OpenStdin: c.spec.stdin,
     StdinOnce: c.spec.stdinOnce,
@@ -324,9 +326,10 @@ const configView = (
   }
 }
 
-/** What a request leaves empty is the default. */
+/** Fields that clients send empty when they mean the default. */
+const defaulted = new Set(['CgroupnsMode', 'IpcMode', 'Runtime', 'ShmSize'])
 const stated = (host: HostConfig): HostConfig =>
-  Object.fromEntries(Object.entries(host).filter(([, v]) => v !== '' && v !== 0 && v !== null)) as HostConfig
+  Object.fromEntries(Object.entries(host).filter(([k, v]) => v || !defaulted.has(k)))
 
 const hostConfigView = (c: Container): HostConfig & Record<string, unknown> => {
   const host = originOf(c)?.HostConfig ?? {}
@@ -340,7 +343,7 @@ const hostConfigView = (c: Container): HostConfig & Record<string, unknown> => {
     ConsoleSize: [0, 0],
     CapAdd: null,
     CapDrop: null,
-    CgroupnsMode: c.spec.cgroupnsMode ?? 'private',
+    CgroupnsMode: c.spec.cgroupnsMode ?? (hasCgroup2() ? 'private' : 'host'),
     Dns: [],
     DnsOptions: [],
     DnsSearch: [],
@@ -395,6 +398,8 @@ const hostConfigView = (c: Container): HostConfig & Record<string, unknown> => {
     ...(c.spec.init ? { Init: true } : {}),
   }
 }
+/** Without the unified hierarchy there is no cgroup namespace by default. */
+const hasCgroup2 = (): boolean => existsSync('/sys/fs/cgroup/cgroup.controllers')
 const defaultMasked = [
   '/proc/asound',
   '/proc/acpi',
