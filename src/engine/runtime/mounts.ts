@@ -27,7 +27,7 @@ export const baseMounts = (input: ConfigInput, cgroupVersion: 1 | 2): OciMount[]
   const shm =
     input.shm === undefined
       ? mount('/dev/shm', 'tmpfs', 'shm', 'nosuid', 'noexec', 'nodev', 'mode=1777', `size=${input.shmSize ?? 64 << 20}`)
-      : mount('/dev/shm', 'bind', input.shm, 'rbind', 'rprivate')
+      : mount('/dev/shm', 'bind', input.shm, 'rbind', 'rprivate', 'nosuid', 'noexec', 'nodev')
   const base = [
     mount('/proc', 'proc', 'proc', 'nosuid', 'noexec', 'nodev'),
     mount('/dev', 'tmpfs', 'tmpfs', 'nosuid', 'strictatime', 'mode=755', 'size=65536k'),
