@@ -43,8 +43,6 @@ export const sourcesOf = (suite: string, mirror: string, securityMirror: string)
         `deb ${securityMirror} ${suite}-security main`,
       ]
 
-export const defaultMirror = 'http://deb.debian.org/debian'
-
 /**
  * Where this machine itself gets Debian from, by its apt sources (one-line and deb822 texts): the archive and the security
  * archive. What is not Debian's (by its suites) is passed over.

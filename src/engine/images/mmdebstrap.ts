@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
 import type { Processes } from '../../sys/sys.ts'
 import type { PullOptions } from '../types.ts'
-import { type DebianImage, defaultMirror, mirrorsIn, slimRules, sourcesOf } from './debian.ts'
+import { type DebianImage, mirrorsIn, slimRules, sourcesOf } from './debian.ts'
 import type { CacheCopy } from './rootfs-cache.ts'
 
 type Options = Pick<PullOptions, 'signal' | 'progress'>
@@ -83,7 +83,8 @@ const commandFor = async (debian: DebianImage): Promise<string[]> => {
     })
   })
   const own = mirrorsIn(await aptSources())
-  const archive = own.archive ?? defaultMirror
+  // A machine that is not Debian's knows no mirror: mmdebstrap then takes Debian's own, with security and updates.
+  const sources = own.archive && own.security ? sourcesOf(debian.suite, own.archive, own.security) : []
   const options = ['force-unsafe-io', ...(debian.slim ? slimRules : [])].map((rule) => `--dpkgopt=${rule}`)
   return [
     'mmdebstrap',
@@ -99,7 +100,7 @@ const commandFor = async (debian: DebianImage): Promise<string[]> => {
     ...(await mergedUsr(debian)),
     debian.suite,
     '-',
-    ...sourcesOf(debian.suite, archive, own.security ?? 'http://deb.debian.org/debian-security'),
+    ...sources,
   ]
 }
 
