@@ -37,6 +37,8 @@ const wordsOf = (value: string[] | string | null | undefined): string[] | undefi
 export const planCreate = (name: string, body: CreateBody, find: CreateLookups): CreatePlan => {
   const { HostConfig: host = {}, NetworkingConfig, ...config } = body
   if (!config.Image) throw bad('no image specified')
+  if (host.Isolation && host.Isolation !== 'default')
+    throw bad(`Invalid isolation: "${host.Isolation}" - linux only supports 'default'`)
   if (host.DeviceRequests?.length)
     throw bad('could not select device driver "" with capabilities: [[gpu]]', 'GPUs are not supported by this engine.')
   const volumes: VolumeSpec[] = []
@@ -251,6 +253,12 @@ const namespacesOf = (host: HostConfig): Partial<ContainerSpec> =>
     cgroupParent: host.CgroupParent || undefined,
   })
 
+/** "0-2,5" → its bounds; enough to see whether they are there. */
+const cpuList = (text: string): number[] => {
+  if (!/^(\d+(-\d+)?(,\d+(-\d+)?)*)?$/.test(text)) throw bad(`Invalid value ${text} for cpuset cpus`)
+  return text.split(/[,-]/).filter(Boolean).map(Number)
+}
+
 const resourcesOf = (host: HostConfig, cpus: number): ContainerSpec['resources'] => {
   if (host.NanoCpus && (host.NanoCpus < 0 || host.NanoCpus > cpus * 1e9))
     throw bad(`range of CPUs is from 0.01 to ${cpus.toFixed(2)}, as there are only ${cpus} CPUs available`)
@@ -261,6 +269,9 @@ const resourcesOf = (host: HostConfig, cpus: number): ContainerSpec['resources']
     throw bad('You should always set the Memory limit when using Memoryswap limit, see usage')
   if (host.NanoCpus && (host.CpuQuota || host.CpuPeriod))
     throw bad('Conflicting options: Nano CPUs and CPU Period cannot both be set.')
+  const missing = cpuList(host.CpusetCpus ?? '').find((cpu) => cpu >= cpus)
+  if (missing !== undefined)
+    throw bad(`Requested CPUs are not available - requested ${host.CpusetCpus}, available: 0-${cpus - 1}`)
   const nano = host.NanoCpus ? { cpuQuota: Math.round(host.NanoCpus / 10_000), cpuPeriod: 100_000 } : {}
   const kinds = [
     ['weight', host.BlkioWeightDevice],

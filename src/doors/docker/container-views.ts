@@ -205,7 +205,8 @@ export const inspectView = async (c: Container, rooms: Rooms, options: { size: b
   const image = await rooms.images.get(c.imageId)
   const sandbox = rooms.sandboxes.get(c.sandboxId)
   const networks = networkViews(c, rooms, options.version)
-  const first = networks.bridge
+  // Pods are on one network only, and nobody who looks at them from here knows its name.
+  const first = 'shared' in c.spec.sandbox ? Object.values(networks)[0] : networks.bridge
   const running = c.status === 'running' || c.status === 'paused' || c.status === 'restarting'
   const ports: Record<string, { HostIp: string; HostPort: string }[] | null> = {}
   if (running) {
@@ -266,7 +267,7 @@ export const inspectView = async (c: Container, rooms: Rooms, options: { size: b
     GraphDriver: { Name: 'overlay2', Data: { MergedDir: c.paths.rootfs } },
     ...(options.size ? { SizeRw: await rwSize(c, rooms), SizeRootFs: image?.size ?? 0 } : {}),
     Mounts: mountViews(c),
-    Config: configView(c, image?.config.config),
+    Config: configView(c, image?.config.config, sandbox),
     NetworkSettings: {
       Bridge: '',
       SandboxID: c.sandboxId,
@@ -293,14 +294,14 @@ export const inspectView = async (c: Container, rooms: Rooms, options: { size: b
 const configView = (
   c: Container,
   image: ContainerConfig | object | undefined,
+  sandbox: Sandbox | undefined,
 ): ContainerConfig & Record<string, unknown> => {
   const asked = originOf(c)?.Config ?? {}
   const base = (image ?? {}) as ContainerConfig
-  const sandbox = 'own' in c.spec.sandbox ? c.spec.sandbox.own : undefined
   const exposed = { ...base.ExposedPorts, ...asked.ExposedPorts }
   const entrypoint = c.spec.entrypoint ?? (base.Entrypoint as string[] | null | undefined) ?? null
   return {
-    Hostname: asked.Hostname || sandbox?.hostname || (sandbox ? c.id.slice(0, 12) : ''),
+    Hostname: asked.Hostname || sandbox?.spec.hostname || '',
     Domainname: asked.Domainname ?? '',
     User: c.spec.user ?? base.User ?? '',
     AttachStdin: asked.AttachStdin ?? false,
