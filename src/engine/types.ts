@@ -178,7 +178,7 @@ export interface SandboxSpec {
   network: SandboxNetwork
   ports: PublishedPort[]
   dns: { servers: string[]; searches: string[]; options: string[] }
-  /** "name" → address; 'host-gateway' is resolved. Go into /etc/hosts. */
+  /** "name" → address; 'host-gateway' and 'sandbox:ID' (another's first address) are resolved. Go into /etc/hosts. */
   hosts: { name: string; address: string }[]
   sysctls: Record<string, string>
   labels: Record<string, string>

@@ -207,7 +207,7 @@ const linkHosts = (link: string, find: CreateLookups): { name: string; address: 
   const own = 'own' in other.spec.sandbox ? other.spec.sandbox.own : undefined
   return [alias ?? reference!, other.spec.name, own?.hostname || other.id.slice(0, 12)].map((name) => ({
     name,
-    address: `container:${other.id}`,
+    address: `sandbox:${other.sandboxId}`,
   }))
 }
 

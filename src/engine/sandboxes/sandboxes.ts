@@ -131,6 +131,20 @@ export const createSandboxes = (deps: EngineDeps, networks: NetworkRoom): Sandbo
     return { ipv4, ipv6, bridged: wire.network.spec.driver === 'bridge', networkId: wire.network.id }
   }
 
+  /** 'sandbox:ID' is the first address of another one; a line for one without addresses is left out. */
+  const linked = (spec: SandboxSpec): SandboxSpec => ({
+    ...spec,
+    hosts: spec.hosts.flatMap(({ name, address }) => {
+      if (!address.startsWith('sandbox:')) return [{ name, address }]
+      const [wire] = networks.endpointsOf(address.slice('sandbox:'.length))
+      return wire
+        ? addressesOf(wire.endpoint)
+            .slice(0, 1)
+            .map((found) => ({ name, address: found }))
+        : []
+    }),
+  })
+
   const writeFiles = (spec: SandboxSpec, wires: readonly Wire[]): void => {
     const dir = dirOf(spec.id)
     const host = spec.network.mode === 'host'
@@ -139,7 +153,7 @@ export const createSandboxes = (deps: EngineDeps, networks: NetworkRoom): Sandbo
     const addresses = wires.flatMap(({ endpoint }) => addressesOf(endpoint))
     const resolver = needsResolver(spec, wires) ? resolverAddress : undefined
     const question = { spec, host: hostResolvConf(), resolver, hostNetwork: host }
-    writeFileSync(join(dir, 'hosts'), renderHosts(spec, addresses, gateway, base))
+    writeFileSync(join(dir, 'hosts'), renderHosts(linked(spec), addresses, gateway, base))
     writeFileSync(join(dir, 'resolv.conf'), renderResolvConf(question))
     writeFileSync(join(dir, 'hostname'), `${spec.hostname}\n`)
   }
