@@ -1,0 +1,41 @@
+/** `npm run bench [-- NAME...]`: runs the benchmarks and prints a table of both sides, their ratio and the goal. */
+import { Bench } from './bench.ts'
+import { meets, type Result, table } from './report.ts'
+import { runContainer } from './run-container.ts'
+
+const benchmarks = [runContainer]
+
+const say = (line: string): void => void process.stderr.write(`bench: ${line}\n`)
+
+const main = async (wanted: readonly string[]): Promise<number> => {
+  const unknown = wanted.filter((name) => !benchmarks.some((each) => each.name === name))
+  if (unknown.length > 0) {
+    say(`unknown: ${unknown.join(', ')}; there are`)
+    for (const { name, about } of benchmarks) say(`  ${name.padEnd(10)} ${about}`)
+    return 2
+  }
+  if (process.getuid?.() !== 0) {
+    say('needs root: it starts containers (sudo npm run bench)')
+    return 1
+  }
+  const bench = await Bench.open(say)
+  const results: Result[] = []
+  let failed = false
+  try {
+    for (const each of benchmarks.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
+      say(each.about)
+      try {
+        results.push(...(await each.run(bench)))
+      } catch (error) {
+        failed = true
+        say(`${each.name} failed: ${error instanceof Error ? error.message : String(error)}`)
+      }
+    }
+  } finally {
+    await bench.close()
+  }
+  console.log(table(results))
+  return failed || !results.every(meets) ? 1 : 0
+}
+
+process.exitCode = await main(process.argv.slice(2))
