@@ -4,7 +4,7 @@ import { chmod, mkdir, rm } from 'node:fs/promises'
 import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { createBuilder } from './build/index.ts'
-import { createApiServer, type User } from './cluster/index.ts'
+import { createApiServer } from './cluster/api/index.ts'
 import { createRecorder, startControllers, storedKinds } from './cluster/controllers/index.ts'
 import { createClusterDns } from './cluster/dns/index.ts'
 import { createInformers } from './cluster/informers/index.ts'
@@ -12,6 +12,7 @@ import { createIngress } from './cluster/ingress/index.ts'
 import { createKubelet, kubeletVersion } from './cluster/kubelet/index.ts'
 import { createServiceProxy } from './cluster/proxy/index.ts'
 import { startScheduler } from './cluster/scheduler/index.ts'
+import type { User } from './cluster/types.ts'
 import { createControlDoor } from './doors/control/index.ts'
 import { createDockerDoor } from './doors/docker/index.ts'
 import { adminKubeconfig, createKubeDoor, loadCertificates } from './doors/kube/index.ts'
@@ -26,7 +27,7 @@ import * as kinds from './spec/kube/kinds.ts'
 import { createLinux } from './sys/linux/index.ts'
 import type { Sys } from './sys/sys.ts'
 
-export const version = '0.1.0'
+const version = '0.1.0'
 const node: User = { name: 'system:node', groups: ['system:masters', 'system:nodes', 'system:authenticated'] }
 
 /** Runs until SIGTERM, SIGINT or a stop request; resolves with the exit code. */
@@ -46,7 +47,7 @@ export const runDaemon = async (env: NodeJS.ProcessEnv): Promise<number> => {
       error: error instanceof Error ? (error.stack ?? error.message) : String(error),
     }),
   )
-  const daemon = new Daemon(instance, env, log)
+  const daemon = new Daemon(instance, log)
   const stopped = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
     daemon.onStop = resolve
@@ -81,7 +82,6 @@ const takeLock = (path: string): { close(): void } | undefined => {
 class Daemon {
   onStop: () => void = () => {}
   readonly #instance: ReturnType<typeof instanceOf>
-  readonly #env: NodeJS.ProcessEnv
   readonly #log: Log
   readonly #startedAt = Date.now()
   /** Undone in reverse order by close(). */
@@ -89,9 +89,8 @@ class Daemon {
   /** Stop what runs as well, once nothing starts it again. */
   #endContainers = false
 
-  constructor(instance: ReturnType<typeof instanceOf>, env: NodeJS.ProcessEnv, log: Log) {
+  constructor(instance: ReturnType<typeof instanceOf>, log: Log) {
     this.#instance = instance
-    this.#env = env
     this.#log = log
   }
 
@@ -336,7 +335,7 @@ const podsAndUs = (subnet: string): ((peer: string) => boolean) => {
 const podNetwork = 'slipway-pods'
 const serviceNetwork = 'slipway-services'
 /** Networks of the cluster are the engine's, so that no docker network ever takes the same addresses; docker's door hides them. */
-export const clusterNetworkLabel = 'dev.slipway.cluster'
+const clusterNetworkLabel = 'dev.slipway.cluster'
 
 const clusterNetwork = async (engine: Engine, name: string): Promise<Network> => {
   const existing = engine.networks.get(name)

@@ -49,4 +49,3 @@ export const createFakeCluster = () => {
   } as unknown as ObjectClient
   return { informers, client, put, remove }
 }
-export type FakeCluster = ReturnType<typeof createFakeCluster>

@@ -2,12 +2,12 @@
 import { randomUUID } from 'node:crypto'
 import type { Image, Images, TransferProgress } from '../engine/types.ts'
 import { isError, SlipwayError } from '../errors.ts'
-import type { Platform } from '../spec/oci/image.ts'
 import {
   familiarName,
   formatPlatform,
   formatReference,
   hostPlatform,
+  type Platform,
   parseReference,
   withTag,
 } from '../spec/oci/index.ts'

@@ -23,12 +23,10 @@ import { Flights } from './solver/flights.ts'
 import { activePrefix, clearDirectory } from './solver/workspace.ts'
 import type { Builder } from './types.ts'
 
-export { parseDockerignore } from './context/dockerignore.ts'
-export { parseDockerfile } from './dockerfile/parser.ts'
-export { type ProgressStyle, plainProgress } from './progress/index.ts'
+export { plainProgress } from './progress/index.ts'
 export type * from './types.ts'
 
-export interface BuilderDeps {
+interface BuilderDeps {
   engine: Pick<Engine, 'images' | 'snapshots' | 'containers'>
   instance: Instance
   sys: Sys

@@ -8,7 +8,7 @@
  *   loaded     has done its work when the file is loaded
  *   command    is for commands of the CLI (build, pull, watch, up)
  */
-export type Support = 'lowered' | 'annotated' | 'reported' | 'refused' | 'loaded' | 'command'
+type Support = 'lowered' | 'annotated' | 'reported' | 'refused' | 'loaded' | 'command'
 
 export const support: Record<string, Support> = {
   annotations: 'lowered',

@@ -2,7 +2,7 @@
 import type { SourcePosition } from '../errors.ts'
 import type { Project } from '../spec/compose/project.ts'
 import type { KubeObject } from '../spec/kube/kinds.ts'
-import type { ImageProcessConfig } from '../spec/oci/image.ts'
+import type { ImageProcessConfig } from '../spec/oci/index.ts'
 
 export interface LoadOptions {
   /** -f, in order; empty: discovery from `workingDir` upwards. '-' is stdin. */

@@ -12,7 +12,7 @@ import type {
   ImageConfig,
   ImageProcessConfig,
   Platform,
-} from '../spec/oci/image.ts'
+} from '../spec/oci/index.ts'
 import type { CgroupStats, Mount } from '../sys/sys.ts'
 
 /** The identity of an instance: its directories, and the names it may use on the machine. */

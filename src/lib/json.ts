@@ -1,5 +1,4 @@
 /** Plain JSON values: copying, comparing, freezing. Faster than structuredClone because only plain data is expected. */
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 
 /** A deep copy; members that are undefined are left out, as JSON would. */
 export const cloneJson = <T>(value: T): T => {

@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts'
 
-export interface WorkQueueOptions {
+interface WorkQueueOptions {
   clock: Clock
   /** At most this many keys are worked on at once. */
   workers: number

@@ -9,7 +9,7 @@ export interface DistinguishedName {
   commonName: string
   organizations?: readonly string[] | undefined
 }
-export interface CertificateRequest {
+interface CertificateRequest {
   subject: DistinguishedName
   /** The subject's private or public key. */
   key: KeyObject

@@ -26,7 +26,7 @@ export interface KubeSetup {
   close(): Promise<void>
 }
 
-export const admin = { name: 'system:admin', groups: ['system:masters', 'system:authenticated'] }
+const admin = { name: 'system:admin', groups: ['system:masters', 'system:authenticated'] }
 
 const running = (name: string) => ({
   name,

@@ -27,7 +27,7 @@ export const kubectls = (): { name: string; path: string }[] => {
   return chosen as { name: string; path: string }[]
 }
 
-export interface Result {
+interface Result {
   code: number | null
   stdout: string
   stderr: string

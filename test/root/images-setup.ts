@@ -3,13 +3,13 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { EngineDeps } from '../../src/engine/deps.ts'
+import type { EngineEvent } from '../../src/engine/types.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { openDatabase } from '../../src/lib/database.ts'
 import { silentLog } from '../../src/lib/log.ts'
-import type { EngineEvent } from '../../src/engine/types.ts'
 import { createLinux } from '../../src/sys/linux/index.ts'
 
-export interface Home {
+interface Home {
   deps: EngineDeps
   dir: string
   emitted: Omit<EngineEvent, 'timeNs'>[]

@@ -18,7 +18,7 @@ export const testLog = createLog(
   process.env.TEST_LOG === 'debug' ? 'debug' : 'warn',
 )
 
-export const makeInstance = (home: string): Instance => {
+const makeInstance = (home: string): Instance => {
   const id = createHash('sha256').update(home).digest('hex').slice(0, 4)
   return {
     stateDir: join(home, 'lib'),
@@ -43,7 +43,7 @@ export interface Room {
   again(): Promise<Room>
 }
 
-export const openRoom = async (home: string): Promise<Room> => {
+const openRoom = async (home: string): Promise<Room> => {
   const instance = makeInstance(home)
   const sys = createLinux(instance, testLog)
   const events: Room['events'] = []

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 export const repository = join(import.meta.dirname, '../..')
-export const launcher = join(repository, 'slipway')
+const launcher = join(repository, 'slipway')
 
-export interface Output {
+interface Output {
   code: number
   stdout: string
   stderr: string

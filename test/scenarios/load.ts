@@ -1,7 +1,7 @@
 /** A constant, bounded load of HTTP clients on this machine, and what became of each request. */
 import { Agent, request } from 'node:http'
 
-export interface LoadOptions {
+interface LoadOptions {
   url: string
   /** Clients that each ask one request after another. */
   clients: number
@@ -12,7 +12,7 @@ export interface LoadOptions {
   /** The load ends by itself after this long. */
   limitMs: number
 }
-export interface Failure {
+interface Failure {
   startedAt: number
   endedAt: number
   error: string

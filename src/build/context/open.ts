@@ -67,7 +67,7 @@ const unpackStream = async (tar: Readable, target: UnpackTarget & { signal: Abor
   }
 }
 
-export interface FoundDockerfile {
+interface FoundDockerfile {
   /** As shown to the user. */
   file: string
   text: string

@@ -19,7 +19,7 @@ export interface Selected {
   /** The item itself (path '') unless name is '' and it has no metadata of its own, then what is below it. */
   entries: Entry[]
 }
-export interface Selection {
+interface Selection {
   /** Absolute in the tree; a pattern unless `pivot` is given and it has no wildcards. */
   path: string
   /** With --parents: names are kept relative to this directory. */

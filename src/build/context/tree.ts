@@ -17,7 +17,7 @@ export interface Tree {
   stable: boolean
 }
 
-export type EntryKind = 'file' | 'directory' | 'symlink' | 'char' | 'block' | 'fifo'
+type EntryKind = 'file' | 'directory' | 'symlink' | 'char' | 'block' | 'fifo'
 export interface Entry {
   /** Relative to the item that is copied; '' is the item itself. */
   path: string
@@ -96,7 +96,7 @@ const xattrsOf = (files: SpecialFiles, path: string): [string, Buffer][] =>
       return value ? [[name, Buffer.from(value)]] : []
     })
 
-export interface WalkOptions {
+interface WalkOptions {
   /** Path of the start, relative to the root of the tree. */
   from: string
   /** On paths relative to the start. */

@@ -20,7 +20,7 @@ import { createPacer } from './pacer.ts'
 import type { Selected } from './select.ts'
 import type { Entry } from './tree.ts'
 
-export interface WriteOptions {
+interface WriteOptions {
   files: SpecialFiles
   /** The mounted root filesystem. */
   root: string
@@ -174,8 +174,8 @@ export class RootWriter {
   }
 }
 
-export const major = (rdev: bigint): number => Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn))
-export const minor = (rdev: bigint): number => Number((rdev & 0xffn) | ((rdev >> 12n) & ~0xffn))
+const major = (rdev: bigint): number => Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn))
+const minor = (rdev: bigint): number => Number((rdev & 0xffn) | ((rdev >> 12n) & ~0xffn))
 
 export const statOf = (path: string) => {
   try {

@@ -1,4 +1,4 @@
-import type { ImageProcessConfig } from '../../spec/oci/image.ts'
+import type { ImageProcessConfig } from '../../spec/oci/index.ts'
 import { jsonArray } from './words.ts'
 
 /** The two forms of RUN, CMD and ENTRYPOINT. What is no JSON array of strings is silently the shell form. */
@@ -12,7 +12,7 @@ export const commandLine = (rest: string): CommandLine => {
   return args ? { shell: false, args } : { shell: true, args: rest === '' ? [] : [rest] }
 }
 
-export const defaultShell = ['/bin/sh', '-c']
+const defaultShell = ['/bin/sh', '-c']
 
 /** argv as it runs: with the image's SHELL in front of a shell form. */
 export const argvOf = (line: CommandLine, config: Pick<ImageProcessConfig, 'Shell'>): string[] =>

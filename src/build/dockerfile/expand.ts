@@ -4,9 +4,9 @@
  */
 import { SyntaxFault } from './source.ts'
 
-export type Lookup = (name: string) => string | undefined
+type Lookup = (name: string) => string | undefined
 
-export interface ExpandOptions {
+interface ExpandOptions {
   escape?: string
   /** Keep quotes in the result. */
   rawQuotes?: boolean
@@ -17,7 +17,7 @@ export interface ExpandOptions {
   /** Leave references to unset variables as they are written. */
   skipUnset?: boolean
 }
-export interface Expanded {
+interface Expanded {
   text: string
   /** The text split into words at blanks outside quotes; blanks from variables split too. */
   words: string[]

@@ -1,4 +1,4 @@
-import type { ImageProcessConfig } from '../../spec/oci/image.ts'
+import type { ImageProcessConfig } from '../../spec/oci/index.ts'
 import type { Op } from '../ops.ts'
 import type { RuleName } from '../rules/ruleset.ts'
 import type { Statement } from './lines.ts'

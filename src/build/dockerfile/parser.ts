@@ -64,7 +64,7 @@ const instructions = new Map<string, Instruction<never>>(
     workdir,
   ].map((known) => [known.name, known as Instruction<never>]),
 )
-export const instructionNames = ['FROM', ...instructions.keys()]
+const instructionNames = ['FROM', ...instructions.keys()]
 
 /** Reads a Dockerfile; an error is 'invalid', in BuildKit's words, with position, source lines and a caret. */
 export const parseDockerfile = (file: string, text: string): Dockerfile => {

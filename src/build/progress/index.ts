@@ -1,1 +1,1 @@
-export { type ProgressStyle, plainProgress } from './plain.ts'
+export { plainProgress } from './plain.ts'

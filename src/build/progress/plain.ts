@@ -2,7 +2,7 @@
 import { isError, messageOf } from '../../errors.ts'
 import type { BuildProgress } from '../types.ts'
 
-export interface ProgressStyle {
+interface ProgressStyle {
   /** Events in, text to print out ('' for nothing). */
   event(event: BuildProgress): string
   /** What to print at the end: warnings, and for a failure its block. */
@@ -149,14 +149,14 @@ const detailsOf = (error: unknown): { output?: unknown; source?: unknown } =>
   isError(error) && typeof error.details === 'object' && error.details !== null ? error.details : {}
 
 /** The excerpt of the Dockerfile and the error, as buildx ends a failed build. */
-export const failureText = (error: unknown): string => {
+const failureText = (error: unknown): string => {
   const { source } = detailsOf(error)
   const excerpt = typeof source === 'string' ? `${source}\n` : ''
   const hint = isError(error) && error.hint !== undefined ? `${error.hint}\n` : ''
   return `${excerpt}ERROR: failed to solve: ${messageOf(error)}\n${hint}`
 }
 
-export const warningText = (warnings: readonly Warning[]): string => {
+const warningText = (warnings: readonly Warning[]): string => {
   const count = `${warnings.length} warning${warnings.length === 1 ? '' : 's'} found:`
   const each = warnings.map(({ rule, message, url, at, source }) => {
     const place = at.line === undefined ? '' : ` (line ${at.line})`

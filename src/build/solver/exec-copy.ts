@@ -32,7 +32,7 @@ export interface CopyInputs {
 }
 
 /** Files of one source, and whether archives among them are unpacked. */
-export interface SourceFiles {
+interface SourceFiles {
   selected: Selected[]
   unpack: boolean
 }

@@ -1,9 +1,9 @@
 /** The build as a graph: each node is a root filesystem (or a directory tree) made from others. */
 import type { Image } from '../../engine/types.ts'
 import type { SourcePosition } from '../../errors.ts'
+import type { Tree } from '../context/tree.ts'
 import type { Range } from '../dockerfile/source.ts'
 import type { CopyOp, MkdirOp, Op, RunOp } from '../ops.ts'
-import type { Tree } from '../context/tree.ts'
 
 /** How a node shows up in the progress. */
 export interface Vertex {
@@ -13,10 +13,10 @@ export interface Vertex {
   at?: SourcePosition | undefined
 }
 
-export interface ScratchNode {
+interface ScratchNode {
   kind: 'scratch'
 }
-export interface ImageNode {
+interface ImageNode {
   kind: 'image'
   image: Image
   vertex: Vertex

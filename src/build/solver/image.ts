@@ -1,5 +1,5 @@
 /** The image a build results in: its configuration, with the history's times filled in. */
-import type { HistoryEntry, ImageConfig } from '../../spec/oci/image.ts'
+import type { HistoryEntry, ImageConfig } from '../../spec/oci/index.ts'
 import type { StepResult } from '../cache/records.ts'
 import type { PendingHistory, StageResult } from './stage.ts'
 

@@ -1,19 +1,17 @@
 /** A plan without an engine, for the tests of lowering. */
 import type { Image } from '../../engine/types.ts'
-import type { ImageConfig, ImageProcessConfig } from '../../spec/oci/image.ts'
-import { formatPlatform, parsePlatform } from '../../spec/oci/index.ts'
+import { formatPlatform, type ImageConfig, type ImageProcessConfig, parsePlatform } from '../../spec/oci/index.ts'
 import { compilePatterns } from '../context/patterns.ts'
 import { parseDockerfile } from '../dockerfile/parser.ts'
-import type { Warning } from '../rules/lint.ts'
-import { createLint } from '../rules/lint.ts'
+import { createLint, type Warning } from '../rules/lint.ts'
 import { checkStructure } from '../rules/structure.ts'
 import type { OpNode, Rootfs } from './graph.ts'
+import { locate } from './locate.ts'
 import { planBuild } from './plan.ts'
 import { globalScope, platformArgs } from './scope.ts'
-import { locate } from './locate.ts'
 import type { StageResult } from './stage.ts'
 
-export interface PlanOptions {
+interface PlanOptions {
   args?: Record<string, string>
   target?: string
   platform?: string
@@ -21,13 +19,13 @@ export interface PlanOptions {
   contexts?: Record<string, { image: string } | { stage: string } | { directory: string }>
   ignore?: string[]
 }
-export interface Planned extends StageResult {
+interface Planned extends StageResult {
   warnings: string[]
   /** Images that were asked for. */
   asked: string[]
 }
 
-export const imageWith = (name: string, config: ImageProcessConfig, more: Partial<ImageConfig> = {}): Image => ({
+const imageWith = (name: string, config: ImageProcessConfig, more: Partial<ImageConfig> = {}): Image => ({
   id: `sha256:${name}`,
   config: {
     os: 'linux',

@@ -1,6 +1,5 @@
 /** Arguments that exist before the first stage: the platform's, and ARGs above FROM (Dockerfile reference, "Scope"). */
-import type { Platform } from '../../spec/oci/image.ts'
-import { formatPlatform } from '../../spec/oci/index.ts'
+import { formatPlatform, type Platform } from '../../spec/oci/index.ts'
 import { expand } from '../dockerfile/expand.ts'
 import type { Dockerfile } from '../dockerfile/parser.ts'
 import { parsing } from '../dockerfile/source.ts'

@@ -3,12 +3,13 @@ import { randomUUID } from 'node:crypto'
 import { lstatSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { isError, SlipwayError } from '../../errors.ts'
+import { stepPrefix } from '../cache/collect.ts'
 import type { CacheRecord, StepResult } from '../cache/records.ts'
 import type { Tree } from '../context/tree.ts'
 import type { Source as DockerfileSource } from '../dockerfile/source.ts'
 import type { CopyOp, RunMount } from '../ops.ts'
+import { bindCopy, Contents, sourcePath } from './content.ts'
 import type { SolverDeps } from './deps.ts'
-import { Contents, bindCopy, sourcePath } from './content.ts'
 import { topOf } from './deps.ts'
 import type { CopyInputs, Executed } from './exec-copy.ts'
 import { executeCopy, executeMerge, executeMkdir } from './exec-copy.ts'
@@ -18,12 +19,11 @@ import type { StepContext } from './flights.ts'
 import type { MergeNode, OpNode, Rootfs, Source } from './graph.ts'
 import { isCopy, isMkdir, isRun } from './graph.ts'
 import { defKey, hashOf } from './keys.ts'
-import { stepPrefix } from '../cache/collect.ts'
 import { locate } from './locate.ts'
 import type { Report } from './report.ts'
 import { Workspace } from './workspace.ts'
 
-export interface SolveOptions {
+interface SolveOptions {
   source: DockerfileSource
   signal: AbortSignal
   report: Report

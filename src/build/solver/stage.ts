@@ -1,11 +1,10 @@
 /** The state of a stage while its instructions are lowered, and what is left of it at the end. */
 import type { Image } from '../../engine/types.ts'
-import type { HistoryEntry, ImageProcessConfig, Platform } from '../../spec/oci/image.ts'
+import type { HistoryEntry, ImageProcessConfig, Platform } from '../../spec/oci/index.ts'
 import { expand } from '../dockerfile/expand.ts'
 import type { Command, Lowered, StageState } from '../dockerfile/instruction.ts'
 import { nearest } from '../dockerfile/nearest.ts'
-import type { Source } from '../dockerfile/source.ts'
-import { lowering } from '../dockerfile/source.ts'
+import { lowering, type Source } from '../dockerfile/source.ts'
 import type { Lint } from '../rules/lint.ts'
 import type { OpNode, Rootfs } from './graph.ts'
 
@@ -28,7 +27,7 @@ export interface StageResult {
   workdirSet: boolean
 }
 
-export const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 export const emptyStage = (platform: Platform): StageResult => ({
   rootfs: { kind: 'scratch' },
@@ -42,7 +41,7 @@ export const emptyStage = (platform: Platform): StageResult => ({
 })
 
 /** The variables of a configuration; PATH is always there. */
-export const withPath = (config: ImageProcessConfig): { config: ImageProcessConfig; env: Map<string, string> } => {
+const withPath = (config: ImageProcessConfig): { config: ImageProcessConfig; env: Map<string, string> } => {
   const list = config.Env ?? []
   const all = list.some((entry) => entry.startsWith('PATH=')) ? list : [...list, `PATH=${defaultPath}`]
   const env = new Map(all.map((entry) => [entry.split('=', 1)[0]!, entry.slice(entry.indexOf('=') + 1)]))
@@ -60,7 +59,7 @@ export const imageStage = (image: Image, rootfs: Rootfs): StageResult => ({
   workdirSet: false,
 })
 
-export interface StageScope {
+interface StageScope {
   source: Source
   lint: Lint
   buildArgs: Readonly<Record<string, string>>

@@ -19,7 +19,7 @@ const standard = [
   '/.dockerenv',
 ]
 
-export interface Stub {
+interface Stub {
   path: string
   /** Times of the directory that holds it, to be put back. */
   parentTimes: [string, bigint, bigint] | undefined

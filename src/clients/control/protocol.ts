@@ -2,7 +2,7 @@
 import type { BuildProgress } from '../../build/types.ts'
 import type { RegistryAuth, TransferProgress } from '../../engine/types.ts'
 import type { ErrorCode, SourcePosition } from '../../errors.ts'
-import type { ImageProcessConfig } from '../../spec/oci/image.ts'
+import type { ImageProcessConfig } from '../../spec/oci/index.ts'
 
 export interface DaemonStatus {
   pid: number

@@ -3,9 +3,9 @@ import { homedir } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
 import { messageOf, SlipwayError } from '../../errors.ts'
 import type { HttpConfig, RunProgram } from './config.ts'
-import { execCredentials, type ExecPlugin } from './exec-plugin.ts'
+import { type ExecPlugin, execCredentials } from './exec-plugin.ts'
 
-export interface KubeconfigOptions {
+interface KubeconfigOptions {
   /** Only this file; it must exist. Default: the list in KUBECONFIG, else ~/.kube/config. */
   path?: string | undefined
   /** Default: current-context. */

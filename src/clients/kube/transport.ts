@@ -1,4 +1,4 @@
-import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http'
+import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
@@ -7,14 +7,14 @@ import type { KubeObject } from '../../spec/kube/kinds.ts'
 import { errorOfStatus, failure, type Status } from '../../spec/kube/status.ts'
 import type { Credentials, HttpConfig } from './config.ts'
 
-export interface RequestOptions {
+interface RequestOptions {
   query?: Record<string, string | string[] | undefined> | undefined
   body?: unknown
   contentType?: string | undefined
   signal?: AbortSignal | undefined
 }
 /** What a connection needs besides its address. */
-export interface ConnectionOptions {
+interface ConnectionOptions {
   host?: string | undefined
   port?: number | undefined
   socketPath?: string | undefined

@@ -5,7 +5,7 @@ import type { ApiRequest, User } from '../types.ts'
 import { forbidden } from './errors.ts'
 import type { Context, Draft, Resource } from './resource.ts'
 
-export interface Attributes {
+interface Attributes {
   verb: string
   group: string
   resource: string
@@ -13,14 +13,14 @@ export interface Attributes {
   namespace?: string | undefined
   name?: string | undefined
 }
-export interface Rule {
+interface Rule {
   verbs?: string[]
   apiGroups?: string[]
   resources?: string[]
   resourceNames?: string[]
   nonResourceURLs?: string[]
 }
-export interface Decision {
+interface Decision {
   allowed: boolean
   reason: string
 }

@@ -15,7 +15,7 @@ const by: Write = {
 }
 const rootCa = 'kube-root-ca.crt'
 
-export const ensure = (context: Context, object: Draft): void => {
+const ensure = (context: Context, object: Draft): void => {
   const [group] = object.apiVersion.includes('/') ? object.apiVersion.split('/') : ['']
   const resource = context.registry.byKind(group, object.kind)!
   if (context.store.get(resource.id, object.metadata.namespace ?? '', object.metadata.name)) return

@@ -7,7 +7,7 @@ import { errorOfStatus, type Status } from '../../spec/kube/status.ts'
 import type { ApiRequest, ApiResponse, User } from '../types.ts'
 import type { Server } from './server.ts'
 
-export const version = {
+const version = {
   gitVersion: 'v1.33.4+slipway',
   platform: `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
 }

@@ -44,7 +44,7 @@ const finalizersFor = (object: KubeObject, options: DeleteRequest): string[] => 
   return rest
 }
 
-export interface Deletion {
+interface Deletion {
   object: KubeObject
   /** False while grace or finalizers hold it. */
   gone: boolean

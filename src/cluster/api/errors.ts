@@ -9,7 +9,7 @@ export interface ResourceName {
   kind: string
 }
 /** "deployments.apps", "pods" */
-export const qualified = ({ group, resource }: Pick<ResourceName, 'group' | 'resource'>): string =>
+const qualified = ({ group, resource }: Pick<ResourceName, 'group' | 'resource'>): string =>
   group ? `${resource}.${group}` : resource
 const qualifiedKind = ({ group, kind }: ResourceName): string => (group ? `${kind}.${group}` : kind)
 

@@ -14,7 +14,7 @@ import type { Draft } from './resource.ts'
 export const admin: User = { name: 'system:admin', groups: ['system:masters', 'system:authenticated'] }
 export const jane: User = { name: 'jane', groups: ['system:authenticated'] }
 
-export interface TestCluster {
+interface TestCluster {
   api: ApiServer
   client: ReturnType<ApiServer['client']>
   /** One request; `path` is "deployments.apps/v1", "pods/status", "autoscaling/v1…" as group/version resource. */

@@ -14,7 +14,7 @@ import type { ManagedFieldsEntry } from '../../spec/kube/generated/types.ts'
 import { statusError } from '../../spec/kube/status.ts'
 import type { Context, Draft, Resource, Write } from './resource.ts'
 
-export type Operation = 'Apply' | 'Update'
+type Operation = 'Apply' | 'Update'
 type Entry = ManagedFieldsEntry
 
 const stripped = [

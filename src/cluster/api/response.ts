@@ -22,7 +22,7 @@ export const formOf = (context: Context, resource: Resource, request: ApiRequest
   return converted(resource, object)
 }
 
-export const partial = (object: KubeObject): KubeObject =>
+const partial = (object: KubeObject): KubeObject =>
   ({ kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: object.metadata }) as KubeObject
 
 const metadataOf = (object: KubeObject): KubeObject => {

@@ -19,7 +19,7 @@ const answer = (object: KubeObject, write: Write, status: 200 | 201 = 200): ApiR
   object,
   warnings: write.warnings,
 })
-export const succeeded = {
+const succeeded = {
   kind: 'Status',
   apiVersion: 'v1',
   metadata: {},

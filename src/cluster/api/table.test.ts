@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { humanDuration } from './columns/format.ts'
-import { columnsOf } from './columns/index.ts'
+import { columnsOf } from './columns/tables.ts'
 import { cluster, deployment, pod } from './fixture.ts'
 import type { Draft } from './resource.ts'
 

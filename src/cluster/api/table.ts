@@ -2,8 +2,8 @@
 import type { KubeObject } from '../../spec/kube/kinds.ts'
 import type { Column } from './columns/column.ts'
 import { age } from './columns/format.ts'
-import { columnsOf } from './columns/index.ts'
 import { jsonPath } from './columns/json-path.ts'
+import { columnsOf } from './columns/tables.ts'
 import type { Context, Draft, Resource } from './resource.ts'
 
 const customColumns = (resource: Resource): Column[] | undefined =>

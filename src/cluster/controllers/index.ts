@@ -1,4 +1,4 @@
 export { storedKinds } from './lifecycle/resources.ts'
-export type { ControllerOptions, VolumeDirectories } from './options.ts'
-export { createRecorder, type EventDetails, type Recorder } from './run/recorder.ts'
-export { type ControllerSetup, startControllers } from './start.ts'
+export type { ControllerOptions } from './options.ts'
+export { createRecorder, type Recorder } from './run/recorder.ts'
+export { startControllers } from './start.ts'

@@ -1,7 +1,7 @@
 import type { Kind, ObjectMetaHolder } from '../../spec/kube/kinds.ts'
 
 /** What the local volume provisioner does to the disk. Both are idempotent. */
-export interface VolumeDirectories {
+interface VolumeDirectories {
   /** Makes the directory (mode 0777, as provisioners of directories do) and its parents. */
   create(path: string): Promise<void>
   /** Removes the directory and all that is in it; missing is fine. */

@@ -7,8 +7,7 @@ import { autoscalers } from './autoscaler/index.ts'
 import { cronJobs } from './cronjob/index.ts'
 import { daemonSets } from './daemonset/index.ts'
 import { deployments } from './deployment/index.ts'
-import { endpointSlices, endpoints } from './endpoints/index.ts'
-import { mirroredSlices } from './endpoints/mirror.ts'
+import { endpointSlices, endpoints, mirroredSlices } from './endpoints/index.ts'
 import { finishedJobs, jobs } from './job/index.ts'
 import { startCollector } from './lifecycle/collector.ts'
 import { budgets } from './lifecycle/disruption.ts'
@@ -24,7 +23,7 @@ import { createRecorder } from './run/recorder.ts'
 import { statefulSets } from './statefulset/index.ts'
 import { ensureStorageClass, volumeControllers } from './volumes/index.ts'
 
-export interface ControllerSetup {
+interface ControllerSetup {
   /** A client that acts as the user: each controller is one of its own, as in Kubernetes. */
   client(user: User): ObjectClient
   informers: Informers

@@ -1,7 +1,7 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
-import type { Answer as ResourceRecord, DecodedPacket } from 'dns-packet'
+import type { DecodedPacket, Answer as ResourceRecord } from 'dns-packet'
 import type { Clock } from '../../lib/clock.ts'
 import {
   type Codec,
@@ -18,7 +18,7 @@ import type { ClusterDns, Informers } from '../types.ts'
 import { createView } from './view.ts'
 import { answerZone } from './zone.ts'
 
-export interface ClusterDnsOptions {
+interface ClusterDnsOptions {
   instance: { linkPrefix: string }
   sys: Pick<Sys, 'links'>
   informers: Informers
@@ -30,7 +30,7 @@ export interface ClusterDnsOptions {
   /** Where other names are asked for; default: the host's servers. "10.0.0.1#5353" names a port. */
   upstream?: (() => readonly string[]) | undefined
 }
-export interface RunningClusterDns extends ClusterDns {
+interface RunningClusterDns extends ClusterDns {
   /** Resolves when it answers. */
   start(): Promise<void>
   close(): Promise<void>

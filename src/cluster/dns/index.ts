@@ -1,1 +1,1 @@
-export { type ClusterDnsOptions, createClusterDns, type RunningClusterDns } from './dns.ts'
+export { createClusterDns } from './dns.ts'

@@ -3,7 +3,7 @@ import { createSliceIndex } from '../proxy/index.ts'
 import type { Informers } from '../types.ts'
 import { isHeadless, placesOf, type ZoneView } from './zone.ts'
 
-export interface KeptView extends ZoneView {
+interface KeptView extends ZoneView {
   synced: Promise<unknown>
   close(): void
 }

@@ -15,9 +15,9 @@ export interface ZoneView {
   /** Full name of a service or endpoint with this address. */
   pointer(address: string): string | undefined
 }
-export type ZoneAnswer = Known | { alias: string; record: ResourceRecord } | undefined
+type ZoneAnswer = Known | { alias: string; record: ResourceRecord } | undefined
 
-export const ttl = 5
+const ttl = 5
 
 const soa = (domain: string): ResourceRecord => ({
   type: 'SOA',
@@ -35,8 +35,7 @@ const soa = (domain: string): ResourceRecord => ({
 })
 
 /** The name of an endpoint within its service: its host name, or its address with dashes. */
-export const endpointName = (endpoint: Endpoint, address: string): string =>
-  endpoint.hostname ?? address.replace(/[.:]/g, '-')
+const endpointName = (endpoint: Endpoint, address: string): string => endpoint.hostname ?? address.replace(/[.:]/g, '-')
 
 export const isHeadless = ({ spec }: Service): boolean => spec?.clusterIP === 'None'
 

@@ -48,7 +48,7 @@ export const createCertificates = (informers: Informers, routes: () => RouteTabl
   }
 }
 
-export interface KeyPair {
+interface KeyPair {
   /** PEM. */
   cert: string
   key: string

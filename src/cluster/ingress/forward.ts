@@ -50,7 +50,7 @@ const claimed = [
   'forwarded',
 ]
 
-export const requestHeaders = (incoming: IncomingMessage, port: number, upgrade: boolean): string[] => [
+const requestHeaders = (incoming: IncomingMessage, port: number, upgrade: boolean): string[] => [
   ...remove(incoming.rawHeaders, dropped(incoming, claimed)),
   ...forwarded(incoming, port),
   ...(upgrade ? ['Connection', 'Upgrade', 'Upgrade', incoming.headers.upgrade!] : []),

@@ -1,1 +1,1 @@
-export { controllerName, createIngress, type IngressOptions, type RunningIngress } from './ingress.ts'
+export { createIngress } from './ingress.ts'

@@ -15,9 +15,9 @@ import { type Handlers, type Listener, openListener } from './listeners.ts'
 import { buildRoutes, findBackend, hostForms, hostOf, pathOf, type RouteTable } from './routes.ts'
 import { createUpstreams, type Upstream } from './upstreams.ts'
 
-export const controllerName = 'slipway.dev/ingress'
+const controllerName = 'slipway.dev/ingress'
 
-export interface IngressOptions {
+interface IngressOptions {
   informers: Informers
   client: ObjectClient
   log: Log
@@ -26,7 +26,7 @@ export interface IngressOptions {
   /** Tried in order, then any free one. Default: 80, 8080 and 443, 8443. */
   ports?: { http: readonly number[]; https: readonly number[] } | undefined
 }
-export interface RunningIngress {
+interface RunningIngress {
   start(): Promise<void>
   close(): Promise<void>
   /** Where it listens; undefined while there is no Ingress. */

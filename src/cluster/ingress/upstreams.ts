@@ -11,7 +11,7 @@ export interface Upstream {
   /** A request is on its way; to be called at its end. */
   begin(): () => void
 }
-export interface Upstreams {
+interface Upstreams {
   /** Endpoints in the order they should be tried, another one first each time. */
   of(backend: Backend): Upstream[]
   /** Endpoints of the service may have changed: lets go of idle connections to those that are gone. */

@@ -20,7 +20,7 @@ const places = (plans: Iterable<PortPlan>, of: 'targets' | 'virtual'): Map<strin
   return found
 }
 
-export interface StaleFlows {
+interface StaleFlows {
   /** Endpoints that are no longer targets. */
   lost: Place[]
   /** Services that just came to be: UDP packets and first SYNs sent before went elsewhere, and would go on doing so. */

@@ -67,4 +67,3 @@ export const createNodePorts = (log: Log, onStray: () => void) => {
     },
   }
 }
-export type NodePorts = ReturnType<typeof createNodePorts>

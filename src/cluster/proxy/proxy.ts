@@ -14,7 +14,7 @@ import { createSliceIndex, isOffered, type SliceIndex } from './slice-index.ts'
 import { createReporter } from './status.ts'
 import { type Frame, renderChange, renderTable, type TableState, tableOf } from './table.ts'
 
-export interface ServiceProxyOptions {
+interface ServiceProxyOptions {
   instance: { linkPrefix: string; nftTable: string }
   sys: Pick<Sys, 'firewall' | 'links'>
   informers: Informers
@@ -30,7 +30,7 @@ export interface ServiceProxyOptions {
   /** Tells users, as Events. */
   record?: ((service: Service, type: 'Normal' | 'Warning', reason: string, message: string) => void) | undefined
 }
-export interface RunningServiceProxy extends ServiceProxy {
+interface RunningServiceProxy extends ServiceProxy {
   /** Resolves when the kernel has the first complete set of rules, or the first attempt has failed (it goes on trying). */
   start(): Promise<void>
   /** The rules stay: pods go on being reachable while the daemon restarts. */

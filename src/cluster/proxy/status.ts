@@ -7,7 +7,7 @@ import { Service as Services } from '../../spec/kube/kinds.ts'
 import type { Refusal } from './node-ports.ts'
 import { keyOf } from './plan.ts'
 
-export interface ReporterOptions {
+interface ReporterOptions {
   client: ObjectClient
   clock: Clock
   log: Log

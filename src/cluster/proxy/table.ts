@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { Claim, PortPlan, Target } from './plan.ts'
 
-export interface Element {
+interface Element {
   set: 'services' | 'local' | 'refused' | 'refused_local' | 'hairpin' | 'outside'
   key: string
   value?: string | undefined

@@ -7,7 +7,7 @@ import { spreadCheck } from './spread.ts'
 import type { VolumeNeeds } from './volumes.ts'
 
 /** Reasons against the node; none: it fits. */
-export type NodeFilter = (info: NodeInfo) => string[]
+type NodeFilter = (info: NodeInfo) => string[]
 
 interface HostPort {
   ip: string
@@ -43,7 +43,7 @@ const shortages = (pod: Pod, { allocatable, requested, pods }: NodeInfo): string
   return reasons
 }
 
-export interface FilterInput {
+interface FilterInput {
   pod: Pod
   nodes: readonly NodeInfo[]
   namespaces: Namespaces

@@ -5,7 +5,7 @@ import { createRecorder } from '../controllers/index.ts'
 import type { Informers, User } from '../types.ts'
 import { Scheduler } from './scheduler.ts'
 
-export interface SchedulerSetup {
+interface SchedulerSetup {
   client(user: User): ObjectClient
   informers: Informers
   log: Log

@@ -34,7 +34,7 @@ const domain = (info: NodeInfo, key: string): string | undefined => info.node.me
 const pair = (key: string, value: string): string => `${key}=${value}`
 
 /** The reason why the node does not do, in Kubernetes' words. */
-export type AffinityCheck = (info: NodeInfo) => string | undefined
+type AffinityCheck = (info: NodeInfo) => string | undefined
 
 /** Looks at all pods once and then answers for every node. undefined when nobody has any such wish. */
 export const affinityCheck = (

@@ -11,7 +11,7 @@ export interface Preemption {
   /** Least important first. */
   victims: Pod[]
 }
-export interface PreemptionInput {
+interface PreemptionInput {
   pod: Pod
   nodes: readonly NodeInfo[]
   /** Reasons against each node, as the filters gave them. */

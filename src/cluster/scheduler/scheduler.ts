@@ -3,8 +3,8 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import { timestamp } from '../../lib/timestamp.ts'
 import type { ObjectClient } from '../../spec/kube/client.ts'
-import type { Pod as PodObject, PodCondition } from '../../spec/kube/generated/types.ts'
-import type { KubeObject, Kind, ObjectMetaHolder } from '../../spec/kube/kinds.ts'
+import type { PodCondition, Pod as PodObject } from '../../spec/kube/generated/types.ts'
+import type { Kind, KubeObject, ObjectMetaHolder } from '../../spec/kube/kinds.ts'
 import {
   Namespace,
   Node,
@@ -21,7 +21,7 @@ import { Nodes } from './nodes.ts'
 import type { Preemption } from './preemption.ts'
 import { isBound, selectedNodeKey } from './volumes.ts'
 
-export interface SchedulerDeps {
+interface SchedulerDeps {
   client: ObjectClient
   informers: Informers
   recorder: Recorder

@@ -1,1 +1,1 @@
-export { type Change, type ObjectStore, openStore, type StoreOptions } from './store.ts'
+export { type Change, type ObjectStore, openStore } from './store.ts'

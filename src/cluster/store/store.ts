@@ -43,7 +43,7 @@ export interface ObjectStore {
   compact(): void
 }
 
-export interface StoreOptions {
+interface StoreOptions {
   db: DatabaseSync
   clock: Clock
   /** Freeze all objects, so that a reader that writes fails loudly. */
@@ -89,7 +89,7 @@ class Shelf {
   }
 }
 
-export const expired = (message: string): SlipwayError => new SlipwayError('expired', message)
+const expired = (message: string): SlipwayError => new SlipwayError('expired', message)
 
 export const openStore = ({ db, clock, freeze, history }: StoreOptions): ObjectStore => {
   migrate(db, 'cluster', migrations)

@@ -1,11 +1,11 @@
 /** Objects as numbered files that `kubectl apply -f DIRECTORY` takes in the right order. Same objects, same bytes. */
 import type { KubeObject } from '../../spec/kube/kinds.ts'
 
-export interface ManifestOptions {
+interface ManifestOptions {
   /** Also write kustomization.yaml, so that the directory serves as a base for overlays. */
   kustomize?: boolean | undefined
 }
-export interface ManifestFile {
+interface ManifestFile {
   /** "04-postgres-statefulset.yaml" */
   name: string
   content: string

@@ -6,7 +6,7 @@ import type { ListNode, MapNode, Node, ScalarNode } from './node.ts'
 import { scalar, textOf } from './node.ts'
 import type { Problem } from './problem.ts'
 
-export interface CheckOptions {
+interface CheckOptions {
   problem: Problem
   /** False: a value that still has `$` in it passes unread. */
   interpolated: boolean

@@ -50,7 +50,7 @@ export const discover = (
 }
 
 const validName = /^[a-z0-9][a-z0-9_-]*$/
-export const normalizeName = (name: string): string =>
+const normalizeName = (name: string): string =>
   name
     .toLowerCase()
     .replace(/[^-_a-z0-9]/g, '')

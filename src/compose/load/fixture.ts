@@ -7,7 +7,7 @@ import type { Project, Service } from '../../spec/compose/project.ts'
 import type { LoadOptions, LoadResult } from '../types.ts'
 import { loadProject } from './load.ts'
 
-export interface Loaded extends LoadResult {
+interface Loaded extends LoadResult {
   directory: string
 }
 type Options = Partial<Omit<LoadOptions, 'workingDir'>> & { cwd?: string }

@@ -5,7 +5,7 @@ const propagations = ['shared', 'slave', 'private', 'rshared', 'rslave', 'rpriva
 const consistencies = ['consistent', 'cached', 'delegated']
 
 /** A path of this machine rather than the name of a volume? */
-export const isPath = (source: string): boolean => /^([./~]|[A-Za-z]:\\|\\\\)/.test(source)
+const isPath = (source: string): boolean => /^([./~]|[A-Za-z]:\\|\\\\)/.test(source)
 
 /** The long form; a string is what is wrong. */
 export const parseMount = (spec: string): Mount | string => {

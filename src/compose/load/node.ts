@@ -8,7 +8,7 @@ interface Placed {
   /** `!reset` takes away what earlier files said, `!override` replaces it instead of merging. */
   tag?: 'reset' | 'override' | undefined
 }
-export type ScalarValue = string | number | boolean | null
+type ScalarValue = string | number | boolean | null
 export interface ScalarNode extends Placed {
   kind: 'scalar'
   value: ScalarValue
@@ -48,7 +48,6 @@ export const child = (node: Node | undefined, key: string): Node | undefined =>
   node?.kind === 'map' ? node.entries.get(key) : undefined
 export const stringOf = (node: Node | undefined): string | undefined =>
   node?.kind === 'scalar' && node.value !== null ? textOf(node) : undefined
-export const isNull = (node: Node | undefined): boolean => node?.kind === 'scalar' && node.value === null
 
 /** A scalar as text: integers too big for a number keep their digits. */
 export const textOf = (node: ScalarNode): string => {

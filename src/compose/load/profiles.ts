@@ -8,7 +8,7 @@ export const activeProfiles = (asked: string[], targets: string[], services: Rec
   return [...active]
 }
 
-export const isEnabled = (service: Service, profiles: string[]): boolean =>
+const isEnabled = (service: Service, profiles: string[]): boolean =>
   !service.profiles?.length || profiles.includes('*') || service.profiles.some((profile) => profiles.includes(profile))
 
 /** Moves services without an active profile out, and optional dependencies on them with them. */

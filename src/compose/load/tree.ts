@@ -13,7 +13,7 @@ import { parseYaml } from './parse.ts'
 import { absolute, isRemoteContext, resolvePaths } from './paths.ts'
 import type { Problem, Sources } from './problem.ts'
 
-export interface TreeContext {
+interface TreeContext {
   sources: Sources
   problem: Problem
   warnings: LoadResult['warnings']

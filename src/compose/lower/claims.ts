@@ -8,7 +8,7 @@ import type { Lowering } from './context.ts'
 import { dnsLabel } from './names.ts'
 
 /** Given to a volume without a size of its own. */
-export const defaultVolumeSize = 2 ** 30
+const defaultVolumeSize = 2 ** 30
 
 /** The claim has the volume's own name where one is given, so that several projects can share it within a namespace. */
 export const claimName = (key: string, volume: ComposeVolume): string =>

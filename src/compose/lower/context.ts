@@ -2,7 +2,7 @@
 import { SlipwayError } from '../../errors.ts'
 import { type Project, positionOf, type Service } from '../../spec/compose/project.ts'
 import { apiVersionOf, type Kind, type KubeObject } from '../../spec/kube/kinds.ts'
-import type { ImageProcessConfig } from '../../spec/oci/image.ts'
+import type { ImageProcessConfig } from '../../spec/oci/index.ts'
 import type { Loss, LowerOptions } from '../types.ts'
 import { contentHash, dnsLabel, labelValue, serviceName } from './names.ts'
 

@@ -14,7 +14,7 @@ const secretName =
 const urlWithPassword = /:\/\/[^/\s:@]*:[^/\s@]+@/
 
 /** Would a person not want to see this in a ConfigMap? Names of files that hold secrets are fine. */
-export const looksSecret = (name: string, value: string): boolean =>
+const looksSecret = (name: string, value: string): boolean =>
   (secretName.test(name) && !/_(FILE|PATH)$/i.test(name) && value !== '') || urlWithPassword.test(value)
 
 export const environment = (service: Service, lowering: Lowering): Piece => {

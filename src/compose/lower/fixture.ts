@@ -6,7 +6,7 @@ import { loadFiles } from '../load/fixture.ts'
 import type { LowerOptions, LowerResult } from '../types.ts'
 import { lower } from './lower.ts'
 
-export interface Lowered extends LowerResult {
+interface Lowered extends LowerResult {
   get(kind: string, name: string): KubeObject & { spec: Record<string, any> }
   names(kind: string): string[]
   pod(service: string): NonNullable<Pod['spec']>

@@ -171,7 +171,7 @@ const applyOrder = [
   'Ingress',
 ]
 /** What others need comes first; otherwise as they were. */
-export const inApplyOrder = (objects: KubeObject[]): KubeObject[] =>
+const inApplyOrder = (objects: KubeObject[]): KubeObject[] =>
   byKey(objects, identity)
     .map((object, i) => ({ object, i, rank: applyOrder.indexOf(object.kind ?? '') }))
     .sort((a, b) => a.rank - b.rank || a.i - b.i)

@@ -16,7 +16,7 @@ interface OpenPort {
 const key = (p: OpenPort): string => `${p.port}/${p.protocol}`
 
 /** Every port the container listens on: published, exposed by the file, exposed by the image. */
-export const openPorts = (service: Service, lowering: Lowering): OpenPort[] => {
+const openPorts = (service: Service, lowering: Lowering): OpenPort[] => {
   const published = (service.ports ?? []).map((p) => ({
     port: p.target,
     protocol: p.protocol,

@@ -6,7 +6,7 @@
 import type { Healthcheck, Service } from '../../spec/compose/project.ts'
 import type { Probe } from '../../spec/kube/generated/types.ts'
 import type { ProbeTimings } from '../../spec/kube/runtime-annotation.ts'
-import type { HealthcheckConfig } from '../../spec/oci/image.ts'
+import type { HealthcheckConfig } from '../../spec/oci/index.ts'
 import type { Lowering } from './context.ts'
 import type { Piece } from './piece.ts'
 

@@ -26,9 +26,7 @@ const isAwaitedToComplete = (service: Service, lowering: Lowering): boolean =>
   )
 
 /** deploy.restart_policy where given, else `restart`. */
-export const restartOf = (
-  service: Service,
-): { policy: 'always' | 'on-failure' | 'no'; attempts?: number | undefined } => {
+const restartOf = (service: Service): { policy: 'always' | 'on-failure' | 'no'; attempts?: number | undefined } => {
   const deploy = service.deploy?.restart_policy
   if (deploy?.condition !== undefined || deploy?.max_attempts !== undefined) {
     const policy = deploy.condition === 'none' ? 'no' : deploy.condition === 'on-failure' ? 'on-failure' : 'always'

@@ -5,7 +5,7 @@ import { projectShape } from '../../spec/compose/schema.ts'
 import type { Shape } from '../../spec/compose/shape.ts'
 import { formatDuration } from '../../spec/compose/units.ts'
 
-export interface ConfigOptions {
+interface ConfigOptions {
   format?: 'yaml' | 'json' | undefined
   /** False when the project was loaded without interpolation: a `$` stays as it is. Otherwise it is doubled. */
   interpolated?: boolean | undefined

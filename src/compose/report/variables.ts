@@ -8,7 +8,7 @@ import { parseYaml } from '../load/parse.ts'
 import { problems, Sources } from '../load/problem.ts'
 import type { LoadOptions } from '../types.ts'
 
-export interface Variable {
+interface Variable {
   name: string
   required: boolean
   default: string

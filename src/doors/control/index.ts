@@ -2,9 +2,6 @@
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Builder } from '../../build/types.ts'
-import type { Images } from '../../engine/types.ts'
-import { isError, messageOf, SlipwayError } from '../../errors.ts'
-import type { Log } from '../../lib/log.ts'
 import type {
   BuildOrder,
   DaemonStatus,
@@ -14,8 +11,11 @@ import type {
   StreamLine,
   WireError,
 } from '../../clients/control/index.ts'
+import type { Images } from '../../engine/types.ts'
+import { isError, messageOf, SlipwayError } from '../../errors.ts'
+import type { Log } from '../../lib/log.ts'
 
-export interface ControlBackend {
+interface ControlBackend {
   status(): Promise<DaemonStatus>
   /** Ends the daemon after the answer is out; `containers`: and everything that runs. */
   stop(options: { containers: boolean }): Promise<void>

@@ -1,7 +1,7 @@
 import type { ApiServer, User } from '../../cluster/types.ts'
 import { statusError } from '../../spec/kube/status.ts'
 
-export interface ResourceAccess {
+interface ResourceAccess {
   verb: string
   group?: string | undefined
   resource: string

@@ -17,7 +17,7 @@ export interface Certificates {
   serviceAccountKey: string
   serviceAccountPublicKey: string
 }
-export interface CertificateOptions {
+interface CertificateOptions {
   /** Directory that keeps them; made with mode 0700 when missing. */
   directory: string
   clock: Clock

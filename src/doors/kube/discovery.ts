@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { ResourceInfo } from '../../cluster/types.ts'
 import { accepts, parseAccept } from '../../lib/http/media.ts'
 
-export interface DiscoveryDocument {
+interface DiscoveryDocument {
   contentType: string
   body: string
   etag: string

@@ -25,14 +25,14 @@ import { handleResource } from './resources.ts'
 import { serveLogs } from './streams/logs.ts'
 import { Upgrades } from './streams/upgrade.ts'
 
-export interface DoorTls {
+interface DoorTls {
   /** Signs client certificates; PEM. */
   ca: string
   /** The server's own; PEM. */
   cert: string
   key: string
 }
-export interface KubeDoorDeps {
+interface KubeDoorDeps {
   api: ApiServer
   log: Log
   clock: Clock
@@ -43,12 +43,12 @@ export interface KubeDoorDeps {
   /** What /readyz says; default: always ready. */
   ready?: (() => boolean) | undefined
 }
-export interface TcpAddress {
+interface TcpAddress {
   host: string
   port: number
   admits?: ((peer: string) => boolean) | undefined
 }
-export interface KubeDoor {
+interface KubeDoor {
   /**
    * Starts to listen: `tcp` with TLS, `socket` (a path; mode 0600, whoever can open it is system:admin) without.
    * Returns the port, which is a free one for port 0. May be called again for more addresses, e.g. one that pods reach.

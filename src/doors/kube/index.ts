@@ -1,2 +1,2 @@
-export { adminKubeconfig, type CertificateOptions, type Certificates, loadCertificates } from './certificates.ts'
-export { createKubeDoor, type DoorTls, type KubeDoor, type KubeDoorDeps } from './door.ts'
+export { adminKubeconfig, type Certificates, loadCertificates } from './certificates.ts'
+export { createKubeDoor } from './door.ts'

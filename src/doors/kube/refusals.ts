@@ -24,5 +24,3 @@ export const tooLarge = (limit: number): SlipwayError =>
     http: 413,
     reason: 'RequestEntityTooLarge',
   })
-export const internal = (message: string): SlipwayError =>
-  statusError('internal', `Internal error occurred: ${message}`)

@@ -15,7 +15,7 @@ test('which images the archive can give', () => {
     'debian:bookworm-20240101',
     'ubuntu:22.04',
     'me/debian:12',
-    'ghcr.io/library/debian:12',
+    'registry.example.com/library/debian:12',
     `debian@sha256:${'a'.repeat(64)}`,
     'debian:constructor',
     'debian:bookworm-backports',

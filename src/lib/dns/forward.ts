@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import type { Clock } from '../clock.ts'
 import { emptyAnswer, isResponse, isTruncated, questionOf, rcodeOf, readdressed, timeToLive } from './wire.ts'
 
-export interface Forwarder {
+interface Forwarder {
   /** The answer of the first server that has one; SERVFAIL when none has. Never rejects. */
   forward(query: Buffer, servers: readonly string[]): Promise<Buffer>
 }

@@ -3,7 +3,7 @@ import type { Server, Socket } from 'node:net'
 import { emptyAnswer, fitted, isResponse, questionOf } from './wire.ts'
 
 /** One answer to one query, both whole messages. `client` is the asker's address. */
-export type Answer = (query: Buffer, client: string) => Promise<Buffer>
+type Answer = (query: Buffer, client: string) => Promise<Buffer>
 
 const idleMs = 10_000
 const mostConnections = 64

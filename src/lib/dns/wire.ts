@@ -2,7 +2,7 @@
 
 const headerBytes = 12
 
-export interface Question {
+interface Question {
   /** Lower case, without the final dot. */
   name: string
   type: number
@@ -72,7 +72,7 @@ export const isTruncated = (message: Buffer): boolean => (message[2]! & 2) !== 0
 export const isResponse = (message: Buffer): boolean => (message[2]! & 0x80) !== 0
 
 /** UDP payload the client can take: its EDNS size, else 512. */
-export const payloadSize = (query: Buffer): number => {
+const payloadSize = (query: Buffer): number => {
   const opt = recordsOf(query)?.find(({ type }) => type === OPT)
   // In OPT the class field, just before the ttl, holds the size.
   return opt === undefined ? 512 : Math.max(512, Math.min(4096, query.readUInt16BE(opt.ttlAt - 2)))

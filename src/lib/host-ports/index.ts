@@ -1,2 +1,2 @@
-export { BindError, type HeldPort, holdPort, type Protocol, type Target } from './hold.ts'
-export { type PortOwner, portOwner } from './owner.ts'
+export { BindError, type HeldPort, holdPort } from './hold.ts'
+export { portOwner } from './owner.ts'

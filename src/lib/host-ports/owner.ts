@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import type { Protocol } from './hold.ts'
 
-export interface PortOwner {
+interface PortOwner {
   pid: number
   command: string
 }

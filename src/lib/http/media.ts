@@ -1,5 +1,5 @@
 /** A media type with its parameters, as in Accept and Content-Type (RFC 9110, 8.3.1 and 12.5.1). */
-export interface MediaRange {
+interface MediaRange {
   /** Lower case, e.g. `application/json`. */
   type: string
   parameters: Record<string, string>

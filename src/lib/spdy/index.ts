@@ -1,2 +1,1 @@
-export type { Headers as SpdyHeaders } from './frames.ts'
-export { type SpdyOptions, SpdyReset, SpdySession, SpdyStream } from './session.ts'
+export { SpdyReset, SpdySession, SpdyStream } from './session.ts'

@@ -7,8 +7,8 @@ import { Duplex } from 'node:stream'
 import {
   controlFrame,
   dataFrameHead,
-  FrameParser,
   type Frame,
+  FrameParser,
   flagFin,
   frameType,
   HeaderReader,
@@ -76,7 +76,7 @@ export class SpdyStream extends Duplex {
   }
 }
 
-export interface SpdyOptions {
+interface SpdyOptions {
   /** Servers open even, clients odd streams. */
   server: boolean
   /** A stream the peer has opened; it is accepted unless destroyed at once. */

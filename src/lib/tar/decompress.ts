@@ -2,7 +2,7 @@ import { PassThrough, pipeline, type Readable, type Transform } from 'node:strea
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { SlipwayError } from '../../errors.ts'
 
-export type Compression = 'none' | 'gzip' | 'zstd' | 'bzip2' | 'xz'
+type Compression = 'none' | 'gzip' | 'zstd' | 'bzip2' | 'xz'
 
 /** By the first bytes; six are enough. Zstandard's skippable frames count as zstd. */
 export const compressionOf = (head: Uint8Array): Compression => {

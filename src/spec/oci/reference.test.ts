@@ -22,7 +22,7 @@ const cases: [string, string, string][] = [
   ['localhost/app', 'localhost/app:latest', 'localhost/app:latest'],
   ['localhost:5000/a/b:c', 'localhost:5000/a/b:c', 'localhost:5000/a/b:c'],
   ['[::1]:5000/a', '[::1]:5000/a:latest', '[::1]:5000/a:latest'],
-  ['ghcr.io/x/y__z:V1.0_a', 'ghcr.io/x/y__z:V1.0_a', 'ghcr.io/x/y__z:V1.0_a'],
+  ['registry.example.com/x/y__z:V1.0_a', 'registry.example.com/x/y__z:V1.0_a', 'registry.example.com/x/y__z:V1.0_a'],
   [`debian@${digest}`, `docker.io/library/debian@${digest}`, `debian@${digest}`],
   [`debian:12@${digest}`, `docker.io/library/debian:12@${digest}`, `debian:12@${digest}`],
   ['library/a/b', 'docker.io/library/a/b:latest', 'library/a/b:latest'],

@@ -57,10 +57,6 @@ const codes: Record<string, ErrorCode> = {
 export const callError = (errno: string, what: string): SlipwayError =>
   new SlipwayError(codes[errno] ?? 'internal', `${what}: ${errno}`, { details: { errno } })
 
-/** The errno name an error of this room carries. */
-export const errnoOf = (error: unknown): string | undefined =>
-  error instanceof SlipwayError ? (error.details as { errno?: string } | undefined)?.errno : undefined
-
 /** The errno name of the call before it. */
 export const lastErrno = (): string => names.get(koffi.errno()) ?? `errno ${koffi.errno()}`
 

@@ -66,7 +66,7 @@ const propagations: Record<string, number> = {
   runbindable: MS.unbindable | MS.rec,
 }
 
-export interface ParsedOptions {
+interface ParsedOptions {
   flags: number
   /** Each needs a mount(2) call of its own, after the mount. */
   propagation: number[]
@@ -90,12 +90,12 @@ export const parseOptions = (options: readonly string[]): ParsedOptions => {
 }
 
 /** mountinfo writes space, tab, newline and backslash as octal. */
-export const unescapeMountPath = (text: string): string =>
+const unescapeMountPath = (text: string): string =>
   text.includes('\\')
     ? text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
     : text
 
-export interface MountInfoLine {
+interface MountInfoLine {
   target: string
   type: string
   source: string

@@ -29,7 +29,7 @@ export const createSharedRun = (runDir: string, needed: () => boolean): { ensure
 }
 
 /** Is the mount that `path` lies on in a peer group? */
-export const isShared = (path: string): boolean => {
+const isShared = (path: string): boolean => {
   const around = parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8')).filter(
     ({ target }) => target === '/' || path === target || path.startsWith(`${target}/`),
   )

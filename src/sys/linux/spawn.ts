@@ -34,7 +34,7 @@ const SETSIGMASK = 0x08
 const SETSID = 0x80
 const F_DUPFD_CLOEXEC = 1030
 
-export interface SpawnRequest {
+interface SpawnRequest {
   argv: readonly string[]
   env: Record<string, string>
   cwd: string | undefined
@@ -42,7 +42,7 @@ export interface SpawnRequest {
   fds: (number | undefined)[]
   detached: boolean
 }
-export interface Ended {
+interface Ended {
   code: number
   signal: NodeJS.Signals | undefined
 }

@@ -1,4 +1,4 @@
-import type { HealthcheckConfig } from '../../../spec/oci/image.ts'
+import type { HealthcheckConfig } from '../../../spec/oci/index.ts'
 import { commandLine } from '../command-line.ts'
 import { duration, formatDuration } from '../durations.ts'
 import { readFlags } from '../flags.ts'

@@ -5,7 +5,7 @@ import { forbidden } from '../errors.ts'
 import { qosClass } from '../kinds/pod.ts'
 import type { Context, Draft, Resource, Write } from '../resource.ts'
 
-export type Usage = Record<string, string>
+type Usage = Record<string, string>
 const add = (usage: Usage, name: string, value: string): void => {
   usage[name] = usage[name] === undefined ? value : addQuantities(usage[name], value)
 }

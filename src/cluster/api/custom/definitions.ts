@@ -25,7 +25,7 @@ const kind: Kind = {
   namespaced: false,
 }
 /** How the parts of the API server that this one needs are reached, without importing them back. */
-export interface Deletion {
+interface Deletion {
   remove(context: Context, resource: Resource, namespace: string, name: string, write: Write): void
   replace(context: Context, resource: Resource, draft: Draft, current: KubeObject, write: Write): void
 }

@@ -10,7 +10,7 @@ export interface Past {
 }
 export const noPast = (): Past => ({ recommendations: [], ups: [], downs: [] })
 
-export interface Outcome {
+interface Outcome {
   replicas: number
   able: { reason: string; message: string }
   limited: { status: 'True' | 'False'; reason: string; message: string }

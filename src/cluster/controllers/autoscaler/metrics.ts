@@ -5,7 +5,7 @@ import type { PodUsage } from '../../../spec/kube/client.ts'
 import type { HorizontalPodAutoscaler, MetricSpec, MetricStatus, Pod } from '../../../spec/kube/generated/types.ts'
 import { type Proposal, proposeReplicas } from './usage.ts'
 
-export interface MetricsInput {
+interface MetricsInput {
   hpa: HorizontalPodAutoscaler
   current: number
   pods: readonly Pod[]
@@ -13,7 +13,7 @@ export interface MetricsInput {
   usage: readonly PodUsage[] | undefined
   now: number
 }
-export interface MetricsResult {
+interface MetricsResult {
   replicas: number
   /** The metric that decided. */
   name: string

@@ -7,8 +7,8 @@ import type {
   ObjectReference,
 } from '../../../spec/kube/generated/types.ts'
 import { CronJob, Job } from '../../../spec/kube/kinds.ts'
+import { isFinished } from '../job/index.ts'
 import { byCreation, equal, ownerReference } from '../objects/meta.ts'
-import { isFinished } from '../job/plan.ts'
 import { type Context, controller, keyFor, type Result } from '../run/controller.ts'
 import { createSchedule, earliest, missed, type Schedule } from './schedule.ts'
 

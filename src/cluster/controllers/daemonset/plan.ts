@@ -37,13 +37,13 @@ export const affinityFor = (affinity: Affinity | undefined, node: string): Affin
 }
 
 /** The node the pod is on or meant for. */
-export const nodeOf = (pod: Pod): string | undefined => {
+const nodeOf = (pod: Pod): string | undefined => {
   if (pod.spec?.nodeName) return pod.spec.nodeName
   const terms = pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms
   return terms?.flatMap((term) => term.matchFields ?? []).find(({ key }) => key === 'metadata.name')?.values?.[0]
 }
 
-export const wants = (set: DaemonSet, node: Node): { run: boolean; stay: boolean } => {
+const wants = (set: DaemonSet, node: Node): { run: boolean; stay: boolean } => {
   const spec = set.spec?.template.spec
   if (!spec || !fitsNode(spec, node)) return { run: false, stay: false }
   if (spec.nodeName && spec.nodeName !== node.metadata.name) return { run: false, stay: false }
@@ -54,7 +54,7 @@ export const wants = (set: DaemonSet, node: Node): { run: boolean; stay: boolean
 
 const isLeaving = (pod: Pod): boolean => pod.metadata.deletionTimestamp !== undefined
 
-export interface DaemonWorld {
+interface DaemonWorld {
   nodes: readonly Node[]
   pods: readonly Pod[]
   /** The hash of the template as it is now. */

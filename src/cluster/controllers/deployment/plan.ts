@@ -14,8 +14,8 @@ import {
   maxKey,
   maxUnavailable,
   newReplicaSet,
-  replicasOf,
   type Revisions,
+  replicasOf,
   revisionKey,
   revisionOf,
   sizeAnnotations,
@@ -30,7 +30,7 @@ export type DeploymentStep =
   | { do: 'revision'; revision: string }
   | { do: 'delete'; set: ReplicaSet }
 
-export interface DeploymentPlan extends Revisions {
+interface DeploymentPlan extends Revisions {
   steps: DeploymentStep[]
 }
 

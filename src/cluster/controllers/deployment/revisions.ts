@@ -7,7 +7,7 @@ export const revisionKey = 'deployment.kubernetes.io/revision'
 const revisionHistoryKey = 'deployment.kubernetes.io/revision-history'
 export const desiredKey = 'deployment.kubernetes.io/desired-replicas'
 export const maxKey = 'deployment.kubernetes.io/max-replicas'
-export const hashLabel = 'pod-template-hash'
+const hashLabel = 'pod-template-hash'
 
 // Annotations of the Deployment that its ReplicaSets do not inherit.
 const own = new Set([

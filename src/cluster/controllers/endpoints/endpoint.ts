@@ -28,7 +28,7 @@ export const addressOf = (pod: Pod, family: Family): string | undefined => {
 }
 
 /** The number a Service port means on this pod; undefined when the pod has no port of that name. */
-export const targetPort = (pod: Pod, port: ServicePort): number | undefined => {
+const targetPort = (pod: Pod, port: ServicePort): number | undefined => {
   const target = port.targetPort ?? port.port
   if (typeof target === 'number') return target === 0 ? port.port : target
   const sidecars = (pod.spec?.initContainers ?? []).filter((container) => container.restartPolicy === 'Always')

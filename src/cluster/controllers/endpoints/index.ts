@@ -4,7 +4,7 @@ import type {
   Pod as PodObject,
   Service as ServiceObject,
 } from '../../../spec/kube/generated/types.ts'
-import { Endpoints, EndpointSlice, Node, Pod, Service } from '../../../spec/kube/kinds.ts'
+import { EndpointSlice, Endpoints, Node, Pod, Service } from '../../../spec/kube/kinds.ts'
 import { matchesLabels } from '../../../spec/kube/label-selector.ts'
 import type { Informers } from '../../types.ts'
 import { equal } from '../objects/meta.ts'
@@ -12,6 +12,8 @@ import { controller, keyFor, type WatchContext, watch } from '../run/controller.
 import { isHeadless } from './endpoint.ts'
 import { planSubsets } from './legacy.ts'
 import { managedBy, managedByLabel, planSlices, serviceNameLabel } from './slices.ts'
+
+export { mirroredSlices } from './mirror.ts'
 
 /** Services that select the pod, or did before it changed. */
 const servicesOf = (pod: PodObject, { informers, before }: WatchContext<PodObject>): Key[] =>

@@ -17,7 +17,7 @@ export const managedBy = 'endpointslice-controller.k8s.io'
 const headlessLabel = 'service.kubernetes.io/headless'
 const perSlice = 100
 
-export interface SlicePlan {
+interface SlicePlan {
   /** First, so that no endpoint is missing in between. */
   create: EndpointSlice[]
   update: EndpointSlice[]

@@ -12,6 +12,8 @@ import { indexKey } from './indexes.ts'
 import { isFinished, type JobPlan, planJob } from './plan.ts'
 import { isTracked, tracking } from './tally.ts'
 
+export { isFinished } from './plan.ts'
+
 export const jobs = controller({
   name: 'job-controller',
   for: Job,

@@ -10,7 +10,7 @@ import { indexOf, parseIndexes } from './indexes.ts'
 
 export const tracking = 'batch.kubernetes.io/job-tracking'
 export const isTracked = (pod: Pod): boolean => pod.metadata.finalizers?.includes(tracking) === true
-export const isLeaving = (pod: Pod): boolean => pod.metadata.deletionTimestamp !== undefined
+const isLeaving = (pod: Pod): boolean => pod.metadata.deletionTimestamp !== undefined
 export const isIndexed = (job: Job): boolean => job.spec?.completionMode === 'Indexed'
 const hasSucceeded = (pod: Pod): boolean => pod.status?.phase === 'Succeeded'
 

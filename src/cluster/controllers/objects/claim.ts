@@ -1,17 +1,17 @@
-import { matchesSelector } from '../../../spec/kube/label-selector.ts'
 import type { LabelSelector } from '../../../spec/kube/generated/types.ts'
 import type { Kind, ObjectMetaHolder } from '../../../spec/kube/kinds.ts'
+import { matchesSelector } from '../../../spec/kube/label-selector.ts'
 import type { Context } from '../run/controller.ts'
 import { ownerReference } from './meta.ts'
 
-export interface ClaimPlan<T> {
+interface ClaimPlan<T> {
   mine: T[]
   adopt: T[]
   release: T[]
 }
 
 /** Who of `owned` stays, who of `orphans` joins: the selector decides. An owner that is going takes nobody in. */
-export const planClaim = <T extends ObjectMetaHolder>(
+const planClaim = <T extends ObjectMetaHolder>(
   selector: LabelSelector | undefined,
   leaving: boolean,
   owned: readonly T[],

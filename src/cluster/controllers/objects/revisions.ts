@@ -1,14 +1,15 @@
 /** ControllerRevisions: the history of templates of StatefulSets and DaemonSets. Source: pkg/controller/history. */
-import type { ControllerRevision as RevisionObject, PodTemplateSpec } from '../../../spec/kube/generated/types.ts'
-import { ControllerRevision, type Kind, type ObjectMetaHolder } from '../../../spec/kube/kinds.ts'
+
 import { isError } from '../../../errors.ts'
+import type { PodTemplateSpec, ControllerRevision as RevisionObject } from '../../../spec/kube/generated/types.ts'
+import { ControllerRevision, type Kind, type ObjectMetaHolder } from '../../../spec/kube/kinds.ts'
 import { type Context, keyFor } from '../run/controller.ts'
 import { canonical, ownerReference, shortHash } from './meta.ts'
 
 export const revisionLabel = 'controller-revision-hash'
 const hashLabel = 'controller.kubernetes.io/hash'
 
-export interface Templated extends ObjectMetaHolder {
+interface Templated extends ObjectMetaHolder {
   spec?: { template: PodTemplateSpec; revisionHistoryLimit?: number | undefined } | undefined
   status?: { collisionCount?: number | undefined } | undefined
 }

@@ -6,7 +6,7 @@ import { type Condition, findCondition, withCondition, withoutCondition } from '
 import { isPodActive, isPodAvailable, isPodReady, podCondition } from '../objects/pods.ts'
 
 /** At most this many pods are made or removed in one turn. */
-export const burst = 500
+const burst = 500
 
 export interface ReplicaPlan {
   create: number
@@ -37,7 +37,7 @@ const magnitude = (since: string | undefined, now: number): number => {
 }
 
 /** The `count` pods whose loss hurts least: unassigned, pending, unready, cheap, doubled up on a node, young. */
-export const victims = (active: readonly Pod[], siblings: readonly Pod[], count: number, now: number): Pod[] => {
+const victims = (active: readonly Pod[], siblings: readonly Pod[], count: number, now: number): Pod[] => {
   const onNode = Map.groupBy(siblings, (pod) => pod.spec?.nodeName ?? '')
   const rank = (pod: Pod): (number | string)[] => {
     const ready = isPodReady(pod)

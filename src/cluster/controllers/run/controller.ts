@@ -26,7 +26,7 @@ export interface Context {
   options: ControllerOptions
 }
 
-export interface Watch<W extends ObjectMetaHolder> {
+interface Watch<W extends ObjectMetaHolder> {
   kind: Kind<W>
   /** The keys whose outcome may depend on `object`, or did on what it was before. */
   keys(object: W, context: WatchContext<W>): Key[]

@@ -6,7 +6,7 @@ import type { ObjectClient } from '../../../spec/kube/client.ts'
 import type { Event as EventObject, ObjectReference } from '../../../spec/kube/generated/types.ts'
 import { apiVersionOf, Event, type Kind, type ObjectMetaHolder } from '../../../spec/kube/kinds.ts'
 
-export interface EventDetails {
+interface EventDetails {
   /** Part of the object, e.g. 'spec.containers{web}'. */
   fieldPath?: string | undefined
   action?: string | undefined

@@ -20,7 +20,7 @@ export const ordinalOf = (set: StatefulSet, pod: Pod): number | undefined => {
   const match = /^(.*)-(\d+)$/.exec(pod.metadata.name ?? '')
   return match && match[1] === set.metadata.name ? Number(match[2]) : undefined
 }
-export const claimName = (set: StatefulSet, template: PersistentVolumeClaim, ordinal: number): string =>
+const claimName = (set: StatefulSet, template: PersistentVolumeClaim, ordinal: number): string =>
   `${template.metadata.name}-${podName(set, ordinal)}`
 
 const templates = (set: StatefulSet): PersistentVolumeClaim[] => set.spec?.volumeClaimTemplates ?? []

@@ -17,7 +17,7 @@ export interface SetRevisions {
 const revisionOf = (pod: Pod): string | undefined => pod.metadata.labels?.[revisionLabel]
 const isLeaving = (pod: Pod): boolean => pod.metadata.deletionTimestamp !== undefined
 const isRunningReady = (pod: Pod): boolean => pod.status?.phase === 'Running' && isPodReady(pod)
-export const isRolling = (set: StatefulSet): boolean => set.spec?.updateStrategy?.type !== 'OnDelete'
+const isRolling = (set: StatefulSet): boolean => set.spec?.updateStrategy?.type !== 'OnDelete'
 const partitionOf = (set: StatefulSet): number => set.spec?.updateStrategy?.rollingUpdate?.partition ?? 0
 
 /** The members that should be, by ordinal (missing ones undefined), and those too many, highest first. */

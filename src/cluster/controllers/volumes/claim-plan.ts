@@ -19,7 +19,7 @@ export type ClaimStep =
   | { to: 'bound'; volume: PersistentVolume }
   | { to: 'lost'; reason: string; message: string }
 
-export interface ClaimWorld {
+interface ClaimWorld {
   volumes: readonly PersistentVolume[]
   classes: readonly StorageClass[]
   node(name: string): Node | undefined

@@ -1,11 +1,11 @@
 /** Gets the image of every service: found, pulled, or built where the file says how. */
-import type { BuildProgress } from '../../../build/types.ts'
+
 import { plainProgress } from '../../../build/progress/index.ts'
+import type { BuildProgress } from '../../../build/types.ts'
 import type { ControlClient, ImageAnswer } from '../../../clients/control/index.ts'
 import { isError, SlipwayError } from '../../../errors.ts'
 import type { Project, Service } from '../../../spec/compose/project.ts'
-import { parseReference } from '../../../spec/oci/index.ts'
-import type { ImageProcessConfig } from '../../../spec/oci/image.ts'
+import { type ImageProcessConfig, parseReference } from '../../../spec/oci/index.ts'
 import { buildSteps } from '../progress/build-steps.ts'
 import type { Progress } from '../progress/progress.ts'
 import { buildOrder } from './build-order.ts'

@@ -18,7 +18,7 @@ export interface CommandStreams {
   signal: AbortSignal
 }
 /** What is said on the error channel: a Status, and its text for protocols older than v4. */
-export interface ExitStatus {
+interface ExitStatus {
   succeeded: boolean
   status: unknown
   text: string
