@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import type { Protocol } from './hold.ts'
 
@@ -40,6 +41,16 @@ const socketsOf = (pid: string): string[] => {
   }
 }
 
+/** The program as it was called: the name in `comm` may be that of a thread. */
+const commandOf = (pid: string): string => {
+  try {
+    const [program] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+    return (program && basename(program)) || readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
+  } catch {
+    return '' // ended meanwhile
+  }
+}
+
 /** Who holds the port, as /proc tells; undefined when it does not. Reads all of /proc: only for error messages. */
 export const portOwner = (protocol: Protocol, port: number): PortOwner | undefined => {
   const inodes = inodesOf(protocol, port)
@@ -47,11 +58,7 @@ export const portOwner = (protocol: Protocol, port: number): PortOwner | undefin
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     const holds = socketsOf(pid).some((link) => link.startsWith('socket:[') && inodes.has(link.slice(8, -1)))
     if (!holds) continue
-    try {
-      return { pid: Number(pid), command: readFileSync(`/proc/${pid}/comm`, 'utf8').trim() }
-    } catch {
-      return { pid: Number(pid), command: '' }
-    }
+    return { pid: Number(pid), command: commandOf(pid) }
   }
   return undefined
 }

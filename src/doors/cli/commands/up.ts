@@ -12,7 +12,7 @@ import { type Command, err, type Invocation, out } from '../framework/command.ts
 import { failureText } from '../framework/failure.ts'
 import { durationMs, list, text, toggle, wholeNumber } from '../framework/flags.ts'
 import { progressFor, wantsColor } from '../framework/progress.ts'
-import { openProject, projectNames } from '../framework/project.ts'
+import { namesOf, openProject } from '../framework/project.ts'
 import { openControl, openTarget, type Target } from '../framework/target.ts'
 import type { Progress } from '../progress/progress.ts'
 import { replicasOf } from './scale.ts'
@@ -219,7 +219,7 @@ const runAttached = async (run: Run): Promise<number> => {
   await logs
   const stopping = progressFor(run, 'stop')
   if (shell.signal.aborted) err(shell, 'Gracefully Stopping... press Ctrl+C again to force')
-  await stopProject(target.client, await projectNames(run), [], {
+  await stopProject(target.client, namesOf(project), [], {
     timeoutMs: flags.timeout === undefined ? undefined : durationMs(flags.timeout as string, 'timeout'),
     force: shell.again,
     progress: stopping,
@@ -227,6 +227,9 @@ const runAttached = async (run: Run): Promise<number> => {
   stopping.end()
   return shell.signal.aborted ? 130 : exitCode
 }
+
+/** What a container said last is still on its way when its end is known. */
+const lastWordsMs = 200
 
 /** Shows logs and exits until `signal`; aborts `end` when a container's end is to end everything, or nothing runs any more. */
 const attach = async (
@@ -252,11 +255,11 @@ const attach = async (
       ),
     ),
   )
-  // What it said last is still on its way.
-  const endSoon = (): void => void setTimeout(() => end.abort(), 200)
+  const endSoon = (): void => void setTimeout(() => end.abort(), lastWordsMs)
   const exits = watchExits(target.client, project.name, signal, {
     ended({ service, name, code, restarting }) {
-      if (shown.includes(service)) out(shell, `${name} exited with code ${code}${restarting ? ' (restarting)' : ''}`)
+      const line = `${name} exited with code ${code}${restarting ? ' (restarting)' : ''}`
+      if (shown.includes(service)) setTimeout(() => out(shell, line), lastWordsMs / 2)
       if (signal.aborted || (expected.has(service) && code === 0 && from !== service)) return
       if (!anyExit && !(anyFailure && code !== 0)) return
       if (from !== undefined && from !== service) return endSoon()

@@ -42,6 +42,18 @@ export const ensureDaemon = async (shell: Shell): Promise<void> => {
     if (gone !== undefined && !(await answers(control))) break
     if (shell.signal.aborted) throw new SlipwayError('cancelled', 'canceled')
   }
-  const tail = readFileSync(logFile, 'utf8').slice(from).trim().split('\n').slice(-8).join('\n')
-  throw new SlipwayError('unavailable', `the slipway daemon did not start\n${tail}`, { hint: `Its log is ${logFile}.` })
+  const why = reasonIn(readFileSync(logFile, 'utf8').slice(from))
+  throw new SlipwayError('unavailable', `the slipway daemon did not start\n${why}`, { hint: `Its log is ${logFile}.` })
+}
+
+/** Errors of the log, or its last lines; stack traces are for the log only. */
+const reasonIn = (log: string): string => {
+  const lines = log
+    .trim()
+    .split('\n')
+    .filter((line) => !/^\s+at |^\s*$|^Node\.js v/.test(line))
+  const errors = lines.filter((line) => / ERROR |^\w*Error\b/.test(line))
+  return (errors.length > 0 ? errors.slice(-2) : lines.slice(-5))
+    .map((line) => line.replace(/^\S+Z ERROR (?=\S)/, '').replace(/ error=(\w*Error: )?/, ': '))
+    .join('\n')
 }

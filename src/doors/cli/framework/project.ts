@@ -33,17 +33,21 @@ export const openProject = async (invocation: Invocation, wish: LoadWish = {}): 
   return result.project
 }
 
+export const namesOf = (project: LoadResult['project']): ProjectNames => {
+  const all = { ...project.services, ...project.disabledServices }
+  return {
+    name: project.name,
+    services: Object.keys(all),
+    dependsOn: Object.fromEntries(Object.values(all).map((s) => [s.name, Object.keys(s.depends_on ?? {})])),
+  }
+}
+
 /** The project's name and services: from the files, or the name from -p alone where there are none. */
 export const projectNames = async (invocation: Invocation): Promise<ProjectNames> => {
   const given = invocation.globals['project-name'] as string | undefined
   try {
     const project = await openProject(invocation, { quiet: true })
-    const all = { ...project.services, ...project.disabledServices }
-    return {
-      name: project.name,
-      services: Object.keys(all),
-      dependsOn: Object.fromEntries(Object.values(all).map((s) => [s.name, Object.keys(s.depends_on ?? {})])),
-    }
+    return namesOf(project)
   } catch (error) {
     const asked = (invocation.globals.file as string[] | undefined)?.length
     if (given && !asked && isError(error, 'not-found')) return { name: given, services: [], dependsOn: {} }
