@@ -43,9 +43,15 @@ export const volumeRoutes = (engine: Backend): Route[] => {
         DriverOpts?: Record<string, string> | null
         Labels?: Record<string, string> | null
       }>()
+      const driver = body.Driver || 'local'
+      if (driver !== 'local')
+        throw new SlipwayError(
+          'not-found',
+          `create ${body.Name ?? ''}: error looking up volume plugin ${driver}: plugin "${driver}" not found`,
+        )
       const volume = await volumes.create({
         name: body.Name ?? '',
-        driver: body.Driver || 'local',
+        driver,
         options: body.DriverOpts ?? {},
         labels: body.Labels ?? {},
       })

@@ -1,0 +1,86 @@
+/** docker exec, and everything at a terminal. */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { startDocker } from './docker-kit.ts'
+
+const docker = startDocker()
+after(() => docker.stop())
+const { ok, fails } = docker
+before(async () => void (await ok('run', '-d', '--name', 'cc', '-e', 'FROM=run', 'busybox', 'sleep', '1000')))
+
+test('exit codes, streams, environment, users, directories', async () => {
+  assert.equal(await ok('exec', 'cc', 'echo', 'hi'), 'hi')
+  assert.equal((await docker.run(['exec', 'cc', 'sh', '-c', 'exit 42'])).code, 42)
+  const both = await docker.run(['exec', 'cc', 'sh', '-c', 'echo out; echo err >&2'])
+  assert.deepEqual([both.stdout, both.stderr], ['out\n', 'err\n'])
+  assert.equal((await docker.run(['exec', '-i', 'cc', 'cat'], { input: 'abc' })).stdout, 'abc')
+  const big = 'y'.repeat(2_000_000)
+  assert.equal((await docker.run(['exec', '-i', 'cc', 'wc', '-c'], { input: big })).stdout.trim(), String(big.length))
+  const env = (await ok('exec', '-e', 'A=b', 'cc', 'env')).split('\n')
+  assert.ok(env.includes('A=b') && env.includes('FROM=run'), env.join())
+  assert.match(env.find((line) => line.startsWith('HOSTNAME='))!, /^HOSTNAME=[0-9a-f]{12}$/)
+  assert.equal(await ok('exec', '-u', '1000:2000', 'cc', 'id', '-g'), '2000')
+  assert.equal(await ok('exec', '-w', '/tmp', 'cc', 'pwd'), '/tmp')
+  assert.equal((await docker.run(['exec', '-d', 'cc', 'touch', '/tmp/done'])).code, 0)
+  assert.match(await fails(1, 'exec', 'nosuch', 'ls'), /No such container: nosuch/)
+})
+
+test('what cannot be started says so on standard output, with 126 or 127', async () => {
+  const cases: [number, RegExp, ...string[]][] = [
+    [127, /exec: "nosuch": executable file not found in \$PATH/, 'cc', 'nosuch'],
+    [126, /exec: "\/etc": is a directory/, 'cc', '/etc'],
+    [126, /exec: "\/etc\/passwd": permission denied/, 'cc', '/etc/passwd'],
+    [
+      127,
+      /chdir to cwd \("\/nodir"\) set in config.json failed: no such file or directory/,
+      '-w',
+      '/nodir',
+      'cc',
+      'pwd',
+    ],
+    [126, /^unable to find user nouser: no matching entries in passwd file\r\n$/, '-u', 'nouser', 'cc', 'id'],
+  ]
+  for (const [code, message, ...args] of cases) {
+    const ran = await docker.run(['exec', ...args])
+    assert.equal(ran.code, code, args.join(' '))
+    assert.match(ran.stdout, message)
+    assert.equal(ran.stderr, '')
+  }
+  // A program's own words that look like the runtime's are its own.
+  const same = await docker.run(['exec', 'cc', 'sh', '-c', 'echo "exec it" >&2; echo more >&2'])
+  assert.equal(same.stderr, 'exec it\nmore\n')
+})
+
+test('exec instances can be inspected, and start only once', async () => {
+  const created = await docker.api('POST', '/containers/cc/exec', { Cmd: ['sh', '-c', 'exit 5'], AttachStdout: true })
+  const { Id } = JSON.parse(created.body)
+  assert.equal((await docker.api('POST', `/exec/${Id}/start`, { Detach: false })).status, 200)
+  const seen = JSON.parse((await docker.api('GET', `/exec/${Id}/json`)).body)
+  assert.deepEqual([seen.Running, seen.ExitCode, seen.ProcessConfig.entrypoint], [false, 5, 'sh'])
+  assert.equal((await docker.api('POST', `/exec/${Id}/start`, {})).status, 409)
+  assert.equal((await docker.api('GET', '/exec/nosuch/json')).status, 404)
+})
+
+test('run -it: a terminal of the right size, the exit code, Control-D', async () => {
+  const shell = await docker.atTerminal(['run', '-it', '--rm', 'busybox', 'sh'], ['stty size\n', 'tty; exit 5\n'])
+  assert.match(shell.output, /\n24 80\n/)
+  assert.match(shell.output, /\n\/dev\/pts\/0\n/)
+  assert.equal(shell.code, 5)
+  const cat = await docker.atTerminal(['run', '-it', '--rm', 'busybox', 'cat'], ['hello\n', '\u0004'])
+  assert.deepEqual([cat.code, cat.output.match(/hello/g)?.length], [0, 2])
+})
+
+test('exec -it, the detach keys, and coming back with attach', async () => {
+  const shell = await docker.atTerminal(['exec', '-it', 'cc', 'sh'], ['stty size; exit 9\n'])
+  assert.match(shell.output, /\n24 80\n/)
+  assert.equal(shell.code, 9)
+  await ok('run', '-dit', '--name', 'tt', 'busybox', 'sh')
+  const left = await docker.atTerminal(['attach', 'tt'], ['x=kept\n', '\u0010\u0011'])
+  assert.match(left.output, /read escape sequence/)
+  const back = await docker.atTerminal(['attach', 'tt'], ['echo $x; exit 4\n'])
+  assert.match(back.output, /\nkept\n/)
+  assert.equal(back.code, 4)
+  assert.equal(await ok('inspect', '-f', '{{.State.ExitCode}}', 'tt'), '4')
+  await ok('rm', 'tt')
+  assert.equal((await docker.atTerminal(['exec', '-it', 'cc', 'nosuch'], [])).code, 127)
+})

@@ -1,0 +1,187 @@
+/** Images: import, tag, rmi, save, load, commit, history, export, diff, cp, and the classic build. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, afterEach, test } from 'node:test'
+import { startDocker } from './docker-kit.ts'
+
+const docker = startDocker()
+after(() => docker.stop())
+afterEach(() => docker.clean())
+const { ok, fails, dir } = docker
+const members = (tar: string): string[] => execFileSync('tar', ['tf', tar], { encoding: 'utf8' }).trim().split('\n')
+
+const context = join(dir, 'context')
+mkdirSync(context)
+const file = (name: string, text: string): void => writeFileSync(join(context, name), text)
+const build = async (...args: string[]): Promise<{ code: number; out: string; err: string }> => {
+  const env = { ...docker.instance.env, DOCKER_BUILDKIT: '0', BUILDKIT_PROGRESS: 'plain' }
+  const ran = await docker.run(['build', ...args, context], { env })
+  const ids = (text: string): string => text.replace(/\b[0-9a-f]{12}\b/g, 'ID')
+  const noise =
+    /^(DEPRECATED: The legacy builder|.*Install the buildx|.*docs.docker.com\/go\/buildx|Sending build context|\s*$)/
+  return {
+    code: ran.code,
+    out: ids(ran.stdout)
+      .split('\n')
+      .filter((line) => !noise.test(line))
+      .join('\n'),
+    err: ran.stderr,
+  }
+}
+
+test('build writes what the classic builder writes', async () => {
+  file('Dockerfile', 'FROM busybox\nRUN echo hello > /f && echo out\nCOPY a /a\nENV X=y\nCMD ["cat", "/f"]\n')
+  file('a', 'A\n')
+  const first = await build('-t', 'b1')
+  assert.equal(
+    first.out,
+    `Step 1/5 : FROM busybox
+ ---> ID
+Step 2/5 : RUN echo hello > /f && echo out
+ ---> Running in ID
+out
+ ---> Removed intermediate container ID
+ ---> ID
+Step 3/5 : COPY a /a
+ ---> ID
+Step 4/5 : ENV X=y
+ ---> ID
+Step 5/5 : CMD ["cat", "/f"]
+ ---> ID
+Successfully built ID
+Successfully tagged b1:latest`,
+    first.err,
+  )
+  const second = await build('-t', 'b1')
+  assert.match(
+    second.out,
+    /Step 2\/5 : RUN .*\n ---> Using cache\n ---> ID\nStep 3\/5 : COPY a \/a\n ---> Using cache\n/,
+  )
+  assert.equal(await ok('run', '--rm', 'b1'), 'hello')
+  const quiet = await docker.run(['build', '-q', context], { env: { ...docker.instance.env, DOCKER_BUILDKIT: '0' } })
+  assert.match(quiet.stdout, /^sha256:[0-9a-f]{64}\n$/)
+  assert.equal(quiet.stdout.trim(), await ok('inspect', '-f', '{{.Id}}', 'b1'))
+})
+
+test('stages, labels, several tags; stages that are not needed', async () => {
+  file(
+    'Multi',
+    'FROM busybox AS unused\nRUN false\nFROM busybox AS one\nRUN echo 1 > /x\nFROM busybox\nCOPY --from=one /x /y\n',
+  )
+  const { code, out } = await build('-f', `${context}/Multi`, '-t', 'm:1', '-t', 'm:2', '--label', 'l=m')
+  assert.equal(code, 0, out)
+  assert.deepEqual(
+    out.match(/^Step \d\/6/gm),
+    [1, 2, 3, 4, 5, 6].map((n) => `Step ${n}/6`),
+  )
+  assert.equal(await ok('run', '--rm', 'm:2', 'cat', '/y'), '1')
+  assert.equal(await ok('inspect', '-f', '{{.Config.Labels.l}}', 'm:1'), 'm')
+})
+
+test('failing builds: a command, the syntax, a missing file, a missing Dockerfile', async () => {
+  file('Bad', 'FROM busybox\nRUN echo before; exit 3\n')
+  const bad = await build('-f', `${context}/Bad`)
+  assert.equal(bad.code, 3)
+  assert.match(bad.out, /Step 2\/2 : RUN echo before; exit 3\n ---> Running in ID\nbefore$/)
+  assert.match(bad.err, /The command '\/bin\/sh -c echo before; exit 3' returned a non-zero code: 3/)
+  file('Syntax', 'FROM busybox\nBOGUS x\n')
+  assert.match(
+    (await build('-f', `${context}/Syntax`)).err,
+    /Error response from daemon: dockerfile parse error on line 2: unknown instruction: BOGUS/,
+  )
+  file('Missing', 'FROM busybox\nCOPY nosuch /\n')
+  assert.match((await build('-f', `${context}/Missing`)).err, /"\/nosuch": not found/)
+  assert.match((await build('--target', 'nosuch')).err, /target stage "nosuch" could not be found/)
+})
+
+test('tag, rmi, images, history', async () => {
+  await ok('tag', 'busybox', 'foo/bar:v1')
+  assert.match(await fails(1, 'tag', 'nosuch', 'x'), /No such image: nosuch/)
+  assert.equal(await ok('images', '--filter', 'reference=foo/*', '--format', '{{.Repository}}:{{.Tag}}'), 'foo/bar:v1')
+  assert.equal(await ok('rmi', 'foo/bar:v1'), 'Untagged: foo/bar:v1')
+  assert.match(await fails(1, 'rmi', 'nosuch'), /No such image: nosuch/)
+  assert.equal(await ok('history', '--format', '{{.Comment}}', 'busybox'), 'Imported from -')
+  await ok('tag', 'busybox', 'used')
+  await ok('rmi', 'used')
+  const id = await ok('import', join(dir, 'busybox.tar'), 'mine', '--change', 'ENV N=1', '-m', 'said')
+  assert.match(id, /^sha256:[0-9a-f]{64}$/)
+  await ok('run', '-d', '--name', 'user', 'mine', 'sleep', '100')
+  assert.match(await fails(1, 'rmi', 'mine'), /conflict: unable to (remove|delete).*container/)
+  await ok('rmi', '-f', 'mine')
+  assert.equal(await ok('ps', '--format', '{{.Image}}'), id.slice(7, 19))
+})
+
+test('save and load, several at once; damaged archives are refused', async () => {
+  await ok('tag', 'busybox', 'other:2')
+  const archive = join(dir, 'saved.tar')
+  await ok('save', '-o', archive, 'busybox', 'other:2')
+  const names = members(archive)
+  assert.ok(names.includes('manifest.json') && names.includes('index.json'), names.join())
+  assert.deepEqual(
+    JSON.parse(execFileSync('tar', ['xOf', archive, 'manifest.json'], { encoding: 'utf8' }))
+      .flatMap((m: { RepoTags: string[] }) => m.RepoTags)
+      .sort(),
+    ['busybox:latest', 'other:2'],
+  )
+  const before = await ok('inspect', '-f', '{{.Id}}', 'busybox')
+  await ok('rmi', 'other:2', 'busybox')
+  const loaded = await ok('load', '-i', archive)
+  assert.match(loaded, /Loaded image: busybox:latest/)
+  assert.match(loaded, /Loaded image: other:2/)
+  assert.equal(await ok('inspect', '-f', '{{.Id}}', 'busybox'), before)
+  file('junk', 'this is no archive')
+  assert.equal((await docker.run(['load', '-i', join(context, 'junk')])).code, 1)
+  assert.match(await fails(1, 'save', '-o', join(dir, 'x.tar'), 'nosuch'), /nosuch/)
+})
+
+test('diff, commit and export show what the program did, and nothing of ours', async () => {
+  await ok('run', '--name', 'cm', 'busybox', 'sh', '-c', 'echo x > /new; rm /bin/nc; chmod 600 /etc/group')
+  assert.deepEqual((await ok('diff', 'cm')).split('\n').sort(), [
+    'A /new',
+    'C /bin',
+    'C /etc',
+    'C /etc/group',
+    'D /bin/nc',
+  ])
+  await ok('commit', '-m', 'said', '-a', 'me', '--change', 'CMD ["cat","/new"]', '--change', 'ENV Q=1', 'cm', 'cmi:1')
+  assert.equal(
+    await ok('inspect', '-f', '{{json .Config.Cmd}} {{.Comment}} {{.Author}}', 'cmi:1'),
+    '["cat","/new"] said me',
+  )
+  assert.equal(await ok('run', '--rm', 'cmi:1'), 'x')
+  assert.equal((await docker.run(['run', '--rm', 'cmi:1', 'ls', '/bin/nc'])).code, 1)
+  const layer = join(dir, 'committed.tar')
+  await ok('save', '-o', layer, 'cmi:1')
+  const [{ Layers }] = JSON.parse(execFileSync('tar', ['xOf', layer, 'manifest.json'], { encoding: 'utf8' }))
+  const last = execFileSync('sh', ['-c', `tar xOf '${layer}' '${Layers.at(-1)}' | tar t`], { encoding: 'utf8' })
+  assert.deepEqual(last.trim().split('\n').sort(), ['bin/', 'bin/.wh.nc', 'etc/', 'etc/group', 'new'])
+  await ok('export', '-o', join(dir, 'exported.tar'), 'cm')
+  const exported = members(join(dir, 'exported.tar'))
+  assert.ok(exported.includes('new') && !exported.includes('bin/nc'), exported.join())
+})
+
+test('cp in both directions, and its errors', async () => {
+  await ok('run', '-d', '--name', 'cp', 'busybox', 'sleep', '1000')
+  await ok('cp', join(context, 'a'), 'cp:/tmp/b')
+  assert.equal(await ok('exec', 'cp', 'cat', '/tmp/b'), 'A')
+  await ok('cp', context, 'cp:/tmp/')
+  assert.equal(await ok('exec', 'cp', 'cat', '/tmp/context/a'), 'A')
+  await ok('cp', `${context}/.`, 'cp:/tmp/flat')
+  assert.equal(await ok('exec', 'cp', 'cat', '/tmp/flat/a'), 'A')
+  await ok('cp', 'cp:/etc/passwd', join(dir, 'passwd'))
+  assert.match(readFileSync(join(dir, 'passwd'), 'utf8'), /^root:/)
+  await ok('cp', 'cp:/etc', join(dir, 'etc'))
+  assert.match(readFileSync(join(dir, 'etc/group'), 'utf8'), /^root:/)
+  assert.match(await fails(1, 'cp', 'cp:/nosuch', dir), /Could not find the file \/nosuch in container cp/)
+  assert.match(
+    await fails(1, 'cp', join(context, 'a'), 'cp:/nosuchdir/x'),
+    /Could not find the file \/nosuchdir in container cp/,
+  )
+  assert.match(await fails(1, 'cp', 'nosuch:/x', dir), /No such container: nosuch/)
+  await ok('stop', '-t', '0', 'cp')
+  await ok('cp', join(context, 'a'), 'cp:/late')
+  await ok('cp', 'cp:/late', join(dir, 'late'))
+  assert.equal(readFileSync(join(dir, 'late'), 'utf8'), 'A\n')
+})
