@@ -31,5 +31,7 @@ stream.on('test:summary', (summary) => {
 const reporter = process.env.TEST_REPORTER === 'dot' ? dot : new spec()
 stream.compose(reporter as typeof dot).pipe(process.stdout)
 stream.on('end', () => {
-  process.stdout.write(`\n${files.length} files in ${Math.round((Date.now() - started) / 1000)} s\n${counts.passed} passed, ${counts.failed} failed\n`)
+  process.stdout.write(
+    `\n${files.length} files in ${Math.round((Date.now() - started) / 1000)} s\n${counts.passed} passed, ${counts.failed} failed\n`,
+  )
 })

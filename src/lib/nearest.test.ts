@@ -8,6 +8,7 @@ test('the word that was meant', () => {
   assert.equal(nearest('prots', names), 'ports')
   assert.equal(nearest('depends-on', names), 'depends_on')
   assert.equal(nearest('Environment', names), 'environment')
+  assert.equal(nearest('no-cach', ['no-cache']), 'no-cache')
 })
 test('nothing when none is close', () => {
   assert.equal(nearest('zzz', names), undefined)

@@ -14,13 +14,22 @@ const distance = (a: string, b: string): number => {
   return rows[a.length]![b.length]!
 }
 
-/** The one of `names` that was probably meant by `word`; undefined when none is close. */
-export const nearest = (word: string, names: Iterable<string>): string | undefined => {
+const fold = (word: string): string => word.toLowerCase().replaceAll('-', '_')
+
+/**
+ * The one of `names` that was probably meant by `word`; undefined when none is close. Case and '-' for '_' do not count.
+ * `edits`: how many may lie between them, by default one for each three letters.
+ */
+export const nearest = (
+  word: string,
+  names: Iterable<string>,
+  edits = Math.max(1, Math.floor(word.length / 3)),
+): string | undefined => {
   let best: string | undefined
-  let least = Math.max(1, Math.floor(word.length / 3)) + 1
+  let least = edits + 1
   for (const name of names) {
     if (Math.abs(name.length - word.length) >= least) continue
-    const d = distance(word.toLowerCase().replaceAll('-', '_'), name.toLowerCase())
+    const d = distance(fold(word), fold(name))
     if (d < least) [best, least] = [name, d]
   }
   return best

@@ -25,13 +25,13 @@ export interface Import {
   reExport: boolean
 }
 
-export interface Export {
+interface Export {
   name: string
   /** `export { inner as name } from 'from'` */
   forwards?: { from: string; inner: string }
 }
 
-export interface FunctionSize {
+interface FunctionSize {
   name: string
   line: number
   lines: number

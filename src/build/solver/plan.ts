@@ -6,7 +6,7 @@ import { formatPlatform, type Platform, parsePlatform } from '../../spec/oci/ind
 import { fullName } from '../bases.ts'
 import { expand } from '../dockerfile/expand.ts'
 import type { Command } from '../dockerfile/instruction.ts'
-import { nearest, suggest } from '../dockerfile/nearest.ts'
+import { meant, suggest } from '../dockerfile/nearest.ts'
 import { type Dockerfile, parseTrigger, type Stage } from '../dockerfile/parser.ts'
 import { faultAt, lowering, positionOf, type Range, SyntaxFault } from '../dockerfile/source.ts'
 import type { CopyOp, FilesFrom, Op } from '../ops.ts'
@@ -126,7 +126,7 @@ class Planner {
     const { scope, lint } = this.#in
     for (const name of names) {
       if (scope.declared.has(name)) continue
-      lint.warn('UndefinedArgInFrom', range, [name, nearest(name, scope.values.keys()) ?? ''])
+      lint.warn('UndefinedArgInFrom', range, [name, meant(name, scope.values.keys()) ?? ''])
     }
   }
 

@@ -3,7 +3,7 @@ import type { Image } from '../../engine/types.ts'
 import type { HistoryEntry, ImageProcessConfig, Platform } from '../../spec/oci/index.ts'
 import { expand } from '../dockerfile/expand.ts'
 import type { Command, Lowered, StageState } from '../dockerfile/instruction.ts'
-import { nearest } from '../dockerfile/nearest.ts'
+import { meant } from '../dockerfile/nearest.ts'
 import { lowering, type Source } from '../dockerfile/source.ts'
 import type { Lint } from '../rules/lint.ts'
 import type { OpNode, Rootfs } from './graph.ts'
@@ -137,7 +137,7 @@ const viewOf = (state: StageResult, seen: ReadonlySet<string>, scope: StageScope
       if (!/^[A-Za-z_]/.test(name)) continue
       // Declared without a value: that is what the user wants.
       if (state.args.has(name)) continue
-      const near = nearest(name, [...state.env.keys(), ...state.args.keys()])
+      const near = meant(name, [...state.env.keys(), ...state.args.keys()])
       scope.lint.warn('UndefinedVar', statement.range, [name, near ?? ''], `$${name}`)
     }
   }

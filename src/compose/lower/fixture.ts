@@ -7,6 +7,7 @@ import type { LowerOptions, LowerResult } from '../types.ts'
 import { lower } from './lower.ts'
 
 interface Lowered extends LowerResult {
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into the specs of all kinds
   get(kind: string, name: string): KubeObject & { spec: Record<string, any> }
   names(kind: string): string[]
   pod(service: string): NonNullable<Pod['spec']>

@@ -6,7 +6,7 @@ import { type Context, emit, isRunning } from './context.ts'
 import type { ContainerRecord } from './records.ts'
 import { controlMonitor } from './rotation.ts'
 
-export const logSource = (ctx: Context, { id, paths }: ContainerRecord) => ({
+const logSource = (ctx: Context, { id, paths }: ContainerRecord) => ({
   path: paths.log,
   active: (): boolean => {
     const now = ctx.records.byId(id)

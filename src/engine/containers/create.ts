@@ -15,7 +15,7 @@ import type { ContainerRecord } from './records.ts'
 
 const validName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/
 
-export const nameTaken = (name: string, id: string): SlipwayError =>
+const nameTaken = (name: string, id: string): SlipwayError =>
   new SlipwayError(
     'conflict',
     `Conflict. The container name "/${name}" is already in use by container "${id}". You have to remove (or rename) that container to be able to reuse that name.`,
@@ -86,7 +86,7 @@ const makeVolumes = (ctx: Context, mounts: Container['mounts']): void => {
 }
 
 /** The anonymous volumes that were made for this container. */
-export const anonymousVolumes = ({ mounts }: Pick<Container, 'mounts'>): string[] =>
+const anonymousVolumes = ({ mounts }: Pick<Container, 'mounts'>): string[] =>
   mounts.flatMap((mount) => (mount.type === 'volume' && mount.volume === '' ? [mount.name!] : []))
 
 const record = (ctx: Context, id: string, spec: ContainerSpec, image: Image): ContainerRecord => {

@@ -2,7 +2,7 @@ import { SlipwayError } from '../../errors.ts'
 import type { ImageProcessConfig } from '../../spec/oci/index.ts'
 import type { ContainerSpec } from '../types.ts'
 
-export const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 const keyOf = (entry: string): string => entry.split('=', 1)[0]!
 

@@ -4,7 +4,7 @@ import { migrate, transaction } from '../../lib/database.ts'
 import type { Container } from '../types.ts'
 
 /** What changes while a container lives. Written as a whole at each change. */
-export interface ContainerState
+interface ContainerState
   extends Pick<
     Container,
     'status' | 'pid' | 'exitCode' | 'oomKilled' | 'error' | 'startedAt' | 'finishedAt' | 'restartCount' | 'health'
@@ -21,14 +21,14 @@ export interface ContainerState
   bootId: string | undefined
 }
 /** What was settled at creation. Changed by rename and update only. */
-export type ContainerFacts = Pick<
+type ContainerFacts = Pick<
   Container,
   'id' | 'spec' | 'imageId' | 'createdAt' | 'sandboxId' | 'process' | 'mounts' | 'paths' | 'cgroup'
 >
 /** Immutable: a change makes a new one. */
 export type ContainerRecord = Container & { readonly internal: ContainerState }
 
-export const freshState: ContainerState = {
+const freshState: ContainerState = {
   complete: false,
   stopped: false,
   status: 'created',

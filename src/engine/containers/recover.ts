@@ -10,7 +10,7 @@ import type { ContainerRecord } from './records.ts'
 import { firstDelayMs, shouldRestart } from './restart.ts'
 
 /** What has to be done about one container when a daemon starts. */
-export type Recovery =
+type Recovery =
   /** A kill has left it half-made or half-removed. */
   | 'drop'
   /** Its monitor lives, or has left an exit code. */

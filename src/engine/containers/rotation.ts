@@ -21,7 +21,7 @@ export const controlMonitor = (bundle: string, message: string): void => {
   }
 }
 
-export const rotateIfLarge = (record: ContainerRecord): boolean => {
+const rotateIfLarge = (record: ContainerRecord): boolean => {
   const { log } = record.spec
   if (log.driver === 'none' || sizeOf(record.paths.log) < (log.maxSize || defaultMaxSize)) return false
   shiftFiles(record.paths.log, log.maxFiles || defaultMaxFiles)

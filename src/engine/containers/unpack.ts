@@ -25,7 +25,7 @@ const writeAt = promisify(write)
 const oPath = 0x200000
 const typeBits = { char: 0o020000, block: 0o060000, fifo: 0o010000 } as const
 
-export interface UnpackTarget {
+interface UnpackTarget {
   files: SpecialFiles
   /** The container's root; nothing is written outside of it. */
   root: string

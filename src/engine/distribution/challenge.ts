@@ -1,5 +1,5 @@
 /** WWW-Authenticate (RFC 9110 section 11.6.1): the challenges of one or more headers, parameters by lower-case name. */
-export interface Challenge {
+interface Challenge {
   scheme: string
   parameters: Record<string, string>
 }

@@ -1,5 +1,5 @@
-import type { Clock } from '../../lib/clock.ts'
 import { isError, SlipwayError } from '../../errors.ts'
+import type { Clock } from '../../lib/clock.ts'
 import type { Reference } from '../../spec/oci/index.ts'
 import type { RegistryAuth } from '../types.ts'
 import { type Http, type HttpAnswer, type HttpCall, readBody } from './http.ts'
@@ -10,7 +10,7 @@ const maxRedirects = 5
 const maxTries = 5
 const longestWaitMs = 60_000
 
-export interface SessionOptions {
+interface SessionOptions {
   http: Http
   tokens: Tokens
   clock: Clock

@@ -9,7 +9,7 @@ import type { Session } from './session.ts'
 const chunkSize = 32 << 20
 const tries = 5
 
-export type UploadResult = 'exists' | 'mounted' | 'uploaded'
+type UploadResult = 'exists' | 'mounted' | 'uploaded'
 
 /** Writing one repository. */
 export class Uploads {

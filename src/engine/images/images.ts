@@ -1,12 +1,12 @@
 import { messageOf, SlipwayError } from '../../errors.ts'
-import { familiarName, formatReference, parseReference, type Reference, withTag } from '../../spec/oci/index.ts'
 import { cancellable } from '../../lib/cancel.ts'
+import { familiarName, formatReference, parseReference, type Reference, withTag } from '../../spec/oci/index.ts'
 import { createContent } from '../content/index.ts'
 import type { EngineDeps } from '../deps.ts'
 import { createDistribution, type RegistrySettings } from '../distribution/index.ts'
 import type { SnapshotStore } from '../snapshots/index.ts'
 import type { Image, Images, PullOptions } from '../types.ts'
-import { type BootstrapSettings, Bootstrapper, isUnreachable } from './bootstrap.ts'
+import { Bootstrapper, type BootstrapSettings, isUnreachable } from './bootstrap.ts'
 import { importImage } from './import.ts'
 import { loadImages } from './load.ts'
 import { pruneImages } from './prune.ts'
@@ -17,13 +17,13 @@ import { saveImages } from './save.ts'
 import { ImageStore } from './store.ts'
 
 /** Images, with what the daemon calls at its start. */
-export type ImageRoom = Images & {
+type ImageRoom = Images & {
   /** Drops what a killed daemon left unfinished. After snapshots.recover(). */
   recover(): Promise<void>
 }
 
 /** What the machine's owner may set. */
-export interface ImageSettings {
+interface ImageSettings {
   registries?: RegistrySettings | undefined
   bootstrap?: BootstrapSettings | undefined
 }

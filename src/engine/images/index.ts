@@ -1,2 +1,1 @@
-export { createImages, type ImageRoom, type ImageSettings } from './images.ts'
-export type { ImageUse } from './remove.ts'
+export { createImages } from './images.ts'

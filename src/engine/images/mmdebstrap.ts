@@ -10,7 +10,7 @@ import type { CacheCopy } from './rootfs-cache.ts'
 type Options = Pick<PullOptions, 'signal' | 'progress'>
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
-export interface Debootstrap {
+interface Debootstrap {
   debian: DebianImage
   /** No file is younger than this. */
   day: Date

@@ -5,7 +5,7 @@ import { isFull } from './format.ts'
 export const blockSize = 256 << 10
 
 /** Files kept besides the current one are numbered from 1, the newest. */
-export const rotated = (log: string, number: number): string => `${log}.${number}`
+const rotated = (log: string, number: number): string => `${log}.${number}`
 
 /** All files of a log that exist, oldest first. */
 export const logFiles = (log: string): string[] => {
@@ -29,7 +29,7 @@ export const shiftFiles = (log: string, maxFiles: number): void => {
 export const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
 /** Where the last `count` full lines begin (with parts that belong to them), and how many there are in this file. */
-export const tailOffset = async (
+const tailOffset = async (
   file: FileHandle,
   size: number,
   count: number,

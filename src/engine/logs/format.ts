@@ -1,7 +1,7 @@
 import type { LogLine } from '../types.ts'
 
 /** A parsed entry; `ms` is its time for comparisons. */
-export interface LogEntry extends LogLine {
+interface LogEntry extends LogLine {
   ms: number
 }
 

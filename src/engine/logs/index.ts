@@ -7,7 +7,7 @@ import { LineCutter, parseEntry } from './format.ts'
 
 export { shiftFiles, sizeOf } from './files.ts'
 
-export interface LogSource {
+interface LogSource {
   path: string
   /** False once the writer has ended: what is in the file then is all. */
   active(): boolean

@@ -1,1 +1,1 @@
-export { createNames, hostServers, type Names, resolverAddress } from './names.ts'
+export { createNames, resolverAddress } from './names.ts'

@@ -13,13 +13,13 @@ export const resolverAddress = '127.0.0.11'
  */
 const ports = [41053, 42053, 43053, 44053]
 
-export interface Names {
+interface Names {
   table: NameTable
   /** Serves the sandbox at 127.0.0.11:53. `servers`: upstream, default the host's. */
   serve(sandboxId: string, netns: string, upstream: Upstream): Promise<void>
   stop(sandboxId: string): void
 }
-export interface Upstream {
+interface Upstream {
   servers: readonly string[]
   /** False while the sandbox has only internal networks: nothing may leave, not even as a question. */
   allowed: () => boolean
@@ -40,7 +40,7 @@ table ip slipway_dns {
 `
 
 /** The host's nameservers now. */
-export const hostServers = (): string[] => {
+const hostServers = (): string[] => {
   try {
     return parseResolvConf(readFileSync('/etc/resolv.conf', 'utf8')).servers.filter(
       (server) => server !== resolverAddress,

@@ -1,7 +1,7 @@
 import { addressOfReverseName, formatAddress } from '../../lib/ip.ts'
 
 /** One sandbox on one network. */
-export interface Member {
+interface Member {
   networkId: string
   networkName: string
   sandboxId: string
@@ -10,7 +10,7 @@ export interface Member {
   ipv4?: string | undefined
   ipv6?: string | undefined
 }
-export type Found = { kind: 'addresses'; addresses: string[] } | { kind: 'name'; name: string }
+type Found = { kind: 'addresses'; addresses: string[] } | { kind: 'name'; name: string }
 
 /** Names of sandboxes, seen from one of them: a name counts on the networks both are on. Pure memory, rebuilt at a start. */
 export const createNameTable = () => {

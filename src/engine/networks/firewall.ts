@@ -34,7 +34,7 @@ export interface Element {
 }
 
 /** A port of the host that leads to a sandbox. `hostIp` '' is every address. */
-export interface Publication {
+interface Publication {
   hostIp: string
   hostPort: number
   protocol: 'tcp' | 'udp' | 'sctp'
@@ -119,10 +119,7 @@ const chains = (prefix: string): string => `
 const written = ({ key, value }: Element): string => (value === undefined ? key : `${key} : ${value}`)
 
 /** The whole table, replacing what there is, in one transaction. */
-export const renderTable = (
-  instance: Pick<Instance, 'nftTable' | 'linkPrefix'>,
-  elements: Iterable<Element>,
-): string => {
+const renderTable = (instance: Pick<Instance, 'nftTable' | 'linkPrefix'>, elements: Iterable<Element>): string => {
   const bySet = Map.groupBy(elements, ({ set }) => set)
   const declared = Object.entries(sets).map(([name, head]) => {
     const mine = bySet.get(name as Element['set']) ?? []
@@ -132,7 +129,7 @@ export const renderTable = (
   return `${table} {\n}\ndelete ${table}\n${table} {\n${declared.join('\n')}${chains(instance.linkPrefix)}\n}\n`
 }
 
-export const renderChange = (
+const renderChange = (
   instance: Pick<Instance, 'nftTable'>,
   change: { add: readonly Element[]; remove: readonly Element[] },
 ): string => {

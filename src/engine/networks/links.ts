@@ -4,7 +4,7 @@ import { parseAddress } from '../../lib/ip.ts'
 import type { Endpoint, Instance, Network } from '../types.ts'
 
 /** The other end of every routed sandbox's link: one address and one hardware address for all, as nobody else sees them. */
-export const routedGateway = { address: '169.254.1.1', address6: 'fe80::1', mac: 'ee:ee:ee:ee:ee:ee' }
+const routedGateway = { address: '169.254.1.1', address6: 'fe80::1', mac: 'ee:ee:ee:ee:ee:ee' }
 
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8)
 
@@ -46,7 +46,7 @@ export const networkLines = (network: Network, mtu: number, name: string, presen
   return lines
 }
 
-export interface LinkPlan {
+interface LinkPlan {
   /** Lines for the host's namespace, then for the sandbox's. */
   outside: string[]
   inside: string[]
@@ -104,7 +104,7 @@ export const endpointLines = (network: Network, endpoint: Endpoint, netns: strin
   }
 }
 
-export const parentOf = (network: Network): string | undefined => network.spec.options.parent
+const parentOf = (network: Network): string | undefined => network.spec.options.parent
 
 /** The default routes of a sandbox, by the first of its endpoints that leads out. */
 export const defaultRouteLines = (endpoints: readonly { network: Network; endpoint: Endpoint }[]): string[] => {

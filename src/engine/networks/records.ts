@@ -22,7 +22,7 @@ const steps = [
 export interface StoredNetwork extends Network {
   picked: boolean
 }
-export interface StoredEndpoint {
+interface StoredEndpoint {
   sandboxId: string
   name: string
   endpoint: Endpoint

@@ -70,7 +70,7 @@ export const takenByHost = async (links: Links, ours: (link: string) => boolean)
   return blocks
 }
 
-export interface AddressQuestion {
+interface AddressQuestion {
   subnet: Block
   range?: Block | undefined
   /** Addresses in use, the gateway and auxiliary ones included. */

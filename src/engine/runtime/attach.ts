@@ -8,12 +8,12 @@ import { OutputBuffer } from './output.ts'
 const streams: Record<number, 'stdout' | 'stderr'> = { 2: 'stdout', 3: 'stderr' }
 const largestPacket = 32 * 1024
 
-export interface AttachOptions {
+interface AttachOptions {
   stdin: boolean
   stdout: boolean
   stderr: boolean
 }
-export interface HubOptions {
+interface HubOptions {
   tty: boolean
   /** The program's stdin ends with the client that has it. Otherwise it stays open for the next one. */
   stdinOnce: boolean

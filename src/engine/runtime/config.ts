@@ -16,7 +16,7 @@ export interface Machine {
   thermalPaths: string[]
 }
 
-export interface ProcessInput {
+interface ProcessInput {
   args: string[]
   env: string[]
   cwd: string
@@ -48,7 +48,7 @@ export interface ConfigInput {
 }
 
 /** Paths docker hides (moby oci/defaults.go). */
-export const defaultMaskedPaths = [
+const defaultMaskedPaths = [
   '/proc/acpi',
   '/proc/asound',
   '/proc/interrupts',
@@ -62,7 +62,7 @@ export const defaultMaskedPaths = [
   '/sys/devices/virtual/powercap',
   '/sys/firmware',
 ]
-export const defaultReadonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger']
+const defaultReadonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger']
 
 export const processConfig = (input: ProcessInput, { own }: Machine): OciProcess => {
   const { security, user } = input

@@ -19,7 +19,7 @@ export interface Profile {
   syscalls: (OciSyscall & { name?: string; comment?: string; includes?: ProfileFilter; excludes?: ProfileFilter })[]
 }
 
-export interface ProfileContext {
+interface ProfileContext {
   capabilities: ReadonlySet<string>
   /** As Go names it: amd64, arm64 … */
   arch: string

@@ -28,7 +28,7 @@ const largestFile = 8 << 20
  * The text of a file inside `root`, opened so that nothing in the container can lead us elsewhere or make us wait: links
  * stay within the root, a FIFO is not waited for, and only a regular file is read. Anything else counts as absent.
  */
-export const readInRoot = (files: SpecialFiles, root: string, path: string): string => {
+const readInRoot = (files: SpecialFiles, root: string, path: string): string => {
   let fd: number
   try {
     fd = files.openInRoot(root, path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
@@ -47,14 +47,14 @@ export const readInRoot = (files: SpecialFiles, root: string, path: string): str
 const rows = (text: string): string[][] =>
   text.split('\n').flatMap((line) => (line.trim() === '' || line.startsWith('#') ? [] : [line.trim().split(':')]))
 
-export const parsePasswd = (text: string): Account[] =>
+const parsePasswd = (text: string): Account[] =>
   rows(text).map(([name = '', , uid = '', gid = '', , home = '']) => ({
     name,
     uid: Number(uid || -1),
     gid: Number(gid || -1),
     home,
   }))
-export const parseGroup = (text: string): Group[] =>
+const parseGroup = (text: string): Group[] =>
   rows(text).map(([name = '', , gid = '', members = '']) => ({
     name,
     gid: Number(gid || -1),

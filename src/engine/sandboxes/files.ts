@@ -35,7 +35,7 @@ export const withoutAddress = (text: string, address: string): string =>
     .filter((line) => line.split(/\s+/)[0] !== address)
     .join('\n')
 
-export interface ResolvQuestion {
+interface ResolvQuestion {
   spec: Pick<SandboxSpec, 'dns'>
   host: ResolvConf
   /** The resolver of ours that serves the sandbox, if one does. */

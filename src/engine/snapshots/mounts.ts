@@ -1,7 +1,7 @@
 import type { Mount } from '../../sys/sys.ts'
 
 /** Directories of a snapshot, as a mount needs them. */
-export interface Layer {
+interface Layer {
   fs: string
   work: string
 }

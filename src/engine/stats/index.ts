@@ -3,7 +3,7 @@ import type { Namespaces } from '../../sys/sys.ts'
 import type { ContainerStats } from '../types.ts'
 
 /** /proc/net/dev: two lines of titles, then "IFNAME: 8 receive counters, 8 transmit counters". */
-export const parseNetDev = (text: string): ContainerStats['networks'] =>
+const parseNetDev = (text: string): ContainerStats['networks'] =>
   Object.fromEntries(
     text
       .split('\n')

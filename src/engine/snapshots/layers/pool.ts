@@ -9,7 +9,7 @@ import type { FromWorker, LayerJob, LayerResults, SpecialAnswer } from './protoc
 import { performSpecial } from './special.ts'
 import { fromWire, wireError } from './wire-error.ts'
 
-export interface JobOptions {
+interface JobOptions {
   signal?: AbortSignal | undefined
   /** Bytes for a job that reads from the port. */
   input?: AsyncIterable<Uint8Array> | undefined
