@@ -18,6 +18,7 @@ import { isWorkload, pickServices } from './workloads.ts'
 import type { ServiceImage } from './images.ts'
 import { hashedLabel, serviceLabel, stoppedAnnotation, stoppedNode } from './labels.ts'
 import { checkPorts, waitForPorts } from './ports.ts'
+import { waitUntilReachable } from './reachable.ts'
 import { type Goal, settled, waitForWorkload } from './rollout.ts'
 
 export interface UpWish {
@@ -222,7 +223,10 @@ const ready = async (
   limit: AbortSignal | undefined,
 ): Promise<void> => {
   await waitFor(wish, one, goalOf(one), progress, limit, changed)
-  if (wish.destination === 'local') await waitForPorts(wish.client, one.objects, wish.signal)
+  if (wish.destination !== 'local') return
+  await waitForPorts(wish.client, one.objects, wish.signal)
+  if (one.workload.kind !== 'Job' && wish.scale[one.service] !== 0)
+    await waitUntilReachable(wish.client, one.objects, wish.signal)
 }
 
 const waitForDependency = async (
