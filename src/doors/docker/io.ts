@@ -46,7 +46,9 @@ export const joinStreams = async (
       }
     })
     socket.on('end', () => stdin.end())
-  } else socket.resume()
+  }
+  // It was paused where the request's body came by itself.
+  socket.resume()
   socket.once('close', () => io.close())
   for await (const { stream, data } of io.output) {
     if (socket.destroyed) break
