@@ -246,7 +246,8 @@ class Daemon {
             void (await Promise.all([proxy.drained(uid, signal), ingress.drained(uid, signal)])),
         },
         dns,
-        record: (object, type, reason, message) => recorder.event(kinds.Pod, object, type, reason, message),
+        record: (object, type, reason, message, details) =>
+          recorder.event(kinds.Pod, object, type, reason, message, details),
         node: { name, address },
         network: podNetwork,
         stateDir: instance.stateDir,

@@ -13,6 +13,8 @@ export interface ContainerInput {
   container: Container
   role: ContainerRole
   attempt: number
+  streak: number
+  target: string | undefined
   image: Image
   env: ReadonlyMap<string, string>
   volumes: ReadonlyMap<string, MountedVolume>
@@ -41,7 +43,7 @@ export const containerSpec = (input: ContainerInput): ContainerSpec => {
     labels: labelsOf(input),
     annotations: {},
     sandbox: { shared: pod.metadata.uid! },
-    ...(pod.spec?.hostPID ? { pidMode: 'host' } : pod.spec?.shareProcessNamespace ? { pidMode: 'sandbox' } : {}),
+    ...pidMode(input),
     mounts: (container.volumeMounts ?? []).map((m) => mountOf(m, input)),
     noImageVolumes: false,
     devices: [],
@@ -66,7 +68,13 @@ const stopSignal = (container: Container): { stopSignal?: string } => {
   return signal ? { stopSignal: signal } : {}
 }
 
-const labelsOf = ({ pod, container, role, attempt, image }: ContainerInput): Record<string, string> => {
+const pidMode = ({ pod, target }: ContainerInput): { pidMode?: string } => {
+  if (pod.spec?.hostPID) return { pidMode: 'host' }
+  if (pod.spec?.shareProcessNamespace) return { pidMode: 'sandbox' }
+  return target ? { pidMode: `container:${target}` } : {}
+}
+
+const labelsOf = ({ pod, container, role, attempt, streak, image }: ContainerInput): Record<string, string> => {
   const compose = Object.entries({ ...pod.metadata.annotations, ...pod.metadata.labels }).filter(([k]) =>
     k.startsWith('com.docker.compose.'),
   )
@@ -79,6 +87,8 @@ const labelsOf = ({ pod, container, role, attempt, image }: ContainerInput): Rec
     [label.container]: container.name,
     [label.role]: role,
     [label.attempt]: String(attempt),
+    [label.streak]: String(streak),
+    [label.image]: container.image ?? '',
   }
 }
 
@@ -155,10 +165,17 @@ const securityOf = (pod: Pod, container: Container): SecurityOptions => {
     capAdd: own.capabilities?.add ?? [],
     capDrop: own.capabilities?.drop ?? [],
     noNewPrivileges: own.allowPrivilegeEscalation === false,
-    seccomp: privileged || profile?.type === 'Unconfined' ? 'unconfined' : 'default',
+    seccomp: privileged || profile?.type === 'Unconfined' ? 'unconfined' : seccompOf(profile),
     readOnlyRootfs: own.readOnlyRootFilesystem ?? false,
     ...(own.procMount === 'Unmasked' ? { maskedPaths: [], readOnlyPaths: [] } : {}),
   }
+}
+
+const seccompOf = (profile: { type: string; localhostProfile?: string | undefined } | undefined): string => {
+  if (profile?.type !== 'Localhost') return 'default'
+  throw new SlipwayError('unsupported', `seccomp profile "${profile.localhostProfile}" of this node is not supported`, {
+    hint: 'Use type RuntimeDefault or Unconfined.',
+  })
 }
 
 /** Who is killed first when memory runs out (kubelet's qos policy). Lowering below our own score needs a capability: left alone. */

@@ -1,6 +1,6 @@
 /** grpc.health.v1.Health/Check over cleartext HTTP/2, without a gRPC library: one request of two small messages. */
 import { connect } from 'node:http2'
-import type { ProbeOutcome } from './probes.ts'
+import type { ProbeOutcome } from './probe-handlers.ts'
 
 const serving = 1
 

@@ -3,20 +3,26 @@ import type { Containers } from '../../engine/index.ts'
 import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Container, Lifecycle } from '../../spec/kube/generated/types.ts'
-import { httpProbe } from './probes.ts'
+import { httpProbe } from './probe-handlers.ts'
 
 type Handler = NonNullable<Lifecycle['preStop']>
 
-/** Rejects when the hook fails; its time is bounded by `timeoutMs`. */
+/** Rejects when the hook fails; `timeoutMs` bounds its time; a hook without is over when it is, or by the signal. */
 export const runHook = async (
   handler: Handler,
-  at: { containerId: string; container: Container; podIP: string | undefined; timeoutMs: number; signal: AbortSignal },
+  at: {
+    containerId: string
+    container: Container
+    podIP: string | undefined
+    timeoutMs: number | undefined
+    signal: AbortSignal
+  },
   containers: Pick<Containers, 'execOnce'>,
   clock: Clock,
 ): Promise<void> => {
   if (handler.exec) {
     const { exitCode, output } = await containers.execOnce(at.containerId, handler.exec.command ?? [], {
-      timeoutMs: at.timeoutMs,
+      ...(at.timeoutMs === undefined ? {} : { timeoutMs: at.timeoutMs }),
       signal: at.signal,
     })
     if (exitCode !== 0)
@@ -26,10 +32,11 @@ export const runHook = async (
       )
     return
   }
-  if (handler.sleep) return clock.sleep(Math.min(handler.sleep.seconds * 1000, at.timeoutMs), at.signal)
+  if (handler.sleep)
+    return clock.sleep(Math.min(handler.sleep.seconds * 1000, at.timeoutMs ?? Number.POSITIVE_INFINITY), at.signal)
   if (handler.httpGet) {
     if (!at.podIP) throw new SlipwayError('internal', 'the pod has no address')
-    const { ok, output } = await httpProbe(at.podIP, at.container, handler.httpGet, at.timeoutMs)
+    const { ok, output } = await httpProbe(at.podIP, at.container, handler.httpGet, at.timeoutMs ?? 600_000)
     if (!ok) throw new SlipwayError('internal', output)
   }
 }

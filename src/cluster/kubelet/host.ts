@@ -2,8 +2,19 @@ import { readFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import type { HostResolver } from './sandbox-spec.ts'
 
-/** This machine's /etc/resolv.conf. Unreadable: nothing. */
-export const hostResolver = (path = '/etc/resolv.conf'): HostResolver => {
+/** What this machine resolves names with. Behind a local stub (systemd-resolved), which no pod can reach: what the stub asks. */
+export const hostResolver = (
+  path = '/etc/resolv.conf',
+  behindStub = '/run/systemd/resolve/resolv.conf',
+): HostResolver => {
+  const direct = readResolver(path)
+  if (!direct.servers.every((server) => server.startsWith('127.') || server === '::1')) return direct
+  const real = readResolver(behindStub)
+  return real.servers.length > 0 ? real : direct
+}
+
+/** Unreadable: nothing. */
+const readResolver = (path: string): HostResolver => {
   const result: HostResolver = { servers: [], searches: [], options: [] }
   let text = ''
   try {

@@ -5,6 +5,8 @@ import type { Clock } from '../../lib/clock.ts'
 import type { RegistryAuth } from '../../engine/index.ts'
 
 export interface PullWish {
+  /** Uid of the pod: each pod has a back-off of its own. */
+  pod: string
   reference: string
   policy: string
   /** Tried in order; an anonymous pull is the last. */
@@ -19,7 +21,7 @@ export interface PullEvents {
 export class PodImages {
   #images: Pick<Images, 'get' | 'pull'>
   #clock: Clock
-  #running = new Map<string, Promise<Image>>()
+  #running = new Map<string, { done: Promise<Image>; end: AbortController; waiting: number }>()
   #failures = new Map<string, { count: number; until: number; message: string }>()
 
   constructor(images: Pick<Images, 'get' | 'pull'>, clock: Clock) {
@@ -42,7 +44,8 @@ export class PodImages {
         `Container image "${reference}" is not present with pull policy of Never`,
         0,
       )
-    const failed = this.#failures.get(reference)
+    const id = `${wish.pod} ${reference}`
+    const failed = this.#failures.get(id)
     if (failed && failed.until > began)
       throw this.#failure(
         'ImagePullBackOff',
@@ -52,7 +55,7 @@ export class PodImages {
     events.pulling()
     try {
       const image = await this.#pullOnce(wish)
-      this.#failures.delete(reference)
+      this.#failures.delete(id)
       events.pulled(image, this.#clock.now() - began, false)
       return image
     } catch (error) {
@@ -66,7 +69,7 @@ export class PodImages {
       const count = (failed?.count ?? 0) + 1
       const until = this.#clock.now() + Math.min(10_000 * 2 ** (count - 1), 300_000)
       const message = messageOf(error)
-      this.#failures.set(reference, { count, until, message })
+      this.#failures.set(id, { count, until, message })
       throw this.#failure('ErrImagePull', message, until, error)
     }
   }
@@ -84,19 +87,38 @@ export class PodImages {
     }
   }
 
-  #pullOnce(wish: PullWish): Promise<Image> {
-    const running = this.#running.get(wish.reference)
-    if (running !== undefined) return running
-    const mine = this.#pull(wish).finally(() => this.#running.delete(wish.reference))
-    this.#running.set(wish.reference, mine)
-    return mine
+  forget(pod: string): void {
+    for (const id of this.#failures.keys()) if (id.startsWith(`${pod} `)) this.#failures.delete(id)
   }
 
-  async #pull(wish: PullWish): Promise<Image> {
+  /** Pods that want the same image wait for one pull; it is broken off when the last of them has gone. */
+  async #pullOnce(wish: PullWish): Promise<Image> {
+    const key = `${wish.reference} ${JSON.stringify(wish.auths)}`
+    let pull = this.#running.get(key)
+    if (!pull) {
+      const end = new AbortController()
+      const done = this.#pull(wish, end.signal).finally(() => this.#running.delete(key))
+      pull = { done, end, waiting: 0 }
+      this.#running.set(key, pull)
+    }
+    pull.waiting++
+    const gone = Promise.withResolvers<never>()
+    const leave = (): void => gone.reject(wish.signal.reason)
+    wish.signal.addEventListener('abort', leave, { once: true })
+    if (wish.signal.aborted) leave()
+    try {
+      return await Promise.race([pull.done, gone.promise])
+    } finally {
+      wish.signal.removeEventListener('abort', leave)
+      if (--pull.waiting === 0) pull.end.abort(new SlipwayError('cancelled', 'no pod wants the image any more'))
+    }
+  }
+
+  async #pull(wish: PullWish, signal: AbortSignal): Promise<Image> {
     let refused: unknown
     for (const auth of [...wish.auths, undefined]) {
       try {
-        return await this.#images.pull(wish.reference, { ...(auth ? { auth } : {}), signal: wish.signal })
+        return await this.#images.pull(wish.reference, { ...(auth ? { auth } : {}), signal })
       } catch (error) {
         if (!(error instanceof SlipwayError) || error.code !== 'unauthorized') throw error
         refused = error
@@ -110,18 +132,31 @@ export class PodImages {
   }
 }
 
-/** Credentials for one image out of kubernetes.io/dockerconfigjson secrets. */
+/** Credentials for one image out of kubernetes.io/dockerconfigjson secrets; one that cannot be read has none. */
 export const authsFor = (registry: string, configs: readonly string[]): RegistryAuth[] =>
-  configs.flatMap((text) => {
-    const parsed = JSON.parse(text) as {
-      auths?: Record<string, { username?: string; password?: string; auth?: string }>
-    }
-    return Object.entries(parsed.auths ?? {})
-      .filter(([host]) => host.replace(/^https?:\/\//, '').split('/')[0] === registry)
+  configs.flatMap((text) =>
+    Object.entries(entriesOf(text))
+      .filter(([host]) => registryOf(host) === registryOf(registry))
       .map(([, entry]) => {
         const [user, ...rest] = Buffer.from(entry.auth ?? '', 'base64')
           .toString()
           .split(':')
         return { username: entry.username ?? user, password: entry.password ?? rest.join(':') }
-      })
-  })
+      }),
+  )
+
+type Entries = Record<string, { username?: string; password?: string; auth?: string }>
+
+const entriesOf = (text: string): Entries => {
+  try {
+    return (JSON.parse(text) as { auths?: Entries }).auths ?? {}
+  } catch {
+    return {}
+  }
+}
+
+/** "https://index.docker.io/v1/" is how clients have always written the default registry. */
+const registryOf = (host: string): string => {
+  const name = host.replace(/^https?:\/\//, '').split('/')[0]!
+  return name === 'index.docker.io' || name === 'registry-1.docker.io' ? 'docker.io' : name
+}

@@ -32,7 +32,9 @@ export const createKubelet = (deps: KubeletDeps, events: Pick<Events, 'on'>): Ku
   const end = events.on((event) => {
     if (event.type !== 'container' || !watched.has(event.action)) return
     const container = deps.engine.containers.get(event.id)
-    if (container) node.containerChanged(container)
+    if (!container) return
+    if (event.action === 'start') meter.begin(container)
+    node.containerChanged(container)
   })
   return {
     nodes: nodeProxy(node, meter),
@@ -40,6 +42,7 @@ export const createKubelet = (deps: KubeletDeps, events: Pick<Events, 'on'>): Ku
       await registerNode(deps, stop.signal)
       await node.start()
       // Rates need two samples: taken all the time, so that the first question has an answer.
+      sample()
       sampler = setInterval(() => sample(), samplingMs).unref()
     },
     close() {

@@ -1,5 +1,6 @@
 /** CPU and memory use of pods and the node, from cgroups: two samples make a rate. */
 import { readFileSync } from 'node:fs'
+import type { Container as EngineContainer } from '../../engine/index.ts'
 import type { PodUsage } from '../../spec/kube/client.ts'
 import type { CgroupStats } from '../../sys/sys.ts'
 import type { PodIndex } from './pod-index.ts'
@@ -22,6 +23,12 @@ export class UsageMeter {
   constructor(deps: Pick<KubeletDeps, 'sys' | 'clock' | 'node'>, index: PodIndex) {
     this.#deps = deps
     this.#index = index
+  }
+
+  /** A first sample of a container that has just started: its use can be told a second later. */
+  begin(container: EngineContainer): void {
+    const stats = this.#deps.sys.cgroups.stats(container.cgroup)
+    if (stats && !this.#samples.has(container.id)) this.#rate(container.id, sampleOf(stats, this.#deps.clock.now()))
   }
 
   pods(workers: Iterable<PodWorker>): PodUsage[] {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { arch, release } from 'node:os'
 import { isError, messageOf } from '../../errors.ts'
 import { formatBytes } from '../../lib/quantity.ts'
+import { timestamp } from '../../lib/timestamp.ts'
 import type * as k from '../../spec/kube/generated/types.ts'
 import * as kinds from '../../spec/kube/kinds.ts'
 import { hostCapacity } from './host.ts'
@@ -10,6 +11,8 @@ import type { KubeletDeps } from './types.ts'
 
 const leaseSeconds = 40
 const renewMs = 10_000
+/** The lease says that the node lives; the whole status is written this seldom while nothing changes (the kubelet's figure). */
+const statusMs = 300_000
 export const kubeletVersion = 'v1.33.4+slipway'
 
 type Deps = Pick<KubeletDeps, 'client' | 'node' | 'clock' | 'log' | 'sys' | 'stateDir'> & { kubeletPort?: number }
@@ -26,7 +29,7 @@ const machine = (): k.NodeSystemInfo => {
   const os = Object.fromEntries(
     read('/etc/os-release')
       .split('\n')
-      .map((l) => l.split('=') as [string, string]),
+      .map((line) => line.split('=') as [string, string]),
   )
   return {
     architecture: arch() === 'x64' ? 'amd64' : arch(),
@@ -41,8 +44,6 @@ const machine = (): k.NodeSystemInfo => {
     systemUUID: read('/sys/class/dmi/id/product_uuid'),
   }
 }
-
-const time = (ms: number): string => new Date(ms).toISOString().replace(/\.\d{3}Z$/, 'Z')
 
 const conditionsOf = (old: k.NodeCondition[], now: string): k.NodeCondition[] => {
   const wanted = [
@@ -74,7 +75,7 @@ const nodeStatus = (deps: Deps, old: k.NodeStatus | undefined): k.NodeStatus => 
     ],
     capacity,
     allocatable: capacity,
-    conditions: conditionsOf(old?.conditions ?? [], time(deps.clock.now())),
+    conditions: conditionsOf(old?.conditions ?? [], timestamp(deps.clock.now())),
     nodeInfo: machine(),
     ...(deps.kubeletPort ? { daemonEndpoints: { kubeletEndpoint: { Port: deps.kubeletPort } } } : {}),
   }
@@ -94,22 +95,30 @@ export const registerNode = async (deps: Deps, signal: AbortSignal): Promise<voi
     ...old?.metadata.labels,
   }
   if (!old) await client.create(kinds.Node, { metadata: { name: node.name, labels }, spec: {} })
-  const body = { metadata: { labels }, status: nodeStatus(deps, old?.status) }
-  await client.patch(kinds.Node, { name: node.name }, { type: 'merge', body: { metadata: body.metadata } })
-  await client.patch(
-    kinds.Node,
-    { name: node.name },
-    { type: 'merge', body: { status: body.status } },
-    { subresource: 'status' },
-  )
+  await client.patch(kinds.Node, { name: node.name }, { type: 'merge', body: { metadata: { labels } } })
+  await writeStatus(deps)
   await renew(deps)
   const beat = async (): Promise<void> => {
+    let told = deps.clock.now()
     while (!signal.aborted) {
       await deps.clock.sleep(renewMs, signal)
-      await renew(deps).catch((error) => deps.log.warn('renewing the node lease failed', { error: messageOf(error) }))
+      try {
+        await renew(deps)
+        if (deps.clock.now() - told < statusMs) continue
+        told = deps.clock.now()
+        await writeStatus(deps)
+      } catch (error) {
+        if (!signal.aborted) deps.log.warn('telling that the node is alive failed', { error: messageOf(error) })
+      }
     }
   }
   beat().catch(() => {}) // only the signal ends it
+}
+
+const writeStatus = async (deps: Deps): Promise<void> => {
+  const key = { name: deps.node.name }
+  const status = nodeStatus(deps, (await deps.client.get(kinds.Node, key))?.status)
+  await deps.client.patch(kinds.Node, key, { type: 'strategic', body: { status } }, { subresource: 'status' })
 }
 
 const renew = async ({ client, node, clock }: Deps): Promise<void> => {

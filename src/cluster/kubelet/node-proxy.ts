@@ -1,6 +1,5 @@
 /** logs, exec, attach and port-forward for the API server: the NodeProxy over the engine. */
-import { connect } from 'node:net'
-import { PassThrough, type Duplex } from 'node:stream'
+import { PassThrough } from 'node:stream'
 import type { Container as EngineContainer, Io, LogOptions } from '../../engine/index.ts'
 import { SlipwayError } from '../../errors.ts'
 import type { ExecSession, PodExecOptions, PodLogOptions } from '../../spec/kube/client.ts'
@@ -9,6 +8,8 @@ import type { KubeObject } from '../../spec/kube/kinds.ts'
 import type { NodeProxy } from '../types.ts'
 import type { Node } from './kubelet.ts'
 import type { UsageMeter } from './metrics.ts'
+import { forward } from './port-forward.ts'
+import { hasEnded } from './tries.ts'
 
 export const nodeProxy = (node: Node, meter: UsageMeter): NodeProxy => ({
   logs: (pod, options) => podLogs(node, pod as unknown as Pod, options),
@@ -51,24 +52,37 @@ const names = (pod: KubeObject): string[] => {
   )
 }
 
-const newestTry = (node: Node, pod: KubeObject, wanted: string | undefined, back = 0): EngineContainer => {
+const newestTry = (node: Node, pod: KubeObject, wanted: string | undefined): EngineContainer => {
   const name = wanted ?? names(pod)[0]!
-  const found = node.index.tries(pod.metadata.uid!).get(name)?.[back]
+  const found = node.index.tries(pod.metadata.uid!).get(name)?.[0]
   if (found) return found
   if (!names(pod).includes(name))
     throw new SlipwayError('bad-request', `container ${name} is not valid for pod ${pod.metadata.name}`)
-  if (back > 0)
-    throw new SlipwayError(
-      'bad-request',
-      `previous terminated container "${name}" in pod "${pod.metadata.name}" not found`,
-    )
   const { status } = pod as unknown as Pod
   const reason = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])].find(
     (s) => s.name === name,
   )?.state?.waiting?.reason
   throw new SlipwayError(
     'bad-request',
-    `container "${name}" in pod "${pod.metadata.name}" is waiting to start: ${reason ?? 'ContainerCreating'}`,
+    reason === 'ErrImagePull' || reason === 'ImagePullBackOff'
+      ? `container "${name}" in pod "${pod.metadata.name}" is waiting to start: trying and failing to pull image`
+      : `container "${name}" in pod "${pod.metadata.name}" is waiting to start: ${reason ?? 'ContainerCreating'}`,
+  )
+}
+
+/** The try that ended last: with the next one not running yet, that is the newest. */
+const previousTry = (node: Node, pod: KubeObject, wanted: string | undefined): EngineContainer => {
+  const name = wanted ?? names(pod)[0]!
+  const [newest, before] = node.index.tries(pod.metadata.uid!).get(name) ?? []
+  const { status } = pod as unknown as Pod
+  const waits = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])].find(
+    (s) => s.name === name,
+  )?.state?.waiting
+  const found = waits && hasEnded(newest) ? newest : before
+  if (found) return found
+  throw new SlipwayError(
+    'bad-request',
+    `previous terminated container "${name}" in pod "${pod.metadata.name}" not found`,
   )
 }
 
@@ -116,7 +130,8 @@ const session = (
 }
 
 async function* podLogs(node: Node, pod: Pod, options: PodLogOptions): AsyncGenerator<Buffer> {
-  const container = newestTry(node, pod as unknown as KubeObject, options.container, options.previous ? 1 : 0)
+  const find = options.previous ? previousTry : newestTry
+  const container = find(node, pod as unknown as KubeObject, options.container)
   const since = options.sinceTime
     ? Date.parse(options.sinceTime)
     : options.sinceSeconds
@@ -140,24 +155,4 @@ async function* podLogs(node: Node, pod: Pod, options: PodLogOptions): AsyncGene
     left -= data.length
     if (left <= 0) return
   }
-}
-
-const forward = (node: Node, pod: KubeObject, port: number): Promise<Duplex> => {
-  const host = node.worker(pod.metadata.uid!)?.podIP
-  if (!host)
-    throw new SlipwayError(
-      'bad-request',
-      `unable to forward port because pod is not running. Current status=${(pod as unknown as Pod).status?.phase}`,
-    )
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, allowHalfOpen: true })
-    socket.once('connect', () => resolve(socket))
-    socket.once('error', (error) =>
-      reject(
-        new SlipwayError('unavailable', `failed to connect to ${host}:${port} inside the pod: ${error.message}`, {
-          cause: error,
-        }),
-      ),
-    )
-  })
 }

@@ -1,5 +1,6 @@
 /** Engine containers by pod, kept from labels: who belongs to whom, newest try first. */
 import type { Container, Containers } from '../../engine/index.ts'
+import { attemptOf, isTry } from './tries.ts'
 import { label, type Tries } from './types.ts'
 
 export class PodIndex {
@@ -28,19 +29,24 @@ export class PodIndex {
     return [...this.#ids.keys()]
   }
 
-  tries(uid: string): Map<string, Tries> {
-    const byName = new Map<string, Container[]>()
+  /** Every container of the pod, also those that are only made yet or are being removed. */
+  all(uid: string): Container[] {
+    const found: Container[] = []
     for (const id of this.#ids.get(uid) ?? []) {
       const container = this.#containers.get(id)
-      if (!container) {
-        this.#ids.get(uid)!.delete(id)
-        continue
-      }
+      if (container) found.push(container)
+      else this.#ids.get(uid)!.delete(id)
+    }
+    return found
+  }
+
+  tries(uid: string): Map<string, Tries> {
+    const byName = new Map<string, Container[]>()
+    for (const container of this.all(uid).filter(isTry)) {
       const name = container.spec.labels[label.container]!
       byName.set(name, [...(byName.get(name) ?? []), container])
     }
-    const attempt = (c: Container): number => Number(c.spec.labels[label.attempt] ?? 0)
-    for (const list of byName.values()) list.sort((a, b) => attempt(b) - attempt(a))
+    for (const list of byName.values()) list.sort((a, b) => attemptOf(b) - attemptOf(a))
     return byName
   }
 

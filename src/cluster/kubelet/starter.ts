@@ -1,162 +1,126 @@
 /** Starts one container of a pod: volumes, environment, image, creation, postStart. */
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import type { ContainerSpec, Image } from '../../engine/index.ts'
+import { chmodSync, chownSync, existsSync, mkdirSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { ContainerSpec, Image, MountSpec } from '../../engine/index.ts'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
-import { formatMilli, quantityMilli, quantityValue } from '../../lib/quantity.ts'
 import type { Container, Pod } from '../../spec/kube/generated/types.ts'
 import * as kinds from '../../spec/kube/kinds.ts'
+import type { ContainerRuntime } from '../../spec/kube/runtime-annotation.ts'
 import { containerSpec } from './container-spec.ts'
-import { containerEnv, podField } from './env.ts'
+import { podName } from './container-status.ts'
+import { containerEnv } from './env.ts'
 import { runHook } from './hooks.ts'
+import { hostCapacity } from './host.ts'
 import { authsFor, type PodImages } from './images.ts'
+import { messageMount } from './last-words.ts'
+import { type PodVolumes, podPlaces } from './pod-volumes.ts'
 import { podRuntime, withContainerRuntime } from './runtime.ts'
 import type { ContainerRole, KubeletDeps } from './types.ts'
-import { type MountedVolume, mountVolume, type VolumePlaces, type VolumeSources } from './volumes.ts'
+import type { MountedVolume } from './volumes.ts'
 
 export interface StartRequest {
   pod: Pod
   container: Container
   role: ContainerRole
   attempt: number
+  /** Short tries in a row before this one. */
+  streak: number
+  /** Engine container whose processes an ephemeral container sees. */
+  target: string | undefined
   podIP: string | undefined
   signal: AbortSignal
 }
-
-export const podPlaces = (deps: Pick<KubeletDeps, 'stateDir' | 'runDir'>, uid: string): VolumePlaces => ({
-  disk: join(deps.stateDir, 'pods', uid),
-  memory: join(deps.runDir, 'pods', uid),
-})
-
-/** What a pod's volumes and environment are made from: ConfigMaps, Secrets, claims, its own fields. */
-export const sourcesOf = (deps: KubeletDeps, pod: Pod, podIP: string | undefined): VolumeSources => {
-  const namespace = pod.metadata.namespace!
-  const of = deps.informers
-  return {
-    configMap: (name) => of.of(kinds.ConfigMap).get(namespace, name),
-    secret: (name) => of.of(kinds.Secret).get(namespace, name),
-    services: () => of.of(kinds.Service).list(),
-    claim: (name) => of.of(kinds.PersistentVolumeClaim).get(namespace, name),
-    volume: (name) => of.of(kinds.PersistentVolume).get(undefined, name),
-    field: (path) =>
-      podField(pod, path, { node: deps.node.name, hostIP: deps.node.address, podIP: podIP ?? pod.status?.podIP }),
-    resource: (ref) => resourceField(pod, ref),
-    token: async (audience, seconds) => {
-      const request = {
-        apiVersion: 'authentication.k8s.io/v1',
-        kind: 'TokenRequest',
-        metadata: {},
-        spec: {
-          ...(audience ? { audiences: [audience] } : {}),
-          expirationSeconds: seconds,
-          boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name: pod.metadata.name, uid: pod.metadata.uid },
-        },
-      }
-      const key = { namespace, name: pod.spec?.serviceAccountName ?? 'default' }
-      const answer = await deps.client.createSubresource(kinds.ServiceAccount, key, 'token', request)
-      return (answer.status as { token: string }).token
-    },
-  }
+export interface StartRooms {
+  deps: KubeletDeps
+  images: PodImages
+  volumes: PodVolumes
+}
+/** `id`: the engine container; with `failed` it has to go again, as its postStart hook has failed. */
+export interface Started {
+  id: string
+  failed?: string | undefined
 }
 
-const resourceField = (
-  pod: Pod,
-  ref: { containerName?: string | undefined; resource: string; divisor?: string | undefined },
-): string => {
-  const container = pod.spec!.containers.find((c) => c.name === ref.containerName) ?? pod.spec!.containers[0]!
-  const [kind, name] = ref.resource.split('.') as ['limits' | 'requests', string]
-  const text = container.resources?.[kind]?.[name] ?? container.resources?.limits?.[name]
-  if (name === 'cpu') {
-    const divisor = quantityMilli(ref.divisor && ref.divisor !== '0' ? ref.divisor : '1')
-    return String(Math.ceil(quantityMilli(text) / divisor)) || formatMilli(0)
-  }
-  const divisor = quantityValue(ref.divisor && ref.divisor !== '0' ? ref.divisor : '1')
-  return String(Math.ceil(quantityValue(text) / divisor))
-}
+type Tell = (type: 'Normal' | 'Warning', reason: string, message: string) => void
 
-/** All volumes of the pod, made or refreshed. A missing ConfigMap, Secret or claim: 'precondition' or 'not-found'. */
-export const mountVolumes = async (
-  deps: KubeletDeps,
-  pod: Pod,
-  podIP: string | undefined,
-): Promise<Map<string, MountedVolume>> => {
-  const sources = sourcesOf(deps, pod, podIP)
-  const places = podPlaces(deps, pod.metadata.uid!)
-  const mounted = new Map<string, MountedVolume>()
-  for (const volume of pod.spec?.volumes ?? []) {
-    try {
-      mounted.set(volume.name, await mountVolume(pod, volume, places, sources, deps.sys))
-    } catch (error) {
-      const message = `MountVolume.SetUp failed for volume "${volume.name}" : ${messageOf(error)}`
-      throw new SlipwayError(isError(error) ? error.code : 'internal', message, {
-        details: { reason: 'FailedMount' },
-        cause: error,
-      })
-    }
-  }
-  return mounted
-}
+const fieldOf = { main: 'containers', init: 'initContainers', ephemeral: 'ephemeralContainers' } as const
 
-const nodeMemory = (): number =>
-  Number(/MemTotal:\s+(\d+) kB/.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? 0) * 1024
-
-export const startContainer = async (deps: KubeletDeps, images: PodImages, request: StartRequest): Promise<string> => {
+/** Rejects with details { reason, retryAt } that say why the container waits. */
+export const startContainer = async (rooms: StartRooms, request: StartRequest): Promise<Started> => {
+  const { deps } = rooms
   const { pod, container } = request
-  const record = (type: 'Normal' | 'Warning', reason: string, message: string): void =>
-    deps.record(pod as never, type, reason, message)
-  const volumes = await mountVolumes(deps, pod, request.podIP)
-  const image = await ensureImage(deps, images, request, record)
-  const spec = await buildSpec(deps, request, image, volumes)
+  const fieldPath = `spec.${fieldOf[request.role]}{${container.name}}`
+  const tell: Tell = (type, reason, message) => deps.record(pod as never, type, reason, message, { fieldPath })
+  const volumes = await rooms.volumes.mount(pod, request.podIP)
+  const image = await ensureImage(rooms, request, tell)
+  const spec = await buildSpec(rooms, request, image, volumes).catch((error: unknown) => {
+    tell('Warning', 'Failed', `Error: ${messageOf(error)}`)
+    throw error
+  })
+  request.signal.throwIfAborted()
+  const id = await createAndStart(deps, spec, container, tell)
+  if (deps.engine.containers.get(id)?.error) return { id }
+  tell('Normal', 'Started', `Started container ${container.name}`)
+  return { id, failed: await postStart(deps, request, id, tell) }
+}
+
+/** The id also when the program could not be started: that is a try like any other, with its message on record. */
+const createAndStart = async (
+  deps: KubeletDeps,
+  spec: ContainerSpec,
+  container: Container,
+  tell: Tell,
+): Promise<string> => {
+  const { containers } = deps.engine
   let id: string | undefined
   try {
-    const created = await deps.engine.containers.create(spec)
-    id = created.id
-    record('Normal', 'Created', `Created container: ${container.name}`)
-    await deps.engine.containers.start(id)
+    id = (await containers.create(spec)).id
+    tell('Normal', 'Created', `Created container: ${container.name}`)
+    await containers.start(id)
+    return id
   } catch (error) {
-    record('Warning', 'Failed', `Error: ${messageOf(error)}`)
-    if (id && deps.engine.containers.get(id)?.error) return id
-    if (id) await deps.engine.containers.remove(id, { force: true }).catch(() => {})
+    tell('Warning', 'Failed', `Error: ${messageOf(error)}`)
+    if (id && containers.get(id)?.error) return id
+    if (id) await containers.remove(id, { force: true }).catch(() => {}) // the reason is what counts
     throw new SlipwayError('internal', messageOf(error), {
       details: { reason: id ? 'RunContainerError' : 'CreateContainerError' },
       cause: error,
     })
   }
-  record('Normal', 'Started', `Started container ${container.name}`)
-  await postStart(deps, request, id, record)
-  return id
 }
 
-type Record = (type: 'Normal' | 'Warning', reason: string, message: string) => void
-
-const ensureImage = async (
-  deps: KubeletDeps,
-  images: PodImages,
-  request: StartRequest,
-  record: Record,
-): Promise<Image> => {
+const ensureImage = async (rooms: StartRooms, request: StartRequest, tell: Tell): Promise<Image> => {
   const { container, pod } = request
   const reference = container.image ?? ''
-  const policy = container.imagePullPolicy ?? 'IfNotPresent'
   try {
-    return await images.ensure(
-      { reference, policy, auths: pullAuths(deps, pod, reference), signal: request.signal },
+    return await rooms.images.ensure(
       {
-        pulling: () => record('Normal', 'Pulling', `Pulling image "${reference}"`),
+        pod: pod.metadata.uid!,
+        reference,
+        policy: container.imagePullPolicy ?? 'IfNotPresent',
+        auths: pullAuths(rooms.deps, pod, reference),
+        signal: request.signal,
+      },
+      {
+        pulling: () => tell('Normal', 'Pulling', `Pulling image "${reference}"`),
         pulled: (image, ms, present) =>
-          record(
+          tell(
             'Normal',
             'Pulled',
             present
               ? `Container image "${reference}" already present on machine`
-              : `Successfully pulled image "${reference}" in ${(ms / 1000).toFixed(3)}s. Image size: ${image.size} bytes.`,
+              : `Successfully pulled image "${reference}" in ${ms < 1000 ? `${ms}ms` : `${(ms / 1000).toFixed(3)}s`} (${ms}ms including waiting). Image size: ${image.size} bytes.`,
           ),
       },
     )
   } catch (error) {
+    if (request.signal.aborted) throw error
     const reason = (isError(error) && (error.details as { reason?: string } | undefined)?.reason) || 'ErrImagePull'
-    if (reason === 'ImagePullBackOff') record('Normal', 'BackOff', `Back-off pulling image "${reference}"`)
-    else record('Warning', 'Failed', `Failed to pull image "${reference}": ${messageOf(error)}`)
+    if (reason === 'ImagePullBackOff') tell('Normal', 'BackOff', `Back-off pulling image "${reference}"`)
+    else if (reason === 'InvalidImageName') tell('Warning', 'InspectFailed', messageOf(error))
+    else if (reason === 'ErrImageNeverPull') tell('Warning', reason, messageOf(error))
+    else tell('Warning', 'Failed', `Failed to pull image "${reference}": ${messageOf(error)}`)
+    tell('Warning', 'Failed', `Error: ${reason}`)
     throw error
   }
 }
@@ -172,26 +136,32 @@ const pullAuths = (deps: KubeletDeps, pod: Pod, reference: string): ReturnType<t
 }
 
 const buildSpec = async (
-  deps: KubeletDeps,
+  { deps, volumes }: StartRooms,
   request: StartRequest,
   image: Image,
-  volumes: Map<string, MountedVolume>,
+  mounted: ReadonlyMap<string, MountedVolume>,
 ): Promise<ContainerSpec> => {
   const { pod, container } = request
   try {
-    const env = containerEnv(pod, container, sourcesOf(deps, pod, request.podIP))
+    const env = containerEnv(pod, container, volumes.sources(pod, container, request.podIP))
     const spec = containerSpec({
       ...request,
       image,
       env,
-      volumes,
+      volumes: mounted,
       inVolume: (root, path) => deps.sys.files.resolveInRoot(root, path),
-      nodeMemoryBytes: nodeMemory(),
+      nodeMemoryBytes: hostCapacity().memoryBytes,
     })
     const runtime = podRuntime(pod, (problem) =>
       deps.record(pod as never, 'Warning', 'InvalidRuntimeAnnotation', problem),
     )
-    return withContainerRuntime(spec, runtime, runtime?.containers[container.name])
+    const mine = runtime?.containers[container.name]
+    const last = await messageMount(podPlaces(deps, pod.metadata.uid!).disk, container, request.attempt)
+    const taken = spec.mounts.some((m) => m.target === last.target)
+    const mounts = taken ? spec.mounts : [...spec.mounts, last]
+    makeSubPaths(mounts, mounted)
+    ownFiles(mounts, mine)
+    return withContainerRuntime({ ...spec, mounts }, runtime, mine)
   } catch (error) {
     throw new SlipwayError(isError(error) ? error.code : 'internal', messageOf(error), {
       details: { reason: 'CreateContainerConfigError' },
@@ -200,21 +170,48 @@ const buildSpec = async (
   }
 }
 
-const postStart = async (deps: KubeletDeps, request: StartRequest, id: string, record: Record): Promise<void> => {
+/** A sub-path that is not there yet becomes a directory like the volume itself (the kubelet's SafeMakeDir). */
+const makeSubPaths = (mounts: readonly MountSpec[], volumes: ReadonlyMap<string, MountedVolume>): void => {
+  for (const mount of mounts) {
+    if (mount.type !== 'bind' || existsSync(mount.source)) continue
+    const volume = [...volumes.values()].find((v) => mount.source.startsWith(`${v.path}/`))
+    if (!volume || volume.projected) continue
+    const mode = statSync(volume.path).mode & 0o7777
+    const first = mkdirSync(mount.source, { recursive: true })
+    for (let dir = mount.source; first && dir.length >= first.length; dir = dirname(dir)) chmodSync(dir, mode)
+  }
+}
+
+/** Single files of Secrets and ConfigMaps that are to belong to somebody; their volume is this mount's own. */
+const ownFiles = (mounts: readonly MountSpec[], runtime: ContainerRuntime | undefined): void => {
+  for (const mount of mounts) {
+    const owner = runtime?.fileOwners?.[mount.target]
+    if (owner && mount.type === 'bind') chownSync(mount.source, owner.uid, owner.gid)
+  }
+}
+
+/** Resolves with what went wrong; the container is to be stopped then. */
+const postStart = async (
+  deps: KubeletDeps,
+  request: StartRequest,
+  id: string,
+  tell: Tell,
+): Promise<string | undefined> => {
   const hook = request.container.lifecycle?.postStart
-  if (!hook) return
+  if (!hook) return undefined
   try {
     const at = {
       containerId: id,
       container: request.container,
       podIP: request.podIP,
-      timeoutMs: 600_000,
+      timeoutMs: undefined,
       signal: request.signal,
     }
     await runHook(hook, at, deps.engine.containers, deps.clock)
+    return undefined
   } catch (error) {
-    record('Warning', 'FailedPostStartHook', `PostStartHook failed: ${messageOf(error)}`)
-    record('Normal', 'Killing', `Stopping container ${request.container.name}: FailedPostStartHook`)
-    await deps.engine.containers.stop(id, { timeoutMs: (request.pod.spec?.terminationGracePeriodSeconds ?? 30) * 1000 })
+    if (request.signal.aborted) return undefined
+    tell('Warning', 'FailedPostStartHook', `PostStartHook failed: ${messageOf(error)}`)
+    return `FailedPostStartHook: pod ${podName(request.pod)}`
   }
 }

@@ -18,11 +18,17 @@ export interface KubeletDeps {
   engine: Pick<Engine, 'containers' | 'sandboxes' | 'images' | 'networks'>
   client: ObjectClient
   informers: Informers
-  sys: Pick<Sys, 'mounts' | 'files' | 'cgroups'>
+  sys: Pick<Sys, 'mounts' | 'files' | 'cgroups' | 'namespaces'>
   proxy: ServiceProxy
   dns: ClusterDns
   /** Writes a Kubernetes Event about `object`. */
-  record: (object: KubeObject, type: 'Normal' | 'Warning', reason: string, message: string) => void
+  record: (
+    object: KubeObject,
+    type: 'Normal' | 'Warning',
+    reason: string,
+    message: string,
+    details?: { fieldPath?: string | undefined },
+  ) => void
   node: NodeIdentity
   /** Engine network that pods are attached to. */
   network: string
@@ -43,6 +49,10 @@ export const label = {
   role: 'dev.slipway.container.role',
   /** Which try this is; the Kubernetes restartCount. */
   attempt: 'io.kubernetes.container.attempt',
+  /** Short tries in a row before this one; see backoff.ts. */
+  streak: 'dev.slipway.container.streak',
+  /** The image as the pod names it: a pod's image may be changed while it runs. */
+  image: 'dev.slipway.container.image',
 } as const
 
 export type ContainerRole = 'init' | 'main' | 'ephemeral'
@@ -54,6 +64,8 @@ export type Tries = readonly EngineContainer[]
 export interface Observed {
   pod: Pod
   now: number
+  /** No container of it will run again. */
+  over: boolean
   sandboxReady: boolean
   /** Tries by container name, newest first. */
   tries: ReadonlyMap<string, Tries>
@@ -61,6 +73,10 @@ export interface Observed {
   probes: ReadonlyMap<string, ProbeResults>
   /** Why a container waits, by its name: set by a failed pull, volume or creation. */
   waiting: ReadonlyMap<string, { reason: string; message: string }>
+  /** Running containers that have to go, by container id: a probe or a hook has failed. */
+  condemned: ReadonlyMap<string, { message: string; graceSeconds?: number | undefined }>
+  /** Last words of ended containers, by container id. */
+  lastWords: ReadonlyMap<string, string>
 }
 export interface ProbeResults {
   started: boolean

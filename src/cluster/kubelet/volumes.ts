@@ -1,16 +1,14 @@
-/**
- * Pod volumes as directories on this machine. What is projected (ConfigMap, Secret, downward API, tokens) is written as a
- * whole version behind a `..data` link that is swapped atomically, so a reader never sees half an update.
- */
-import { createHash, randomBytes } from 'node:crypto'
+/** Pod volumes as directories on this machine. */
 import { mkdirSync } from 'node:fs'
-import { chmod, chown, lstat, mkdir, readdir, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
 import { quantityValue } from '../../lib/quantity.ts'
 import type { Pod, PersistentVolume, PersistentVolumeClaim, Volume } from '../../spec/kube/generated/types.ts'
 import type { Sys } from '../../sys/sys.ts'
 import type { EnvSources } from './env.ts'
+import { giveToGroup, giveToGroupOnce } from './ownership.ts'
+import { projectedFiles, writeVersion } from './projected.ts'
 
 export interface VolumeSources extends EnvSources {
   claim(name: string): PersistentVolumeClaim | undefined
@@ -48,11 +46,23 @@ export const mountVolume = async (
     await checkHostPath(volume.hostPath.path, volume.hostPath.type ?? '')
     return { path: volume.hostPath.path, readOnly: false, projected: false }
   }
-  if (volume.persistentVolumeClaim) return claimVolume(volume, sources)
+  const claim = volume.ephemeral
+    ? { claimName: `${pod.metadata.name}-${volume.name}`, readOnly: false }
+    : volume.persistentVolumeClaim
+  if (claim) {
+    const mounted = claimVolume(claim, sources)
+    const context = pod.spec?.securityContext
+    if (context?.fsGroup !== undefined && !mounted.readOnly)
+      await giveToGroupOnce(mounted.path, join(places.disk, 'owned', volume.name), {
+        gid: context.fsGroup,
+        onRootMismatch: context.fsGroupChangePolicy === 'OnRootMismatch',
+      })
+    return mounted
+  }
   if (volume.emptyDir) return emptyDir(pod, volume, places, sys)
   if (volume.configMap || volume.secret || volume.projected || volume.downwardAPI) {
     const files = await projectedFiles(volume, sources)
-    const dir = join(places.memory, volume.name)
+    const dir = join(places.memory, 'volumes', volume.name)
     memoryDirectory(dir, sys, await exists(dir))
     await writeVersion(dir, files, pod.spec?.securityContext?.fsGroup)
     return { path: dir, readOnly: true, projected: true }
@@ -63,8 +73,10 @@ export const mountVolume = async (
 
 const exists = async (path: string): Promise<boolean> => (await lstat(path).catch(() => undefined)) !== undefined
 
-const claimVolume = (volume: Volume, sources: VolumeSources): MountedVolume => {
-  const { claimName, readOnly } = volume.persistentVolumeClaim!
+const claimVolume = (
+  { claimName, readOnly }: NonNullable<Volume['persistentVolumeClaim']>,
+  sources: VolumeSources,
+): MountedVolume => {
   const claim = sources.claim(claimName)
   if (!claim) throw notReady(`persistentvolumeclaim "${claimName}" not found`, 'not-found')
   const pv = claim.spec?.volumeName ? sources.volume(claim.spec.volumeName) : undefined
@@ -81,29 +93,37 @@ const emptyDir = async (
   sys: Pick<Sys, 'mounts'>,
 ): Promise<MountedVolume> => {
   const memory = volume.emptyDir!.medium === 'Memory'
-  const dir = join(memory ? places.memory : places.disk, volume.name)
-  if (!(await exists(dir))) {
-    await mkdir(dir, { recursive: true })
+  const dir = join(memory ? places.memory : places.disk, 'volumes', volume.name)
+  // The directory may be there without its mount: a kill came between the two, or the machine was rebooted.
+  const ready = (await exists(dir)) && (!memory || isMounted(sys, dir))
+  if (!ready) {
+    // Made beside its place and moved there when it is as it should be: a kill leaves all of it or nothing.
+    const made = memory ? dir : `${dir}.new`
+    await mkdir(made, { recursive: true })
     if (memory) {
       const size = volume.emptyDir!.sizeLimit
-      const options = ['nosuid', 'nodev', 'mode=1777', ...(size ? [`size=${quantityValue(size)}`] : [])]
-      sys.mounts.mount({ type: 'tmpfs', source: 'tmpfs', target: dir, options })
+      const options = ['nosuid', 'nodev', 'mode=0777', ...(size ? [`size=${quantityValue(size)}`] : [])]
+      sys.mounts.mount({ type: 'tmpfs', source: 'tmpfs', target: made, options })
     }
-    const group = pod.spec?.securityContext?.fsGroup
-    if (group !== undefined) await chown(dir, -1, group)
-    await chmod(dir, group === undefined ? 0o1777 : 0o2777)
+    await chmod(made, 0o777)
+    const gid = pod.spec?.securityContext?.fsGroup
+    if (gid !== undefined) await giveToGroup(made, gid)
+    if (made !== dir) await rename(made, dir)
   }
   return { path: dir, readOnly: false, projected: false }
 }
 
+const isMounted = (sys: Pick<Sys, 'mounts'>, dir: string): boolean =>
+  sys.mounts.below(dir).some((m) => m.target === dir)
+
 const memoryDirectory = (dir: string, sys: Pick<Sys, 'mounts'>, there: boolean): void => {
-  if (there && sys.mounts.below(dir).some((m) => m.target === dir)) return
+  if (there && isMounted(sys, dir)) return
   mkdirSync(dir, { recursive: true })
   sys.mounts.mount({
     type: 'tmpfs',
     source: 'tmpfs',
     target: dir,
-    options: ['nosuid', 'nodev', 'noexec', 'mode=0755', 'size=16m'],
+    options: ['nosuid', 'nodev', 'noexec', 'mode=0755', 'size=64m'],
   })
 }
 
@@ -139,120 +159,4 @@ const checkHostPath = async (path: string, type: string): Promise<void> => {
     case 'BlockDevice':
       if (!found?.isBlockDevice()) throw missing('a block device')
   }
-}
-
-interface ProjectedFile {
-  path: string
-  data: Buffer
-  mode: number
-}
-type KeyToPath = { key: string; path: string; mode?: number | undefined }[] | undefined
-
-const projectedFiles = async (volume: Volume, sources: VolumeSources): Promise<ProjectedFile[]> => {
-  if (volume.configMap) return configMapFiles({ ...volume.configMap }, volume.configMap.defaultMode ?? 0o644, sources)
-  if (volume.secret)
-    return secretFiles(
-      { ...volume.secret, name: volume.secret.secretName },
-      volume.secret.defaultMode ?? 0o644,
-      sources,
-    )
-  if (volume.downwardAPI)
-    return downwardFiles(volume.downwardAPI.items ?? [], volume.downwardAPI.defaultMode ?? 0o644, sources)
-  const mode = volume.projected!.defaultMode ?? 0o644
-  const files: ProjectedFile[] = []
-  for (const source of volume.projected!.sources ?? []) {
-    if (source.configMap) files.push(...configMapFiles(source.configMap, mode, sources))
-    if (source.secret) files.push(...secretFiles(source.secret, mode, sources))
-    if (source.downwardAPI) files.push(...downwardFiles(source.downwardAPI.items ?? [], mode, sources))
-    if (source.serviceAccountToken) {
-      const { audience, expirationSeconds = 3600, path } = source.serviceAccountToken
-      files.push({ path, data: Buffer.from(await sources.token(audience, expirationSeconds)), mode })
-    }
-  }
-  return files
-}
-
-const configMapFiles = (
-  ref: { name?: string | undefined; items?: KeyToPath; optional?: boolean | undefined },
-  mode: number,
-  sources: VolumeSources,
-): ProjectedFile[] => {
-  const map = sources.configMap(ref.name ?? '')
-  if (!map && !ref.optional) throw notReady(`configmap "${ref.name}" not found`, 'not-found')
-  const data = new Map<string, Buffer>()
-  for (const [k, v] of Object.entries(map?.data ?? {})) data.set(k, Buffer.from(v))
-  for (const [k, v] of Object.entries(map?.binaryData ?? {})) data.set(k, Buffer.from(v, 'base64'))
-  return pick(data, ref.items, mode, ref.optional ?? false, `configmap "${ref.name}"`)
-}
-
-const secretFiles = (
-  ref: { name?: string | undefined; items?: KeyToPath; optional?: boolean | undefined },
-  mode: number,
-  sources: VolumeSources,
-): ProjectedFile[] => {
-  const secret = sources.secret(ref.name ?? '')
-  if (!secret && !ref.optional) throw notReady(`secret "${ref.name}" not found`, 'not-found')
-  const data = new Map(Object.entries(secret?.data ?? {}).map(([k, v]) => [k, Buffer.from(v, 'base64')]))
-  return pick(data, ref.items, mode, ref.optional ?? false, `secret "${ref.name}"`)
-}
-
-const pick = (
-  data: Map<string, Buffer>,
-  items: KeyToPath,
-  mode: number,
-  optional: boolean,
-  what: string,
-): ProjectedFile[] => {
-  if (!items) return [...data].map(([path, value]) => ({ path, data: value, mode }))
-  return items.flatMap((item) => {
-    const value = data.get(item.key)
-    if (value) return [{ path: item.path, data: value, mode: item.mode ?? mode }]
-    if (optional) return []
-    throw notReady(`${what} references non-existent key: ${item.key}`)
-  })
-}
-
-type DownwardItems = NonNullable<NonNullable<Volume['downwardAPI']>['items']>
-const downwardFiles = (items: DownwardItems, mode: number, sources: VolumeSources): ProjectedFile[] =>
-  items.map((item) => ({
-    path: item.path,
-    data: Buffer.from(
-      item.fieldRef ? (sources.field(item.fieldRef.fieldPath) ?? '') : sources.resource(item.resourceFieldRef!),
-    ),
-    mode: item.mode ?? mode,
-  }))
-
-/** Writes the files as a new version unless they are what is there. Layout: name → ..data/name, ..data → ..VERSION. */
-export const writeVersion = async (dir: string, files: readonly ProjectedFile[], group?: number): Promise<void> => {
-  const hash = createHash('sha256')
-  for (const f of [...files].sort((a, b) => (a.path < b.path ? -1 : 1)))
-    hash.update(`${f.path}\0${f.mode}\0${f.data.length}\0`).update(f.data)
-  const digest = hash.digest('hex').slice(0, 16)
-  const current = await readlink(join(dir, '..data')).catch(() => undefined)
-  if (current?.endsWith(digest)) return
-  const version = `..${randomBytes(4).toString('hex')}_${digest}`
-  for (const file of files) {
-    if (file.path.startsWith('/') || file.path.split('/').includes('..'))
-      throw notReady(`volume item path "${file.path}" must stay inside the volume`)
-    const path = join(dir, version, file.path)
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 })
-    await writeFile(path, file.data)
-    await chmod(path, group === undefined ? file.mode : file.mode | 0o040)
-    if (group !== undefined) await chown(path, -1, group)
-  }
-  await mkdir(join(dir, version), { recursive: true, mode: 0o755 })
-  await symlink(version, join(dir, '..data_tmp'))
-  await rename(join(dir, '..data_tmp'), join(dir, '..data'))
-  await linkNames(dir, files)
-  for (const name of await readdir(dir))
-    if (name.startsWith('..') && name !== '..data' && name !== version) await rm(join(dir, name), { recursive: true })
-}
-
-const linkNames = async (dir: string, files: readonly ProjectedFile[]): Promise<void> => {
-  const wanted = new Set(files.map((f) => f.path.split('/')[0]!))
-  for (const name of wanted) {
-    if (!(await exists(join(dir, name)))) await symlink(`..data/${name}`, join(dir, name))
-  }
-  for (const name of await readdir(dir))
-    if (!name.startsWith('..') && !wanted.has(name)) await rm(join(dir, name), { force: true })
 }
