@@ -123,6 +123,21 @@ describe('FeastFlow', { concurrency: false }, () => {
     await slipway('scale', 'backend=2')
   })
 
+  test('2b. autoscale: out under load, back afterwards, and up does not fight it', async () => {
+    await slipway('autoscale', 'backend', '--min', '2', '--max', '4', '--cpu', '70')
+    const load = startLoad({ url: `${api}/api/restaurants`, clients: 8, pauseMs: 0, keepAlive: true, limitMs: 120_000 })
+    await eventually('four backends', async () => (await pods('backend')).length === 4, 100_000)
+    await slipway('up', '-d')
+    assert.ok((await pods('backend')).length >= 4, 'up has changed what the autoscaler chose')
+    const result = await load.stop()
+    assert.deepEqual(result.failures, [], told(result))
+    // Five quiet minutes are the default before scaling in; here none.
+    const behavior = { spec: { behavior: { scaleDown: { stabilizationWindowSeconds: 0 } } } }
+    await site.kubectl('-n', 'feastflow', 'patch', 'hpa', 'backend', '--type', 'merge', '-p', JSON.stringify(behavior))
+    await eventually('two backends again', async () => (await pods('backend')).length === 2, 100_000)
+    await slipway('autoscale', 'backend', '--off')
+  })
+
   test('3. v1 → v2 under keep-alive load: no failed request; undo likewise', async () => {
     const load = startLoad({ url: versionUrl(), clients: 6, pauseMs: 5, keepAlive: true, limitMs: 180_000 })
     site.env.APP_VERSION = 'v2'

@@ -1,7 +1,6 @@
 /** Brings the objects of a project into a cluster: server-side apply, in order, and takes away what is no longer wanted. */
 import { isError, SlipwayError } from '../../../errors.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
-import type { HorizontalPodAutoscaler } from '../../../spec/kube/generated/types.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
 import { isStopped, startWorkload } from './stop.ts'
 import { isWorkload } from './workloads.ts'
@@ -52,7 +51,7 @@ export const applyObject = async (
   const key = { namespace: object.metadata.namespace, name: object.metadata.name! }
   const before = await client.get(kind, key)
   if (before && keep) return 'unchanged'
-  const wanted = await withoutAutoscaledReplicas(client, object)
+  const wanted = await withAutoscaledReplicas(client, object, before)
   const options = { fieldManager, force: true, ...(signal ? { signal } : {}) }
   try {
     if (before && resume && (await resumed(client, kind, before))) {
@@ -92,18 +91,28 @@ const resumed = async (client: ObjectClient, kind: kinds.Kind, before: kinds.Kub
   return true
 }
 
-/** An autoscaler owns the number of replicas: applying the file's would fight it. */
-const withoutAutoscaledReplicas = async (client: ObjectClient, object: kinds.KubeObject): Promise<kinds.KubeObject> => {
-  const spec = object.spec as { replicas?: number } | undefined
-  if (spec?.replicas === undefined) return object
+/**
+ * An autoscaler owns the number of replicas: what it has chosen stays. The field is not left out either, because a field that
+ * its owner applies no longer goes back to its default, which is one replica.
+ */
+const withAutoscaledReplicas = async (
+  client: ObjectClient,
+  object: kinds.KubeObject,
+  before: kinds.KubeObject | undefined,
+): Promise<kinds.KubeObject> => {
+  if (object.kind !== 'Deployment' && object.kind !== 'StatefulSet') return object
+  const spec = object.spec as { replicas?: number }
+  const current = (before?.spec as { replicas?: number } | undefined)?.replicas
+  if (!current) return object // new, or stopped
+  const owned = spec.replicas === undefined || (await isAutoscaled(client, object))
+  return owned ? { ...object, spec: { ...spec, replicas: current } } : object
+}
+
+const isAutoscaled = async (client: ObjectClient, object: kinds.KubeObject): Promise<boolean> => {
   const { items } = await client.list(kinds.HorizontalPodAutoscaler, { namespace: object.metadata.namespace })
-  const owned = items.some(
-    (h: HorizontalPodAutoscaler) =>
-      h.spec?.scaleTargetRef.kind === object.kind && h.spec?.scaleTargetRef.name === object.metadata.name,
+  return items.some(
+    ({ spec }) => spec?.scaleTargetRef.kind === object.kind && spec?.scaleTargetRef.name === object.metadata.name,
   )
-  if (!owned) return object
-  const { replicas: _, ...rest } = spec
-  return { ...object, spec: rest }
 }
 
 export const gone = async (
