@@ -165,7 +165,7 @@ const everyIsType = (list: string): boolean =>
   list.split(',').every((part) => part.trim() === '' || part.trim().startsWith('type '))
 
 const declaration =
-  /^export\s+(?:declare\s+)?(?:default\s+)?(?:abstract\s+)?(?:async\s+)?(?:const|let|function\*?|class|interface|type)\s+([\w$]+)/gm
+  /^export\s+(?:declare\s+)?(?:abstract\s+)?(?:async\s+)?(?:const|let|function\*?|class|interface|type)\s+([\w$]+)/gm
 const destructured = /^export\s+const\s+\{([^}]*)\}\s*=/gm
 const list = /^export\s+(?:type\s+)?\{([^}]*)\}(\s*from\s+')?/gm
 const all = /^export\s+(?:type\s+)?\*\s*(?:as\s+([\w$]+)\s+)?from\s+'/gm

@@ -1,1 +1,1 @@
-export { createNames, resolverAddress } from './names.ts'
+export { createNames, type Names, resolverAddress } from './names.ts'

@@ -13,7 +13,7 @@ export const resolverAddress = '127.0.0.11'
  */
 const ports = [41053, 42053, 43053, 44053]
 
-interface Names {
+export interface Names {
   table: NameTable
   /** Serves the sandbox at 127.0.0.11:53. `servers`: upstream, default the host's. */
   serve(sandboxId: string, netns: string, upstream: Upstream): Promise<void>

@@ -1,1 +1,1 @@
-export { createPorts, type PortTargets } from './ports.ts'
+export { createPorts, type Ports, type PortTargets } from './ports.ts'

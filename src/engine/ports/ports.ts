@@ -13,7 +13,7 @@ export interface PortTargets {
   /** On a bridge, as opposed to a route of its own. */
   bridged: boolean
 }
-interface Ports {
+export interface Ports {
   /** All of them or none. Returns them as bound. A taken port: 'conflict', naming the port and its owner. */
   publish(sandboxId: string, ports: readonly PublishedPort[], targets: PortTargets): Promise<PublishedPort[]>
   /** After a restart of ours: what was promised stays, even where somebody took the port meanwhile. */

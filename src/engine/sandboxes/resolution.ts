@@ -1,0 +1,48 @@
+/** How a sandbox resolves names, and how others resolve it. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { isLoopback, parseResolvConf, type ResolvConf } from '../../lib/dns/index.ts'
+import type { SandboxSpec } from '../types.ts'
+import { type Context, dirOf } from './context.ts'
+import type { StoredSandbox } from './records.ts'
+import type { Wire } from './wiring.ts'
+
+export const hostResolvConf = (): ResolvConf => {
+  try {
+    return parseResolvConf(readFileSync('/etc/resolv.conf', 'utf8'))
+  } catch {
+    return { servers: [], searches: [], options: [] }
+  }
+}
+
+const eachOf = (record: StoredSandbox): string[] => {
+  const { spec } = record
+  return [...record.names, spec.hostname, spec.id.slice(0, 12)]
+}
+export const joinNames = (ctx: Context, record: StoredSandbox, { network, endpoint }: Wire): void => {
+  if (!network.spec.dns) return
+  const all = [...eachOf(record), ...endpoint.aliases].filter((name) => name !== '').map((name) => name.toLowerCase())
+  ctx.names.table.join({
+    networkId: network.id,
+    networkName: network.spec.name,
+    sandboxId: record.spec.id,
+    names: [...new Set(all)],
+    ipv4: endpoint.ipv4,
+    ipv6: endpoint.ipv6,
+  })
+}
+
+/** Does our resolver serve it? On networks with names, and where the host's own servers cannot be reached from inside. */
+export const needsResolver = (spec: SandboxSpec, wires: readonly Wire[]): boolean =>
+  wires.some(({ network }) => network.spec.dns) ||
+  (spec.network.mode === 'attached' &&
+    spec.dns.servers.length === 0 &&
+    wires.length > 0 &&
+    hostResolvConf().servers.every(isLoopback))
+
+export const serveNames = async (ctx: Context, spec: SandboxSpec): Promise<void> => {
+  await ctx.names.serve(spec.id, join(dirOf(ctx, spec.id), 'net'), {
+    servers: spec.dns.servers,
+    allowed: () => ctx.networks.endpointsOf(spec.id).some(({ network }) => !network.spec.internal),
+  })
+}
