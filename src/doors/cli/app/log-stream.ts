@@ -5,24 +5,17 @@ import type { ObjectClient, PodLogOptions } from '../../../spec/kube/client.ts'
 import type { Pod } from '../../../spec/kube/generated/types.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
 import { selectorOf, serviceLabel } from './labels.ts'
+import { type PrintWish, Printer } from './log-printer.ts'
 import { listPods, mainContainer } from './workloads.ts'
 
-export interface LogWish {
+export interface LogWish extends PrintWish {
   services: readonly string[]
   follow: boolean
   tail: number | undefined
-  timestamps: boolean
   sinceTime: string | undefined
-  until: number | undefined
   index: number | undefined
-  prefix: boolean
-  color: boolean
-  /** Width of the prefix column at least; names known beforehand keep the lines straight. */
-  width?: number
   signal: AbortSignal
 }
-
-const colors = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94]
 
 export const streamLogs = async (
   client: ObjectClient,
@@ -115,59 +108,4 @@ const restarted = async (
     await new Promise((go) => setTimeout(go, wait))
   }
   return false
-}
-
-class Printer {
-  #out: Writable
-  #wish: LogWish
-  #width: number
-  #colors = new Map<string, number>()
-
-  constructor(out: Writable, wish: LogWish) {
-    this.#out = out
-    this.#wish = wish
-    this.#width = wish.width ?? 0
-  }
-
-  note(name: string, text: string): void {
-    this.#out.write(`${this.#prefix(name)}${text}\n`)
-  }
-
-  /** Whole lines only, so that the lines of several sources never mix. */
-  source(name: string): { write(chunk: Buffer): void; end(): void } {
-    let rest = ''
-    this.#width = Math.max(this.#width, name.length)
-    const line = (text: string): void => {
-      const kept = this.#until(text)
-      if (kept !== undefined) this.#out.write(`${this.#prefix(name)}${kept}\n`)
-    }
-    return {
-      write: (chunk) => {
-        const lines = (rest + chunk.toString()).split('\n')
-        rest = lines.pop()!
-        for (const l of lines) line(l)
-      },
-      end: () => {
-        if (rest !== '') line(rest)
-        rest = ''
-      },
-    }
-  }
-
-  #until(text: string): string | undefined {
-    const { until, timestamps } = this.#wish
-    if (until === undefined) return text
-    const space = text.indexOf(' ')
-    if (Date.parse(text.slice(0, space)) > until) return undefined
-    return timestamps ? text : text.slice(space + 1)
-  }
-
-  #prefix(name: string): string {
-    if (!this.#wish.prefix) return ''
-    const text = `${name.padEnd(this.#width)}  | `
-    if (!this.#wish.color) return text
-    const service = name.replace(/-\d+$/, '')
-    if (!this.#colors.has(service)) this.#colors.set(service, colors[this.#colors.size % colors.length]!)
-    return `\u001b[${this.#colors.get(service)}m${text}\u001b[0m`
-  }
 }
