@@ -52,7 +52,7 @@ export class Bases {
       try {
         return await this.#images.pull(reference, {
           platform,
-          auth: this.#request.auth?.(registryOf(reference)),
+          auth: await this.#request.auth?.(registryOf(reference)),
           signal: this.#signal,
           // Making an image anew that is here would change the base for no reason.
           bootstrap: (await this.#images.get(reference)) === undefined,

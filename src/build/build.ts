@@ -4,10 +4,13 @@ import { statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Images } from '../engine/types.ts'
 import { messageOf, SlipwayError } from '../errors.ts'
+import type { Clock } from '../lib/clock.ts'
 import { hostPlatform, type Platform, parsePlatform } from '../spec/oci/index.ts'
 import { Bases, familiar, fullName } from './bases.ts'
 import type { StepResult } from './cache/records.ts'
+import type { KeptContexts } from './context/kept.ts'
 import { findDockerfile, type OpenedContext, openContext, treeOf } from './context/open.ts'
+import { findRemoteDockerfile, remoteIgnore, Remotes } from './context/remotes.ts'
 import { parseCheck } from './dockerfile/directives.ts'
 import { proxyArgs } from './dockerfile/instructions/arg.ts'
 import { type Dockerfile, parseDockerfile } from './dockerfile/parser.ts'
@@ -25,15 +28,24 @@ import { Report } from './solver/report.ts'
 import { globalScope, platformArgs } from './solver/scope.ts'
 import { Solve } from './solver/solve.ts'
 import type { StageResult } from './solver/stage.ts'
-import type { BuildRequest, BuildResult } from './types.ts'
+import { Workspace } from './solver/workspace.ts'
+import type { BuildRequest, BuildResult, Builder, RemoteDirectory } from './types.ts'
 
 export interface BuildDeps extends SolverDeps {
   images: Images
   /** Where streamed contexts are unpacked. */
   contextDir: string
+  kept: KeptContexts
 }
 
-export const runBuild = async (deps: BuildDeps, request: BuildRequest): Promise<BuildResult> => {
+type Receive = Parameters<Builder['buildFiles']>[1]
+
+export const runBuild = (deps: BuildDeps, request: BuildRequest): Promise<BuildResult> =>
+  during(deps, request, (build) => build.run())
+export const runBuildFiles = (deps: BuildDeps, request: BuildRequest, receive: Receive): Promise<void> =>
+  during(deps, request, (build) => build.files(receive))
+
+const during = async <T>(deps: BuildDeps, request: BuildRequest, task: (build: Build) => Promise<T>): Promise<T> => {
   const stop = new AbortController()
   const onAbort = (): void => stop.abort(cancelled())
   if (request.signal?.aborted) onAbort()
@@ -41,7 +53,7 @@ export const runBuild = async (deps: BuildDeps, request: BuildRequest): Promise<
   const build = new Build(deps, request, stop)
   try {
     stop.signal.throwIfAborted()
-    return await build.run()
+    return await task(build)
   } catch (error) {
     // The other branches of the graph have no purpose any more.
     const wasAborted = stop.signal.aborted
@@ -61,12 +73,14 @@ class Build {
   readonly #platform: Platform
   readonly #bases: Bases
   readonly #opened: OpenedContext[] = []
+  readonly #remotes: Remotes
   #solve: Solve | undefined
 
   constructor(deps: BuildDeps, request: BuildRequest, stop: AbortController) {
     this.#deps = deps
     this.#request = request
     this.#signal = stop.signal
+    this.#remotes = new Remotes(deps.kept)
     this.#report = new Report(request.progress, () => deps.clock.now())
     this.#bases = new Bases(deps.images, request, this.#report, this.#signal)
     this.#platform = request.platform === undefined ? hostPlatform() : parsePlatform(request.platform)
@@ -76,30 +90,87 @@ class Build {
     await this.#solve?.settle()
     this.#report.cancel()
     for (const context of this.#opened) context.close()
+    this.#remotes.close()
   }
 
   async run(): Promise<BuildResult> {
-    const context = await this.#open(this.#request.context)
-    const found = await this.#internal(`load build definition from ${nameOf(this.#request)}`, () =>
-      findDockerfile(this.#request, context, this.#deps.sys),
-    )
+    const { stage, solve } = await this.#prepare()
+    return await this.#export(stage, await solve.result(stage.rootfs), solve)
+  }
+
+  async files(receive: Receive): Promise<void> {
+    const { stage, solve } = await this.#prepare()
+    const result = await solve.result(stage.rootfs)
+    const { sys, workDir, snapshots, clock } = this.#deps
+    const { config } = imageConfig(stage, result, this.#request.labels, this.#epoch())
+    const space = new Workspace(workDir, sys.mounts, snapshots)
+    try {
+      const root = await space.readable(result.snapshots.at(-1))
+      const created = config.created ?? new Date(clock.now()).toISOString()
+      const rootfs = { type: 'layers' as const, diff_ids: [] }
+      await receive({ root, config: { ...config, created, rootfs } }, this.#signal)
+    } finally {
+      await space.close()
+    }
+  }
+
+  /** Everything up to the first step. */
+  async #prepare(): Promise<{ stage: StageResult; solve: Solve }> {
+    const { context: given } = this.#request
+    const context = 'remote' in given ? undefined : await this.#open(given)
+    const found = await this.#internal(`load build definition from ${nameOf(this.#request)}`, async (vertex) => {
+      const remote = await findRemoteDockerfile(this.#request, this.#signal)
+      const file = remote ?? (await findDockerfile(this.#request, context!, this.#deps.sys))
+      const size = Buffer.byteLength(file.text)
+      if (remote)
+        this.#report.emit({
+          ...{ type: 'status', id: vertex.id, name: 'transferring dockerfile', current: size, total: size },
+        })
+      return file
+    })
+    this.#request.onDockerfile?.(found.file, found.text)
     const ignoring = found.ignore ? found.ignore.file : '.dockerignore'
     await this.#internal(`load ${ignoring}`, async () => {})
     const dockerfile = parseDockerfile(found.file, found.text)
     const solve = new Solve(this.#deps, { source: dockerfile.source, signal: this.#signal, report: this.#report })
     this.#solve = solve
-    const local: LocalNode = { kind: 'local', name: 'context', tree: treeOf(context, found.ignore?.patterns) }
+    const patterns = found.ignore?.patterns
+    const tree = context
+      ? treeOf(context, patterns)
+      : this.#remotes.tree((given as { remote: RemoteDirectory }).remote, patterns ?? [])
+    const local: LocalNode = { kind: 'local', name: 'context', tree }
     const stage = await this.#plan(dockerfile, local)
     this.#report.emit({ type: 'outline', steps: outlineOf(dockerfile, stage.rootfs) })
+    const wanted = this.#remotes.wanted(stage.rootfs)
+    await Promise.all(wanted.filter(([each]) => each !== local).map((each) => this.#fetchNamed(...each)))
     await this.#internal('load build context', async (vertex) => {
+      const emit = (current: number): void =>
+        this.#report.emit({ type: 'status', id: vertex.id, name: 'transferring context', current, total: undefined })
+      const own = wanted.find(([each]) => each === local)
+      const fetched =
+        own && (await this.#remotes.fetch(local, own[1], this.#signal, atIntervals(this.#deps.clock, emit)))
       const bytes = await solve.loadContext(stage.rootfs)
-      this.#report.emit({ type: 'status', id: vertex.id, name: 'transferring context', current: bytes, total: bytes })
+      emit(fetched ?? (context ? bytes : 0))
     })
-    const result = await solve.result(stage.rootfs)
-    return await this.#export(stage, result, solve)
+    return { stage, solve }
   }
 
-  async #open(context: BuildRequest['context']): Promise<OpenedContext> {
+  async #fetchNamed(local: LocalNode, follow: readonly string[] | undefined): Promise<void> {
+    const vertex = { id: randomUUID(), name: `[context ${local.name}] load from client` }
+    await this.#report.during(vertex, async () => {
+      const emit = (current: number): void =>
+        this.#report.emit({
+          type: 'status',
+          id: vertex.id,
+          name: `transferring ${local.name}:`,
+          current,
+          total: undefined,
+        })
+      emit(await this.#remotes.fetch(local, follow, this.#signal, atIntervals(this.#deps.clock, emit)))
+    })
+  }
+
+  async #open(context: Exclude<BuildRequest['context'], { remote: RemoteDirectory }>): Promise<OpenedContext> {
     const opened = await openContext(context, this.#deps.sys, this.#deps.contextDir, this.#signal)
     this.#opened.push(opened)
     return opened
@@ -178,9 +249,9 @@ class Build {
   }
 
   /** 'default' is the agent of this process; 'id=path' names a socket. */
-  #ssh(id: string): string | undefined {
+  async #ssh(id: string): Promise<string | undefined> {
     const entry = this.#request.ssh?.find((each) => each.split('=', 1)[0] === id)
-    if (entry === undefined) return undefined
+    if (entry === undefined) return await this.#request.findAgent?.(id)
     const path = entry.includes('=') ? entry.slice(entry.indexOf('=') + 1) : process.env.SSH_AUTH_SOCK
     const stat = path === undefined || path === '' ? undefined : statSync(path, { throwIfNoEntry: false })
     if (stat?.isSocket()) return path
@@ -191,7 +262,7 @@ class Build {
 
   async #secret(id: string): Promise<Uint8Array | undefined> {
     const secret = this.#request.secrets?.[id]
-    if (!secret) return undefined
+    if (!secret) return await this.#request.findSecret?.(id)
     if ('value' in secret) return secret.value
     if ('file' in secret) {
       try {
@@ -210,6 +281,10 @@ class Build {
     const { contexts = {} } = this.#request
     const value = contexts[name] ?? contexts[familiar(name)]
     if (value === undefined) return undefined
+    if (typeof value !== 'string') {
+      const exclude = await remoteIgnore(value.remote, this.#signal)
+      return { local: { kind: 'local', name, tree: this.#remotes.tree(value.remote, exclude ?? []) } }
+    }
     const scheme = /^([a-z][a-z0-9-]*):(?:\/\/)?(.*)$/.exec(value)
     if (scheme?.[1] === 'docker-image') return { image: scheme[2]! }
     if (scheme?.[1] === 'target' || scheme?.[1] === 'stage') return { stage: scheme[2]! }
@@ -261,6 +336,16 @@ class Build {
     if (text === undefined || text === '') return undefined
     if (!/^\d+$/.test(text)) throw new SlipwayError('invalid', `invalid SOURCE_DATE_EPOCH: ${text}`)
     return Number(text) * 1000
+  }
+}
+
+/** Progress of a transfer is worth showing ten times a second. */
+const atIntervals = (clock: Clock, emit: (current: number) => void): ((current: number) => void) => {
+  let last = 0
+  return (current) => {
+    if (clock.now() - last < 100) return
+    last = clock.now()
+    emit(current)
   }
 }
 

@@ -11,7 +11,7 @@ import type { Log } from '../lib/log.ts'
 import { Semaphore } from '../lib/semaphore.ts'
 import type { Sys } from '../sys/sys.ts'
 import type { BuildDeps } from './build.ts'
-import { runBuild } from './build.ts'
+import { runBuild, runBuildFiles } from './build.ts'
 import type { CollectDeps } from './cache/collect.ts'
 import { cacheUsage, createGarbageCollector, dropOrphans, prune } from './cache/collect.ts'
 import { CacheMounts } from './cache/mounts.ts'
@@ -19,9 +19,10 @@ import { CacheRecords } from './cache/records.ts'
 import { schema } from './cache/schema.ts'
 import { createFileDigests } from './context/digests.ts'
 import { Downloads } from './context/download.ts'
+import { KeptContexts } from './context/kept.ts'
 import { Flights } from './solver/flights.ts'
 import { activePrefix, clearDirectory } from './solver/workspace.ts'
-import type { Builder } from './types.ts'
+import type { Builder, BuildRequest } from './types.ts'
 
 export { plainProgress } from './progress/index.ts'
 export type * from './types.ts'
@@ -45,21 +46,23 @@ export const createBuilder = (given: BuilderDeps): Builder => {
   )
   const running = new Map<Promise<unknown>, AbortController>()
   let closed = false
+  const tracked = async <T>(request: BuildRequest, run: (request: BuildRequest) => Promise<T>): Promise<T> => {
+    if (closed) throw new SlipwayError('unavailable', 'the builder is shutting down')
+    const stop = new AbortController()
+    const signal = request.signal ? AbortSignal.any([request.signal, stop.signal]) : stop.signal
+    const task = run({ ...request, signal })
+    running.set(task, stop)
+    try {
+      return await task
+    } finally {
+      running.delete(task)
+      if (running.size === 0 && !closed)
+        await collectGarbage().catch((error: unknown) => log.warn('cache not collected', { error: messageOf(error) }))
+    }
+  }
   return {
-    async build(request) {
-      if (closed) throw new SlipwayError('unavailable', 'the builder is shutting down')
-      const stop = new AbortController()
-      const signal = request.signal ? AbortSignal.any([request.signal, stop.signal]) : stop.signal
-      const task = runBuild(deps, { ...request, signal })
-      running.set(task, stop)
-      try {
-        return await task
-      } finally {
-        running.delete(task)
-        if (running.size === 0 && !closed)
-          await collectGarbage().catch((error: unknown) => log.warn('cache not collected', { error: messageOf(error) }))
-      }
-    },
+    build: (request) => tracked(request, (given) => runBuild(deps, given)),
+    buildFiles: (request, receive) => tracked(request, (given) => runBuildFiles(deps, given, receive)),
     async prune(options) {
       const everything = options.all && options.until === undefined && options.keepBytes === undefined
       if (everything && running.size === 0) deps.downloads.prune(Number.MAX_SAFE_INTEGER)
@@ -94,6 +97,7 @@ const wire = ({ engine, instance, sys, db, log, clock }: BuilderDeps): BuildDeps
     slots: new Semaphore(Math.max(4, availableParallelism())),
     workDir: join(instance.runDir, 'build'),
     contextDir: join(base, 'contexts'),
+    kept: new KeptContexts(base, sys.files),
     inUse: new Map(),
   }
 }

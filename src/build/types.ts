@@ -2,12 +2,16 @@
 import type { Readable } from 'node:stream'
 import type { SourcePosition } from '../errors.ts'
 import type { Image, RegistryAuth } from '../engine/types.ts'
+import type { ImageConfig } from '../spec/oci/image.ts'
 
 export interface BuildRequest {
-  /** Where COPY and ADD read: a directory on this machine, or a tar stream (plain, gzip, …) that is unpacked first. */
-  context: { directory: string } | { tar: Readable } | { none: true }
+  /**
+   * Where COPY and ADD read: a directory on this machine, a tar stream (plain, gzip, …) that is unpacked first, or a directory
+   * on the client's machine, of which only what is needed and has changed is fetched.
+   */
+  context: { directory: string } | { tar: Readable } | { remote: RemoteDirectory } | { none: true }
   /** Path within the context, default 'Dockerfile'; or its text (`inline`). An absolute path is read from this machine. */
-  dockerfile?: { path: string } | { inline: string } | undefined
+  dockerfile?: { path: string } | { inline: string } | { remote: RemoteDirectory; path: string } | undefined
   target?: string | undefined
   args: Record<string, string>
   labels: Record<string, string>
@@ -23,14 +27,54 @@ export interface BuildRequest {
   shmSize?: number | undefined
   ulimits?: { name: string; soft: number; hard: number }[] | undefined
   /** Named contexts: directory paths, 'docker-image://…', or another stage's result. */
-  contexts?: Record<string, string> | undefined
+  contexts?: Record<string, string | { remote: RemoteDirectory }> | undefined
   secrets?: Record<string, { file: string } | { env: string } | { value: Uint8Array }> | undefined
+  /** Asked for secrets that `secrets` does not have. */
+  findSecret?: ((id: string) => Promise<Uint8Array | undefined>) | undefined
   ssh?: string[] | undefined
+  /** Asked for agents that `ssh` does not have: the path of a socket. */
+  findAgent?: ((id: string) => Promise<string | undefined>) | undefined
   /** By registry host. */
-  auth?: ((registry: string) => RegistryAuth | undefined) | undefined
+  auth?: ((registry: string) => RegistryAuth | undefined | Promise<RegistryAuth | undefined>) | undefined
+  /** Gets the Dockerfile's name and text once it is read, for clients that show its lines themselves. */
+  onDockerfile?: ((file: string, text: string) => void) | undefined
   privileged?: boolean | undefined
   signal?: AbortSignal | undefined
   progress: (event: BuildProgress) => void
+}
+
+/** A directory on the client's machine. */
+export interface RemoteDirectory {
+  /** The same for the same directory from build to build: what was fetched is kept under it. */
+  key: string
+  /** `follow`: only these paths (links are followed) and what is below; default: everything. `exclude`: lines of a .dockerignore. */
+  open(
+    want: { exclude: readonly string[]; follow?: readonly string[] | undefined },
+    signal: AbortSignal,
+  ): RemoteTransfer
+}
+export interface RemoteTransfer {
+  /** Parents before children; ends when everything is told. */
+  entries: AsyncIterable<RemoteEntry[]>
+  /** Asks for a file's data: `sink` gets it in pieces, then undefined. What `sink` throws fails finish(). */
+  read(entry: RemoteEntry, sink: (chunk: Uint8Array | undefined) => void): void
+  /** Resolves when all that was asked for has come. */
+  finish(): Promise<void>
+  close(): void
+}
+export interface RemoteEntry {
+  /** Unique in one transfer. */
+  id: number
+  /** Relative, with '/'. */
+  path: string
+  kind: 'file' | 'directory' | 'symlink' | 'fifo' | 'other'
+  /** Permission bits with setuid, setgid, sticky. */
+  mode: number
+  size: number
+  mtimeNs: bigint
+  /** Target of a symlink; of a file: an earlier path that is the same file. '' for none. */
+  link: string
+  xattrs: Record<string, Uint8Array>
 }
 
 /**
@@ -75,6 +119,11 @@ export interface Builder {
    * successfully: exit code: N`, details { stage, exitCode, output: last lines, source: the lines with a caret }.
    */
   build(request: BuildRequest): Promise<BuildResult>
+  /** As build, but makes no image: `receive` reads the result, mounted read-only until it is done. */
+  buildFiles(
+    request: BuildRequest,
+    receive: (result: { root: string; config: ImageConfig }, signal: AbortSignal) => Promise<void>,
+  ): Promise<void>
   prune(options: {
     all: boolean
     keepBytes?: number

@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
 import { decompress } from '../../lib/tar/index.ts'
 import type { Sys } from '../../sys/sys.ts'
-import type { BuildRequest } from '../types.ts'
+import type { BuildRequest, RemoteDirectory } from '../types.ts'
 import { parseDockerignore } from './dockerignore.ts'
 import { compilePatterns } from './patterns.ts'
 import type { Tree } from './tree.ts'
@@ -23,7 +23,7 @@ export interface OpenedContext {
 
 /** `base` is where streams are unpacked. */
 export const openContext = async (
-  context: BuildRequest['context'],
+  context: Exclude<BuildRequest['context'], { remote: RemoteDirectory }>,
   sys: Pick<Sys, 'files'>,
   base: string,
   signal: AbortSignal,
@@ -67,7 +67,7 @@ const unpackStream = async (tar: Readable, target: UnpackTarget & { signal: Abor
   }
 }
 
-interface FoundDockerfile {
+export interface FoundDockerfile {
   /** As shown to the user. */
   file: string
   text: string

@@ -114,7 +114,9 @@ export const executeRun = async (
   const mounts: Mount[] = []
   for (const [i, mount] of op.mounts.entries()) {
     const made =
-      mount.type === 'ssh' ? agentMount(node, mount) : await mountOf(deps, space, mount, inputs[i], caches, secrets)
+      mount.type === 'ssh'
+        ? await agentMount(node, mount)
+        : await mountOf(deps, space, mount, inputs[i], caches, secrets)
     if (made) mounts.push(made)
   }
   if (op.document) mounts.push(documentMount(space, op.document))
@@ -208,8 +210,11 @@ const makeMountPoint = ({ sys: { files } }: SolverDeps, root: string, target: st
   writeFileSync(path, '')
 }
 
-const agentMount = ({ env }: OpNode<RunOp>, mount: Extract<RunMount, { type: 'ssh' }>): Mount | undefined => {
-  const socket = env.ssh(mount.id)
+const agentMount = async (
+  { env }: OpNode<RunOp>,
+  mount: Extract<RunMount, { type: 'ssh' }>,
+): Promise<Mount | undefined> => {
+  const socket = await env.ssh(mount.id)
   if (socket === undefined && mount.required) {
     throw new SyntaxFault(`unset ssh forward key ${mount.id}`, {
       near: 'type=ssh',

@@ -62,7 +62,7 @@ export interface StepEnvironment {
   privileged: boolean
   secret(id: string): Promise<Uint8Array | undefined>
   /** Path of an agent's socket. */
-  ssh(id: string): string | undefined
+  ssh(id: string): Promise<string | undefined>
 }
 
 export const isRun = (node: OpNode): node is OpNode<RunOp> => node.op.kind === 'run'

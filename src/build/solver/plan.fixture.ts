@@ -71,7 +71,7 @@ export const plan = async (text: string, options: PlanOptions = {}): Promise<Pla
       ulimits: [],
       privileged: false,
       secret: async () => undefined,
-      ssh: () => undefined,
+      ssh: async () => undefined,
     },
     context: { kind: 'local', name: 'context', tree: { ...tree('/context'), ignore } },
     async namedContext(name) {

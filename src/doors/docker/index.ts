@@ -5,6 +5,7 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Sys } from '../../sys/sys.ts'
 import { buildRoutes } from './build.ts'
+import { buildkitRoutes } from './buildkit/index.ts'
 import { containerRoutes } from './containers.ts'
 import { execRoutes } from './exec.ts'
 import { imageRoutes } from './images.ts'
@@ -16,8 +17,8 @@ import { volumeRoutes } from './volumes.ts'
 
 export interface DockerDoorDeps {
   engine: Engine
-  builder: Pick<Builder, 'build' | 'prune' | 'cacheUsage'>
-  sys: Pick<Sys, 'cgroups' | 'processes'>
+  builder: Pick<Builder, 'build' | 'buildFiles' | 'prune' | 'cacheUsage'>
+  sys: Pick<Sys, 'cgroups' | 'files' | 'processes'>
   instance: Instance
   version: string
   log: Log
@@ -37,13 +38,14 @@ export const createDockerDoor = (
     ...networkRoutes(engine),
     ...volumeRoutes(engine),
     ...buildRoutes(builder),
+    ...buildkitRoutes({ ...deps, images: engine.images }),
   ]
   return createDockerServer(routes, log, {
     'Api-Version': apiVersion,
     'Docker-Experimental': 'false',
     Ostype: 'linux',
     Server: `slipway/${deps.version} (linux)`,
-    'Builder-Version': '1',
+    'Builder-Version': '2',
     Swarm: 'inactive',
   })
 }

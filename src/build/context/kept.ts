@@ -1,0 +1,287 @@
+/**
+ * Copies of clients' directories, kept from build to build so that only what has changed is fetched again. Files are put in
+ * place whole, with their times, so a copy that a kill left half done is merely older: the next transfer compares it anew.
+ */
+import { createHash, randomUUID } from 'node:crypto'
+import type { BigIntStats } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeSync,
+} from 'node:fs'
+import { join, posix } from 'node:path'
+import { SlipwayError } from '../../errors.ts'
+import type { SpecialFiles } from '../../sys/sys.ts'
+import type { RemoteDirectory, RemoteEntry, RemoteTransfer } from '../types.ts'
+import { createPacer } from './pacer.ts'
+
+export interface KeptCopy {
+  root: string
+  /** Bytes that came over the wire, and of all files. */
+  fetched: number
+  size: number
+  /** Others may use the directory now. */
+  release(): void
+}
+type Want = Parameters<RemoteDirectory['open']>[0]
+
+const prefix = 'contexts-'
+
+export class KeptContexts {
+  readonly #base: string
+  readonly #files: SpecialFiles
+  readonly #inUse = new Set<string>()
+
+  constructor(base: string, files: SpecialFiles) {
+    this.#base = base
+    this.#files = files
+  }
+
+  /** Brings the copy up to date. It holds exactly what was wanted. */
+  async sync(
+    remote: RemoteDirectory,
+    want: Want,
+    signal: AbortSignal,
+    progress: (bytes: number) => void,
+  ): Promise<KeptCopy> {
+    const directory = this.#take(remote.key)
+    const release = (): void => void this.#inUse.delete(directory)
+    const transfer = remote.open(want, signal)
+    try {
+      const sync = new Sync(directory, this.#files, transfer, progress)
+      const { fetched, size } = await sync.run(signal).finally(() => sync.close())
+      const now = new Date()
+      utimesSync(directory, now, now)
+      return { root: sync.root, fetched, size, release }
+    } catch (error) {
+      release()
+      throw error
+    } finally {
+      transfer.close()
+    }
+  }
+
+  /** Two builds of one directory at once have a copy each. */
+  #take(key: string): string {
+    const name = prefix + createHash('sha256').update(key).digest('hex').slice(0, 32)
+    for (let i = 0; ; i++) {
+      const directory = join(this.#base, i === 0 ? name : `${name}.${i}`)
+      if (this.#inUse.has(directory)) continue
+      this.#inUse.add(directory)
+      return directory
+    }
+  }
+
+  list(): { id: string; directory: string; createdAt: number; lastUsedAt: number; inUse: boolean }[] {
+    return readdirSync(this.#base)
+      .filter((name) => name.startsWith(prefix))
+      .map((id) => {
+        const directory = join(this.#base, id)
+        const { birthtimeMs, mtimeMs } = statSync(directory)
+        return { id, directory, createdAt: birthtimeMs, lastUsedAt: mtimeMs, inUse: this.#inUse.has(directory) }
+      })
+  }
+
+  remove(id: string): void {
+    const directory = join(this.#base, id)
+    if (!this.#inUse.has(directory)) rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+const refused = (path: string): SlipwayError => new SlipwayError('bad-request', `invalid path in the context: ${path}`)
+
+class Sync {
+  readonly root: string
+  readonly #incoming: string
+  readonly #files: SpecialFiles
+  readonly #transfer: RemoteTransfer
+  readonly #progress: (bytes: number) => void
+  /** Names in each directory that was told of. */
+  readonly #seen = new Map<string, Set<string>>([['', new Set()]])
+  readonly #directories: RemoteEntry[] = []
+  readonly #links: RemoteEntry[] = []
+  readonly #open = new Set<number>()
+  #fetched = 0
+  #size = 0
+
+  constructor(directory: string, files: SpecialFiles, transfer: RemoteTransfer, progress: (bytes: number) => void) {
+    this.root = join(directory, 'files')
+    this.#incoming = join(directory, 'incoming')
+    this.#files = files
+    this.#transfer = transfer
+    this.#progress = progress
+  }
+
+  async run(signal: AbortSignal): Promise<{ fetched: number; size: number }> {
+    rmSync(this.#incoming, { recursive: true, force: true })
+    mkdirSync(this.#incoming, { recursive: true, mode: 0o700 })
+    mkdirSync(this.root, { recursive: true, mode: 0o755 })
+    const pace = createPacer()
+    for await (const batch of this.#transfer.entries) {
+      for (const entry of batch) {
+        signal.throwIfAborted()
+        await pace()
+        this.#place(entry)
+      }
+    }
+    await this.#transfer.finish()
+    for (const entry of this.#links) this.#link(entry)
+    for (const [directory, names] of this.#seen) {
+      await pace()
+      for (const name of readdirSync(join(this.root, directory)))
+        if (!names.has(name)) rmSync(join(this.root, directory, name), { recursive: true, force: true })
+    }
+    for (const { path, mtimeNs } of this.#directories.reverse())
+      this.#files.setTimes(join(this.root, path), mtimeNs, mtimeNs)
+    return { fetched: this.#fetched, size: this.#size }
+  }
+
+  /** Files that have not come whole. */
+  close(): void {
+    for (const fd of this.#open) closeSync(fd)
+  }
+
+  /** A name's parent must have been told of as a directory, so nothing is ever written through a link. */
+  #place(entry: RemoteEntry): void {
+    const { path } = entry
+    if (path === '' || path.includes('\0') || posix.normalize(path) !== path || /^(\/|\.\.?($|\/))/.test(path))
+      throw refused(path)
+    const parent = posix.dirname(path)
+    const names = this.#seen.get(parent === '.' ? '' : parent)
+    const name = posix.basename(path)
+    if (!names || names.has(name)) throw refused(path)
+    if (entry.kind === 'other') return
+    names.add(name)
+    const absolute = join(this.root, path)
+    const there = lstatSync(absolute, { bigint: true, throwIfNoEntry: false })
+    if (entry.kind === 'directory') return this.#directory(entry, absolute, there)
+    if (there?.isDirectory()) rmSync(absolute, { recursive: true, force: true })
+    const before = there?.isDirectory() ? undefined : there
+    if (entry.kind === 'file') {
+      if (entry.link === '') this.#file(entry, absolute, before)
+      else this.#links.push(entry)
+    } else if (entry.kind === 'symlink') this.#symlink(entry, absolute, before)
+    else {
+      if (before) unlinkSync(absolute)
+      this.#files.mknod(absolute, constants.S_IFIFO | entry.mode, 0, 0)
+    }
+  }
+
+  #directory(entry: RemoteEntry, absolute: string, there: BigIntStats | undefined): void {
+    if (there && !there.isDirectory()) unlinkSync(absolute)
+    if (!there?.isDirectory()) mkdirSync(absolute)
+    if (!there?.isDirectory() || Number(there.mode & 0o7777n) !== entry.mode) chmodSync(absolute, entry.mode)
+    this.#seen.set(entry.path, new Set())
+    this.#directories.push(entry)
+  }
+
+  #symlink(entry: RemoteEntry, absolute: string, there: BigIntStats | undefined): void {
+    if (there?.isSymbolicLink() && readlinkSync(absolute) === entry.link && there.mtimeNs === entry.mtimeNs) return
+    if (there) unlinkSync(absolute)
+    symlinkSync(entry.link, absolute)
+    this.#files.setTimes(absolute, entry.mtimeNs, entry.mtimeNs)
+  }
+
+  /** Unchanged: same size, mode and time of modification. */
+  #file(entry: RemoteEntry, absolute: string, there: BigIntStats | undefined): void {
+    this.#size += entry.size
+    if (
+      there?.isFile() &&
+      there.size === BigInt(entry.size) &&
+      there.mtimeNs === entry.mtimeNs &&
+      Number(there.mode & 0o7777n) === entry.mode
+    )
+      return
+    const temporary = join(this.#incoming, randomUUID())
+    let fd: number | undefined
+    const write = (chunk: Uint8Array): void => {
+      if (fd === undefined) {
+        fd = openSync(temporary, 'wx', 0o600)
+        this.#open.add(fd)
+      }
+      for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at)
+    }
+    this.#transfer.read(entry, (chunk) => {
+      if (chunk) {
+        write(chunk)
+        this.#fetched += chunk.length
+        this.#progress(this.#fetched)
+        return
+      }
+      if (fd === undefined) write(new Uint8Array())
+      fchmodSync(fd!, entry.mode)
+      closeSync(fd!)
+      this.#open.delete(fd!)
+      for (const [name, value] of Object.entries(entry.xattrs))
+        if (name.startsWith('user.') || name === 'security.capability') this.#files.setXattr(temporary, name, value)
+      this.#files.setTimes(temporary, entry.mtimeNs, entry.mtimeNs)
+      renameSync(temporary, absolute)
+    })
+  }
+
+  #link(entry: RemoteEntry): void {
+    const target = posix.normalize(entry.link)
+    const parent = posix.dirname(target)
+    if (!this.#seen.get(parent === '.' ? '' : parent)?.has(posix.basename(target))) throw refused(entry.link)
+    const source = join(this.root, target)
+    const absolute = join(this.root, entry.path)
+    const there = lstatSync(absolute, { throwIfNoEntry: false })
+    if (there && there.ino === lstatSync(source).ino) return
+    if (there) unlinkSync(absolute)
+    linkSync(source, absolute)
+  }
+}
+
+/** The named files, in memory, without those that are not there; links within the directory are followed. 16 MiB together. */
+export const readRemote = async (
+  remote: RemoteDirectory,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<Map<string, Buffer>> => {
+  const transfer = remote.open({ exclude: [], follow: names }, signal)
+  const files = new Map<string, Buffer[]>()
+  const links = new Map<string, string>()
+  let bytes = 0
+  try {
+    for await (const batch of transfer.entries)
+      for (const entry of batch) {
+        if (entry.kind === 'symlink') links.set(entry.path, posix.join(posix.dirname(`/${entry.path}`), entry.link))
+        if (entry.kind !== 'file') continue
+        const chunks: Buffer[] = []
+        files.set(entry.path, chunks)
+        transfer.read(entry, (chunk) => {
+          if (!chunk) return
+          bytes += chunk.length
+          if (bytes > 16 * 1024 * 1024) throw new SlipwayError('invalid', `${entry.path} is too large`)
+          chunks.push(Buffer.from(chunk))
+        })
+      }
+    await transfer.finish()
+  } finally {
+    transfer.close()
+  }
+  const resolve = (name: string, hops = 0): Buffer[] | undefined => {
+    const link = links.get(name)
+    return link === undefined || hops > 32 ? files.get(name) : resolve(link.slice(1), hops + 1)
+  }
+  return new Map(
+    names.flatMap((name): [string, Buffer][] => {
+      const chunks = resolve(name)
+      return chunks ? [[name, Buffer.concat(chunks)]] : []
+    }),
+  )
+}

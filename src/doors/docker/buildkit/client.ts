@@ -1,0 +1,144 @@
+/** A gRPC client on a connection that was taken over: the other side serves what only it has (files, credentials, secrets …). */
+import * as http2 from 'node:http2'
+import type { Duplex } from 'node:stream'
+import { SlipwayError } from '../../../errors.ts'
+import { frameOf, Unframer } from './frames.ts'
+import { Empty } from './messages.ts'
+import type { Message } from './protobuf.ts'
+import { StatusError, statusFrom } from './status.ts'
+
+/** The defaults (64 KiB) make a transfer wait for its acknowledgements. */
+export const windows = { settings: { initialWindowSize: 4 * 1024 * 1024 }, connection: 16 * 1024 * 1024 }
+
+/** Values of one name are sent as several headers. */
+export type Metadata = Record<string, string | string[]>
+
+export class GrpcClient {
+  readonly #session: http2.ClientHttp2Session
+
+  constructor(socket: Duplex) {
+    this.#session = http2.connect('http://localhost', {
+      createConnection: () => socket as never,
+      settings: windows.settings,
+    })
+    this.#session.on('error', () => {}) // 'close' follows, and every call ends
+    this.#session.on('connect', () => this.#session.setLocalWindowSize(windows.connection))
+  }
+
+  get closed(): boolean {
+    return this.#session.closed || this.#session.destroyed
+  }
+  onClose(listener: () => void): void {
+    if (this.closed) listener()
+    else this.#session.once('close', listener)
+  }
+  close(): void {
+    this.#session.destroy()
+  }
+
+  /** Anything but status 0 is a StatusError. */
+  async unary<A, B>(
+    path: string,
+    [request, reply]: readonly [Message<A>, Message<B>],
+    value: Partial<A>,
+    signal: AbortSignal,
+  ): Promise<B> {
+    const stream = this.open(path, {}, signal)
+    await stream.send(request.encode(value))
+    stream.end()
+    let found: B | undefined
+    for await (const message of stream.messages()) found ??= reply.decode(message)
+    return found ?? reply.decode(Empty.encode({}))
+  }
+
+  open(path: string, metadata: Metadata, signal: AbortSignal): GrpcStream {
+    signal.throwIfAborted()
+    if (this.closed) throw new SlipwayError('unavailable', 'no active session: the client has gone')
+    return new GrpcStream(
+      this.#session.request(
+        {
+          ':method': 'POST',
+          ':path': path,
+          ':scheme': 'http',
+          ':authority': 'localhost',
+          'content-type': 'application/grpc',
+          te: 'trailers',
+          ...metadata,
+        },
+        { endStream: false },
+      ),
+      signal,
+    )
+  }
+}
+
+export class GrpcStream {
+  readonly #stream: http2.ClientHttp2Stream
+  readonly #signal: AbortSignal
+  #trailers: Record<string, unknown> = {}
+  #error: Error | undefined
+
+  constructor(stream: http2.ClientHttp2Stream, signal: AbortSignal) {
+    this.#stream = stream
+    this.#signal = signal
+    const abort = (): void => stream.close(http2.constants.NGHTTP2_CANCEL)
+    signal.addEventListener('abort', abort, { once: true })
+    stream.once('close', () => signal.removeEventListener('abort', abort))
+    stream.on('error', (error) => {
+      this.#error = error
+    })
+    // An answer without messages has its status in the headers.
+    stream.once('response', (headers) => Object.assign(this.#trailers, headers))
+    stream.once('trailers', (trailers) => Object.assign(this.#trailers, trailers))
+  }
+
+  /** Resolves when there is room for more. */
+  async send(payload: Uint8Array): Promise<void> {
+    this.#signal.throwIfAborted()
+    const stream = this.#stream
+    if (stream.destroyed || stream.writableEnded) return // messages() tells why
+    if (stream.write(frameOf(payload))) return
+    await new Promise<void>((go) => {
+      const done = (): void => {
+        stream.off('drain', done)
+        stream.off('close', done)
+        go()
+      }
+      stream.once('drain', done)
+      stream.once('close', done)
+    })
+  }
+
+  end(): void {
+    this.#stream.end()
+  }
+
+  cancel(): void {
+    this.#stream.close(http2.constants.NGHTTP2_CANCEL)
+  }
+
+  async *messages(): AsyncGenerator<Buffer> {
+    for await (const batch of this.batches()) yield* batch
+  }
+
+  /** The messages of one chunk at a time. Ends with the call; throws its status where that is not OK. */
+  async *batches(): AsyncGenerator<Buffer[]> {
+    const unframer = new Unframer()
+    try {
+      for await (const chunk of this.#stream) {
+        const batch = unframer.push(chunk as Buffer)
+        if (batch.length > 0) yield batch
+      }
+    } catch (error) {
+      this.#signal.throwIfAborted()
+      this.#error ??= error as Error
+    }
+    this.#signal.throwIfAborted()
+    const status = statusFrom(this.#trailers)
+    if (status && status.code !== 0) throw new StatusError(status)
+    if (!status) {
+      const reason = this.#error ? `: ${this.#error.message}` : ''
+      throw new SlipwayError('unavailable', `the client's session was closed${reason}`, { cause: this.#error })
+    }
+  }
+}

@@ -1,0 +1,149 @@
+/** moby.buildkit.v1.Control: builds, their progress, the cache and the one worker there is. */
+import { SlipwayError } from '../../../errors.ts'
+import { Arrivals } from './arrivals.ts'
+import { createJob, type Export, type Job } from './job.ts'
+import {
+  BuildHistoryRequest,
+  ControlSolveRequest,
+  ControlSolveResponse,
+  DiskUsageResponse,
+  Empty,
+  HealthCheckRequest,
+  HealthCheckResponse,
+  InfoResponse,
+  ListWorkersResponse,
+  PruneRequest,
+  StatusRequest,
+  StatusResponse,
+  UsageRecord,
+  type WorkerRecord,
+} from './messages.ts'
+import { timestamp } from './progress.ts'
+import type { Decoded } from './protobuf.ts'
+import { type Call, type Methods, streaming, unary } from './server.ts'
+import type { Session } from './session.ts'
+import { type SolveDeps, solve } from './solve.ts'
+import { StatusError, statusOf } from './status.ts'
+
+export interface ControlDeps extends SolveDeps {
+  version: string
+  sessions: Arrivals<Session>
+  jobs: Arrivals<Job>
+}
+type SolveRequest = Decoded<typeof ControlSolveRequest>
+
+/** A finished build can be followed for this long (ms): its client may ask late. */
+const afterlife = 10_000
+
+export const controlMethods = (deps: ControlDeps): Methods => {
+  const method = (name: string): string => `/moby.buildkit.v1.Control/${name}`
+  return {
+    [method('Info')]: unary(Empty, InfoResponse, () => ({ buildkitVersion: buildkitVersion(deps.version) })),
+    [method('ListWorkers')]: unary(Empty, ListWorkersResponse, () => ({ record: [workerOf(deps.version)] })),
+    [method('Solve')]: unary(ControlSolveRequest, ControlSolveResponse, (request, call) =>
+      solveJob(deps, request, call),
+    ),
+    [method('Status')]: streaming(StatusRequest, StatusResponse, async ({ Ref }, { signal }, send) => {
+      const job = await deps.jobs.get(Ref, signal)
+      for await (const status of job.progress.follow(signal)) await send(status)
+    }),
+    [method('DiskUsage')]: unary(Empty, DiskUsageResponse, async () => ({
+      record: (await deps.builder.cacheUsage()).map((usage) => ({
+        ID: usage.id,
+        Mutable: usage.type === 'exec.cachemount',
+        InUse: usage.inUse,
+        Size: usage.size,
+        CreatedAt: timestamp(usage.createdAt),
+        LastUsedAt: timestamp(usage.lastUsedAt),
+        UsageCount: usage.usageCount,
+        Description: usage.description,
+        RecordType: usage.type,
+        Shared: usage.shared,
+      })),
+    })),
+    [method('Prune')]: streaming(PruneRequest, UsageRecord, (request, _call, send) => prune(deps, request, send)),
+    // There is no history: nothing is told, and the stream ends at once.
+    [method('ListenBuildHistory')]: streaming(BuildHistoryRequest, Empty, async () => {}),
+    '/grpc.health.v1.Health/Check': unary(HealthCheckRequest, HealthCheckResponse, () => ({ status: 1 })),
+  }
+}
+
+export const buildkitVersion = (version: string) => ({ package: 'slipway', version: `v${version}`, revision: '' })
+
+const goArchitecture = (): string => ({ x64: 'amd64', arm64: 'arm64' })[process.arch as 'x64'] ?? process.arch
+
+export const workerOf = (version: string): Partial<Decoded<typeof WorkerRecord>> => ({
+  ID: 'slipway',
+  // The label tells clients that image archives can be exported.
+  Labels: { 'org.mobyproject.buildkit.worker.snapshotter': 'overlayfs' },
+  platforms: [{ Architecture: goArchitecture(), OS: 'linux' }],
+  BuildkitVersion: buildkitVersion(version),
+})
+
+const exportsOf = (request: SolveRequest): Export[] => {
+  const list = request.Exporters.map(({ Type = '', Attrs = {} }) => ({ type: Type, attrs: Attrs }))
+  if (list.length > 0) return list
+  const { ExporterDeprecated: type, ExporterAttrsDeprecated: attrs } = request
+  return type === '' ? [] : [{ type, attrs }]
+}
+
+const solveJob = async (deps: ControlDeps, request: SolveRequest, call: Call) => {
+  if (deps.jobs.has(request.Ref)) throw new SlipwayError('already-exists', `job ID ${request.Ref} exists`)
+  const session = await deps.sessions.get(request.Session, call.signal)
+  const stop = new AbortController()
+  const signal = AbortSignal.any([call.signal, stop.signal])
+  session.client.onClose(() => stop.abort(new SlipwayError('cancelled', 'context canceled')))
+  const job = createJob({ ref: request.Ref, session, exports: exportsOf(request), signal }, deps.clock)
+  deps.jobs.add(job.ref, job)
+  try {
+    if (request.Frontend !== '') await solveFrontend(deps, job, request.Frontend, request.FrontendAttrs)
+    else if ((request.Definition?.def?.length ?? 0) > 0) {
+      throw new SlipwayError('unsupported', 'builds from a low-level definition are not supported', {
+        hint: 'Build a Dockerfile.',
+      })
+    } else {
+      const error = await job.waitForReturn
+      if (error) throw new StatusError(error)
+    }
+    return { ExporterResponse: job.response }
+  } catch (error) {
+    throw new StatusError(statusOf(error, job.sources))
+  } finally {
+    job.progress.end()
+    setTimeout(() => deps.jobs.remove(job.ref, job), afterlife).unref()
+  }
+}
+
+/** The frontend that a `# syntax=` line would fetch is the same language, which the builder speaks itself. */
+export const solveFrontend = async (
+  deps: SolveDeps,
+  job: Job,
+  frontend: string,
+  attrs: Record<string, string>,
+): Promise<void> => {
+  const known = frontend === 'dockerfile.v0' || (frontend === 'gateway.v0' && /dockerfile/.test(attrs.source ?? ''))
+  if (!known)
+    throw new SlipwayError('unsupported', `frontend ${frontend} not found`, { hint: 'Only Dockerfiles are built.' })
+  try {
+    await solve(deps, job, attrs)
+  } catch (error) {
+    throw new StatusError(statusOf(error, job.sources))
+  }
+}
+
+const prune = async (
+  { builder, clock }: SolveDeps,
+  request: Decoded<typeof PruneRequest>,
+  send: (value: Partial<Decoded<typeof UsageRecord>>) => Promise<void>,
+): Promise<void> => {
+  const before = new Map((await builder.cacheUsage()).map((usage) => [usage.id, usage]))
+  const { deleted } = await builder.prune({
+    all: request.all,
+    ...(request.keepBytes > 0 ? { keepBytes: request.keepBytes } : {}),
+    ...(request.keepDuration > 0 ? { until: clock.now() - request.keepDuration / 1e6 } : {}),
+  })
+  for (const ID of deleted) {
+    const usage = before.get(ID)
+    await send({ ID, Size: usage?.size ?? 0, RecordType: usage?.type ?? '', Shared: usage?.shared ?? false })
+  }
+}

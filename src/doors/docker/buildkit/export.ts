@@ -1,0 +1,160 @@
+/** Results sent to the client: moby.filesync.v1.FileSend, as one stream of bytes or as a directory with fsutil's packets. */
+import { lstatSync, readdirSync, readlinkSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { SlipwayError } from '../../../errors.ts'
+import type { GrpcStream, Metadata } from './client.ts'
+import { goMode } from './file-mode.ts'
+import { BytesMessage, Packet, packetTypes } from './messages.ts'
+import type { Session } from './session.ts'
+
+const method = '/moby.filesync.v1.FileSend/DiffCopy'
+const chunkSize = 256 * 1024
+
+const openSend = (session: Session, exporter: number, metadata: Metadata, signal: AbortSignal): GrpcStream => {
+  if (!session.serves(method)) throw new SlipwayError('precondition', 'method FileSend not supported by the client')
+  return session.client.open(method, { 'buildkit-attachable-exporter-id': String(exporter), ...metadata }, signal)
+}
+
+/** Returns the number of bytes. */
+export const sendStream = async (
+  session: Session,
+  exporter: number,
+  data: Readable,
+  metadata: Record<string, string>,
+  signal: AbortSignal,
+  progress: (bytes: number) => void,
+): Promise<void> => {
+  const headers = Object.fromEntries(Object.entries(metadata).map(([key, value]) => [`exporter-md-${key}`, value]))
+  const stream = openSend(session, exporter, headers, signal)
+  // The client answers only at the end, or with an error.
+  const answered = drain(stream)
+  answered.catch(() => data.destroy())
+  let sent = 0
+  try {
+    for await (const chunk of data as AsyncIterable<Buffer>) {
+      for (let at = 0; at < chunk.length; at += chunkSize)
+        await stream.send(BytesMessage.encode({ data: chunk.subarray(at, at + chunkSize) }))
+      sent += chunk.length
+      progress(sent)
+    }
+    stream.end()
+  } catch (error) {
+    stream.cancel()
+    await answered // its reason is the better one
+    throw error
+  }
+  await answered
+}
+
+const drain = async (stream: GrpcStream): Promise<void> => {
+  for await (const _ of stream.messages());
+}
+
+/** The whole directory: the client writes it over what it has. Owners are left out, as the client is not root. */
+export const sendDirectory = async (
+  session: Session,
+  exporter: number,
+  root: string,
+  signal: AbortSignal,
+  progress: (bytes: number) => void,
+): Promise<void> => {
+  const stream = openSend(session, exporter, {}, signal)
+  const files: (string | undefined)[] = []
+  const sender = new Sender(stream, root, files, progress)
+  const answers = sender.answer()
+  answers.catch(() => stream.cancel())
+  try {
+    await sender.tell('')
+    await stream.send(Packet.encode({ type: packetTypes.stat }))
+  } catch (error) {
+    stream.cancel()
+    await answers
+    throw error
+  }
+  await answers
+}
+
+class Sender {
+  readonly #stream: GrpcStream
+  readonly #root: string
+  /** By id; undefined for what has no data. */
+  readonly #files: (string | undefined)[]
+  readonly #progress: (bytes: number) => void
+  readonly #links = new Map<string, string>()
+  #sent = 0
+
+  constructor(stream: GrpcStream, root: string, files: (string | undefined)[], progress: (bytes: number) => void) {
+    this.#stream = stream
+    this.#root = root
+    this.#files = files
+    this.#progress = progress
+  }
+
+  /** Entries in the order clients check: each name after its parent, siblings bytewise with '/' below everything. */
+  async tell(directory: string): Promise<void> {
+    const names = readdirSync(join(this.#root, directory), { encoding: 'buffer' }).sort(Buffer.compare).map(String)
+    for (const name of names) {
+      const path = directory === '' ? name : `${directory}/${name}`
+      const absolute = join(this.#root, path)
+      const stat = lstatSync(absolute, { bigint: true })
+      const mode = Number(stat.mode)
+      const hardLink = stat.isFile() && stat.nlink > 1n ? this.#links.get(`${stat.dev}:${stat.ino}`) : undefined
+      if (stat.isFile() && stat.nlink > 1n && hardLink === undefined) this.#links.set(`${stat.dev}:${stat.ino}`, path)
+      this.#files.push(stat.isFile() ? path : undefined)
+      await this.#stream.send(
+        Packet.encode({
+          type: packetTypes.stat,
+          stat: {
+            path,
+            mode: goMode(mode),
+            uid: Number(stat.uid),
+            gid: Number(stat.gid),
+            size: stat.isFile() && hardLink === undefined ? Number(stat.size) : 0,
+            modTime: stat.mtimeNs,
+            linkname: stat.isSymbolicLink() ? readlinkSync(absolute) : (hardLink ?? ''),
+            devmajor: Number((stat.rdev >> 8n) & 0xfffn),
+            devminor: Number((stat.rdev & 0xffn) | ((stat.rdev >> 12n) & 0xfff00n)),
+          },
+        }),
+      )
+      if (stat.isDirectory()) await this.tell(path)
+    }
+  }
+
+  /** Serves the client's requests until it has all it wants. */
+  async answer(): Promise<void> {
+    for await (const message of this.#stream.messages()) {
+      const { type, ID, data } = Packet.decode(message)
+      if (type === packetTypes.request) await this.#file(ID)
+      else if (type === packetTypes.error)
+        throw new SlipwayError('internal', `error from receiver: ${Buffer.from(data).toString()}`)
+      else if (type === packetTypes.fin) {
+        await this.#stream.send(Packet.encode({ type: packetTypes.fin }))
+        this.#stream.end()
+      }
+    }
+  }
+
+  async #file(id: number): Promise<void> {
+    const path = this.#files[id]
+    if (path === undefined) throw new SlipwayError('bad-request', `invalid file id ${id}`)
+    const file = await open(join(this.#root, path))
+    try {
+      const buffer = Buffer.alloc(chunkSize)
+      for (;;) {
+        const { bytesRead } = await file.read(buffer, 0, chunkSize)
+        if (bytesRead === 0) break
+        await this.#stream.send(
+          Packet.encode({ type: packetTypes.data, ID: id, data: Buffer.from(buffer.subarray(0, bytesRead)) }),
+        )
+        this.#sent += bytesRead
+        this.#progress(this.#sent)
+      }
+    } finally {
+      await file.close()
+    }
+    await this.#stream.send(Packet.encode({ type: packetTypes.data, ID: id }))
+  }
+}

@@ -1,0 +1,68 @@
+/** A Dockerfile frontend's attributes as a request to the builder. */
+import type { BuildRequest, RemoteDirectory } from '../../../build/types.ts'
+import { SlipwayError } from '../../../errors.ts'
+
+export type FrontendRequest = Omit<BuildRequest, 'progress' | 'signal' | 'tags'>
+
+/** Attributes as `docker buildx build` sends them (frontend/dockerui and dockerfile.v0 document them). */
+export const requestOf = (
+  attrs: Readonly<Record<string, string>>,
+  directory: (name: string) => RemoteDirectory,
+): FrontendRequest => {
+  const contextName = attrs.contextkey ?? 'context'
+  const noCache = attrs['no-cache']
+  const network = attrs['force-network-mode']
+  const platform = attrs.platform || undefined
+  if (platform?.includes(','))
+    throw new SlipwayError('unsupported', 'multiple platforms feature is currently not supported', {
+      hint: 'Build one platform at a time: this builder makes images for one.',
+    })
+  const shmSize = Number(attrs['shm-size'] ?? 0)
+  return {
+    context: { remote: directory(contextName) },
+    dockerfile: { remote: directory(attrs.dockerfilekey ?? 'dockerfile'), path: attrs.filename || 'Dockerfile' },
+    target: attrs.target || undefined,
+    args: withPrefix(attrs, 'build-arg:'),
+    labels: withPrefix(attrs, 'label:'),
+    platform,
+    noCache: noCache === '',
+    ...(noCache ? { noCacheFilter: noCache.split(',') } : {}),
+    pull: attrs['image-resolve-mode'] === 'pull',
+    network: network === 'none' || network === 'host' ? network : 'default',
+    extraHosts: commaList(attrs['add-hosts']).map((line) => hostOf(line)),
+    ...(shmSize > 0 ? { shmSize } : {}),
+    ulimits: commaList(attrs.ulimit).map(ulimit),
+    contexts: Object.fromEntries(
+      Object.entries(withPrefix(attrs, 'context:')).map(([name, value]) => [
+        // A platform may follow the name.
+        name.replace(/::.*$/, ''),
+        namedContext(value, directory),
+      ]),
+    ),
+  }
+}
+
+const withPrefix = (attrs: Readonly<Record<string, string>>, prefix: string): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(attrs)
+      .filter(([key]) => key.startsWith(prefix))
+      .map(([key, value]) => [key.slice(prefix.length), value]),
+  )
+
+const namedContext = (value: string, directory: (name: string) => RemoteDirectory) =>
+  value.startsWith('local:') ? { remote: directory(value.slice('local:'.length)) } : value
+
+const commaList = (text: string | undefined): string[] => (text ?? '').split(',').filter((item) => item !== '')
+
+const hostOf = (line: string): { name: string; address: string } => {
+  const at = line.search(/[=:]/)
+  if (at < 0) throw new SlipwayError('bad-request', `invalid key-value pair ${line}`)
+  return { name: line.slice(0, at), address: line.slice(at + 1) }
+}
+
+/** name=soft:hard */
+const ulimit = (text: string): { name: string; soft: number; hard: number } => {
+  const match = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text)
+  if (!match) throw new SlipwayError('bad-request', `invalid ulimit argument: ${text}`)
+  return { name: match[1]!, soft: Number(match[2]), hard: Number(match[3] ?? match[2]) }
+}

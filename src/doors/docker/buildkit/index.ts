@@ -1,0 +1,32 @@
+/** BuildKit's API for buildx and Compose: POST /session and POST /grpc, both HTTP/2 on a connection that is taken over. */
+import type { Exchange, Route } from '../server.ts'
+import { route } from '../server.ts'
+import { Arrivals } from './arrivals.ts'
+import { type ControlDeps, controlMethods } from './control.ts'
+import { gatewayMethods } from './gateway.ts'
+import type { Job } from './job.ts'
+import { serveGrpc } from './server.ts'
+import { type Session, sessionOf } from './session.ts'
+
+export const buildkitRoutes = (given: Omit<ControlDeps, 'sessions' | 'jobs'>): Route[] => {
+  const deps: ControlDeps = {
+    ...given,
+    sessions: new Arrivals<Session>('active session'),
+    jobs: new Arrivals<Job>('such job'),
+  }
+  const methods = { ...controlMethods(deps), ...gatewayMethods(deps) }
+  return [
+    route('POST', '/grpc', (x) => serveGrpc(x.hijack('application/grpc'), methods, deps.log)),
+    route('POST', '/session', (x) => openSession(deps, x)),
+  ]
+}
+
+const openSession = (deps: ControlDeps, x: Exchange): Promise<void> =>
+  new Promise((closed) => {
+    const session = sessionOf(x, () => x.hijack('application/grpc'))
+    deps.sessions.add(session.id, session)
+    session.client.onClose(() => {
+      deps.sessions.remove(session.id, session)
+      closed()
+    })
+  })

@@ -1,0 +1,41 @@
+/** A build as clients see it: named by a ref of their choice, asked for on one call, followed and driven on others. */
+import { randomUUID } from 'node:crypto'
+import { SlipwayError } from '../../../errors.ts'
+import type { Clock } from '../../../lib/clock.ts'
+import { ProgressLog } from './progress.ts'
+import type { Session } from './session.ts'
+import type { RpcStatus } from './status.ts'
+
+export interface Export {
+  type: string
+  attrs: Record<string, string>
+}
+export interface Job {
+  ref: string
+  session: Session
+  exports: Export[]
+  progress: ProgressLog
+  signal: AbortSignal
+  /** Names and texts of Dockerfiles, for errors that show their lines. */
+  sources: Map<string, Uint8Array>
+  /** What the exporters say: digests, names. */
+  response: Record<string, string>
+  /** The gateway's client says that it is done: with a result, or with an error of its own. */
+  returned(error?: RpcStatus): void
+  waitForReturn: Promise<RpcStatus | undefined>
+}
+
+export const createJob = (
+  about: Pick<Job, 'session' | 'exports' | 'signal'> & { ref: string },
+  clock: Pick<Clock, 'now'>,
+): Job => {
+  const { promise, resolve, reject } = Promise.withResolvers<RpcStatus | undefined>()
+  const gone = (): void => reject(about.signal.reason ?? new SlipwayError('cancelled', 'context canceled'))
+  if (about.signal.aborted) gone()
+  about.signal.addEventListener('abort', gone, { once: true })
+  promise.catch(() => {}) // seen by whoever waits
+  const sources = new Map<string, Uint8Array>()
+  const progress = new ProgressLog(about.ref || randomUUID(), () => clock.now())
+  progress.source = (file) => sources.get(file)
+  return { ...about, sources, progress, response: {}, returned: resolve, waitForReturn: promise }
+}

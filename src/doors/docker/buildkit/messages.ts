@@ -1,0 +1,208 @@
+/**
+ * The messages of BuildKit's services that are spoken here, as field tables. Names and numbers are those of the public .proto
+ * files: moby/buildkit api/services/control, api/types, frontend/gateway/pb, solver/pb, session/*, tonistiigi/fsutil types.
+ */
+import {
+  bigint,
+  bool,
+  bytes,
+  bytesList,
+  bytesMap,
+  type Decoded,
+  int,
+  list,
+  message,
+  messageMap,
+  nested,
+  string,
+  stringMap,
+  strings,
+} from './protobuf.ts'
+
+export const Empty = message({})
+export const Timestamp = message({ seconds: int(1), nanos: int(2) })
+export const Any = message({ typeUrl: string(1), value: bytes(2) })
+/** google.rpc.Status */
+export const Status = message({ code: int(1), message: string(2), details: list(3, () => Any) })
+
+// ── pb (solver/pb/ops.proto) ──
+export const Platform = message({ Architecture: string(1), OS: string(2), Variant: string(3) })
+export const SourceOp = message({ identifier: string(1), attrs: stringMap(2) })
+export const Op = message({ source: nested(3, () => SourceOp) })
+export const Definition = message({ def: bytesList(1) })
+export const Position = message({ line: int(1), character: int(2) })
+export const Range = message({ start: nested(1, () => Position), end: nested(2, () => Position) })
+export const SourceInfo = message({ filename: string(1), data: bytes(2), language: string(4) })
+
+// ── moby.buildkit.v1 (control.proto, worker.proto) ──
+export const PruneRequest = message({ filter: strings(1), all: bool(2), keepDuration: int(3), keepBytes: int(4) })
+export const UsageRecord = message({
+  ID: string(1),
+  Mutable: bool(2),
+  InUse: bool(3),
+  Size: int(4),
+  CreatedAt: nested(6, () => Timestamp),
+  LastUsedAt: nested(7, () => Timestamp),
+  UsageCount: int(8),
+  Description: string(9),
+  RecordType: string(10),
+  Shared: bool(11),
+})
+export const DiskUsageResponse = message({ record: list(1, () => UsageRecord) })
+export const CacheOptionsEntry = message({ Type: string(1), Attrs: stringMap(2) })
+export const CacheOptions = message({
+  Exports: list(4, () => CacheOptionsEntry),
+  Imports: list(5, () => CacheOptionsEntry),
+})
+export const Exporter = message({ Type: string(1), Attrs: stringMap(2) })
+export const ControlSolveRequest = message({
+  Ref: string(1),
+  Definition: nested(2, () => Definition),
+  ExporterDeprecated: string(3),
+  ExporterAttrsDeprecated: stringMap(4),
+  Session: string(5),
+  Frontend: string(6),
+  FrontendAttrs: stringMap(7),
+  Cache: nested(8, () => CacheOptions),
+  Entitlements: strings(9),
+  FrontendInputs: messageMap(10, () => Definition),
+  Internal: bool(11),
+  Exporters: list(13, () => Exporter),
+})
+export const ControlSolveResponse = message({ ExporterResponse: stringMap(1) })
+export const StatusRequest = message({ Ref: string(1) })
+export const Vertex = message({
+  digest: string(1),
+  inputs: strings(2),
+  name: string(3),
+  cached: bool(4),
+  started: nested(5, () => Timestamp),
+  completed: nested(6, () => Timestamp),
+  error: string(7),
+})
+export const VertexStatus = message({
+  ID: string(1),
+  vertex: string(2),
+  name: string(3),
+  current: int(4),
+  total: int(5),
+  timestamp: nested(6, () => Timestamp),
+  started: nested(7, () => Timestamp),
+  completed: nested(8, () => Timestamp),
+})
+export const VertexLog = message({
+  vertex: string(1),
+  timestamp: nested(2, () => Timestamp),
+  stream: int(3),
+  msg: bytes(4),
+})
+export const VertexWarning = message({
+  vertex: string(1),
+  level: int(2),
+  short: bytes(3),
+  detail: bytesList(4),
+  url: string(5),
+  info: nested(6, () => SourceInfo),
+  ranges: list(7, () => Range),
+})
+export const StatusResponse = message({
+  vertexes: list(1, () => Vertex),
+  statuses: list(2, () => VertexStatus),
+  logs: list(3, () => VertexLog),
+  warnings: list(4, () => VertexWarning),
+})
+export const BuildkitVersion = message({ package: string(1), version: string(2), revision: string(3) })
+export const GCPolicy = message({ all: bool(1), keepDuration: int(2), keepBytes: int(3), filters: strings(4) })
+export const WorkerRecord = message({
+  ID: string(1),
+  Labels: stringMap(2),
+  platforms: list(3, () => Platform),
+  GCPolicy: list(4, () => GCPolicy),
+  BuildkitVersion: nested(5, () => BuildkitVersion),
+})
+export const ListWorkersResponse = message({ record: list(1, () => WorkerRecord) })
+export const InfoResponse = message({ buildkitVersion: nested(1, () => BuildkitVersion) })
+export const BuildHistoryRequest = message({ ActiveOnly: bool(1), Ref: string(2), EarlyExit: bool(3) })
+
+// ── moby.buildkit.v1.frontend (gateway.proto) ──
+export const Ref = message({ id: string(1), def: nested(2, () => Definition) })
+export const RefMap = message({ refs: messageMap(1, () => Ref) })
+export const Result = message({
+  refDeprecated: string(1),
+  ref: nested(3, () => Ref),
+  refs: nested(4, () => RefMap),
+  metadata: bytesMap(10),
+})
+export const ReturnRequest = message({ result: nested(1, () => Result), error: nested(2, () => Status) })
+export const InputsResponse = message({ Definitions: messageMap(1, () => Definition) })
+export const ResolveImageConfigRequest = message({
+  Ref: string(1),
+  Platform: nested(2, () => Platform),
+  ResolveMode: string(3),
+  LogName: string(4),
+})
+export const ResolveImageConfigResponse = message({ Digest: string(1), Config: bytes(2), Ref: string(3) })
+export const BridgeSolveRequest = message({
+  Definition: nested(1, () => Definition),
+  Frontend: string(2),
+  FrontendOpt: stringMap(3),
+  allowResultReturn: bool(5),
+  CacheImports: list(12, () => CacheOptionsEntry),
+  FrontendInputs: messageMap(13, () => Definition),
+  Evaluate: bool(14),
+})
+export const BridgeSolveResponse = message({ ref: string(1), result: nested(3, () => Result) })
+export const FileRange = message({ Offset: int(1), Length: int(2) })
+export const ReadFileRequest = message({ Ref: string(1), FilePath: string(2), Range: nested(3, () => FileRange) })
+export const ReadFileResponse = message({ Data: bytes(1) })
+export const ReadDirRequest = message({ Ref: string(1), DirPath: string(2), IncludePattern: string(3) })
+export const ReadDirResponse = message({ entries: list(1, () => Stat) })
+export const StatFileRequest = message({ Ref: string(1), Path: string(2) })
+export const StatFileResponse = message({ stat: nested(1, () => Stat) })
+export const EvaluateRequest = message({ Ref: string(1) })
+/** moby.buildkit.v1.apicaps.APICap */
+export const APICap = message({ ID: string(1), Enabled: bool(2) })
+export const PongResponse = message({
+  FrontendAPICaps: list(1, () => APICap),
+  LLBCaps: list(2, () => APICap),
+  Workers: list(3, () => WorkerRecord),
+})
+export const WarnRequest = message({
+  digest: string(1),
+  level: int(2),
+  short: bytes(3),
+  detail: bytesList(4),
+  url: string(5),
+  info: nested(6, () => SourceInfo),
+  ranges: list(7, () => Range),
+})
+
+// ── what the client serves on its session ──
+/** moby.filesync.v1, moby.sshforward.v1 and moby.upload.v1 have one each, all alike. */
+export const BytesMessage = message({ data: bytes(1) })
+export const Stat = message({
+  path: string(1),
+  mode: int(2),
+  uid: int(3),
+  gid: int(4),
+  size: int(5),
+  /** ns since 1970 */
+  modTime: bigint(6),
+  linkname: string(7),
+  devmajor: int(8),
+  devminor: int(9),
+  xattrs: bytesMap(10),
+})
+export type Stat = Decoded<typeof Stat>
+export const packetTypes = { stat: 0, request: 1, data: 2, fin: 3, error: 4 } as const
+export const Packet = message({ type: int(1), stat: nested(2, () => Stat), ID: int(3), data: bytes(4) })
+export const CredentialsRequest = message({ Host: string(1) })
+export const CredentialsResponse = message({ Username: string(1), Secret: string(2) })
+export const GetSecretRequest = message({ ID: string(1) })
+export const GetSecretResponse = message({ data: bytes(1) })
+export const CheckAgentRequest = message({ ID: string(1) })
+
+// ── grpc.health.v1 ──
+export const HealthCheckRequest = message({ service: string(1) })
+/** 1: serving */
+export const HealthCheckResponse = message({ status: int(1) })
