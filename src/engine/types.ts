@@ -104,6 +104,8 @@ export interface Images {
   pull(reference: string, options?: PullOptions): Promise<Image>
   push(reference: string, options?: Omit<PullOptions, 'platform' | 'bootstrap'>): Promise<Descriptor>
   tag(source: string, target: string): Promise<void>
+  /** Does the registry (host[:port]) take these credentials? 'unauthorized' if not. */
+  login(registry: string, auth: RegistryAuth, signal?: AbortSignal): Promise<void>
   /** Removes a name and, with the last name, the image. In use by a container: 'conflict' unless `force`. */
   remove(
     reference: string,

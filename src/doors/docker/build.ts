@@ -4,7 +4,7 @@ import { messageOf, SlipwayError } from '../../errors.ts'
 import { familiarName, parseReference } from '../../spec/oci/index.ts'
 import { classicOutput } from './build-output.ts'
 import { isTrue } from './filters.ts'
-import { authOf, lines } from './images.ts'
+import { authOf, lines, registryHost } from './images.ts'
 import { type Exchange, type Route, route, textOf } from './server.ts'
 
 export const buildRoutes = (builder: Pick<Builder, 'build'>): Route[] => [
@@ -15,7 +15,7 @@ const jsonQuery = <T>(x: Exchange, name: string, empty: T): T => {
   const text = x.query.get(name)
   if (!text) return empty
   try {
-    return JSON.parse(text) as T
+    return (JSON.parse(text) as T | null) ?? empty
   } catch (cause) {
     throw new SlipwayError('bad-request', `error reading ${name}: not JSON`, { cause })
   }
@@ -111,7 +111,7 @@ const registryConfig = (header: string | string[] | undefined): Record<string, R
   const all = JSON.parse(Buffer.from(header, 'base64url').toString() || '{}') as Record<string, unknown>
   return Object.fromEntries(
     Object.entries(all).map(([host, auth]) => [
-      host.includes('index.docker.io') ? 'docker.io' : host.replace(/^https?:\/\//, '').split('/')[0]!,
+      registryHost(host),
       authOf(Buffer.from(JSON.stringify(auth)).toString('base64url')),
     ]),
   )

@@ -2,7 +2,7 @@ import type { Engine, Image, RegistryAuth, TransferProgress } from '../../engine
 import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { familiarName, parseReference } from '../../spec/oci/index.ts'
-import { iso } from './container-views.ts'
+import { type ApiVersion, iso } from './container-views.ts'
 import { Filters, isTrue } from './filters.ts'
 import { type Exchange, type Route, route, textOf } from './server.ts'
 
@@ -31,6 +31,10 @@ export const authOf = (header: string | string[] | undefined): RegistryAuth | un
   }
   return auth.username || auth.identityToken || auth.registryToken ? auth : undefined
 }
+
+/** "https://index.docker.io/v1/" → docker.io; "http://host:5000/v2/" → host:5000 */
+export const registryHost = (address: string): string =>
+  address.includes('index.docker.io') ? 'docker.io' : address.replace(/^https?:\/\//, '').split('/')[0]!
 
 export const imageRoutes = (engine: Backend, clock: Clock): Route[] => {
   const { images } = engine
@@ -61,7 +65,7 @@ export const imageRoutes = (engine: Backend, clock: Clock): Route[] => {
       })
     }),
     route('GET', '/images/:name*/json', async (x) =>
-      x.send(200, await inspect(engine, await images.must(x.params.name!))),
+      x.send(200, await inspect(engine, await images.must(x.params.name!), x.version)),
     ),
     route('GET', '/images/:name*/history', async (x) =>
       x.send(200, await history(engine, await images.must(x.params.name!))),
@@ -123,6 +127,7 @@ const list = async (engine: Backend, clock: Clock, x: Exchange): Promise<void> =
       RepoDigests: i.repoDigests.map((d) => familiarName(d)),
       Created: Math.floor(i.createdAt / 1000),
       Size: i.size,
+      ...(x.version[1] < 44 ? { VirtualSize: i.size } : {}),
       SharedSize: -1,
       Labels: i.config.config?.Labels ?? null,
       Containers: -1,
@@ -143,7 +148,7 @@ const referenceFits = (tag: string, pattern: string): boolean => {
   return glob(pattern).test(tag) || glob(pattern).test(bare) || glob(pattern).test(bare.split('/').at(-1)!)
 }
 
-const inspect = async (engine: Backend, image: Image) => ({
+const inspect = async (engine: Backend, image: Image, version: ApiVersion) => ({
   Id: image.id,
   RepoTags: tagsOf(image),
   RepoDigests: image.repoDigests.map((d) => familiarName(d)),
@@ -157,7 +162,7 @@ const inspect = async (engine: Backend, image: Image) => ({
   ...(image.platform.variant ? { Variant: image.platform.variant } : {}),
   Os: image.platform.os,
   Size: image.size,
-  VirtualSize: image.size,
+  ...(version[1] < 44 ? { VirtualSize: image.size } : {}),
   GraphDriver: {
     Name: 'overlay2',
     Data: { UpperDir: (await engine.snapshots.stat(image.snapshots.at(-1) ?? ''))?.path ?? '' },

@@ -4,9 +4,11 @@ import type { Builder } from '../../build/types.ts'
 import type { Engine, EngineEvent, Instance } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { familiarName } from '../../spec/oci/index.ts'
 import type { Sys } from '../../sys/sys.ts'
-import { commandText, exposedPorts, iso, portViews, statusText } from './container-views.ts'
+import { type ApiVersion, commandText, exposedPorts, iso, portViews, statusText } from './container-views.ts'
 import { Filters, instant, isTrue } from './filters.ts'
+import { authOf, registryHost } from './images.ts'
 import { apiVersion, type Exchange, minApiVersion, type Route, route } from './server.ts'
 
 export interface SystemBackend {
@@ -34,10 +36,13 @@ export const systemRoutes = (backend: SystemBackend): Route[] => [
   route('GET', '/version', async (x) => x.send(200, await versionView(backend))),
   route('GET', '/info', async (x) => x.send(200, await infoView(backend))),
   route('GET', '/events', (x) => events(backend, x)),
-  route('GET', '/system/df', async (x) => x.send(200, await diskUsage(backend))),
+  route('GET', '/system/df', async (x) => x.send(200, await diskUsage(backend, x.version))),
   route('POST', '/auth', async (x) => {
-    const { username } = await x.json<{ username?: string }>()
-    if (!username) throw new SlipwayError('bad-request', 'no username given')
+    const body = await x.json<{ serveraddress?: string }>()
+    const registry = registryHost(body.serveraddress || 'docker.io')
+    const auth = authOf(Buffer.from(JSON.stringify(body)).toString('base64url'))
+    if (!auth) throw new SlipwayError('bad-request', 'no credentials given')
+    await backend.engine.images.login(registry, auth, x.signal)
     x.send(200, { Status: 'Login Succeeded', IdentityToken: '' })
   }),
   route('POST', '/build/prune', async (x) => {
@@ -115,6 +120,8 @@ const versionView = async ({ version, sys }: SystemBackend) => {
   }
 }
 
+const switchedOn = (path: string): boolean => fileLine(path, /^(\d)/) === '1'
+
 const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend) => {
   const containers = engine.containers.list()
   const count = (status: string): number => containers.filter((c) => c.status === status).length
@@ -146,6 +153,8 @@ const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend
     CPUSet: true,
     PidsLimit: true,
     IPv4Forwarding: true,
+    BridgeNfIptables: switchedOn('/proc/sys/net/bridge/bridge-nf-call-iptables'),
+    BridgeNfIp6tables: switchedOn('/proc/sys/net/bridge/bridge-nf-call-ip6tables'),
     Debug: false,
     NFd: 0,
     OomKillDisable: sys.cgroups.layout !== 'v2',
@@ -281,7 +290,7 @@ const eventView = (e: EngineEvent) => {
   }
 }
 
-const diskUsage = async ({ engine, builder, clock }: SystemBackend) => {
+const diskUsage = async ({ engine, builder, clock }: SystemBackend, version: ApiVersion) => {
   const images = await engine.images.list()
   const containers = engine.containers.list()
   const counts = new Map<string, number>()
@@ -298,10 +307,11 @@ const diskUsage = async ({ engine, builder, clock }: SystemBackend) => {
     Images: images.map((i) => ({
       Id: i.id,
       ParentId: '',
-      RepoTags: i.names,
-      RepoDigests: i.repoDigests,
+      RepoTags: i.names.map((n) => familiarName(n)),
+      RepoDigests: i.repoDigests.map((d) => familiarName(d)),
       Created: Math.floor(i.createdAt / 1000),
       Size: i.size,
+      ...(version[1] < 44 ? { VirtualSize: i.size } : {}),
       SharedSize: shared(i),
       Labels: i.config.config?.Labels ?? null,
       Containers: counts.get(i.id) ?? 0,

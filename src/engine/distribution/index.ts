@@ -1,3 +1,4 @@
+import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Reference } from '../../spec/oci/index.ts'
 import type { RegistryAuth } from '../types.ts'
@@ -20,6 +21,8 @@ export interface Distribution {
   read(reference: Reference, options: OpenOptions): Repository
   /** `sources`: repositories of the same registry that blobs may be mounted from. */
   write(reference: Reference, sources: string[], options: OpenOptions): Uploads
+  /** Does the registry take these credentials? 'unauthorized' if not. */
+  login(domain: string, options: OpenOptions): Promise<void>
   close(): void
 }
 
@@ -47,6 +50,14 @@ export const createDistribution = (clock: Clock, settings: RegistrySettings = {}
     write: (reference, sources, options) => {
       const scopes = [`repository:${reference.path}:pull,push`, ...sources.map((path) => `repository:${path}:pull`)]
       return new Uploads(session(reference, scopes, options), clock, options.signal)
+    },
+    async login(domain, options) {
+      // "." is the registry's base, /v2/, which every registry asks credentials for.
+      const answer = await session({ domain, path: '.' }, [], options).call('', { method: 'GET' })
+      answer.body.resume()
+      if (answer.status === 200) return
+      const code = answer.status === 401 || answer.status === 403 ? 'unauthorized' : 'unavailable'
+      throw new SlipwayError(code, `login attempt to ${answer.url} failed with status: ${answer.status}`)
     },
     close: () => http.close(),
   }

@@ -78,6 +78,7 @@ export const createImages = (
       store.records.setName(formatReference(withTag(reference)), image.id)
       deps.events.emit({ type: 'image', action: 'tag', id: image.id, attributes: { name: target } })
     },
+    login: (registry, auth, signal) => cancellable(signal, () => distribution.login(registry, { auth, signal })),
     remove: async (reference, options = {}) => (await removeImage(store, use, reference, options)).removals,
     prune: (options) => pruneImages(store, use, options),
     import: (rootfs, options) => importImage(store, rootfs, options),
