@@ -1,4 +1,5 @@
 import { Agent } from 'node:http'
+import { Conditions } from '../../lib/conditions.ts'
 import type { EndpointSlice, Service } from '../../spec/kube/generated/types.ts'
 import { Service as Services } from '../../spec/kube/kinds.ts'
 import { isOffered, type SliceIndex, type Target, targetsOf } from '../proxy/index.ts'
@@ -23,7 +24,6 @@ interface Upstreams {
 
 interface Pool {
   agent: Agent
-  active: number
   podUid: string | undefined
   services: Set<string>
 }
@@ -31,15 +31,16 @@ interface Pool {
 const none: ReadonlySet<string> = new Set()
 const portOf = (service: Service, { name, number }: Backend['port']) =>
   (service.spec?.ports ?? []).find((port) => (name !== undefined ? port.name === name : port.port === number))
+const keyOf = ({ address, port }: Target): string => `${address}:${port}`
+/** Before the start nobody is sent anywhere. */
+const empty: Pick<SliceIndex, 'of' | 'all'> = { of: () => [], all: () => [] }
 
 /** Connections to endpoints, taken straight from the slices: no service address in between. */
 export const createUpstreams = (informers: Informers, indexed: () => SliceIndex | undefined): Upstreams => {
   const services: Informer<Service> = informers.of(Services)
-  const pools = new Map<string, Pool>()
-  const waiting = new Set<() => void>()
+  const pools = createPools()
+  const requests = createRequests()
   let turn = 0
-  /** Before the start nobody is sent anywhere. */
-  const empty: Pick<SliceIndex, 'of' | 'all'> = { of: () => [], all: () => [] }
   const index = () => indexed() ?? empty
 
   const targets = (backend: Backend): Target[] => {
@@ -50,52 +51,16 @@ export const createUpstreams = (informers: Informers, indexed: () => SliceIndex 
     const slices: readonly EndpointSlice[] = index().of(backend.service)
     return targetsOf(port, slices, none)
   }
-  const keyOf = ({ address, port }: Target): string => `${address}:${port}`
-  const poolOf = (target: Target, service: string): Pool => {
-    const known = pools.get(keyOf(target))
-    if (known && known.podUid === target.podUid) {
-      known.services.add(service)
-      return known
-    }
-    known?.agent.destroy() // the address belongs to another pod now
-    const agent = new Agent({ keepAlive: true, keepAliveMsecs: 15_000, maxFreeSockets: 64, scheduling: 'lifo' })
-    const pool: Pool = { agent, active: 0, podUid: target.podUid, services: new Set([service]) }
-    pools.set(keyOf(target), pool)
-    return pool
-  }
-  /** Idle connections are closed at once; those in use end with their request. */
-  const retire = (key: string, pool: Pool): void => {
-    pools.delete(key)
-    pool.agent.maxFreeSockets = 0
-    for (const sockets of Object.values(pool.agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
-  }
-  const inUse = new Map<string, number>()
-  const isBusy = (podUid: string): boolean => isOffered(index().all(), podUid) || (inUse.get(podUid) ?? 0) > 0
 
   return {
     of(backend) {
       const all = targets(backend)
       const shift = all.length > 1 ? turn++ % all.length : 0
-      return [...all.slice(shift), ...all.slice(0, shift)].map((target) => {
-        const pool = poolOf(target, backend.service)
-        return {
-          target,
-          agent: pool.agent,
-          begin() {
-            const uid = target.podUid
-            if (uid !== undefined) inUse.set(uid, (inUse.get(uid) ?? 0) + 1)
-            let ended = false
-            return () => {
-              if (ended || uid === undefined) return
-              ended = true
-              const left = (inUse.get(uid) ?? 1) - 1
-              if (left > 0) inUse.set(uid, left)
-              else inUse.delete(uid)
-              for (const check of waiting) check()
-            }
-          },
-        }
-      })
+      return [...all.slice(shift), ...all.slice(0, shift)].map((target) => ({
+        target,
+        agent: pools.of(target, backend.service).agent,
+        begin: () => requests.begin(target.podUid),
+      }))
     },
     changed(service) {
       const live = new Set<string>()
@@ -103,30 +68,68 @@ export const createUpstreams = (informers: Informers, indexed: () => SliceIndex 
         for (const { addresses, conditions } of endpoints)
           if (conditions?.ready !== false || conditions?.serving === true)
             for (const address of addresses) live.add(address)
-      for (const [key, pool] of pools)
-        if (pool.services.has(service) && !live.has(key.slice(0, key.lastIndexOf(':')))) retire(key, pool)
-      for (const check of waiting) check()
+      pools.retain(service, live)
+      requests.changes.check()
     },
     drained: (podUid, signal) =>
-      new Promise((resolve, reject) => {
-        const check = (): void => {
-          if (isBusy(podUid)) return
-          waiting.delete(check)
-          signal?.removeEventListener('abort', onAbort)
-          resolve()
-        }
-        const onAbort = (): void => {
-          waiting.delete(check)
-          reject(signal!.reason)
-        }
-        if (signal?.aborted) return onAbort()
-        signal?.addEventListener('abort', onAbort, { once: true })
-        waiting.add(check)
-        check()
-      }),
-    close() {
+      requests.changes.until(() => !isOffered(index().all(), podUid) && !requests.isBusy(podUid), signal),
+    close: () => pools.close(),
+  }
+}
+
+/** Kept connections, by endpoint. */
+const createPools = () => {
+  const pools = new Map<string, Pool>()
+  /** Idle connections are closed at once; those in use end with their request. */
+  const retire = (key: string, { agent }: Pool): void => {
+    pools.delete(key)
+    agent.maxFreeSockets = 0
+    for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
+  }
+  return {
+    of(target: Target, service: string): Pool {
+      const known = pools.get(keyOf(target))
+      if (known && known.podUid === target.podUid) {
+        known.services.add(service)
+        return known
+      }
+      known?.agent.destroy() // the address belongs to another pod now
+      const agent = new Agent({ keepAlive: true, keepAliveMsecs: 15_000, maxFreeSockets: 64, scheduling: 'lifo' })
+      const pool: Pool = { agent, podUid: target.podUid, services: new Set([service]) }
+      pools.set(keyOf(target), pool)
+      return pool
+    },
+    /** Lets go of the service's endpoints at other addresses than these. */
+    retain(service: string, live: ReadonlySet<string>): void {
+      for (const [key, pool] of pools)
+        if (pool.services.has(service) && !live.has(key.slice(0, key.lastIndexOf(':')))) retire(key, pool)
+    },
+    close(): void {
       for (const { agent } of pools.values()) agent.destroy()
       pools.clear()
+    },
+  }
+}
+
+/** Requests under way, by the pod they go to. */
+const createRequests = () => {
+  const inUse = new Map<string, number>()
+  const changes = new Conditions()
+  return {
+    changes,
+    isBusy: (podUid: string): boolean => (inUse.get(podUid) ?? 0) > 0,
+    /** Returns what ends it. */
+    begin(podUid: string | undefined): () => void {
+      if (podUid !== undefined) inUse.set(podUid, (inUse.get(podUid) ?? 0) + 1)
+      let ended = false
+      return () => {
+        if (ended || podUid === undefined) return
+        ended = true
+        const left = (inUse.get(podUid) ?? 1) - 1
+        if (left > 0) inUse.set(podUid, left)
+        else inUse.delete(podUid)
+        changes.check()
+      }
     },
   }
 }

@@ -67,3 +67,5 @@ export const createNodePorts = (log: Log, onStray: () => void) => {
     },
   }
 }
+
+export type NodePorts = ReturnType<typeof createNodePorts>

@@ -1,14 +1,15 @@
 import { networkInterfaces } from 'node:os'
 import { messageOf } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { Conditions } from '../../lib/conditions.ts'
 import type { Log } from '../../lib/log.ts'
 import type { ObjectClient } from '../../spec/kube/client.ts'
-import type { Service } from '../../spec/kube/generated/types.ts'
+import type { EndpointSlice, Service } from '../../spec/kube/generated/types.ts'
 import { EndpointSlice as EndpointSlices, Service as Services } from '../../spec/kube/kinds.ts'
 import type { Sys } from '../../sys/sys.ts'
-import type { Informers, ServiceProxy } from '../types.ts'
+import type { Informer, Informers, ServiceProxy } from '../types.ts'
 import { createFlowSweeper, staleFlows } from './flows.ts'
-import { createNodePorts } from './node-ports.ts'
+import { createNodePorts, type NodePorts } from './node-ports.ts'
 import { claimsOf, keyOf, type PortPlan, planService } from './plan.ts'
 import { createSliceIndex, isOffered, type SliceIndex } from './slice-index.ts'
 import { createReporter } from './status.ts'
@@ -43,184 +44,194 @@ const retryMs = 1000
 const portRetryMs = 5000
 const checkEveryMs = 30_000
 
-export const createServiceProxy = (options: ServiceProxyOptions): RunningServiceProxy => {
-  const { sys, informers, clock, log } = options
-  const reserved = options.reserved ?? []
-  const frame: Frame = {
-    table: `${options.instance.nftTable}_svc`,
-    linkPrefix: options.instance.linkPrefix,
-    reserved,
-    serviceCidr: options.serviceCidr,
-  }
-  const services = informers.of(Services)
-  const slices = informers.of(EndpointSlices)
-  const ending = new AbortController()
-  const ports = createNodePorts(log, () => verify())
-  const report = createReporter(options)
-  const sweep = createFlowSweeper(sys.firewall, clock, log, ending.signal)
+export const createServiceProxy = (options: ServiceProxyOptions): RunningServiceProxy => new Proxier(options)
+
+class Proxier implements RunningServiceProxy {
+  readonly #options: ServiceProxyOptions
+  readonly #frame: Frame
+  readonly #services: Informer<Service>
+  readonly #slices: Informer<EndpointSlice>
+  readonly #ending = new AbortController()
+  readonly #ports: NodePorts
+  readonly #report: ReturnType<typeof createReporter>
+  readonly #sweep: ReturnType<typeof createFlowSweeper>
 
   /** What each service should be, by its key. */
-  const plans = new Map<string, PortPlan[]>()
-  let index: SliceIndex | undefined
-  const dirty = new Set<string>()
-  /** What the kernel has; undefined: not known, everything is written. */
-  let committed: TableState | undefined
-  let committedPlans: PortPlan[] = []
-  let committedAt = 0
-  let asked = 0
-  let running: Promise<void> | undefined
-  const waiting = new Set<() => void>()
-  const timers = new Set<NodeJS.Timeout>()
-  const stops: (() => void)[] = []
-  const { promise: firstTry, resolve: tried } = Promise.withResolvers<void>()
-  let portsRefused = false
-
+  readonly #plans = new Map<string, PortPlan[]>()
+  readonly #dirty = new Set<string>()
+  #index: SliceIndex | undefined
   /** Addresses that are this machine's: asked now and then, as laptops move. */
-  let hostAddresses: ReadonlySet<string> = new Set()
-  const lookAround = (): boolean => {
-    const now = new Set([
-      options.nodeAddress,
-      ...Object.entries(networkInterfaces())
-        .filter(([name]) => !name.startsWith(options.instance.linkPrefix))
-        .flatMap(([, links]) => links ?? [])
-        .filter(({ family }) => family === 'IPv4')
-        .map(({ address }) => address),
-    ])
-    const changed = now.size !== hostAddresses.size || [...now].some((address) => !hostAddresses.has(address))
-    hostAddresses = now
-    return changed
+  #hostAddresses: ReadonlySet<string> = new Set()
+  /** What the kernel has; undefined: not known, everything is written. */
+  #committed: TableState | undefined
+  #committedPlans: PortPlan[] = []
+  #committedAt = 0
+  #asked = 0
+  #running: Promise<void> | undefined
+  #portsRefused = false
+  readonly #commits = new Conditions()
+  readonly #firstTry = Promise.withResolvers<void>()
+  readonly #timers = new Set<NodeJS.Timeout>()
+  readonly #stops: (() => void)[] = []
+
+  constructor(options: ServiceProxyOptions) {
+    const { instance, informers, sys, clock, log, reserved = [], serviceCidr } = options
+    this.#options = options
+    this.#frame = { table: `${instance.nftTable}_svc`, linkPrefix: instance.linkPrefix, reserved, serviceCidr }
+    this.#services = informers.of(Services)
+    this.#slices = informers.of(EndpointSlices)
+    this.#ports = createNodePorts(log, () => this.#verify())
+    this.#report = createReporter(options)
+    this.#sweep = createFlowSweeper(sys.firewall, clock, log, this.#ending.signal)
   }
 
-  const later = (ms: number, task: () => void): void => {
-    const timer = setTimeout(() => {
-      timers.delete(timer)
-      task()
-    }, ms).unref()
-    timers.add(timer)
+  async start(): Promise<void> {
+    const { sys, serviceCidr } = this.#options
+    this.#lookAround()
+    await Promise.all([this.#services.synced, this.#slices.synced])
+    this.#index = createSliceIndex(this.#slices, (key) => this.#request(key))
+    this.#stops.push(
+      this.#index.close,
+      this.#services.on(({ object }) => this.#request(keyOf(object))),
+    )
+    for (const service of this.#services.list()) this.#request(keyOf(service))
+    if (serviceCidr !== undefined) await routeServices(sys.links, this.#frame.linkPrefix, serviceCidr)
+    this.#request()
+    await this.#firstTry.promise
+    const timer = setInterval(() => this.#periodically(), checkEveryMs).unref()
+    this.#stops.push(() => clearInterval(timer))
   }
 
-  const replan = (): void => {
-    for (const key of dirty) {
-      const [namespace, name] = key.split('/') as [string, string]
-      const service = services.get(namespace, name)
-      const planned = service ? planService(service, index?.of(key) ?? [], hostAddresses) : []
-      if (planned.length > 0) plans.set(key, planned)
-      else plans.delete(key)
+  async drained(podUid: string, signal?: AbortSignal): Promise<void> {
+    await this.#commits.until(() => !this.#isTarget(podUid) && !isOffered(this.#index?.all() ?? [], podUid), signal)
+  }
+
+  async close(): Promise<void> {
+    this.#ending.abort()
+    for (const stop of this.#stops) stop()
+    for (const timer of this.#timers) clearTimeout(timer)
+    await this.#running
+    this.#ports.close()
+  }
+
+  async remove(): Promise<void> {
+    const { table } = this.#frame
+    await this.#options.sys.firewall.apply(`table inet ${table} {\n}\ndelete table inet ${table}\n`)
+  }
+
+  #request(key?: string): void {
+    if (key !== undefined) this.#dirty.add(key)
+    this.#asked++
+    // After this turn of the event loop: events that came together go together.
+    this.#running ??= new Promise<void>((go) => setImmediate(go)).then(() => this.#run())
+  }
+
+  /** One transaction at a time; what changes meanwhile goes together into the next. */
+  async #run(): Promise<void> {
+    const { clock, log } = this.#options
+    while (this.#committedAt !== this.#asked && !this.#ending.signal.aborted) {
+      try {
+        await this.#applyOnce()
+      } catch (error) {
+        log.error('service rules', { error: messageOf(error) })
+        this.#committed = undefined
+        this.#firstTry.resolve()
+        await clock.sleep(retryMs, this.#ending.signal).catch(() => {})
+      }
     }
-    dirty.clear()
+    // In the same turn as the last look at what is asked: a request in between would wait for a run that has ended.
+    this.#running = undefined
+    if (this.#portsRefused && this.#timers.size === 0) this.#later(portRetryMs, () => this.#request())
   }
 
-  const applyOnce = async (): Promise<void> => {
-    const turn = asked
-    replan()
-    const all = [...plans.values()].flat()
+  async #applyOnce(): Promise<void> {
+    const turn = this.#asked
+    this.#replan()
+    const all = [...this.#plans.values()].flat()
     const { won: claimed, lost } = claimsOf(all)
-    const { won, refused } = await ports.settle(claimed)
-    portsRefused = refused.length > 0
-    const next = tableOf(all, won, reserved)
-    const script = committed ? renderChange(frame.table, committed, next) : renderTable(frame, next)
-    if (script !== '') await sys.firewall.apply(script)
-    const stale = staleFlows(committedPlans, all)
-    committed = next
-    committedPlans = all
-    committedAt = turn
-    for (const check of waiting) check()
-    tried()
-    void sweep(stale)
+    const { won, refused } = await this.#ports.settle(claimed)
+    this.#portsRefused = refused.length > 0
+    const next = tableOf(all, won, this.#frame.reserved)
+    const script = this.#committed
+      ? renderChange(this.#frame.table, this.#committed, next)
+      : renderTable(this.#frame, next)
+    if (script !== '') await this.#options.sys.firewall.apply(script)
+    const stale = staleFlows(this.#committedPlans, all)
+    this.#committed = next
+    this.#committedPlans = all
+    this.#committedAt = turn
+    this.#commits.check()
+    this.#firstTry.resolve()
+    void this.#sweep(stale)
     const taken = lost.map((claim) => ({
       claim,
       message: `port ${claim.port}/${claim.protocol} of this machine belongs to another service`,
     }))
-    report(services.list(), [...refused, ...taken])
+    this.#report(this.#services.list(), [...refused, ...taken])
   }
 
-  /** One transaction at a time; what changes meanwhile goes together into the next. */
-  const run = async (): Promise<void> => {
-    while (committedAt !== asked && !ending.signal.aborted) {
-      try {
-        await applyOnce()
-      } catch (error) {
-        log.error('service rules', { error: messageOf(error) })
-        committed = undefined
-        tried()
-        await clock.sleep(retryMs, ending.signal).catch(() => {})
-      }
+  #replan(): void {
+    for (const key of this.#dirty) {
+      const [namespace, name] = key.split('/') as [string, string]
+      const service = this.#services.get(namespace, name)
+      const planned = service ? planService(service, this.#index?.of(key) ?? [], this.#hostAddresses) : []
+      if (planned.length > 0) this.#plans.set(key, planned)
+      else this.#plans.delete(key)
     }
-    // In the same turn as the last look at `asked`: a request in between would wait for a run that has ended.
-    running = undefined
-    if (portsRefused && timers.size === 0) later(portRetryMs, () => request())
+    this.#dirty.clear()
   }
-  const request = (key?: string): void => {
-    if (key !== undefined) dirty.add(key)
-    asked++
-    // After this turn of the event loop: events that came together go together.
-    running ??= new Promise<void>((go) => setImmediate(go)).then(run)
+
+  #later(ms: number, task: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      task()
+    }, ms).unref()
+    this.#timers.add(timer)
+  }
+
+  #periodically(): void {
+    if (this.#lookAround()) for (const service of this.#services.list()) this.#dirty.add(keyOf(service))
+    if (this.#dirty.size > 0) this.#request()
+    this.#verify()
   }
 
   /** Writes everything if somebody has removed our table. */
-  const verify = (): void => {
+  #verify(): void {
+    const { sys, log } = this.#options
+    const { table } = this.#frame
     sys.firewall
-      .list('inet', frame.table)
+      .list('inet', table)
       .then((text) => {
-        if (text !== undefined || committed === undefined) return
-        log.warn('the table of service rules was removed by somebody; writing it again', { table: frame.table })
-        committed = undefined
-        request()
+        if (text !== undefined || this.#committed === undefined) return
+        log.warn('the table of service rules was removed by somebody; writing it again', { table })
+        this.#committed = undefined
+        this.#request()
       })
       .catch((error: unknown) => log.warn('service rules', { error: messageOf(error) }))
   }
 
-  const periodically = (): void => {
-    if (lookAround()) for (const service of services.list()) dirty.add(keyOf(service))
-    if (dirty.size > 0) request()
-    verify()
+  /** Have this machine's addresses changed? */
+  #lookAround(): boolean {
+    const { nodeAddress, instance } = this.#options
+    const now = new Set([
+      nodeAddress,
+      ...Object.entries(networkInterfaces())
+        .filter(([name]) => !name.startsWith(instance.linkPrefix))
+        .flatMap(([, links]) => links ?? [])
+        .filter(({ family }) => family === 'IPv4')
+        .map(({ address }) => address),
+    ])
+    const changed =
+      now.size !== this.#hostAddresses.size || [...now].some((address) => !this.#hostAddresses.has(address))
+    this.#hostAddresses = now
+    return changed
   }
 
   /** Is the pod a target of the rules the kernel has, other than for want of any other? */
-  const isTarget = (podUid: string): boolean =>
-    committedPlans.some(({ targets }) => targets.some((target) => target.podUid === podUid && !target.lastResort))
-  return {
-    async start() {
-      lookAround()
-      await Promise.all([services.synced, slices.synced])
-      index = createSliceIndex(slices, request)
-      stops.push(
-        index.close,
-        services.on(({ object }) => request(keyOf(object))),
-      )
-      for (const service of services.list()) request(keyOf(service))
-      if (options.serviceCidr !== undefined)
-        await routeServices(options.sys.links, frame.linkPrefix, options.serviceCidr)
-      request()
-      await firstTry
-      const timer = setInterval(periodically, checkEveryMs).unref()
-      stops.push(() => clearInterval(timer))
-    },
-    drained: (podUid, signal) =>
-      new Promise<void>((resolve, reject) => {
-        const check = (): void => {
-          if (isTarget(podUid) || isOffered(index?.all() ?? [], podUid)) return
-          waiting.delete(check)
-          signal?.removeEventListener('abort', onAbort)
-          resolve()
-        }
-        const onAbort = (): void => {
-          waiting.delete(check)
-          reject(signal!.reason)
-        }
-        if (signal?.aborted) return onAbort()
-        signal?.addEventListener('abort', onAbort, { once: true })
-        waiting.add(check)
-        check()
-      }),
-    async close() {
-      ending.abort()
-      for (const stop of stops) stop()
-      for (const timer of timers) clearTimeout(timer)
-      await running
-      ports.close()
-    },
-    remove: async () => await sys.firewall.apply(`table inet ${frame.table} {\n}\ndelete table inet ${frame.table}\n`),
+  #isTarget(podUid: string): boolean {
+    return this.#committedPlans.some(({ targets }) =>
+      targets.some((target) => target.podUid === podUid && !target.lastResort),
+    )
   }
 }
 
