@@ -124,7 +124,7 @@ class Build {
       const size = Buffer.byteLength(file.text)
       if (remote)
         this.#report.emit({
-          ...{ type: 'status', id: vertex.id, name: 'transferring dockerfile', current: size, total: size },
+          ...{ type: 'status', id: vertex.id, name: 'transferring dockerfile', current: size },
         })
       return file
     })

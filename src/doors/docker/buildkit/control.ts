@@ -1,5 +1,5 @@
 /** moby.buildkit.v1.Control: builds, their progress, the cache and the one worker there is. */
-import { SlipwayError } from '../../../errors.ts'
+import { isError, SlipwayError } from '../../../errors.ts'
 import { Arrivals } from './arrivals.ts'
 import { createJob, type Export, type Job } from './job.ts'
 import {
@@ -127,7 +127,10 @@ export const solveFrontend = async (
   try {
     await solve(deps, job, attrs)
   } catch (error) {
-    throw new StatusError(statusOf(error, job.sources))
+    if (error instanceof StatusError) throw error
+    const status = statusOf(error, job.sources)
+    // Clients print the name of any other code before the message.
+    throw new StatusError({ ...status, code: isError(error, 'cancelled') ? status.code : 2 })
   }
 }
 

@@ -29,6 +29,7 @@ export class ProgressLog {
   #pending: Status | undefined
   #pendingBytes = 0
   #logBytes = 0
+  #lastStart = 0
   /** Entries at the beginning of the history that have lost their output. */
   #stripped = 0
   #timer: NodeJS.Timeout | undefined
@@ -46,7 +47,9 @@ export class ProgressLog {
       case 'vertex':
         return this.#vertex(event.id, { name: event.name })
       case 'started':
-        return this.#vertex(event.id, { started: timestamp(event.time) })
+        // Clients sort by it: what began in one millisecond keeps its order.
+        this.#lastStart = Math.max(event.time, this.#lastStart + 0.001)
+        return this.#vertex(event.id, { started: timestamp(this.#lastStart) })
       case 'done': {
         const error = event.cancelled ? 'context canceled' : event.error
         this.#finishStatuses(event.id, event.time)
@@ -120,16 +123,17 @@ export class ProgressLog {
   #status(event: Extract<BuildProgress, { type: 'status' }>): void {
     const { vertex, statuses } = this.#state(event.id)
     const now = timestamp(this.#now())
+    const name = event.name.replace(/^transferring [^:]*$/, '$&:')
     const status: StatusState = {
-      ID: event.name,
+      ID: name,
       vertex: vertex.digest,
-      name: event.name,
+      name,
       current: event.current,
       total: event.total ?? 0,
       timestamp: now,
-      started: statuses.get(event.name)?.started ?? now,
+      started: statuses.get(name)?.started ?? now,
     }
-    statuses.set(event.name, status)
+    statuses.set(name, status)
     this.#add({ statuses: [status] }, 200)
   }
 
