@@ -60,6 +60,7 @@ export class PodImages {
       return image
     } catch (error) {
       if (wish.signal.aborted) throw error
+      if (isError(error, 'bad-request', 'invalid')) throw this.#invalidName(reference, error)
       // A tag that cannot be checked because no registry answers is still the image that was built or loaded here.
       const local = policy === 'Always' && isError(error, 'unavailable') ? await this.#find(reference) : undefined
       if (local) {
@@ -78,13 +79,13 @@ export class PodImages {
     try {
       return await this.#images.get(reference)
     } catch (error) {
-      throw this.#failure(
-        'InvalidImageName',
-        `Failed to apply default image tag "${reference}": ${messageOf(error)}`,
-        0,
-        error,
-      )
+      throw this.#invalidName(reference, error)
     }
+  }
+
+  #invalidName(reference: string, error: unknown): SlipwayError {
+    const message = `Failed to apply default image tag "${reference}": couldn't parse image name "${reference}": ${messageOf(error)}`
+    return this.#failure('InvalidImageName', message, 0, error)
   }
 
   forget(pod: string): void {
