@@ -70,6 +70,8 @@ export interface OciRuntime {
   version: string
   /** Goes in front of conmon's and the runtime's argv; empty where the runtime runs as it is. */
   enter: readonly string[]
+  /** The environment for the runtime, and for a monitor that starts it. */
+  env: Record<string, string>
 }
 
 export interface Mount {

@@ -126,6 +126,7 @@ const runBundle = async (ctx: Context, id: string, step: BuildStep, bundle: stri
   step.signal?.throwIfAborted()
   const own = [`--root=${ctx.paths.oci}`, `--log=${log}`, '--log-format=json']
   const child = ctx.sys.processes.spawn([...runtime.enter, runtime.path, ...own, 'run', '--bundle', bundle, id], {
+    env: runtime.env,
     fds: ['ignore', 'pipe', 'pipe'],
   })
   const onAbort = (): void => {

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
+import { messageOf } from '../../errors.ts'
 import type { OciProcess } from '../../spec/oci/index.ts'
 import type { Child } from '../../sys/sys.ts'
 import type { Context } from '../containers/context.ts'
@@ -94,6 +96,7 @@ export const execDirect = async (
   const child = ctx.sys.processes.spawn(
     [...runtime.enter, runtime.path, ...own, 'exec', '--process', join(dir, 'process.json'), record.id],
     {
+      env: runtime.env,
       fds: [options.stdin ? 'pipe' : 'ignore', options.stdout ? 'pipe' : 'ignore', options.stderr ? 'pipe' : 'ignore'],
     },
   )
@@ -136,7 +139,10 @@ const finish = async (
   } finally {
     output.end()
     for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy()
-    rmSync(dir, { recursive: true, force: true })
+    // Nobody has to wait for that; a recovering daemon removes what is left.
+    void rm(dir, { recursive: true, force: true }).catch((error: unknown) =>
+      ctx.log.warn('an exec leaves its files', { dir, error: messageOf(error) }),
+    )
   }
 }
 

@@ -33,8 +33,6 @@ export interface Monitored {
   exitCode: Promise<number | undefined>
 }
 
-const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-
 export const monitorArgv = (runtimePath: string, paths: RuntimePaths, options: MonitorOptions): string[] => {
   const { id, bundle, exec } = options
   // Exit files are named after the container: the monitor of an exec must not write where its container's does.
@@ -111,7 +109,12 @@ export const startMonitor = async (
   const runtime = await processes.ociRuntime()
   const exec = options.exec !== undefined
   const child = processes.spawn([...runtime.enter, ...monitorArgv(runtime.path, paths, options)], {
-    env: { PATH: path, _OCI_SYNCPIPE: '3', _OCI_STARTPIPE: '4', ...(exec ? { _OCI_ATTACHPIPE: '5' } : {}) },
+    env: {
+      ...runtime.env,
+      _OCI_SYNCPIPE: '3',
+      _OCI_STARTPIPE: '4',
+      ...(exec ? { _OCI_ATTACHPIPE: '5' } : {}),
+    },
     fds: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', ...(exec ? (['pipe'] as const) : [])],
     detached: true,
   })

@@ -7,7 +7,8 @@ import type { Child, Processes, RunOptions, RunResult, SpawnOptions } from '../s
 import { pipe, socketpair } from './libc.ts'
 import { posixSpawn } from './spawn.ts'
 
-const defaultEnv = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' }
+/** What children get where nothing is said. */
+export const defaultEnv = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' }
 
 const cannotRun = (program: string, error: unknown): SlipwayError =>
   isError(error, 'not-found')

@@ -14,7 +14,8 @@ import type { Log } from '../../lib/log.ts'
 import type { OciRuntime } from '../sys.ts'
 import { mount, unmount } from './libc.ts'
 import { MS } from './mount-flags.ts'
-import { must } from './processes.ts'
+import { withinMounts } from './mount-namespace.ts'
+import { defaultEnv, must } from './processes.ts'
 import { isPinned } from './shared-run.ts'
 
 const unified = '/sys/fs/cgroup/unified'
@@ -65,6 +66,28 @@ const pinNamespace = async (pin: string): Promise<void> => {
   }
 }
 
+/**
+ * A program that containers see as /proc/self/exe must not be writable for them: each time it is run, crun makes itself
+ * a read-only bind mount and executes itself anew from there. With one made here, once, it can skip that, and is told so
+ * by the variable. Gives the path to run; the program's own where a mount cannot be made.
+ */
+const protectedProgram = (program: string, target: string, log: Log) => {
+  try {
+    const [source, mounted] = [statSync(program), statSync(target, { throwIfNoEntry: false })]
+    // A newer package is another file.
+    if (mounted?.ino !== source.ino || mounted.dev !== source.dev) {
+      if (mounted !== undefined) unmount(target, 2)
+      writeFileSync(target, '', { mode: 0o700 })
+      mount(program, target, 'none', MS.bind, '')
+    }
+    mount('none', target, 'none', MS.bind | MS.remount | MS.rdonly, '')
+    return { path: target, env: { ...defaultEnv, _LIBCONTAINER_CLONED_BINARY: '1' } }
+  } catch (error) {
+    log.warn('the runtime has to copy itself each time', { error: String(error) })
+    return { path: program, env: defaultEnv }
+  }
+}
+
 /** Chooses once and remembers; a pin that has gone is made again. */
 export const createOciRuntime = (
   runDir: string,
@@ -79,19 +102,24 @@ export const createOciRuntime = (
     const runc = findProgram('runc')
     if (crun !== undefined) {
       const version = await versionOf(crun)
-      if (!refusedByCrun()) return { name: 'crun', path: crun, version, enter: [] }
+      const ours = () => protectedProgram(crun, join(dirname(pin), 'crun'), log)
+      if (!refusedByCrun()) {
+        mkdirSync(dirname(pin), { recursive: true, mode: 0o700 })
+        return { name: 'crun', version, enter: [], ...ours() }
+      }
       const nsenter = findProgram('nsenter')
       if (nsenter !== undefined) {
         try {
           before(pin)
           if (!isPinned(pin)) await pinNamespace(pin)
-          return { name: 'crun', path: crun, version, enter: [nsenter, `--mount=${pin}`] }
+          return { name: 'crun', version, enter: [nsenter, `--mount=${pin}`], ...withinMounts(pin, ours) }
         } catch (error) {
           log.warn('crun cannot be used on this cgroup layout', { error: String(error) })
         }
       }
     }
-    if (runc !== undefined) return { name: 'runc', path: runc, version: await versionOf(runc), enter: [] }
+    if (runc !== undefined)
+      return { name: 'runc', path: runc, version: await versionOf(runc), enter: [], env: defaultEnv }
     throw new SlipwayError('unavailable', 'no OCI runtime found', {
       hint: 'Install the package crun (or runc) on this machine.',
     })

@@ -2,6 +2,7 @@ import { accessSync, closeSync, constants } from 'node:fs'
 import { constants as os } from 'node:os'
 import koffi from 'koffi'
 import { SlipwayError } from '../../errors.ts'
+import { withinMounts } from './mount-namespace.ts'
 import { openNull } from './null-device.ts'
 
 /**
@@ -123,8 +124,33 @@ const reap = (): void => {
 }
 let listening = false
 
-/** Throws 'not-found' where there is no such program. The child runs in the namespaces of the calling thread. */
-export const posixSpawn = (request: SpawnRequest): { pid: number; exited: Promise<Ended>; alive(): boolean } => {
+interface Spawned {
+  pid: number
+  exited: Promise<Ended>
+  alive(): boolean
+}
+
+/**
+ * Throws 'not-found' where there is no such program. The child runs in the namespaces of the calling thread. What begins
+ * with `nsenter --mount=FILE` needs no nsenter: this thread goes there for the moment in which the child is made.
+ */
+export const posixSpawn = (request: SpawnRequest): Spawned => {
+  const [first, second, ...argv] = request.argv
+  const pin = first?.endsWith('/nsenter') ? /^--mount=(.+)$/.exec(second ?? '')?.[1] : undefined
+  if (pin === undefined || argv.length === 0) return spawnHere(request)
+  let started = false
+  try {
+    return withinMounts(pin, () => {
+      started = true
+      return spawnHere({ ...request, argv })
+    })
+  } catch (error) {
+    if (started) throw error
+    return spawnHere(request) // nsenter tells what is wrong
+  }
+}
+
+const spawnHere = (request: SpawnRequest): Spawned => {
   const program = resolveProgram(request.argv[0]!)
   if (program === undefined)
     throw new SlipwayError('not-found', `${request.argv[0]}: ENOENT`, { details: { errno: 'ENOENT' } })
