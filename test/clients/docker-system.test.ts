@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { request } from 'node:http'
+import { createConnection } from 'node:net'
 import { after, afterEach, test } from 'node:test'
 import { startDocker, until } from './docker-kit.ts'
 
@@ -71,6 +72,27 @@ test('attach by hand: 101, frames, and the half-closed connection carries the en
   const all = Buffer.concat(chunks)
   assert.deepEqual([all[0], all.readUInt32BE(4), all.subarray(8).toString()], [1, 7, 'through'])
   assert.equal(JSON.parse((await docker.api('POST', `/v1.50/containers/${Id}/wait`)).body).StatusCode, 0)
+})
+
+test('input reaches a program also where the body of the request came after its head', async () => {
+  await ok('run', '-d', '--name', 'late', 'busybox', 'sleep', '100')
+  const exec = { Cmd: ['cat'], AttachStdin: true, AttachStdout: true, Tty: true }
+  const { Id } = JSON.parse((await docker.api('POST', '/v1.50/containers/late/exec', exec)).body)
+  const socket = createConnection(dockerSocket)
+  const body = JSON.stringify({ Tty: true })
+  socket.write(
+    `POST /v1.50/exec/${Id}/start HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`,
+  )
+  let heard = ''
+  socket.on('data', (chunk) => {
+    heard += String(chunk)
+  })
+  await new Promise((go) => setTimeout(go, 100))
+  socket.write(body)
+  await until('the answer', async () => heard.startsWith('HTTP/1.1 101 '))
+  socket.write('typed\n')
+  await until('the echo', async () => heard.includes('typed\r\ntyped\r\n'))
+  socket.destroy()
 })
 
 test('events: past and live, filtered', async () => {

@@ -1,9 +1,12 @@
 import { cpus, hostname } from 'node:os'
-import type { Container, Engine, Image } from '../../engine/types.ts'
+import type { Engine, Image } from '../../engine/types.ts'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { archiveRoutes } from './container-archive.ts'
 import { planCreate } from './container-create.ts'
-import { inspectView, iso, listView, originOf } from './container-views.ts'
+import { listContainers } from './container-list.ts'
+import { freeName } from './container-name.ts'
+import { inspectView } from './container-views.ts'
 import { Filters, instant, isTrue } from './filters.ts'
 import { changed } from './images.ts'
 import { joinStreams, sendLogs, streamType } from './io.ts'
@@ -22,7 +25,7 @@ const seconds = (value: string | null): number | undefined =>
 export const containerRoutes = (engine: ContainerBackend, clock: Clock): Route[] => {
   const { containers } = engine
   return [
-    route('GET', '/containers/json', (x) => list(engine, clock, x)),
+    route('GET', '/containers/json', (x) => listContainers(engine, clock, x)),
     route('POST', '/containers/create', (x) => create(engine, x)),
     route('POST', '/containers/prune', (x) => prune(engine, clock, x)),
     route('GET', '/containers/:id/json', async (x) =>
@@ -118,110 +121,9 @@ const start = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
   x.send(changed ? 204 : 304)
 }
 
-const listFilters = [
-  'ancestor',
-  'before',
-  'expose',
-  'exited',
-  'health',
-  'id',
-  'isolation',
-  'is-task',
-  'label',
-  'name',
-  'network',
-  'publish',
-  'since',
-  'status',
-  'volume',
-]
-
-/** Filters whose values are known words. */
-const closedFilters: Record<string, string[]> = {
-  status: ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'],
-  health: ['starting', 'healthy', 'unhealthy', 'none'],
-}
-
-const list = async (engine: ContainerBackend, clock: Clock, x: Exchange): Promise<void> => {
-  const filters = Filters.parse(x.query.get('filters'), listFilters)
-  for (const [name, values] of Object.entries(closedFilters)) {
-    const odd = filters.get(name).find((v) => !values.includes(v))
-    if (odd !== undefined) throw bad(`invalid filter '${name}=${odd}'`)
-  }
-  const odd = filters.get('exited').find((v) => !/^-?\d+$/.test(v))
-  if (odd !== undefined) throw bad(`invalid filter 'exited=${odd}'`)
-  const limit = Number(x.query.get('limit') ?? 0)
-  const all =
-    isTrue(x.query.get('all')) ||
-    limit > 0 ||
-    filters.has('status') ||
-    filters.has('exited') ||
-    filters.has('before') ||
-    filters.has('since')
-  const bound = (name: string): number | undefined =>
-    filters.has(name) ? engine.containers.must(filters.get(name)[0]!).createdAt : undefined
-  const [before, since] = [bound('before'), bound('since')]
-  const ancestors = await Promise.all(filters.get('ancestor').map(async (a) => (await engine.images.get(a))?.id ?? a))
-  const found = engine.containers
-    .list()
-    .filter((c) => all || c.status === 'running' || c.status === 'paused' || c.status === 'restarting')
-    .filter((c) => filters.labels(c.spec.labels))
-    .filter((c) => filters.any('id', (v) => c.id.startsWith(v)))
-    .filter((c) =>
-      filters.any('name', (v) =>
-        new RegExp(v.replace(/^\^?\//, (m) => (m.startsWith('^') ? '^' : ''))).test(c.spec.name),
-      ),
-    )
-    .filter((c) => filters.any('status', (v) => c.status === v))
-    .filter((c) =>
-      filters.any(
-        'exited',
-        (v) => (c.status === 'exited' || c.status === 'dead') && c.startedAt !== undefined && c.exitCode === Number(v),
-      ),
-    )
-    .filter((c) => filters.any('health', (v) => (c.health?.status ?? 'none') === v))
-    .filter((c) => ancestors.length === 0 || ancestors.includes(c.imageId))
-    .filter((c) =>
-      filters.any('volume', (v) =>
-        c.mounts.some((m) => m.name === v || m.target === v || (m.type === 'volume' && m.volume === v)),
-      ),
-    )
-    .filter((c) => filters.any('network', (v) => onNetwork(engine, c, v)))
-    .filter((c) =>
-      filters.any('publish', (v) =>
-        (engine.sandboxes.get(c.sandboxId)?.ports ?? []).some((p) => samePort(v, p.hostPort, p.protocol)),
-      ),
-    )
-    .filter((c) =>
-      filters.any('expose', (v) =>
-        Object.keys(originOf(c)?.Config.ExposedPorts ?? {}).some((k) => k === v || k === `${v}/tcp`),
-      ),
-    )
-    .filter((c) => (before === undefined || c.createdAt < before) && (since === undefined || c.createdAt > since))
-    .sort((a, b) => b.createdAt - a.createdAt)
-  const shown = limit > 0 ? found.slice(0, limit) : found
-  const options = { size: isTrue(x.query.get('size')), now: clock.now(), version: x.version }
-  x.send(200, await Promise.all(shown.map((c) => listView(c, engine, options))))
-}
-
-const samePort = (wanted: string, port: number, protocol: string): boolean => {
-  const [range, type = 'tcp'] = wanted.split('/')
-  const [from, to = from] = range!.split('-').map(Number)
-  return port >= from! && port <= to! && protocol === type
-}
-
-const onNetwork = (engine: ContainerBackend, c: Container, wanted: string): boolean => {
-  const network = engine.sandboxes.get(c.sandboxId)?.spec.network
-  if (network?.mode !== 'attached') return network?.mode === wanted
-  const id = engine.networks.get(wanted)?.id
-  return network.attachments.some(
-    (a) => a.network === wanted || (id !== undefined && engine.networks.get(a.network)?.id === id),
-  )
-}
-
 const create = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
   const body = await x.json<CreateBody>()
-  const name = (x.query.get('name') ?? '').replace(/^\//, '') || freeName(engine)
+  const name = (x.query.get('name') ?? '').replace(/^\//, '') || freeName(engine.containers)
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name))
     throw bad(`Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`)
   const image = body.Image ? await engine.images.get(body.Image) : undefined
@@ -263,58 +165,6 @@ const checkPlatform = (wanted: string | null, name: string, image: Image | undef
     'not-found',
     `image with reference ${name} was found but does not provide the specified platform (${wanted})`,
   )
-}
-
-const left = [
-  'brave',
-  'calm',
-  'clever',
-  'eager',
-  'fair',
-  'gentle',
-  'happy',
-  'keen',
-  'kind',
-  'lively',
-  'merry',
-  'noble',
-  'proud',
-  'quick',
-  'quiet',
-  'sharp',
-  'steady',
-  'swift',
-  'warm',
-  'wise',
-]
-const right = [
-  'anchor',
-  'bollard',
-  'bow',
-  'cable',
-  'compass',
-  'cradle',
-  'crane',
-  'deck',
-  'dock',
-  'ferry',
-  'harbor',
-  'hull',
-  'keel',
-  'lantern',
-  'mast',
-  'pier',
-  'quay',
-  'rudder',
-  'sail',
-  'winch',
-]
-const freeName = (engine: ContainerBackend): string => {
-  const pick = (words: string[]): string => words[Math.floor(Math.random() * words.length)]!
-  for (let tries = 0; ; tries++) {
-    const name = `${pick(left)}_${pick(right)}${tries > 4 ? Math.floor(Math.random() * 10 ** (tries - 3)) : ''}`
-    if (!engine.containers.list().some((c) => c.spec.name === name)) return name
-  }
 }
 
 const updateOf = (body: HostConfig): Parameters<Engine['containers']['update']>[1] => {
@@ -412,56 +262,6 @@ const prune = async (engine: ContainerBackend, clock: Clock, x: Exchange): Promi
     removed.push(c.id)
   }
   x.send(200, { ContainersDeleted: removed.length > 0 ? removed : null, SpaceReclaimed: space })
-}
-
-const statHeader = (stat: { name: string; size: number; mode: number; mtime: number; linkTarget: string }): string =>
-  Buffer.from(
-    JSON.stringify({
-      name: stat.name,
-      size: stat.size,
-      mode: goMode(stat.mode),
-      mtime: iso(stat.mtime),
-      linkTarget: stat.linkTarget,
-    }),
-  ).toString('base64')
-
-/** st_mode as Go's os.FileMode: type bits from the top, permissions below. */
-const goMode = (mode: number): number => {
-  const types: Record<number, number> = {
-    0o040000: 2 ** 31,
-    0o120000: 2 ** 27,
-    0o010000: 2 ** 25,
-    0o140000: 2 ** 24,
-    0o060000: 2 ** 26,
-    0o020000: 2 ** 26 + 2 ** 21,
-  }
-  const special = (mode & 0o4000 ? 2 ** 23 : 0) + (mode & 0o2000 ? 2 ** 22 : 0) + (mode & 0o1000 ? 2 ** 20 : 0)
-  return (types[mode & 0o170000] ?? 0) + special + (mode & 0o777)
-}
-
-const archiveRoutes = ({ containers }: ContainerBackend): Route[] => {
-  const pathOf = (x: Exchange): string => {
-    const path = x.query.get('path')
-    if (!path) throw bad("'path' cannot be empty")
-    return path
-  }
-  return [
-    route('HEAD', '/containers/:id/archive', async (x) => {
-      const stat = await containers.statPath(x.params.id!, pathOf(x))
-      x.send(200, undefined, { 'X-Docker-Container-Path-Stat': statHeader(stat) })
-    }),
-    route('GET', '/containers/:id/archive', async (x) => {
-      const { stat, tar } = await containers.readArchive(x.params.id!, pathOf(x))
-      tar.pipe(x.stream(200, 'application/x-tar', { 'X-Docker-Container-Path-Stat': statHeader(stat) }))
-    }),
-    route('PUT', '/containers/:id/archive', async (x) => {
-      await containers.writeArchive(x.params.id!, pathOf(x), x.upload(), {
-        noOverwriteDirNonDir: isTrue(x.query.get('noOverwriteDirNonDir')),
-        copyUidGid: isTrue(x.query.get('copyUIDGID')),
-      })
-      x.send(200)
-    }),
-  ]
 }
 
 const commit = async (engine: ContainerBackend, x: Exchange): Promise<void> => {

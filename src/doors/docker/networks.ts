@@ -105,7 +105,7 @@ const list = (engine: Backend, x: Exchange): void => {
     .filter((n) => filters.any('name', (v) => n.spec.name.includes(v)))
     .filter((n) => filters.any('id', (v) => n.id.includes(v)))
     .filter((n) => filters.any('driver', (v) => n.spec.driver === v))
-    .filter((n) => filters.any('scope', (v) => v === 'local'))
+    .filter(() => filters.any('scope', (v) => v === 'local'))
     .filter((n) => filters.any('type', (v) => (v === 'builtin') === isPredefined(n)))
     .filter(
       (n) => dangling === undefined || (!isPredefined(n) && engine.networks.endpoints(n.id).length === 0) === dangling,

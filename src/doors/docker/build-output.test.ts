@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { BuildProgress } from '../../build/types.ts'
+import { classicOutput } from './build-output.ts'
+
+const step = (text: string, ...vertices: string[]) => ({ instruction: text.split(' ')[0]!, text, vertices })
+const started = (id: string): BuildProgress => ({ type: 'started', id, time: 0 })
+const done = (id: string, cached = false, error?: string): BuildProgress => ({
+  type: 'done',
+  id,
+  time: 0,
+  cached,
+  error,
+})
+const log = (id: string, text: string): BuildProgress => ({
+  type: 'log',
+  id,
+  stream: 'stdout',
+  data: Buffer.from(text),
+})
+const ids = (text: string): string => text.replace(/\b[0-9a-f]{12}\b/g, 'ID')
+const print = (events: BuildProgress[], image?: string): string => {
+  const out = classicOutput()
+  return ids(events.map((event) => out.event(event)).join('') + out.end(image))
+}
+
+test('steps come in the order of the file, though the solver goes another way', () => {
+  const steps = [step('FROM a AS one', 'a'), step('RUN x', 'x'), step('FROM b', 'b'), step('COPY --from=one . .', 'c')]
+  const events = [
+    { type: 'outline', steps } as const,
+    done('b', true),
+    started('a'),
+    done('a', true),
+    started('x'),
+    log('x', 'said\n'),
+    done('x'),
+    done('c'),
+  ]
+  assert.equal(
+    print(events, 'imageimageid'),
+    `Step 1/4 : FROM a AS one
+ ---> ID
+Step 2/4 : RUN x
+ ---> Running in ID
+said
+ ---> Removed intermediate container ID
+ ---> ID
+Step 3/4 : FROM b
+ ---> ID
+Step 4/4 : COPY --from=one . .
+ ---> imageimageid
+`,
+  )
+})
+
+test('what only changes the configuration is written as its turn comes; output as it is made', () => {
+  const out = classicOutput()
+  const steps = [step('FROM a', 'a'), step('ENV A=b'), step('RUN x', 'x'), step('CMD ["y"]')]
+  assert.equal(out.event({ type: 'outline', steps }), '')
+  assert.equal(ids(out.event(done('a', true))), 'Step 1/4 : FROM a\n ---> ID\nStep 2/4 : ENV A=b\n ---> ID\n')
+  assert.equal(out.event(started('x')), 'Step 3/4 : RUN x\n')
+  assert.equal(ids(out.event(log('x', 'one\n'))), ' ---> Running in ID\none\n')
+  assert.equal(out.event(log('x', 'two\n')), 'two\n')
+})
+
+test('a failure ends with the step that failed; cached steps say so', () => {
+  const steps = [step('FROM a', 'a'), step('RUN x', 'x'), step('RUN y', 'y'), step('RUN z', 'z')]
+  const events = [
+    { type: 'outline', steps } as const,
+    done('a', true),
+    done('x', true),
+    started('y'),
+    log('y', 'why\n'),
+    done('y', false, 'broken'),
+  ]
+  assert.equal(
+    print(events),
+    `Step 1/4 : FROM a
+ ---> ID
+Step 2/4 : RUN x
+ ---> Using cache
+ ---> ID
+Step 3/4 : RUN y
+ ---> Running in ID
+why
+`,
+  )
+})
