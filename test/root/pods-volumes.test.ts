@@ -32,7 +32,7 @@ describe('what a container is given', { concurrency: 4 }, () => {
           command: [
             'sh',
             '-c',
-            'echo "$(GREETING) $(ABSENT) $$(GREETING)"; env | sort; trap "exit 0" TERM; while true; do sleep 0.2; done',
+            'echo '$(GREETING) $(ABSENT) $$(GREETING)'; env | sort; trap "exit 0" TERM; while true; do sleep 0.2; done',
           ],
           resources: { requests: { cpu: '250m', memory: '32Mi' }, limits: { memory: '64Mi' } },
           envFrom: [

@@ -1,6 +1,6 @@
 /** Starts one container of a pod: volumes, environment, image, creation, postStart. */
 import { chmodSync, chownSync, existsSync, mkdirSync, statSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { ContainerSpec, Image, MountSpec } from '../../engine/index.ts'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
 import type { Container, Pod } from '../../spec/kube/generated/types.ts'
@@ -149,7 +149,7 @@ const buildSpec = async (
       image,
       env,
       volumes: mounted,
-      inVolume: (root, path) => deps.sys.files.resolveInRoot(root, path),
+      inVolume: (root, path) => join(root, deps.sys.files.resolveInRoot(root, path)),
       nodeMemoryBytes: hostCapacity().memoryBytes,
     })
     const runtime = podRuntime(pod, (problem) =>
