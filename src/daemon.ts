@@ -1,6 +1,7 @@
 /** The daemon: makes every room, hands each what it needs, and brings them up and down in order. */
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { chmod, mkdir, rm } from 'node:fs/promises'
+import { flushCompileCache } from 'node:module'
 import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { createBuilder } from './build/index.ts'
@@ -24,7 +25,7 @@ import { openDatabase } from './lib/database.ts'
 import { addressAt, contains, formatAddress, parseAddress, parseBlock } from './lib/ip.ts'
 import { createLog, type Log } from './lib/log.ts'
 import * as kinds from './spec/kube/kinds.ts'
-import { createLinux } from './sys/linux/index.ts'
+import { createLinux, returnFreeMemory } from './sys/linux/index.ts'
 import type { Sys } from './sys/sys.ts'
 
 const version = '0.1.0'
@@ -100,6 +101,7 @@ class Daemon {
     const clock = systemClock
     const sockets = socketsOf(instance)
     const sys = createLinux(instance, log.room('sys'))
+    this.#closers.push(returnFreeMemory())
     const db = openDatabase(join(instance.stateDir, 'slipway.db'))
     chmodSync(join(instance.stateDir, 'slipway.db'), 0o600)
     this.#closers.push(() => db.close())
@@ -156,6 +158,8 @@ class Daemon {
       0o600,
     )
     this.#closers.push(() => rmSync(sockets.daemon, { force: true }))
+    // A daemon may run for months and be killed: what it has compiled is kept now, for the next one.
+    setTimeout(flushCompileCache, 3000).unref()
     log.info('ready', { ms: Date.now() - this.#startedAt, docker: sockets.docker, kubernetes: cluster.url })
   }
 
