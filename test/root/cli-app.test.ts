@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { get } from 'node:http'
 import { after, before, test } from 'node:test'
+import { stripVTControlCharacters } from 'node:util'
 import { busyboxDockerfile, createInstance, freePort, projectFolder, type Ran, start } from './instance.ts'
 
 const slipway = createInstance()
@@ -116,6 +117,43 @@ test('exec: streams, exit codes, environment, directory', async () => {
   assert.match((await run('exec', '--index', '9', 'web', 'true')).stderr, /is not running container #9\nIt has 2/)
   const one = (await ok('exec', '--index', '1', 'web', 'hostname')).stdout
   assert.notEqual((await ok('exec', '--index', '2', 'web', 'hostname')).stdout, one)
+})
+
+test('exec in the background, and what only docker can', async () => {
+  await ok('exec', '-d', 'db', 'sh', '-c', 'sleep 0.3; echo done > /tmp/later')
+  for (let tries = 0; (await run('exec', 'db', 'cat', '/tmp/later')).code !== 0; tries++) {
+    assert.ok(tries < 20, 'the command did not go on')
+    await new Promise((go) => setTimeout(go, 100))
+  }
+  const { code, stderr } = await run('exec', '-u', '5', 'db', 'id')
+  assert.equal(code, 1)
+  assert.match(stderr, /docker -H unix:\/\/\S+docker.sock exec --user=5 [0-9a-f]{12}/)
+})
+
+test('up on a terminal: a count, marks, times; the cursor comes back', async () => {
+  const main = `${import.meta.dirname}/../../src/main.ts`
+  const script = 'import pty, sys, os; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))'
+  const python = start(
+    ['python3', '-c', script, process.execPath, '--disable-warning=ExperimentalWarning', main, 'up', '-d', '--build'],
+    { cwd, env: { SLIPWAY_HOME: slipway.home, COMPOSE_PROGRESS: undefined }, limitMs: 30_000, input: '' },
+  )
+  const { code, stdout } = await python.ended
+  assert.equal(code, 0, stdout)
+  const text = stripVTControlCharacters(stdout)
+  assert.match(text, /\[\+\] up 0\/2\r\n . Image shop-db +Building +0\.\ds/)
+  assert.match(text, /\[\+\] up 6\/6\r\n ✔ Image shop-db +Built +\d\.\ds\r\n/)
+  assert.match(text, / ✔ Service web +Ready \(2\/2 ready\) +\d\.\ds\r\n web is at http/)
+  assert.ok(stdout.lastIndexOf('\u001b[?25h') > stdout.lastIndexOf('\u001b[?25l'))
+})
+
+test('--progress json: a document a line', async () => {
+  const { stderr } = await ok('--progress', 'json', 'up', '-d')
+  const documents = stderr
+    .trim()
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as { id?: string; status?: string })
+  assert.ok(documents.some((d) => d.id === 'Service web' && d.status === 'Done'))
 })
 
 test('exec on a terminal', async () => {

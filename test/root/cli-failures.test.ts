@@ -116,6 +116,25 @@ test('an image that no registry has', async () => {
   )
 })
 
+test('an image that the registry does not have', async (t) => {
+  const at = await freePort()
+  const config = join(slipway.home, 'registry.yml')
+  const root = join(slipway.home, 'registry')
+  writeFileSync(
+    config,
+    `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${root}}}\nhttp: {addr: "127.0.0.1:${at}"}\n`,
+  )
+  const registry = start(['docker-registry', 'serve', config])
+  t.after(() => registry.child.kill())
+  for (let tries = 0; tries < 100; tries++) {
+    if (await fetch(`http://127.0.0.1:${at}/v2/`).catch(() => undefined)) break
+    await new Promise((go) => setTimeout(go, 50))
+  }
+  const message = await fails(`name: bad\nservices: {web: {image: "127.0.0.1:${at}/team/nothing:1"}}\n`)
+  assert.match(message, /Image 127\.0\.0\.1:\d+\/team\/nothing:1 {2}Error\n.*(not found|manifest unknown)/s)
+  assert.throws(() => kubectl('get', 'namespace', 'bad'), /NotFound/)
+})
+
 test('a service that never gets healthy: what its probe said, what it said, exit 1', async (t) => {
   t.after(down)
   const message = await fails(

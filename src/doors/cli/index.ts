@@ -104,7 +104,7 @@ const commands: Record<string, { group: Command['group']; summary: string; load:
   version: {
     group: 'system',
     summary: 'Print the version',
-    load: async () => (await import('./commands/system.ts')).version,
+    load: async () => (await import('./commands/version.ts')).version,
   },
 }
 const titles: Record<Command['group'], string> = { app: 'Commands', rollout: 'From one host to many', system: 'System' }

@@ -1,5 +1,7 @@
 import { mainContainer, pickPod } from '../app/workloads.ts'
 import { isError, SlipwayError } from '../../../errors.ts'
+import { instanceOf, socketsOf } from '../../../instance.ts'
+import type { Pod } from '../../../spec/kube/generated/types.ts'
 import type { ExecSession } from '../../../spec/kube/client.ts'
 import type { Command, Invocation, Shell } from '../framework/command.ts'
 import { list, text, toggle, wholeNumber } from '../framework/flags.ts'
@@ -19,6 +21,8 @@ export const exec: Command = {
     toggle('-t, --tty', 'Allocate a terminal (the default on one)'),
     list('-e, --env', 'KEY=VAL', 'Set environment variables'),
     text('-w, --workdir', 'DIR', 'Working directory of the command'),
+    text('-u, --user', 'USER', 'Run as this user (no Kubernetes exec can: says how to do it with docker here)'),
+    toggle('--privileged', 'Give the command all privileges (as --user)'),
     text('--index', 'NUM', 'Instance of the service, from 1'),
   ],
   run: runExec,
@@ -39,12 +43,13 @@ async function runExec(invocation: Invocation): Promise<number> {
     service,
     flags.index === undefined ? undefined : wholeNumber(flags.index as string, 'index'),
   )
+  refuseIdentity(invocation, pod)
   const tty = flags['no-TTY'] !== true && shell.stdin.isTTY === true && shell.stdout.isTTY === true
   const session = await client.exec(
     { namespace: pod.metadata.namespace, name: pod.metadata.name! },
     {
       container: mainContainer(pod),
-      command: wrapped(command, flags),
+      command: wrapped(command, invocation),
       stdin: flags.detach !== true,
       stdout: true,
       stderr: !tty,
@@ -58,12 +63,26 @@ async function runExec(invocation: Invocation): Promise<number> {
   return runSession(session, shell, tty)
 }
 
+/** An exec in a pod runs as its container does. Where the container is on this machine, docker's exec can do more. */
+const refuseIdentity = ({ flags, globals, shell }: Invocation, pod: Pod): void => {
+  const what = flags.user !== undefined ? '--user' : flags.privileged === true ? '--privileged' : undefined
+  if (what === undefined) return
+  const id = pod.status?.containerStatuses?.find((s) => s.name === mainContainer(pod))?.containerID
+  const { docker } = socketsOf(instanceOf(shell.env))
+  throw new SlipwayError('unsupported', `${what}: Kubernetes runs a command as its container's user`, {
+    hint:
+      globals.context === undefined && id
+        ? `Here, docker can: docker -H unix://${docker} exec ${what}${what === '--user' ? `=${flags.user}` : ''} ${id.replace(/^.*:\/\//, '').slice(0, 12)} …`
+        : 'Set user: in the compose file, or add the user change to the command: su USER -c …',
+  })
+}
+
 /** The Kubernetes exec call has neither environment nor directory: env(1) and a shell's cd stand in. */
-const wrapped = (command: string[], flags: Invocation['flags']): string[] => {
-  const env = (flags.env as string[] | undefined) ?? []
+const wrapped = (command: string[], { flags, shell }: Invocation): string[] => {
+  const wanted = (flags.env as string[] | undefined) ?? []
   const withEnv =
-    env.length > 0
-      ? ['env', ...env.map((e) => (e.includes('=') ? e : `${e}=${process.env[e] ?? ''}`)), ...command]
+    wanted.length > 0
+      ? ['env', ...wanted.map((e) => (e.includes('=') ? e : `${e}=${shell.env[e] ?? ''}`)), ...command]
       : command
   const dir = flags.workdir as string | undefined
   return dir ? ['/bin/sh', '-c', 'cd "$0" && exec "$@"', dir, ...withEnv] : withEnv

@@ -13,8 +13,6 @@ import { answers, ensureDaemon } from '../framework/daemon.ts'
 import { text, toggle } from '../framework/flags.ts'
 import { openTarget } from '../framework/target.ts'
 
-export const slipwayVersion = '0.1.0'
-
 export const daemon: Command = {
   name: 'daemon',
   usage: '[start|status|stop|run]',
@@ -141,18 +139,6 @@ export const env: Command = {
     out(shell, `export DOCKER_HOST=${quote(`unix://${docker}`)}`)
     out(shell, `export KUBECONFIG=${quote(kubeconfig)}`)
     if (instance.home) out(shell, `export SLIPWAY_HOME=${quote(instance.home)}`)
-    return 0
-  },
-}
-
-export const version: Command = {
-  name: 'version',
-  usage: '',
-  summary: 'Print the version',
-  group: 'system',
-  flags: [toggle('--short', 'The number only')],
-  async run({ shell, flags }) {
-    out(shell, flags.short === true ? slipwayVersion : `slipway version ${slipwayVersion}`)
     return 0
   },
 }

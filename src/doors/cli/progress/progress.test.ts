@@ -76,10 +76,14 @@ test('tty: a title with a count, a line a task, steps under the one that builds'
 
 test('tty: what works comes first when not all fits', () => {
   const { progress, text, reset } = open('tty', true)
-  for (let i = 0; i < 20; i++) progress.update({ id: `Image ${i}`, state: i === 19 ? 'working' : 'done', text: 'x' })
+  for (let i = 0; i < 20; i++) {
+    reset()
+    progress.update({ id: `Image ${i}`, state: i === 19 ? 'working' : 'done', text: 'x' })
+  }
+  const lines = (): string[] => stripVTControlCharacters(text()).trimEnd().split('\n')
+  assert.equal(lines().length, 9)
+  assert.match(lines()[1]!, /Image 19/)
   reset()
   progress.end()
-  const lines = stripVTControlCharacters(text()).trimEnd().split('\n')
-  assert.equal(lines.length, 9)
-  assert.match(lines[1]!, /Image 19/)
+  assert.equal(lines().length, 21, 'all of it in the end')
 })

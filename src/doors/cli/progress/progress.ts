@@ -96,6 +96,7 @@ class TtyProgress implements Progress {
   #entries = new Map<string, Entry>()
   #drawn = 0
   #frame = 0
+  #ended = false
   #timer: NodeJS.Timeout | undefined
 
   constructor(terminal: Terminal, title: string) {
@@ -129,6 +130,7 @@ class TtyProgress implements Progress {
 
   end(): void {
     clearInterval(this.#timer)
+    this.#ended = true
     this.#draw()
     this.#drawn = 0
   }
@@ -151,7 +153,8 @@ class TtyProgress implements Progress {
     if (all.length === 0) return []
     this.#frame = (this.#frame + 1) % frames.length
     const finished = all.filter((e) => e.state !== 'working').length
-    const room = Math.max(1, (this.#terminal.rows ?? 24) - 2)
+    // The last time nothing is redrawn, so it may scroll.
+    const room = this.#ended ? all.length : Math.max(1, (this.#terminal.rows || 24) - 2)
     // More than fits: what still works is what one wants to see.
     const shown =
       all.length <= room
