@@ -1,7 +1,7 @@
 import { ContainerRecords, createContainers } from './containers/index.ts'
 import type { EngineDeps } from './deps.ts'
 import { createEvents } from './events/index.ts'
-import { createImages } from './images/index.ts'
+import { createImages, imageSettings } from './images/index.ts'
 import { createNetworks } from './networks/index.ts'
 import { createSandboxes } from './sandboxes/index.ts'
 import { createSnapshots } from './snapshots/index.ts'
@@ -15,10 +15,11 @@ export const createEngine = (given: Omit<EngineDeps, 'events'>): Engine => {
   const deps: EngineDeps = { ...given, log: given.log.room('engine'), events: createEvents(given.clock) }
   const records = new ContainerRecords(deps.db)
   const snapshots = createSnapshots(deps)
-  const images = createImages(deps, snapshots, {
-    imageInUse: (id) => records.list().flatMap((record) => (record.imageId === id ? [record.id] : [])),
-    isRunning: (id) => ['running', 'paused', 'restarting'].includes(records.byId(id)?.status ?? ''),
-  })
+  const use = {
+    imageInUse: (id: string) => records.list().flatMap((record) => (record.imageId === id ? [record.id] : [])),
+    isRunning: (id: string) => ['running', 'paused', 'restarting'].includes(records.byId(id)?.status ?? ''),
+  }
+  const images = createImages(deps, snapshots, use, imageSettings(deps.instance.stateDir))
   const networks = createNetworks(deps)
   const sandboxes = createSandboxes(deps, networks)
   const volumes = createVolumes(deps, (name) =>

@@ -104,8 +104,22 @@ export interface Images {
   pull(reference: string, options?: PullOptions): Promise<Image>
   push(reference: string, options?: Omit<PullOptions, 'platform' | 'bootstrap'>): Promise<Descriptor>
   tag(source: string, target: string): Promise<void>
-  /** Does the registry (host[:port]) take these credentials? 'unauthorized' if not. */
-  login(registry: string, auth: RegistryAuth, signal?: AbortSignal): Promise<void>
+  /**
+   * Does the registry (a host, or an address as docker login has it) take these credentials? 'unauthorized' if not. Resolves
+   * with an identity token where the registry gives one to keep instead of the password.
+   */
+  login(registry: string, auth: RegistryAuth, signal?: AbortSignal): Promise<{ identityToken?: string | undefined }>
+  /** What the registry has under this name, and for which platforms; nothing is downloaded. */
+  remote(
+    reference: string,
+    options?: Pick<PullOptions, 'auth' | 'signal'>,
+  ): Promise<{ descriptor: Descriptor; platforms: Platform[] }>
+  /** Tags of the repository at its registry. */
+  remoteTags(repository: string, options?: Pick<PullOptions, 'auth' | 'signal'>): Promise<string[]>
+  /** Which registries are reached in another way than by https: what docker info shows. */
+  registries(): { mirrors: Record<string, string[]>; insecure: string[] }
+  /** Bytes on disk. `layers`: every layer of any image, once; `blobs`: the compressed archives kept of them. */
+  usage(): Promise<{ layers: number; blobs: number; images: { id: Digest; size: number; shared: number }[] }>
   /** Removes a name and, with the last name, the image. In use by a container: 'conflict' unless `force`. */
   remove(
     reference: string,

@@ -14,7 +14,7 @@ const home = temporaryHome()
 const snapshots = createSnapshots(home.deps)
 const cache = join(home.dir, 'cache')
 // A registry that is not there, whatever the machine's network.
-const registries = { mirrors: [] }
+const registries = { mirrors: {} }
 const images = createImages(home.deps, snapshots, { imageInUse: () => [] }, { registries, bootstrap: { cache } })
 after(async () => {
   await snapshots.close()

@@ -42,8 +42,8 @@ export const systemRoutes = (backend: SystemBackend): Route[] => [
     const registry = registryHost(body.serveraddress || 'docker.io')
     const auth = authOf(Buffer.from(JSON.stringify(body)).toString('base64url'))
     if (!auth) throw new SlipwayError('bad-request', 'no credentials given')
-    await backend.engine.images.login(registry, auth, x.signal)
-    x.send(200, { Status: 'Login Succeeded', IdentityToken: '' })
+    const { identityToken } = await backend.engine.images.login(registry, auth, x.signal)
+    x.send(200, { Status: 'Login Succeeded', IdentityToken: identityToken ?? '' })
   }),
   route('POST', '/build/prune', async (x) => {
     const filters = Filters.parse(x.query.get('filters'), [

@@ -218,7 +218,7 @@ test('ways to a registry', () => {
       ({ url, trust, mirror }) => `${url.origin}${trust.insecure ? ' unverified' : ''}${mirror ? ' mirror' : ''}`,
     )
   assert.deepEqual(ways('docker.io'), ['https://registry-1.docker.io'])
-  assert.deepEqual(ways('docker.io', { mirrors: ['http://m:5000'] }), [
+  assert.deepEqual(ways('docker.io', { mirrors: { 'docker.io': ['http://m:5000'] } }), [
     'http://m:5000 mirror',
     'https://registry-1.docker.io',
   ])

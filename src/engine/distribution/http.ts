@@ -3,10 +3,11 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { Readable } from 'node:stream'
 import { messageOf, SlipwayError } from '../../errors.ts'
 import { cancelled } from '../../lib/cancel.ts'
+import { knownAuthorities } from './certificates.ts'
 import { isLoopback } from './loopback.ts'
 
 export interface Trust {
-  /** PEM certificates to trust besides the system's. */
+  /** PEM certificates to trust; default: Node's and the system's. */
   ca?: string[] | undefined
   /** Client certificate and key, PEM. */
   cert?: string | undefined
@@ -95,7 +96,7 @@ export class Http {
       keepAlive: true,
       ...(!local && { proxyEnv: process.env }),
       rejectUnauthorized: !trust.insecure,
-      ...(trust.ca && { ca: trust.ca }),
+      ca: trust.ca ?? knownAuthorities(),
       ...(trust.cert && { cert: trust.cert }),
       ...(trust.key && { key: trust.key }),
     })

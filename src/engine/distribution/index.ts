@@ -1,15 +1,15 @@
-import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Reference } from '../../spec/oci/index.ts'
 import type { RegistryAuth } from '../types.ts'
 import { Http } from './http.ts'
+import { checkLogin } from './login.ts'
 import { originsOf, type RegistrySettings } from './origins.ts'
 import { Repository } from './repository.ts'
 import { Session } from './session.ts'
 import { Tokens } from './tokens.ts'
 import { Uploads } from './upload.ts'
 
-export type { RegistrySettings } from './origins.ts'
+export { machineCertificates, type RegistrySettings } from './origins.ts'
 export type { FetchedManifest, Repository } from './repository.ts'
 export type { Uploads } from './upload.ts'
 
@@ -21,8 +21,11 @@ export interface Distribution {
   read(reference: Reference, options: OpenOptions): Repository
   /** `sources`: repositories of the same registry that blobs may be mounted from. */
   write(reference: Reference, sources: string[], options: OpenOptions): Uploads
-  /** Does the registry take these credentials? 'unauthorized' if not. */
-  login(domain: string, options: OpenOptions): Promise<void>
+  /**
+   * Do these credentials open the registry? `server` as docker login gives it: a host, or a URL. Resolves with an identity
+   * token where the registry's token server gives one; 'unauthorized' if they do not.
+   */
+  login(server: string, auth: RegistryAuth, signal?: AbortSignal): Promise<{ identityToken?: string | undefined }>
   close(): void
 }
 
@@ -30,35 +33,29 @@ export interface Distribution {
 const connectMs = 3000
 
 /** Clients of registries (OCI distribution-spec v1.1, docker's token authentication). */
-export const createDistribution = (clock: Clock, settings: RegistrySettings = {}): Distribution => {
+export const createDistribution = (clock: Clock, settings: () => RegistrySettings = () => ({})): Distribution => {
   const http = new Http(connectMs)
   const tokens = new Tokens(http, () => clock.now())
-  const session = (reference: Reference, scopes: string[], options: OpenOptions): Session =>
+  const session = (reference: Reference, scopes: string[], options: OpenOptions, writes: boolean): Session =>
     new Session({
       http,
       tokens,
       clock,
-      origins: originsOf(reference.domain, settings),
+      origins: originsOf(reference.domain, settings()),
       reference,
       auth: options.auth ?? {},
       scopes,
+      writes,
       signal: options.signal,
     })
   return {
     read: (reference, options) =>
-      new Repository(session(reference, [`repository:${reference.path}:pull`], options), clock, options.signal),
+      new Repository(session(reference, [`repository:${reference.path}:pull`], options, false), clock, options.signal),
     write: (reference, sources, options) => {
       const scopes = [`repository:${reference.path}:pull,push`, ...sources.map((path) => `repository:${path}:pull`)]
-      return new Uploads(session(reference, scopes, options), clock, options.signal)
+      return new Uploads(session(reference, scopes, options, true), clock, options.signal)
     },
-    async login(domain, options) {
-      // "." is the registry's base, /v2/, which every registry asks credentials for.
-      const answer = await session({ domain, path: '.' }, [], options).call('', { method: 'GET' })
-      answer.body.resume()
-      if (answer.status === 200) return
-      const code = answer.status === 401 || answer.status === 403 ? 'unauthorized' : 'unavailable'
-      throw new SlipwayError(code, `login attempt to ${answer.url} failed with status: ${answer.status}`)
-    },
+    login: (server, auth, signal) => checkLogin({ http, tokens, settings: settings(), server, auth, signal }),
     close: () => http.close(),
   }
 }

@@ -11,6 +11,7 @@ import type { Session } from './session.ts'
 const maxManifest = 4 << 20
 const maxConfig = 16 << 20
 const tries = 5
+const maxPages = 1000
 
 export interface FetchedManifest {
   mediaType: string
@@ -45,6 +46,7 @@ export class Repository {
     if (answer.status !== 200) throw await refusal(answer, this.session.reference)
     const body = await readBody(answer, maxManifest)
     const digest = sha256(body)
+    if (wanted.startsWith('sha256:') && digest !== wanted && this.session.disown(answer)) return this.manifest(wanted)
     if (wanted.startsWith('sha256:') && digest !== wanted)
       throw new SlipwayError('invalid', `manifest verification failed for digest ${wanted}`)
     const mediaType = typeOf(body, answer.headers['content-type'])
@@ -55,11 +57,28 @@ export class Repository {
     return { mediaType, digest, body }
   }
 
+  /** All tags of the repository, as the registry orders them. */
+  async tags(): Promise<string[]> {
+    const tags: string[] = []
+    let next: string | undefined = 'tags/list?n=1000'
+    for (let pages = 0; next !== undefined && pages < maxPages; pages++) {
+      const answer: HttpAnswer = await this.session.call(next, { method: 'GET' })
+      if (answer.status !== 200) throw await refusal(answer, this.session.reference)
+      const { tags: page } = JSON.parse((await readBody(answer, maxManifest)).toString('utf8')) as { tags?: unknown }
+      if (Array.isArray(page)) tags.push(...page.filter((tag) => typeof tag === 'string'))
+      const link: string | undefined = /<([^>]*)>;\s*rel="?next"?/.exec(String(answer.headers.link ?? ''))?.[1]
+      const query: string | undefined = link === undefined ? undefined : link.split('?')[1]
+      next = query === undefined ? undefined : `tags/list?${query}`
+    }
+    return tags
+  }
+
   /** A small blob, verified. */
   async smallBlob(descriptor: Descriptor): Promise<Buffer> {
     const answer = await this.session.call(`blobs/${descriptor.digest}`, { method: 'GET' })
     if (answer.status !== 200) throw await this.#blobRefusal(answer)
     const body = await readBody(answer, maxConfig)
+    if (sha256(body) !== descriptor.digest && this.session.disown(answer)) return this.smallBlob(descriptor)
     if (sha256(body) !== descriptor.digest)
       throw new SlipwayError('invalid', `filesystem layer verification failed for digest ${descriptor.digest}`)
     return body
@@ -84,9 +103,11 @@ export class Repository {
     const { hash, size: have } = await hashed(file)
     let at = have
     let digest: Hash = hash
+    let from: HttpAnswer | undefined
     if (have < descriptor.size || have === 0) {
       const headers = have > 0 ? { Range: `bytes=${have}-` } : {}
       const answer = await this.session.call(`blobs/${descriptor.digest}`, { method: 'GET', headers })
+      from = answer
       if (answer.status === 416) {
         answer.body.resume()
         await empty(file)
@@ -108,6 +129,8 @@ export class Repository {
     if (at < descriptor.size) throw new SlipwayError('unavailable', `download of ${descriptor.digest} was cut off`)
     if (at === descriptor.size && `sha256:${digest.digest('hex')}` === descriptor.digest) return
     await empty(file)
+    if (from && this.session.disown(from))
+      throw new SlipwayError('unavailable', `a mirror's ${descriptor.digest} is damaged`)
     throw new SlipwayError('invalid', `filesystem layer verification failed for digest ${descriptor.digest}`)
   }
 

@@ -19,13 +19,18 @@ interface SessionOptions {
   auth: RegistryAuth
   /** 'pull', 'push', and repositories to mount from. */
   scopes: string[]
+  writes: boolean
   signal?: AbortSignal | undefined
 }
 
 /** Calls to one repository of one registry: finds the way to it, logs in, follows redirects, waits when told to. */
 export class Session {
   readonly #options: SessionOptions
+  /** The way to the registry itself, once one has answered. */
   #origin: Origin | undefined
+  /** Ways that did not answer, or whose answer was not what it should have been. */
+  readonly #passed = new Set<Origin>()
+  readonly #from = new WeakMap<HttpAnswer, Origin>()
 
   constructor(options: SessionOptions) {
     this.#options = options
@@ -35,13 +40,11 @@ export class Session {
     return this.#options.reference
   }
 
-  /** `path` is relative to the repository: 'manifests/latest'. */
+  /** `path` is relative to the repository: 'manifests/latest'. Mirrors that have not got it are passed over. */
   async call(path: string, call: Omit<HttpCall, 'signal' | 'trust'>): Promise<HttpAnswer> {
-    const { origins } = this.#options
-    if (this.#origin) return this.#try(this.#origin, path, call)
+    const origins = this.#ways(path, call.method)
     let first: unknown
     for (const origin of origins) {
-      if (origin.mirror && call.method !== 'GET' && call.method !== 'HEAD') continue
       try {
         const answer = await this.#try(origin, path, call)
         // A mirror that has not got it, or a plain HTTP server on the other end of what should be TLS.
@@ -50,14 +53,27 @@ export class Session {
           answer.body.destroy()
           continue
         }
-        this.#origin = origin
+        if (!origin.mirror) this.#origin = origin
+        this.#from.set(answer, origin)
         return answer
       } catch (error) {
         if (!isError(error, 'unavailable')) throw error
+        if (origin.mirror) this.#passed.add(origin)
         first ??= error
       }
     }
-    throw first
+    if (first !== undefined) throw first
+    throw new SlipwayError('unsupported', `no way to ${this.reference.domain} is configured for this`, {
+      hint: "See the capabilities in the registry's hosts.toml.",
+    })
+  }
+
+  /** What a mirror has answered was wrong: it is not asked again. False if it was the registry itself. */
+  disown(answer: HttpAnswer): boolean {
+    const origin = this.#from.get(answer)
+    if (!origin?.mirror) return false
+    this.#passed.add(origin)
+    return true
   }
 
   /** A call to where the registry has sent us: an absolute or relative Location. */
@@ -65,14 +81,31 @@ export class Session {
     return this.#authorized(this.#origin!, new URL(location, this.#origin!.url), call)
   }
 
+  #ways(path: string, method: string): Origin[] {
+    const reading = method === 'GET' || method === 'HEAD'
+    const resolving = path.startsWith('tags/') || (path.startsWith('manifests/') && !path.startsWith('manifests/sha'))
+    const able = this.#options.origins.filter((origin) => {
+      if (this.#passed.has(origin)) return false
+      if (!origin.mirror && this.#origin && origin !== this.#origin) return false
+      if (!reading) return origin.pushes ?? !origin.mirror
+      return (resolving ? origin.resolves : origin.pulls) ?? true
+    })
+    // Pushing asks first whether a blob is there: that has to be the place it goes to.
+    return this.#options.writes ? able.filter((origin) => origin.pushes ?? !origin.mirror) : able
+  }
+
   #try(origin: Origin, path: string, call: Omit<HttpCall, 'signal' | 'trust'>): Promise<HttpAnswer> {
-    return this.#authorized(origin, new URL(`v2/${this.#options.reference.path}/${path}`, origin.url), call)
+    const { reference } = this.#options
+    const url = new URL(`${origin.wholePath ? '' : 'v2/'}${reference.path}/${path}`, origin.url)
+    // A mirror of several registries has to know which one is meant.
+    if (origin.mirror) url.searchParams.set('ns', reference.domain)
+    return this.#authorized(origin, url, call)
   }
 
   async #authorized(origin: Origin, url: URL, call: Omit<HttpCall, 'signal' | 'trust'>): Promise<HttpAnswer> {
     const { tokens, scopes, signal } = this.#options
-    // Credentials are the registry's only: a mirror gets none.
-    const auth = origin.mirror ? {} : this.#options.auth
+    // Credentials are the registry's only: a mirror gets its own, or none.
+    const auth = origin.mirror ? (origin.auth ?? {}) : this.#options.auth
     const authorization = tokens.known(origin, scopes, auth)
     const answer = await this.#patient(origin, url, call, authorization)
     if (answer.status !== 401) return answer
@@ -112,7 +145,11 @@ export class Session {
     let url = start
     for (let hops = 0; ; hops++) {
       const same = url.origin === origin.url.origin
-      const headers = { ...call.headers, ...(same && authorization !== undefined && { Authorization: authorization }) }
+      const headers = {
+        ...(same && origin.headers),
+        ...call.headers,
+        ...(same && authorization !== undefined && { Authorization: authorization }),
+      }
       const trust = same ? origin.trust : {}
       const answer = await this.#options.http.call(url, { ...call, headers, signal: this.#options.signal, trust })
       const { location } = answer.headers

@@ -48,13 +48,28 @@ export class Tokens {
     return answer.header
   }
 
+  /** Like obtain, for nothing in particular and keeping nothing; a token server may hand out an identity token for later. */
+  async login(
+    origin: Origin,
+    challengeHeader: string,
+    auth: RegistryAuth,
+    signal?: AbortSignal,
+  ): Promise<{ header: string; identityToken?: string | undefined } | undefined> {
+    const challenges = parseChallenges(challengeHeader)
+    const bearer = challenges.find((challenge) => challenge.scheme === 'bearer')
+    if (bearer) return this.#bearer(origin, bearer.parameters, [], auth, signal, true)
+    const asked = challenges.some((challenge) => challenge.scheme === 'basic')
+    return asked && auth.username ? { header: basic(auth) } : undefined
+  }
+
   async #bearer(
     origin: Origin,
     parameters: Record<string, string>,
     scopes: string[],
     auth: RegistryAuth,
     signal?: AbortSignal,
-  ): Promise<{ header: string; lifeMs: number } | undefined> {
+    offline = false,
+  ): Promise<{ header: string; lifeMs: number; identityToken?: string | undefined } | undefined> {
     if (auth.registryToken) return { header: `Bearer ${auth.registryToken}`, lifeMs: defaultLifeMs }
     const realm = URL.parse(parameters.realm ?? '')
     if (!realm || !/^https?:$/.test(realm.protocol))
@@ -62,7 +77,7 @@ export class Tokens {
     // Whoever speaks https must not send passwords out in the clear.
     if (origin.url.protocol === 'https:' && realm.protocol === 'http:' && (auth.username || auth.identityToken))
       throw new SlipwayError('unauthorized', `${origin.url.host} wants credentials sent unencrypted to ${realm.host}`)
-    const call = tokenCall(realm, parameters.service, scopes, auth)
+    const call = tokenCall(realm, parameters.service, scopes, auth, offline)
     const trust = realm.host === origin.url.host ? origin.trust : undefined
     const answer = await this.#http.call(realm, { ...call, signal, trust })
     const body = await readBody(answer, maxAnswer)
@@ -70,15 +85,22 @@ export class Tokens {
       if (answer.status === 401 || answer.status === 403) return undefined
       throw new SlipwayError('unavailable', `token server ${realm.host} answered ${answer.status}`)
     }
-    const { token, access_token, expires_in } = parse(body)
+    const { token, access_token, expires_in, refresh_token } = parse(body)
     const value = token || access_token
     if (typeof value !== 'string') throw new SlipwayError('unavailable', `token server ${realm.host} gave no token`)
     const lifeMs = typeof expires_in === 'number' && expires_in > 0 ? expires_in * 1000 : defaultLifeMs
-    return { header: `Bearer ${value}`, lifeMs: lifeMs * 0.9 }
+    const identityToken = typeof refresh_token === 'string' && refresh_token !== '' ? refresh_token : undefined
+    return { header: `Bearer ${value}`, lifeMs: lifeMs * 0.9, identityToken }
   }
 }
 
-const tokenCall = (realm: URL, service: string | undefined, scopes: string[], auth: RegistryAuth): HttpCall => {
+const tokenCall = (
+  realm: URL,
+  service: string | undefined,
+  scopes: string[],
+  auth: RegistryAuth,
+  offline: boolean,
+): HttpCall => {
   if (auth.identityToken) {
     const form = new URLSearchParams({
       grant_type: 'refresh_token',
@@ -93,6 +115,10 @@ const tokenCall = (realm: URL, service: string | undefined, scopes: string[], au
   if (service) realm.searchParams.set('service', service)
   for (const scope of scopes) realm.searchParams.append('scope', scope)
   if (auth.username) realm.searchParams.set('account', auth.username)
+  if (offline) {
+    realm.searchParams.set('offline_token', 'true')
+    realm.searchParams.set('client_id', 'slipway')
+  }
   return { method: 'GET', headers: auth.username ? { Authorization: basic(auth) } : {} }
 }
 
@@ -109,7 +135,9 @@ const keyOf = (origin: Origin, scopes: string[], auth: RegistryAuth): string =>
     auth.registryToken,
   ])
 
-const parse = (body: Buffer): { token?: unknown; access_token?: unknown; expires_in?: unknown } => {
+const parse = (
+  body: Buffer,
+): { token?: unknown; access_token?: unknown; expires_in?: unknown; refresh_token?: unknown } => {
   try {
     return JSON.parse(body.toString('utf8')) as object
   } catch {

@@ -28,16 +28,14 @@ const bootstrapLabel = 'slipway.bootstrapped'
 export class Bootstrapper {
   readonly #store: ImageStore
   readonly #deps: EngineDeps
-  readonly #cache: RootfsCache | undefined
+  readonly #settings: () => BootstrapSettings
   readonly #building = new KeyedMutex()
   readonly #work: string
 
-  constructor(store: ImageStore, settings: BootstrapSettings) {
+  constructor(store: ImageStore, settings: () => BootstrapSettings) {
     this.#store = store
     this.#deps = store.deps
-    const cache = settings.cache ?? process.env.SLIPWAY_BOOTSTRAP_CACHE ?? '/var/cache/slipway/bootstrap'
-    const { log, clock } = this.#deps
-    this.#cache = cache === 'off' || cache === '' ? undefined : new RootfsCache(cache, log, () => clock.now())
+    this.#settings = settings
     this.#work = `${this.#deps.instance.stateDir}/bootstrap`
   }
 
@@ -61,14 +59,15 @@ export class Bootstrapper {
       })
     const key = `${debian.suite}-${debian.slim ? 'slim' : 'full'}-${hostPlatform().architecture}`
     return this.#building.run(key, async () => {
-      const cached = await this.#cache?.find(key)
+      const cache = this.#cache()
+      const cached = await cache?.find(key)
       const builtAt = cached?.builtAt ?? this.#deps.clock.now()
       const day = new Date(Math.floor(builtAt / dayMs) * dayMs)
       options.progress?.({
         id: reference.tag,
         status: cached ? 'Building from a cached root filesystem' : "Building from Debian's package archive",
       })
-      const copy = cached ? undefined : await this.#cache?.copyTo(key)
+      const copy = cached ? undefined : await cache?.copyTo(key)
       const wanted = { debian, day, copy, id: reference.tag, work: this.#work }
       const rootfs = cached ? createReadStream(cached.file) : runMmdebstrap(this.#deps.sys.processes, wanted, options)
       const importing = importImage(this.#store, rootfs, {
@@ -93,6 +92,12 @@ export class Bootstrapper {
       options.progress?.({ id: reference.tag, status: 'Build complete' })
       return image
     })
+  }
+
+  #cache(): RootfsCache | undefined {
+    const directory = this.#settings().cache ?? process.env.SLIPWAY_BOOTSTRAP_CACHE ?? '/var/cache/slipway/bootstrap'
+    const { log, clock } = this.#deps
+    return directory === 'off' || directory === '' ? undefined : new RootfsCache(directory, log, () => clock.now())
   }
 
   /** Deletes what a killed build has left. */

@@ -3,7 +3,7 @@ import { cancellable } from '../../lib/cancel.ts'
 import { familiarName, formatReference, parseReference, type Reference, withTag } from '../../spec/oci/index.ts'
 import { createContent } from '../content/index.ts'
 import type { EngineDeps } from '../deps.ts'
-import { createDistribution, type RegistrySettings } from '../distribution/index.ts'
+import { createDistribution } from '../distribution/index.ts'
 import type { SnapshotStore } from '../snapshots/index.ts'
 import type { Image, Images, PullOptions } from '../types.ts'
 import { Bootstrapper, type BootstrapSettings, isUnreachable } from './bootstrap.ts'
@@ -12,9 +12,12 @@ import { loadImages } from './load.ts'
 import { pruneImages } from './prune.ts'
 import { Puller, pullReference } from './pull.ts'
 import { Pusher } from './push.ts'
+import { describeRemote } from './remote.ts'
 import { type ImageUse, removeImage } from './remove.ts'
 import { saveImages } from './save.ts'
+import type { ImageSettings } from './settings.ts'
 import { ImageStore } from './store.ts'
+import { imageUsage } from './usage.ts'
 
 /** Images, with what the daemon calls at its start. */
 type ImageRoom = Images & {
@@ -22,31 +25,27 @@ type ImageRoom = Images & {
   recover(): Promise<void>
 }
 
-/** What the machine's owner may set. */
-interface ImageSettings {
-  registries?: RegistrySettings | undefined
-  bootstrap?: BootstrapSettings | undefined
-}
-
 export const createImages = (
   deps: EngineDeps,
   snapshots: SnapshotStore,
   use: ImageUse,
-  settings: ImageSettings = {},
+  settings: ImageSettings | (() => ImageSettings) = {},
 ): ImageRoom => {
   const content = createContent(deps.instance.stateDir, () => deps.clock.now())
   const store = new ImageStore(deps, content, snapshots)
-  const distribution = createDistribution(deps.clock, settings.registries)
+  // Asked anew for every operation: a changed setting counts without a restart.
+  const current = typeof settings === 'function' ? settings : () => settings
+  const distribution = createDistribution(deps.clock, () => current().registries ?? {})
   const puller = new Puller(store, distribution)
   const pusher = new Pusher(store, distribution)
-  const bootstrapper = new Bootstrapper(store, settings.bootstrap ?? {})
+  const bootstrapper = new Bootstrapper(store, () => current().bootstrap ?? {})
 
   /** A registry nobody can reach must not stop a build that Debian's own archive can serve. */
   const pullOrBuild = async (reference: Reference, options: PullOptions): Promise<Image> => {
     try {
       return await puller.pull(reference, options)
     } catch (error) {
-      const may = (options.bootstrap ?? true) && (settings.bootstrap?.enabled ?? true)
+      const may = (options.bootstrap ?? true) && (current().bootstrap?.enabled ?? true)
       if (!may || !isUnreachable(error) || !bootstrapper.offers(reference, options.platform)) throw error
       const name = familiarName(reference)
       const recent = bootstrapper.recent(reference)
@@ -78,7 +77,16 @@ export const createImages = (
       store.records.setName(formatReference(withTag(reference)), image.id)
       deps.events.emit({ type: 'image', action: 'tag', id: image.id, attributes: { name: target } })
     },
-    login: (registry, auth, signal) => cancellable(signal, () => distribution.login(registry, { auth, signal })),
+    login: (registry, auth, signal) => cancellable(signal, () => distribution.login(registry, auth, signal)),
+    remote: (reference, options = {}) =>
+      cancellable(options.signal, () => describeRemote(distribution, pullReference(reference), options)),
+    remoteTags: (repository, options = {}) =>
+      cancellable(options.signal, () => distribution.read(parseReference(repository), options).tags()),
+    registries: () => {
+      const { mirrors = {}, insecure = [] } = current().registries ?? {}
+      return { mirrors, insecure }
+    },
+    usage: () => imageUsage(store),
     remove: async (reference, options = {}) => (await removeImage(store, use, reference, options)).removals,
     prune: (options) => pruneImages(store, use, options),
     import: (rootfs, options) => importImage(store, rootfs, options),

@@ -1,1 +1,2 @@
 export { createImages } from './images.ts'
+export { imageSettings } from './settings.ts'

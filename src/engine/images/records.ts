@@ -158,6 +158,12 @@ export class ImageRecords {
       .run(blob.diffId, blob.digest, blob.mediaType, blob.size, blob.tarSize)
   }
 
+  /** Of all blobs kept, each once. */
+  blobBytes(): number {
+    const row = this.#db.prepare('SELECT sum(size) AS bytes FROM (SELECT DISTINCT digest, size FROM layer_blobs)').get()
+    return (row as { bytes: number | null }).bytes ?? 0
+  }
+
   hasBlob(digest: Digest): boolean {
     return this.#db.prepare('SELECT 1 FROM layer_blobs WHERE digest = ?').get(digest) !== undefined
   }
