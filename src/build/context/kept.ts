@@ -168,7 +168,10 @@ class Sync {
     names.add(name)
     const absolute = join(this.root, path)
     const there = lstatSync(absolute, { bigint: true, throwIfNoEntry: false })
-    if (entry.kind === 'directory') return this.#directory(entry, absolute, there)
+    if (entry.kind === 'directory') {
+      this.#directory(entry, absolute, there)
+      return
+    }
     if (there?.isDirectory()) rmSync(absolute, { recursive: true, force: true })
     const before = there?.isDirectory() ? undefined : there
     if (entry.kind === 'file') {

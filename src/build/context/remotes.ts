@@ -64,7 +64,10 @@ const localPaths = (node: Rootfs): Map<LocalNode, string[] | undefined> => {
     if (seen.has(at) || at.kind === 'scratch' || at.kind === 'image' || at.kind === 'local') return
     seen.add(at)
     visit(at.input)
-    if (at.kind === 'merge') return visit(at.layer)
+    if (at.kind === 'merge') {
+      visit(at.layer)
+      return
+    }
     for (const [i, source] of at.sources.entries()) {
       if (!source) continue
       if (source.kind !== 'local') visit(source)

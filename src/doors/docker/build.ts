@@ -5,10 +5,10 @@ import { familiarName, parseReference } from '../../spec/oci/index.ts'
 import { classicOutput } from './build-output.ts'
 import { isTrue } from './filters.ts'
 import { authOf, lines, registryHost } from './images.ts'
-import { type Exchange, type Route, route, textOf } from './server.ts'
+import { type Exchange, type Handler, type Route, route, textOf } from './server.ts'
 
-export const buildRoutes = (builder: Pick<Builder, 'build'>): Route[] => [
-  route('POST', '/build', (x) => build(builder, x)),
+export const buildRoutes = (builder: Pick<Builder, 'build'>, buildkit: { build: Handler }): Route[] => [
+  route('POST', '/build', (x) => (x.query.get('version') === '2' ? buildkit.build(x) : build(builder, x))),
 ]
 
 const jsonQuery = <T>(x: Exchange, name: string, empty: T): T => {
@@ -25,10 +25,6 @@ const build = async (builder: Pick<Builder, 'build'>, x: Exchange): Promise<void
   if (x.query.get('remote'))
     throw new SlipwayError('unsupported', 'building from a URL is not offered', {
       hint: 'Download the context and build from the directory.',
-    })
-  if (x.query.get('version') === '2')
-    throw new SlipwayError('unsupported', 'BuildKit sessions are not offered on this endpoint', {
-      hint: 'Set DOCKER_BUILDKIT=0.',
     })
   const out = lines(x)
   const quiet = isTrue(x.query.get('q'))

@@ -5,7 +5,7 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Sys } from '../../sys/sys.ts'
 import { buildRoutes } from './build.ts'
-import { buildkitRoutes } from './buildkit/index.ts'
+import { buildkit } from './buildkit/index.ts'
 import { containerRoutes } from './containers.ts'
 import { execRoutes } from './exec.ts'
 import { imageRoutes } from './images.ts'
@@ -29,6 +29,7 @@ export const createDockerDoor = (
   deps: DockerDoorDeps,
 ): { listen(socketPath: string): Promise<void>; close(): void } => {
   const { engine, builder, log, clock } = deps
+  const bk = buildkit({ ...deps, images: engine.images })
   const routes = [
     ...systemRoutes(deps),
     ...containerRoutes(engine, clock),
@@ -37,8 +38,8 @@ export const createDockerDoor = (
     ...imageRoutes(engine, clock),
     ...networkRoutes(engine),
     ...volumeRoutes(engine),
-    ...buildRoutes(builder),
-    ...buildkitRoutes({ ...deps, images: engine.images }),
+    ...buildRoutes(builder, bk),
+    ...bk.routes,
   ]
   return createDockerServer(routes, log, {
     'Api-Version': apiVersion,

@@ -1,6 +1,6 @@
 /** moby.buildkit.v1.Control: builds, their progress, the cache and the one worker there is. */
 import { isError, SlipwayError } from '../../../errors.ts'
-import { Arrivals } from './arrivals.ts'
+import type { Arrivals } from './arrivals.ts'
 import { createJob, type Export, type Job } from './job.ts'
 import {
   BuildHistoryRequest,

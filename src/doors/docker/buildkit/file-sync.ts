@@ -29,7 +29,6 @@ const encoded = (metadata: Record<string, readonly string[]>): Metadata => {
   const out: Metadata = {}
   for (const [key, values] of Object.entries(metadata)) {
     if (values.length === 0) continue
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: the characters a header may not have
     const plain = values.every((value) => /^[\x20-\x7e]*$/.test(value))
     out[key] = plain ? [...values] : values.map((value) => encodeURIComponent(value))
     if (!plain) out[`${key}-encoded`] = ['1']
@@ -110,7 +109,10 @@ class Transfer implements RemoteTransfer {
   #data(id: number, data: Uint8Array): void {
     const sink = this.#sinks.get(id)
     if (!sink) throw new SlipwayError('bad-request', `data of a file that was not asked for: ${id}`)
-    if (data.length > 0) return sink(data)
+    if (data.length > 0) {
+      sink(data)
+      return
+    }
     this.#sinks.delete(id)
     this.#asked--
     sink(undefined)

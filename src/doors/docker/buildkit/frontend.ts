@@ -1,6 +1,8 @@
 /** A Dockerfile frontend's attributes as a request to the builder. */
+import type { Readable } from 'node:stream'
 import type { BuildRequest, RemoteDirectory } from '../../../build/types.ts'
 import { SlipwayError } from '../../../errors.ts'
+import { isUpload } from './upload.ts'
 
 export type FrontendRequest = Omit<BuildRequest, 'progress' | 'signal' | 'tags'>
 
@@ -8,8 +10,8 @@ export type FrontendRequest = Omit<BuildRequest, 'progress' | 'signal' | 'tags'>
 export const requestOf = (
   attrs: Readonly<Record<string, string>>,
   directory: (name: string) => RemoteDirectory,
+  upload: (url: string) => Readable,
 ): FrontendRequest => {
-  const contextName = attrs.contextkey ?? 'context'
   const noCache = attrs['no-cache']
   const network = attrs['force-network-mode']
   const platform = attrs.platform || undefined
@@ -19,8 +21,7 @@ export const requestOf = (
     })
   const shmSize = Number(attrs['shm-size'] ?? 0)
   return {
-    context: { remote: directory(contextName) },
-    dockerfile: { remote: directory(attrs.dockerfilekey ?? 'dockerfile'), path: attrs.filename || 'Dockerfile' },
+    ...contextOf(attrs, directory, upload),
     target: attrs.target || undefined,
     args: withPrefix(attrs, 'build-arg:'),
     labels: withPrefix(attrs, 'label:'),
@@ -39,6 +40,27 @@ export const requestOf = (
         namedContext(value, directory),
       ]),
     ),
+  }
+}
+
+const contextOf = (
+  attrs: Readonly<Record<string, string>>,
+  directory: (name: string) => RemoteDirectory,
+  upload: (url: string) => Readable,
+): Pick<FrontendRequest, 'context' | 'dockerfile'> => {
+  const path = attrs.filename || 'Dockerfile'
+  const url = attrs.context
+  if (isUpload(url)) {
+    const local = attrs.dockerfilekey === undefined ? {} : { remote: directory(attrs.dockerfilekey) }
+    return { context: { tar: upload(url) }, dockerfile: { ...local, path } }
+  }
+  if (url)
+    throw new SlipwayError('unsupported', `building from ${url} is not supported`, {
+      hint: 'Download the context and build from the directory.',
+    })
+  return {
+    context: { remote: directory(attrs.contextkey ?? 'context') },
+    dockerfile: { remote: directory(attrs.dockerfilekey ?? 'dockerfile'), path },
   }
 }
 

@@ -7,18 +7,30 @@ import { gatewayMethods } from './gateway.ts'
 import type { Job } from './job.ts'
 import { serveGrpc } from './server.ts'
 import { type Session, sessionOf } from './session.ts'
+import { versionedBuild } from './versioned-build.ts'
 
-export const buildkitRoutes = (given: Omit<ControlDeps, 'sessions' | 'jobs'>): Route[] => {
+export interface BuildKit {
+  routes: Route[]
+  /** Serves POST /build of clients that ask for BuildKit there. */
+  build(x: Exchange): Promise<void>
+}
+
+export const buildkit = (given: Omit<ControlDeps, 'sessions' | 'jobs'>): BuildKit => {
   const deps: ControlDeps = {
     ...given,
     sessions: new Arrivals<Session>('active session'),
     jobs: new Arrivals<Job>('such job'),
   }
   const methods = { ...controlMethods(deps), ...gatewayMethods(deps) }
-  return [
-    route('POST', '/grpc', (x) => serveGrpc(x.hijack('application/grpc'), methods, deps.log)),
-    route('POST', '/session', (x) => openSession(deps, x)),
-  ]
+  const versioned = versionedBuild(deps)
+  return {
+    routes: [
+      route('POST', '/grpc', (x) => serveGrpc(x.hijack('application/grpc'), methods, deps.log)),
+      route('POST', '/session', (x) => openSession(deps, x)),
+      ...versioned.routes,
+    ],
+    build: (x) => versioned.serve(x),
+  }
 }
 
 const openSession = (deps: ControlDeps, x: Exchange): Promise<void> =>

@@ -45,29 +45,36 @@ export class ProgressLog {
     if (this.#ended) return
     switch (event.type) {
       case 'vertex':
-        return this.#vertex(event.id, { name: event.name })
+        this.#vertex(event.id, { name: event.name })
+        break
       case 'started':
         // Clients sort by it: what began in one millisecond keeps its order.
         this.#lastStart = Math.max(event.time, this.#lastStart + 0.001)
-        return this.#vertex(event.id, { started: timestamp(this.#lastStart) })
+        this.#vertex(event.id, { started: timestamp(this.#lastStart) })
+        break
       case 'done': {
         const error = event.cancelled ? 'context canceled' : event.error
         this.#finishStatuses(event.id, event.time)
-        return this.#vertex(event.id, {
+        this.#vertex(event.id, {
           ...{ completed: timestamp(event.time), cached: event.cached },
           ...(error === undefined ? {} : { error }),
         })
+        break
       }
       case 'status':
-        return this.#status(event)
+        this.#status(event)
+        break
       case 'log':
-        return this.#log(event.id, event.stream === 'stderr' ? 2 : 1, event.data)
+        this.#log(event.id, event.stream === 'stderr' ? 2 : 1, event.data)
+        break
       case 'warning':
-        return this.#warning(event)
+        this.#warning(event)
+        break
       case 'notice':
-        return this.#notice(event.message)
+        this.#notice(event.message)
+        break
       case 'outline':
-        return
+        break
     }
   }
 

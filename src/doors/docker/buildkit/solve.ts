@@ -16,6 +16,7 @@ import { remoteDirectory } from './file-sync.ts'
 import { requestOf } from './frontend.ts'
 import type { Export, Job } from './job.ts'
 import { credentialsOf, secretOf } from './session.ts'
+import { uploaded } from './upload.ts'
 
 export interface SolveDeps {
   builder: Pick<Builder, 'build' | 'buildFiles' | 'prune' | 'cacheUsage'>
@@ -32,7 +33,11 @@ export const solve = async (deps: SolveDeps, job: Job, attrs: Record<string, str
   const agents = forwardedAgents(session, join(deps.instance.runDir, 'agents'), deps.log, signal)
   try {
     const request: BuildRequest = {
-      ...requestOf(attrs, (name) => remoteDirectory(session, name)),
+      ...requestOf(
+        attrs,
+        (name) => remoteDirectory(session, name),
+        (url) => uploaded(session, url, signal),
+      ),
       tags: [],
       signal,
       findSecret: (id) => secretOf(session, id, signal),

@@ -1,0 +1,106 @@
+/**
+ * POST /build?version=2: how clients before buildx ask for BuildKit (docker 18.09 to 20.10). Options are in the query, files come
+ * by the session, progress goes out as JSON lines with StatusResponse messages inside.
+ */
+import { SlipwayError } from '../../../errors.ts'
+import type { Exchange, Route } from '../server.ts'
+import { route, textOf } from '../server.ts'
+import type { ControlDeps } from './control.ts'
+import { createJob, type Export } from './job.ts'
+import { StatusResponse } from './messages.ts'
+import { solve } from './solve.ts'
+
+const json = <T>(x: Exchange, name: string, empty: T): T => {
+  const text = x.query.get(name)
+  if (!text) return empty
+  try {
+    return JSON.parse(text) as T
+  } catch (cause) {
+    throw new SlipwayError('bad-request', `error reading ${name}: not JSON`, { cause })
+  }
+}
+
+/** The query as the Dockerfile frontend's attributes. */
+const attrsOf = (x: Exchange): Record<string, string> => {
+  const get = (name: string): string => x.query.get(name) ?? ''
+  const flag = (name: string): boolean => ['1', 'true'].includes(get(name).toLowerCase())
+  const args = Object.entries(json<Record<string, string | null>>(x, 'buildargs', {}))
+  const labels = Object.entries(json<Record<string, string>>(x, 'labels', {}))
+  const ulimits = json<{ Name: string; Soft: number; Hard: number }[]>(x, 'ulimits', [])
+  return {
+    filename: get('dockerfile') || 'Dockerfile',
+    target: get('target'),
+    platform: get('platform'),
+    'force-network-mode': get('networkmode'),
+    'add-hosts': get('extrahosts').replaceAll(':', '='),
+    'shm-size': get('shmsize'),
+    ulimit: ulimits.map(({ Name, Soft, Hard }) => `${Name}=${Soft}:${Hard}`).join(','),
+    ...(flag('nocache') ? { 'no-cache': '' } : {}),
+    ...(flag('pull') ? { 'image-resolve-mode': 'pull' } : {}),
+    ...Object.fromEntries(args.flatMap(([k, v]) => (v === null ? [] : [[`build-arg:${k}`, v]]))),
+    ...Object.fromEntries(labels.map(([k, v]) => [`label:${k}`, v])),
+  }
+}
+
+const exportsOf = (x: Exchange): Export[] => {
+  const outputs = json<{ Type: string; Attrs?: Record<string, string> }[]>(x, 'outputs', [])
+  const name = x.query.getAll('t').filter(Boolean).join(',')
+  if (outputs.length === 0) return [{ type: 'moby', attrs: name ? { name } : {} }]
+  return outputs.map(({ Type, Attrs = {} }) => ({ type: Type, attrs: { ...(name ? { name } : {}), ...Attrs } }))
+}
+
+export interface VersionedBuild {
+  /** Serves POST /build with version=2. */
+  serve(x: Exchange): Promise<void>
+  routes: Route[]
+}
+
+export const versionedBuild = (deps: ControlDeps): VersionedBuild => {
+  const running = new Map<string, AbortController>()
+  return {
+    routes: [
+      route('POST', '/build/cancel', (x) => {
+        running.get(x.query.get('id') ?? '')?.abort(new SlipwayError('cancelled', 'context canceled'))
+        x.send(200)
+      }),
+    ],
+    async serve(x) {
+      const id = x.query.get('buildid') ?? ''
+      if (x.query.get('remote') !== 'client-session')
+        throw new SlipwayError('unsupported', 'this kind of remote context is not supported', {
+          hint: 'Use buildx, or download the context and build from the directory.',
+        })
+      const stop = new AbortController()
+      running.set(id, stop)
+      try {
+        await build(deps, x, AbortSignal.any([x.signal, stop.signal]))
+      } finally {
+        running.delete(id)
+      }
+    },
+  }
+}
+
+const build = async (deps: ControlDeps, x: Exchange, signal: AbortSignal): Promise<void> => {
+  const session = await deps.sessions.get(x.query.get('session') ?? '', signal)
+  const job = createJob({ ref: x.query.get('buildid') ?? '', session, exports: exportsOf(x), signal }, deps.clock)
+  const out = x.stream(200, 'application/json')
+  const line = (value: object): void => void out.write(`${JSON.stringify(value)}\r\n`)
+  const followed = (async () => {
+    for await (const status of job.progress.follow(signal))
+      line({ id: 'moby.buildkit.trace', aux: StatusResponse.encode(status).toString('base64') })
+  })()
+  try {
+    await solve(deps, job, attrsOf(x))
+    job.progress.end()
+    await followed
+    const ID = job.response['containerimage.config.digest']
+    if (ID !== undefined) line({ id: 'moby.image.id', aux: { ID } })
+  } catch (error) {
+    job.progress.end()
+    await followed
+    const message = textOf(error)
+    line({ errorDetail: { message }, error: message })
+  }
+  out.end()
+}
