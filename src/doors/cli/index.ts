@@ -5,8 +5,6 @@ import type { Command, Shell } from './framework/command.ts'
 import { exitCodeOf, failureText } from './framework/failure.ts'
 import { type Flag, flagHelp, list, parseFlags, text, toggle } from './framework/flags.ts'
 
-export type { Shell } from './framework/command.ts'
-
 const globalFlags: readonly Flag[] = [
   list('-f, --file', 'FILE', 'Compose files'),
   text('-p, --project-name', 'NAME', 'Project name'),

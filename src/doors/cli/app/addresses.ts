@@ -4,7 +4,7 @@ import * as kinds from '../../../spec/kube/kinds.ts'
 import { hostIpAnnotation } from '../../../spec/kube/runtime-annotation.ts'
 import { selectorOf, serviceLabel } from './labels.ts'
 
-export interface Address {
+interface Address {
   service: string
   url: string
 }

@@ -4,7 +4,7 @@ import type { ObjectClient } from '../../../spec/kube/client.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
 import { isStopped, startWorkload } from './stop.ts'
 import { isWorkload } from './workloads.ts'
-import { fieldManager, hashedLabel, selectorOf } from './labels.ts'
+import { besideFile, fieldManager, hashedLabel, selectorOf, serviceLabel } from './labels.ts'
 
 /** Every kind a project can consist of, in apply order. */
 export const projectKinds: readonly kinds.Kind[] = [
@@ -34,7 +34,7 @@ export const kindOf = (object: kinds.KubeObject): kinds.Kind => {
 
 export type Applied = 'created' | 'configured' | 'unchanged' | 'recreated'
 
-export interface ApplyOptions {
+interface ApplyOptions {
   signal?: AbortSignal | undefined
   /** Leave it alone if it is there. */
   keep?: boolean
@@ -155,9 +155,16 @@ export const leftovers = (
   wanted: readonly kinds.KubeObject[],
 ): { kind: kinds.Kind; object: kinds.KubeObject }[] => {
   const names = new Set(wanted.map(identity))
+  const services = new Set(wanted.map((o) => o.metadata.labels?.[serviceLabel]))
   const keep = new Set(['Namespace', 'PersistentVolumeClaim', 'PersistentVolume'])
+  const kept = ({ metadata: { labels } }: kinds.KubeObject): boolean =>
+    labels?.[besideFile] !== undefined && services.has(labels[serviceLabel])
   return there.filter(
-    ({ object }) => !keep.has(object.kind!) && !names.has(identity(object)) && !object.metadata.ownerReferences?.length,
+    ({ object }) =>
+      !keep.has(object.kind!) &&
+      !names.has(identity(object)) &&
+      !object.metadata.ownerReferences?.length &&
+      !kept(object),
   )
 }
 

@@ -5,7 +5,7 @@ import type { RegistryAuth } from '../../../engine/types.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { positionOf, type Project, type Service } from '../../../spec/compose/project.ts'
 
-export interface BuildWish {
+interface BuildWish {
   project: Project
   noCache: boolean
   /** Ask the registry for newer base images. */

@@ -5,7 +5,7 @@ import type { ContainerStatus, Pod } from '../../../spec/kube/generated/types.ts
 import * as kinds from '../../../spec/kube/kinds.ts'
 import { mainContainer } from './workloads.ts'
 
-export interface Diagnosis {
+interface Diagnosis {
   /** One line: "backend-6c5 restarts over and over (exit code 1)". */
   summary: string
   /** Indented material: probe output, log lines. */

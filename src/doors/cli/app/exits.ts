@@ -6,7 +6,7 @@ import { selectorOf, serviceLabel } from './labels.ts'
 import { judge } from './rollout.ts'
 import { listPods, listWorkloads, mainContainer } from './workloads.ts'
 
-export interface Exit {
+interface Exit {
   service: string
   /** "web-1" */
   name: string
@@ -15,7 +15,7 @@ export interface Exit {
   restarting: boolean
 }
 
-export interface ExitWatcher {
+interface ExitWatcher {
   ended(exit: Exit): void
   /** Nothing of the project will ever run again by itself: all were Jobs, and they are over. */
   allDone(): void

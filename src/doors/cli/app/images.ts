@@ -11,7 +11,7 @@ import type { Progress } from '../progress/progress.ts'
 import { buildOrder } from './build-order.ts'
 import { registryAuth, registryAuths } from './registry-auth.ts'
 
-export interface ImageWish {
+interface ImageWish {
   project: Project
   services: readonly Service[]
   /** Build also where the image is there. */

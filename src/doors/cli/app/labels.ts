@@ -11,6 +11,8 @@ export const stoppedNode = 'slipway.dev/stopped'
 /** On the Namespace: the project's name and files, for `ls`. Written by compose/lower. */
 export const nameAnnotation = 'slipway.dev/project-name'
 export const filesAnnotation = 'com.docker.compose.project.config_files'
+/** On what a command made beside the file (autoscale): `up` leaves it alone while its service is there. */
+export const besideFile = 'slipway.dev/beside-file'
 export const fieldManager = 'slipway'
 
 /** Selects what belongs to a project, or to one of its services. */

@@ -8,7 +8,7 @@ import { selectorOf, serviceLabel } from './labels.ts'
 import { type PrintWish, Printer } from './log-printer.ts'
 import { listPods, mainContainer } from './workloads.ts'
 
-export interface LogWish extends PrintWish {
+interface LogWish extends PrintWish {
   services: readonly string[]
   follow: boolean
   tail: number | undefined

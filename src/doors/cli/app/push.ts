@@ -7,7 +7,7 @@ import type { Progress } from '../progress/progress.ts'
 import { imageName, type ServiceImage } from './images.ts'
 import { registryAuth } from './registry-auth.ts'
 
-export interface PushWish {
+interface PushWish {
   project: Project
   services: readonly Service[]
   images: Record<string, ServiceImage>

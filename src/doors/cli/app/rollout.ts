@@ -17,7 +17,7 @@ import { serviceLabel } from './labels.ts'
 import { type Workload, workloadKinds } from './workloads.ts'
 
 export type Goal = 'started' | 'ready' | 'completed'
-export interface RolloutState {
+interface RolloutState {
   done: boolean
   /** "2/3 ready" */
   text: string
@@ -83,7 +83,7 @@ const judges: Record<Workload['kind'], Judge> = {
 export const judge = (kind: Workload['kind'], object: Workload['object'], goal: Goal): RolloutState =>
   judges[kind](object as never, goal)
 
-export interface WaitOptions {
+interface WaitOptions {
   goal: Goal
   signal: AbortSignal
   progress: (state: RolloutState) => void

@@ -13,7 +13,7 @@ import {
   workloadKinds,
 } from './workloads.ts'
 
-export interface StopWish {
+interface StopWish {
   /** Instead of each container's own grace period. */
   timeoutMs: number | undefined
   /** Aborted when the user will not wait any longer: what is left is killed. */

@@ -21,7 +21,7 @@ import { checkPorts, waitForPorts } from './ports.ts'
 import { waitUntilReachable } from './reachable.ts'
 import { type Goal, settled, waitForWorkload } from './rollout.ts'
 
-export interface UpWish {
+interface UpWish {
   project: Project
   destination: 'local' | 'cluster'
   client: ObjectClient

@@ -7,7 +7,7 @@ import * as kinds from '../../../spec/kube/kinds.ts'
 import { nearest } from '../../../lib/nearest.ts'
 import { selectorOf, serviceLabel } from './labels.ts'
 
-export type WorkloadKind = 'Deployment' | 'StatefulSet' | 'DaemonSet' | 'Job'
+type WorkloadKind = 'Deployment' | 'StatefulSet' | 'DaemonSet' | 'Job'
 export interface Workload {
   service: string
   kind: WorkloadKind

@@ -1,6 +1,6 @@
 import { SlipwayError } from '../../../errors.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
-import { fieldManager } from '../app/labels.ts'
+import { besideFile, fieldManager } from '../app/labels.ts'
 import { listWorkloads, pickServices, workloadKinds } from '../app/workloads.ts'
 import { type Command, err } from '../framework/command.ts'
 import { text, toggle, wholeNumber } from '../framework/flags.ts'
@@ -63,7 +63,7 @@ export const autoscale: Command = {
       {
         apiVersion: 'autoscaling/v2',
         kind: 'HorizontalPodAutoscaler',
-        metadata: { ...key, labels: w.object.metadata.labels },
+        metadata: { ...key, labels: { ...w.object.metadata.labels, [besideFile]: 'true' } },
         spec: {
           scaleTargetRef: { apiVersion: kinds.apiVersionOf(workloadKinds[w.kind]), kind: w.kind, name: w.name },
           minReplicas: min,

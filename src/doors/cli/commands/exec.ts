@@ -89,7 +89,7 @@ const wrapped = (command: string[], { flags, shell }: Invocation): string[] => {
 }
 
 /** Joins a session with the terminal until the program ends; its exit code. */
-export const runSession = async (session: ExecSession, shell: Shell, tty: boolean): Promise<number> => {
+const runSession = async (session: ExecSession, shell: Shell, tty: boolean): Promise<number> => {
   if (tty) shell.stdin.setRawMode?.(true)
   const size = (): void => session.resize({ width: shell.stdout.columns ?? 80, height: shell.stdout.rows ?? 24 })
   if (tty) {

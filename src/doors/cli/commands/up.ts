@@ -94,7 +94,7 @@ interface Run extends Invocation {
 }
 
 async function runUp(invocation: Invocation): Promise<number> {
-  const { shell, flags, args } = invocation
+  const { flags, args } = invocation
   for (const [one, other] of exclusive)
     if (flags[one] && flags[other])
       throw new SlipwayError('bad-request', `--${one} and --${other} are incompatible`, {

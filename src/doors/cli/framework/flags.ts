@@ -2,7 +2,7 @@
 import { SlipwayError } from '../../../errors.ts'
 import { nearest } from '../../../lib/nearest.ts'
 
-export type FlagValue = string | boolean | string[] | undefined
+type FlagValue = string | boolean | string[] | undefined
 export interface Flag {
   /** Without dashes: 'file'. */
   name: string
@@ -39,7 +39,7 @@ export const list = (names: string, value: string, help: string): Flag => ({
 
 const usageError = (message: string, hint: string): SlipwayError => new SlipwayError('bad-request', message, { hint })
 
-export interface Parsed {
+interface Parsed {
   flags: Flags
   args: string[]
 }

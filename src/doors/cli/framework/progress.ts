@@ -13,7 +13,7 @@ const oneOf = <T extends string>(value: string, all: readonly T[], what: string)
   throw new SlipwayError('bad-request', `unsupported ${what} value "${value}"`, { hint: `One of ${all.join(', ')}.` })
 }
 
-export const ansiOf = ({ shell, globals }: Invocation): Ansi =>
+const ansiOf = ({ shell, globals }: Invocation): Ansi =>
   oneOf((globals.ansi as string | undefined) ?? (shell.env.COMPOSE_ANSI || 'auto'), ansis, '--ansi')
 
 /** Are colours wanted on stdout? */

@@ -4,7 +4,7 @@ import { isError } from '../../../errors.ts'
 import type { ProjectNames } from '../app/workloads.ts'
 import { err, type Invocation } from './command.ts'
 
-export interface LoadWish {
+interface LoadWish {
   services?: string[]
   interpolate?: boolean
   normalize?: boolean

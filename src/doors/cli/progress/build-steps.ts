@@ -11,7 +11,7 @@ interface Step {
   rest: string
 }
 
-export interface BuildSteps {
+interface BuildSteps {
   event(event: BuildProgress): void
   end(): void
 }

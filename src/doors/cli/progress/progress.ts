@@ -5,8 +5,8 @@
 import type { Writable } from 'node:stream'
 
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'json' | 'quiet'
-export type TaskState = 'working' | 'done' | 'warning' | 'error'
-export interface Task {
+type TaskState = 'working' | 'done' | 'warning' | 'error'
+interface Task {
   /** "Service backend", "Image web", "Volume data". */
   id: string
   state: TaskState
@@ -185,5 +185,4 @@ class TtyProgress implements Progress {
 const nothing = (): string[] => []
 /** Output of others must not move our cursor. */
 const plain = (line: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
   line.replaceAll('\t', '  ').replace(/\u001b\[[0-9;?]*[A-Za-z]|[\u0000-\u001f\u007f]/g, '')
