@@ -26,7 +26,8 @@ export interface ControlClient {
 const revive = (error: WireError): SlipwayError =>
   new SlipwayError(error.code, error.message, { hint: error.hint, at: error.at, details: error.details })
 
-export const createControlClient = (socketPath: string): ControlClient => {
+/** One request at a time over the socket. */
+const channel = (socketPath: string) => {
   const open = (
     method: string,
     path: string,
@@ -77,6 +78,20 @@ export const createControlClient = (socketPath: string): ControlClient => {
       hint: 'See its log: slipway daemon status',
     })
   }
+  return { call, follow }
+}
+
+const decoded = (line: StreamLine): BuildProgress | undefined => {
+  if (!('build' in line)) return undefined
+  if (line.build.type !== 'log') return line.build
+  const { type, id, stream, base64 } = line.build
+  return { type, id, stream, data: Buffer.from(base64, 'base64') }
+}
+
+export const createControlClient = (socketPath: string): ControlClient => {
+  const { call, follow } = channel(socketPath)
+  const transfers = (progress: (step: TransferProgress) => void) => (line: StreamLine) =>
+    'transfer' in line && progress(line.transfer)
   return {
     status: () => call('GET', '/v1/status') as Promise<DaemonStatus>,
     stop: async (options) => void (await call('POST', '/v1/stop', options)),
@@ -86,30 +101,14 @@ export const createControlClient = (socketPath: string): ControlClient => {
         '/v1/build',
         order,
         (line) => {
-          if ('build' in line)
-            progress(
-              line.build.type === 'log'
-                ? {
-                    type: 'log',
-                    id: line.build.id,
-                    stream: line.build.stream,
-                    data: Buffer.from(line.build.base64, 'base64'),
-                  }
-                : line.build,
-            )
+          const event = decoded(line)
+          if (event) progress(event)
         },
         signal,
       ) as Promise<ImageAnswer>,
     ensureImage: (order, progress, signal) =>
-      follow(
-        '/v1/images/ensure',
-        order,
-        (line) => 'transfer' in line && progress(line.transfer),
-        signal,
-      ) as Promise<ImageAnswer>,
+      follow('/v1/images/ensure', order, transfers(progress), signal) as Promise<ImageAnswer>,
     push: (order, progress, signal) =>
-      follow('/v1/images/push', order, (line) => 'transfer' in line && progress(line.transfer), signal) as Promise<{
-        digest: string
-      }>,
+      follow('/v1/images/push', order, transfers(progress), signal) as Promise<{ digest: string }>,
   }
 }
