@@ -86,14 +86,14 @@ const bindSource = (mount: Extract<Container['mounts'][number], { type: 'bind' }
   return true
 }
 
-const bindOptions = (mount: {
-  readOnly: boolean
-  recursive?: boolean | undefined
-  propagation?: string | undefined
-}): string[] => [
+/** Nothing can be mounted below a file, and crun opens the target of 'rro' as a directory. */
+const bindOptions = (
+  mount: { readOnly: boolean; recursive?: boolean | undefined; propagation?: string | undefined },
+  directory: boolean,
+): string[] => [
   mount.recursive === false ? 'bind' : 'rbind',
   mount.propagation || 'rprivate',
-  ...(mount.readOnly ? (mount.recursive === false ? ['ro'] : ['ro', 'rro']) : ['rw']),
+  ...(mount.readOnly ? (directory && mount.recursive !== false ? ['ro', 'rro'] : ['ro']) : ['rw']),
 ]
 
 /** One mount of a container as the runtime takes it; what has to exist for it is made. */
@@ -118,7 +118,7 @@ export const ociMount = async (
         destination,
         type: 'bind',
         source: direct ? mount.source : staging.bind(mount.source, directory),
-        options: bindOptions(mount),
+        options: bindOptions(mount, directory),
       }
     }
     case 'volume': {
@@ -130,7 +130,7 @@ export const ociMount = async (
             ? staging.bind(path, true)
             : path
           : staging.bindInside(path, mount.subpath)
-      return { destination, type: 'bind', source: inside, options: bindOptions(mount) }
+      return { destination, type: 'bind', source: inside, options: bindOptions(mount, statSync(inside).isDirectory()) }
     }
     case 'image': {
       const image = await ctx.images.must(mount.image)
