@@ -14,7 +14,7 @@ const json = <T>(x: Exchange, name: string, empty: T): T => {
   const text = x.query.get(name)
   if (!text) return empty
   try {
-    return JSON.parse(text) as T
+    return (JSON.parse(text) as T | null) ?? empty // old clients write "null" for none
   } catch (cause) {
     throw new SlipwayError('bad-request', `error reading ${name}: not JSON`, { cause })
   }
@@ -91,7 +91,7 @@ const build = async (deps: ControlDeps, x: Exchange, signal: AbortSignal): Promi
       line({ id: 'moby.buildkit.trace', aux: StatusResponse.encode(status).toString('base64') })
   })()
   try {
-    await solve(deps, job, attrsOf(x))
+    await solve(deps, job, attrsOf(x), {})
     job.progress.end()
     await followed
     const ID = job.response['containerimage.config.digest']
