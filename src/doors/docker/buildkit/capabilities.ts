@@ -7,6 +7,7 @@ export const frontendCapabilities = [
   'returnmap',
   'importcaches',
   'proto.refarray',
+  'reference.output',
   'frontend.inputs',
   'gateway.solve.metadata',
   'frontend.caps',

@@ -22,7 +22,7 @@ import { timestamp } from './progress.ts'
 import type { Decoded } from './protobuf.ts'
 import { type Call, type Methods, streaming, unary } from './server.ts'
 import type { Session } from './session.ts'
-import { type SolveDeps, solve } from './solve.ts'
+import { type Inputs, type SolveDeps, solve } from './solve.ts'
 import { StatusError, statusOf } from './status.ts'
 
 export interface ControlDeps extends SolveDeps {
@@ -96,7 +96,8 @@ const solveJob = async (deps: ControlDeps, request: SolveRequest, call: Call) =>
   const job = createJob({ ref: request.Ref, session, exports: exportsOf(request), signal }, deps.clock)
   deps.jobs.add(job.ref, job)
   try {
-    if (request.Frontend !== '') await solveFrontend(deps, job, request.Frontend, request.FrontendAttrs)
+    if (request.Frontend !== '')
+      await solveFrontend(deps, job, request.Frontend, request.FrontendAttrs, request.FrontendInputs)
     else if ((request.Definition?.def?.length ?? 0) > 0) {
       throw new SlipwayError('unsupported', 'builds from a low-level definition are not supported', {
         hint: 'Build a Dockerfile.',
@@ -120,12 +121,13 @@ export const solveFrontend = async (
   job: Job,
   frontend: string,
   attrs: Record<string, string>,
-): Promise<void> => {
+  inputs: Inputs,
+): Promise<() => Promise<string>> => {
   const known = frontend === 'dockerfile.v0' || (frontend === 'gateway.v0' && /dockerfile/.test(attrs.source ?? ''))
   if (!known)
     throw new SlipwayError('unsupported', `frontend ${frontend} not found`, { hint: 'Only Dockerfiles are built.' })
   try {
-    await solve(deps, job, attrs)
+    return await solve(deps, job, attrs, inputs)
   } catch (error) {
     if (error instanceof StatusError) throw error
     const status = statusOf(error, job.sources)

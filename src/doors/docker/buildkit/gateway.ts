@@ -2,7 +2,6 @@
  * moby.buildkit.v1.frontend.LLBBridge, as far as clients that drive a build themselves need it: they ask for a frontend to be
  * solved, and return its result, which ends the Control.Solve that they have open.
  */
-import { randomUUID } from 'node:crypto'
 import { SlipwayError } from '../../../errors.ts'
 import { frontendCapabilities, solverCapabilities } from './capabilities.ts'
 import { type ControlDeps, solveFrontend, workerOf } from './control.ts'
@@ -33,8 +32,10 @@ export const gatewayMethods = (deps: ControlDeps): Methods => {
     [method('Solve')]: unary(BridgeSolveRequest, BridgeSolveResponse, async (request, call) => {
       const job = await jobOf(call)
       if (request.Frontend === '') return { result: {} }
-      await solveFrontend(deps, job, request.Frontend, request.FrontendOpt)
-      return { result: { ref: { id: randomUUID() } } }
+      const asImage = await solveFrontend(deps, job, request.Frontend, request.FrontendOpt, request.FrontendInputs)
+      const { id, def, forget } = deps.results.add(asImage)
+      job.session.client.onClose(forget)
+      return { result: { ref: { id, def } } }
     }),
     [method('Inputs')]: unary(Empty, InputsResponse, () => ({})),
     [method('Evaluate')]: unary(Empty, Empty, () => ({})),

@@ -5,6 +5,7 @@ import { Arrivals } from './arrivals.ts'
 import { type ControlDeps, controlMethods } from './control.ts'
 import { gatewayMethods } from './gateway.ts'
 import type { Job } from './job.ts'
+import { Results } from './results.ts'
 import { serveGrpc } from './server.ts'
 import { type Session, sessionOf } from './session.ts'
 import { versionedBuild } from './versioned-build.ts'
@@ -15,11 +16,12 @@ export interface BuildKit {
   build(x: Exchange): Promise<void>
 }
 
-export const buildkit = (given: Omit<ControlDeps, 'sessions' | 'jobs'>): BuildKit => {
+export const buildkit = (given: Omit<ControlDeps, 'sessions' | 'jobs' | 'results'>): BuildKit => {
   const deps: ControlDeps = {
     ...given,
     sessions: new Arrivals<Session>('active session'),
     jobs: new Arrivals<Job>('such job'),
+    results: new Results(),
   }
   const methods = { ...controlMethods(deps), ...gatewayMethods(deps) }
   const versioned = versionedBuild(deps)

@@ -28,7 +28,8 @@ export const Status = message({ code: int(1), message: string(2), details: list(
 // ── pb (solver/pb/ops.proto) ──
 export const Platform = message({ Architecture: string(1), OS: string(2), Variant: string(3) })
 export const SourceOp = message({ identifier: string(1), attrs: stringMap(2) })
-export const Op = message({ source: nested(3, () => SourceOp) })
+export const Input = message({ digest: string(1), index: int(2) })
+export const Op = message({ inputs: list(1, () => Input), source: nested(3, () => SourceOp) })
 export const Definition = message({ def: bytesList(1) })
 export const Position = message({ line: int(1), character: int(2) })
 export const Range = message({ start: nested(1, () => Position), end: nested(2, () => Position) })

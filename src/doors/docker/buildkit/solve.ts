@@ -15,6 +15,9 @@ import { sendDirectory, sendStream } from './export.ts'
 import { remoteDirectory } from './file-sync.ts'
 import { requestOf } from './frontend.ts'
 import type { Export, Job } from './job.ts'
+import type { ControlSolveRequest } from './messages.ts'
+import type { Decoded } from './protobuf.ts'
+import type { Results } from './results.ts'
 import { credentialsOf, secretOf } from './session.ts'
 import { uploaded } from './upload.ts'
 
@@ -25,16 +28,24 @@ export interface SolveDeps {
   sys: Pick<Sys, 'files'>
   clock: Clock
   log: Log
+  results: Results
 }
+/** Results of other builds that this one uses, by the names of `context:NAME=input:NAME` attributes. */
+export type Inputs = Decoded<typeof ControlSolveRequest>['FrontendInputs']
 
-/** Builds and exports; what the exporters say goes into job.response. */
-export const solve = async (deps: SolveDeps, job: Job, attrs: Record<string, string>): Promise<void> => {
+/** Builds and exports; what the exporters say goes into job.response. Returns how to get the result as an image. */
+export const solve = async (
+  deps: SolveDeps,
+  job: Job,
+  attrs: Record<string, string>,
+  inputs: Inputs,
+): Promise<() => Promise<string>> => {
   const { session, signal, sources, progress } = job
   const agents = forwardedAgents(session, join(deps.instance.runDir, 'agents'), deps.log, signal)
   try {
     const request: BuildRequest = {
       ...requestOf(
-        attrs,
+        { ...attrs, ...(await inputContexts(deps, inputs)) },
         (name) => remoteDirectory(session, name),
         (url) => uploaded(session, url, signal),
       ),
@@ -49,10 +60,37 @@ export const solve = async (deps: SolveDeps, job: Job, attrs: Record<string, str
     const exports = job.exports.length > 0 ? job.exports : [{ type: 'none', attrs: {} }]
     for (const [i, one] of exports.entries())
       await exportOne(deps, job, i === 0 ? request : { ...request, progress: laterProgress(request.progress) }, one, i)
+    return async () => job.response['containerimage.config.digest'] ?? (await resultImage(deps, job, request))
   } finally {
     agents.close()
   }
 }
+
+const inputContexts = async ({ results }: SolveDeps, inputs: Inputs): Promise<Record<string, string>> => {
+  const contexts: Record<string, string> = {}
+  for (const [name, definition] of Object.entries(inputs)) {
+    const image = await results.imageOf(definition ?? {})
+    if (image === undefined)
+      throw new SlipwayError('unsupported', `input ${name} is not a result of this builder`, {
+        hint: 'Only results of Dockerfile builds can be contexts of other builds.',
+      })
+    contexts[`context:${name}`] = `docker-image://${image}`
+  }
+  return contexts
+}
+
+/** A result that was not exported as an image becomes one without a name, for as long as its client is there. */
+const resultImage = async (deps: SolveDeps, job: Job, request: BuildRequest): Promise<string> => {
+  const { image } = await deps.builder.build({ ...request, signal: undefined, progress: () => {} })
+  if (image.names.length === 0) job.session.client.onClose(() => void forget(deps, image.id))
+  return image.id
+}
+
+const forget = (deps: SolveDeps, image: string): Promise<unknown> =>
+  deps.images.remove(image).catch((error: unknown) =>
+    // Something uses it meanwhile.
+    deps.log.debug('image of a result kept', { image, error: messageOf(error) }),
+  )
 
 /** Of a build that only repeats what was shown: nothing but what is exported. */
 const laterProgress = (emit: BuildRequest['progress']): BuildRequest['progress'] => {
@@ -146,11 +184,7 @@ const exportArchive = async (
     job.response['containerimage.digest'] = image.id
     if (names.length > 0) job.response['image.name'] = names.join(',')
   } finally {
-    if (image.names.length === 0)
-      await deps.images.remove(image.id).catch((error: unknown) =>
-        // Something uses it meanwhile.
-        deps.log.debug('image of an archive kept', { image: image.id, error: messageOf(error) }),
-      )
+    if (image.names.length === 0) await forget(deps, image.id)
   }
 }
 
