@@ -1,5 +1,5 @@
 /** A cluster with one image (busybox, made from this machine's static one), driven by kubectl. */
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
@@ -20,6 +20,7 @@ export class Cluster extends Site {
     await cluster.slipway('daemon', 'start')
     const root = mkdtempSync(join(tmpdir(), 'busybox-'))
     try {
+      chmodSync(root, 0o755) // it becomes the image's /
       for (const dir of ['bin', 'etc', 'tmp', 'root', 'data']) mkdirSync(join(root, dir))
       cpSync('/bin/busybox', join(root, 'bin/busybox'))
       for (const applet of applets.split(' ')) symlinkSync('busybox', join(root, 'bin', applet))

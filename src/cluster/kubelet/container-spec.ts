@@ -5,6 +5,7 @@ import { quantityMilli, quantityValue } from '../../lib/quantity.ts'
 import type { Container, Pod, VolumeMount } from '../../spec/kube/generated/types.ts'
 import { expand } from './env.ts'
 import { qosClass } from './status.ts'
+import { podSysctls } from './sandbox-spec.ts'
 import { type ContainerRole, label } from './types.ts'
 import type { MountedVolume } from './volumes.ts'
 
@@ -52,7 +53,8 @@ export const containerSpec = (input: ContainerInput): ContainerSpec => {
     security: securityOf(pod, container),
     ulimits: [],
     ...oomScore(pod, container, input.nodeMemoryBytes),
-    sysctls: {},
+    // The runtime sets defaults of its own in the pod's namespaces unless a container says otherwise.
+    sysctls: podSysctls(pod),
     init: false,
     ...stopSignal(container),
     stopTimeoutMs: (pod.spec?.terminationGracePeriodSeconds ?? 30) * 1000,

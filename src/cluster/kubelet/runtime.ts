@@ -50,11 +50,11 @@ export const withContainerRuntime = (
   pod: PodRuntime | undefined,
   runtime: ContainerRuntime | undefined,
 ): ContainerSpec => {
-  const uts = pod?.uts ? { utsMode: pod.uts } : {}
-  if (!runtime) return { ...spec, ...uts }
+  const shared = { ...(pod?.uts ? { utsMode: pod.uts } : {}), sysctls: { ...spec.sysctls, ...pod?.sysctls } }
+  if (!runtime) return { ...spec, ...shared }
   return {
     ...spec,
-    ...uts,
+    ...shared,
     ...defined({
       user: runtime.user,
       init: runtime.init,

@@ -35,7 +35,7 @@ export const sandboxSpec = (pod: Pod, at: { network: string; dns: ClusterDns; ho
         ),
     dns: podDns(pod, at),
     hosts: (spec.hostAliases ?? []).flatMap((a) => (a.hostnames ?? []).map((name) => ({ name, address: a.ip }))),
-    sysctls: Object.fromEntries((spec.securityContext?.sysctls ?? []).map((s) => [s.name, s.value])),
+    sysctls: podSysctls(pod),
     labels: {
       [label.pod]: pod.metadata.name!,
       [label.namespace]: pod.metadata.namespace!,
@@ -44,6 +44,9 @@ export const sandboxSpec = (pod: Pod, at: { network: string; dns: ClusterDns; ho
     ...(spec.hostIPC ? { hostIpc: true } : {}),
   }
 }
+
+export const podSysctls = (pod: Pod): Record<string, string> =>
+  Object.fromEntries((pod.spec?.securityContext?.sysctls ?? []).map((s) => [s.name, s.value]))
 
 /** Host names are at most 63 characters and do not end in a hyphen or dot. */
 export const podHostname = (pod: Pod): string =>
