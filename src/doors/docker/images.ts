@@ -1,7 +1,15 @@
+import { pipeline } from 'node:stream/promises'
 import type { Engine, Image, RegistryAuth, TransferProgress } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { familiarName, parseReference } from '../../spec/oci/index.ts'
+import {
+  familiarName,
+  formatPlatform,
+  type Platform,
+  parsePlatform,
+  parseReference,
+  platformRank,
+} from '../../spec/oci/index.ts'
 import { type ApiVersion, iso } from './container-views.ts'
 import { Filters, isTrue } from './filters.ts'
 import { type Exchange, type Route, route, textOf } from './server.ts'
@@ -42,19 +50,19 @@ export const imageRoutes = (engine: Backend, clock: Clock): Route[] => {
     route('GET', '/images/json', (x) => list(engine, clock, x)),
     route('POST', '/images/create', (x) => createImage(images, x)),
     route('POST', '/images/load', (x) => load(images, x)),
-    route('GET', '/images/get', async (x) => {
-      const tar = await images.save(
+    route('GET', '/images/get', (x) =>
+      save(
+        images,
+        x,
         x.query.getAll('names').flatMap((n) => n.split(',')),
-        { signal: x.signal },
-      )
-      tar.pipe(x.stream(200, 'application/x-tar'))
-    }),
+      ),
+    ),
     route('POST', '/images/prune', async (x) => {
       const filters = Filters.parse(x.query.get('filters'), ['dangling', 'label', 'label!', 'until'])
       const until = filters.time('until', clock.now())
       const { deleted, reclaimed } = await images.prune({
         all: filters.flag('dangling') === false,
-        labels: [...filters.get('label')],
+        labels: [...filters.get('label'), ...filters.get('label!').map((label) => `!${label}`)],
         ...(until === undefined ? {} : { until }),
       })
       x.send(200, { ImagesDeleted: deleted.length > 0 ? deleted.map(deletion) : null, SpaceReclaimed: reclaimed })
@@ -65,14 +73,14 @@ export const imageRoutes = (engine: Backend, clock: Clock): Route[] => {
       })
     }),
     route('GET', '/images/:name*/json', async (x) =>
-      x.send(200, await inspect(engine, await images.must(x.params.name!), x.version)),
+      x.send(200, await inspect(engine, await wanted(images, x), x.version)),
     ),
-    route('GET', '/images/:name*/history', async (x) =>
-      x.send(200, await history(engine, await images.must(x.params.name!))),
-    ),
-    route('GET', '/images/:name*/get', async (x) => {
-      const tar = await images.save([x.params.name!], { signal: x.signal })
-      tar.pipe(x.stream(200, 'application/x-tar'))
+    route('GET', '/images/:name*/history', async (x) => x.send(200, await history(engine, await wanted(images, x)))),
+    route('GET', '/images/:name*/get', (x) => save(images, x, [x.params.name!])),
+    route('GET', '/distribution/:name*/json', async (x) => {
+      const auth = authOf(x.headers['x-registry-auth'])
+      const { descriptor, platforms } = await images.remote(x.params.name!, { auth, signal: x.signal })
+      x.send(200, { Descriptor: descriptor, Platforms: platforms })
     }),
     route('POST', '/images/:name*/tag', async (x) => {
       const repo = x.query.get('repo') ?? ''
@@ -106,7 +114,7 @@ const list = async (engine: Backend, clock: Clock, x: Exchange): Promise<void> =
   const until = filters.time('until', clock.now())
   const dangling = filters.flag('dangling')
   const legacy = x.query.get('filter')
-  const wanted = [...filters.get('reference'), ...(legacy ? [legacy] : [])]
+  const names = [...filters.get('reference'), ...(legacy ? [legacy] : [])]
   const shown = all
     .filter((i) => dangling === undefined || (i.names.length === 0) === dangling)
     .filter((i) => filters.labels(i.config.config?.Labels ?? {}))
@@ -116,19 +124,21 @@ const list = async (engine: Backend, clock: Clock, x: Exchange): Promise<void> =
         (since === undefined || i.createdAt > since) &&
         (until === undefined || i.createdAt < until),
     )
-    .filter((i) => wanted.length === 0 || tagsOf(i).some((t) => wanted.some((w) => referenceFits(t, w))))
+    .filter((i) => names.length === 0 || tagsOf(i).some((t) => names.some((w) => referenceFits(t, w))))
     .sort((a, b) => b.createdAt - a.createdAt)
+  const usage = isTrue(x.query.get('shared-size')) ? await engine.images.usage() : undefined
+  const shared = usage && new Map(usage.images.map((each) => [each.id, each.shared]))
   x.send(
     200,
     shown.map((i) => ({
       Id: i.id,
       ParentId: '',
-      RepoTags: wanted.length > 0 ? tagsOf(i).filter((t) => wanted.some((w) => referenceFits(t, w))) : tagsOf(i),
+      RepoTags: names.length > 0 ? tagsOf(i).filter((t) => names.some((w) => referenceFits(t, w))) : tagsOf(i),
       RepoDigests: i.repoDigests.map((d) => familiarName(d)),
       Created: Math.floor(i.createdAt / 1000),
       Size: i.size,
       ...(x.version[1] < 44 ? { VirtualSize: i.size } : {}),
-      SharedSize: -1,
+      SharedSize: shared?.get(i.id) ?? -1,
       Labels: i.config.config?.Labels ?? null,
       Containers: -1,
     })),
@@ -226,20 +236,46 @@ export const lines = (
   }
 }
 
+/** The `platform` of a query: JSON since 1.46, "linux/arm64" for a pull. */
+const platformOf = (x: Exchange): Platform | undefined => {
+  const text = x.query.get('platform')
+  if (!text) return undefined
+  if (!text.startsWith('{')) return parsePlatform(text)
+  try {
+    const { os, architecture, variant } = JSON.parse(text) as Partial<Platform>
+    return parsePlatform([os, architecture, variant].filter(Boolean).join('/'))
+  } catch (cause) {
+    throw new SlipwayError('bad-request', `invalid platform: ${text}`, { cause })
+  }
+}
+
+/** One platform of each image is kept here: it must be the one asked for. */
+const fitting = (image: Image, name: string, platform: Platform | undefined): Image => {
+  if (!platform || platformRank(image.platform, platform) > 0) return image
+  throw new SlipwayError(
+    'not-found',
+    `image with reference ${name} was found but its platform (${formatPlatform(image.platform)}) does not match the specified platform (${formatPlatform(platform)})`,
+  )
+}
+const wanted = async (images: Engine['images'], x: Exchange): Promise<Image> =>
+  fitting(await images.must(x.params.name!), x.params.name!, platformOf(x))
+
+const save = async (images: Engine['images'], x: Exchange, names: string[]): Promise<void> => {
+  const platform = platformOf(x)
+  if (platform) for (const name of names) fitting(await images.must(name), name, platform)
+  const tar = await images.save(names, { signal: x.signal })
+  await pipeline(tar, x.stream(200, 'application/x-tar'))
+}
+
 const createImage = async (images: Engine['images'], x: Exchange): Promise<void> => {
   const from = x.query.get('fromImage')
   const source = x.query.get('fromSrc')
   const tag = x.query.get('tag') ?? ''
   const out = lines(x)
   try {
-    if (from) await pull(images, x, referenceText(from, tag), out)
-    else if (source === '-') await importImage(images, x, tag, out)
-    else
-      throw bad(
-        source
-          ? 'Import by URL is not offered: download it and use docker import FILE'
-          : 'nothing to create: neither fromImage nor fromSrc',
-      )
+    if (from) await pull(images, x, from, tag, out)
+    else if (source) await importImage(images, x, source, tag, out)
+    else throw bad('nothing to create: neither fromImage nor fromSrc')
     out.end()
   } catch (error) {
     out.fail(error)
@@ -249,49 +285,47 @@ const createImage = async (images: Engine['images'], x: Exchange): Promise<void>
 export const referenceText = (name: string, tag: string): string =>
   tag === '' ? name : tag.includes(':') ? `${name}@${tag}` : `${name}:${tag}`
 
+/** Without a tag every tag of the repository, as docker pull -a asks; the registry says which there are. */
 const pull = async (
   images: Engine['images'],
   x: Exchange,
-  reference: string,
+  name: string,
+  tag: string,
   out: ReturnType<typeof lines>,
 ): Promise<void> => {
-  const [os, architecture, variant] = (x.query.get('platform') ?? '').split('/')
   const auth = authOf(x.headers['x-registry-auth'])
-  const before = (await images.get(reference))?.id
-  const { tag, path } = parseReference(reference)
-  let first = true
-  const image = await images.pull(reference, {
-    ...(os && architecture ? { platform: { os, architecture, ...(variant ? { variant } : {}) } } : {}),
-    ...(auth ? { auth } : {}),
-    signal: x.signal,
-    progress: (step) => {
-      if (first && !step.notice) out.line({ status: `Pulling from ${path}`, id: tag ?? 'latest' })
-      first = false
-      out.line(progressLine(step))
-    },
-  })
-  const digest = image.repoDigests[0]?.split('@')[1]
-  if (digest) out.line({ status: `Digest: ${digest}` })
-  out.line({
-    status:
-      before === image.id
-        ? `Status: Image is up to date for ${familiarName(reference)}`
-        : `Status: Downloaded newer image for ${familiarName(reference)}`,
-  })
+  const parsed = parseReference(name)
+  const all = tag === '' && parsed.tag === undefined && parsed.digest === undefined
+  const tags = all ? await images.remoteTags(name, { auth, signal: x.signal }) : [tag]
+  for (const each of tags)
+    await images.pull(referenceText(name, each), {
+      platform: platformOf(x),
+      auth,
+      signal: x.signal,
+      progress: (step) => out.line(progressLine(step)),
+    })
 }
 
 const importImage = async (
   images: Engine['images'],
   x: Exchange,
+  source: string,
   tag: string,
   out: ReturnType<typeof lines>,
 ): Promise<void> => {
   const repo = x.query.get('repo')
   const changes = x.query.getAll('changes')
-  const image = await images.import(x.upload(), {
+  const platform = platformOf(x)
+  const config = changed({}, changes)
+  const url = source === '-' ? undefined : URL.parse(source.includes('://') ? source : `http://${source}`)
+  if (url === null || (url && !/^https?:$/.test(url.protocol))) throw bad(`invalid address to import from: ${source}`)
+  if (url) out.line({ status: `Downloading from ${url.href}` })
+  const image = await images.import(url ?? x.upload(), {
     ...(repo ? { name: tag ? `${repo}:${tag}` : repo } : {}),
-    ...(changes.length > 0 ? { config: changed({}, changes) } : {}),
-    message: x.query.get('message') || `Imported from ${x.query.get('fromSrc') ?? '-'}`,
+    ...(changes.length > 0 ? { config } : {}),
+    ...(platform && { platform }),
+    message: x.query.get('message') || `Imported from ${source}`,
+    signal: x.signal,
   })
   out.line({ status: image.id })
 }
@@ -358,8 +392,10 @@ const load = async (images: Engine['images'], x: Exchange): Promise<void> => {
   const out = lines(x)
   try {
     const loaded = await images.load(x.upload(), {
+      platform: platformOf(x),
       signal: x.signal,
-      ...(quiet ? {} : { progress: (step: TransferProgress) => out.line(progressLine(step)) }),
+      // Sentences are said below, in the form docker expects them.
+      progress: (step) => !quiet && step.id !== undefined && out.line(progressLine(step)),
     })
     for (const image of loaded) {
       const names = tagsOf(image)
@@ -372,27 +408,39 @@ const load = async (images: Engine['images'], x: Exchange): Promise<void> => {
   }
 }
 
+/** Without a tag every tag the repository has here, as docker push -a asks. */
 const push = async (images: Engine['images'], x: Exchange): Promise<void> => {
-  const name = referenceText(x.params.name!, x.query.get('tag') ?? '')
-  const { domain, path, tag } = parseReference(name)
+  const given = x.params.name!
+  const tag = x.query.get('tag') ?? ''
+  const parsed = parseReference(given)
+  const names = tag !== '' || parsed.tag !== undefined ? [referenceText(given, tag)] : await localTags(images, given)
+  const auth = authOf(x.headers['x-registry-auth'])
   const out = lines(x)
   try {
-    if (!(await images.get(name)))
-      throw new SlipwayError('not-found', `An image does not exist locally with the tag: ${familiarRepository(name)}`)
-    out.line({ status: `The push refers to repository [${domain}/${path}]` })
-    const auth = authOf(x.headers['x-registry-auth'])
-    const descriptor = await images.push(name, {
-      ...(auth ? { auth } : {}),
-      signal: x.signal,
-      progress: (step) => out.line(progressLine(step)),
-    })
-    const shown = tag ?? 'latest'
-    out.line({ status: `${shown}: digest: ${descriptor.digest} size: ${descriptor.size}` })
-    out.line({ progressDetail: {}, aux: { Tag: shown, Digest: descriptor.digest, Size: descriptor.size } })
+    for (const name of names) {
+      const image = await images.get(name)
+      if (!image)
+        throw new SlipwayError('not-found', `An image does not exist locally with the tag: ${familiarRepository(name)}`)
+      fitting(image, name, platformOf(x))
+      const { digest, size } = await images.push(name, {
+        auth,
+        signal: x.signal,
+        progress: (step) => out.line(progressLine(step)),
+      })
+      out.line({ progressDetail: {}, aux: { Tag: parseReference(name).tag ?? 'latest', Digest: digest, Size: size } })
+    }
     out.end()
   } catch (error) {
     if (x.signal.aborted) return
     out.line(streamFailure(error))
     out.end()
   }
+}
+
+const localTags = async (images: Engine['images'], repository: string): Promise<string[]> => {
+  const wanted = familiarName(repository)
+  const names = (await images.list()).flatMap((image) => tagsOf(image))
+  const found = names.filter((name) => familiarRepository(name) === wanted).sort()
+  if (found.length === 0) throw new SlipwayError('not-found', `An image does not exist locally with the tag: ${wanted}`)
+  return found
 }

@@ -21,6 +21,7 @@ export class GrpcClient {
       createConnection: () => socket as never,
       settings: windows.settings,
     })
+    socket.on('end', () => this.#session.destroy())
     this.#session.on('error', () => {}) // 'close' follows, and every call ends
     this.#session.on('connect', () => this.#session.setLocalWindowSize(windows.connection))
   }

@@ -43,6 +43,8 @@ export const serveGrpc = (socket: Duplex, methods: Methods, log: Log): Promise<v
     const session = http2.performServerHandshake(socket, { settings: windows.settings })
     session.on('error', (error) => log.debug('gRPC connection failed', { error: messageOf(error) }))
     session.on('close', () => closed())
+    // The HTTP server's sockets stay half open: a client that was killed says no more than this.
+    socket.on('end', () => session.destroy())
     session.setLocalWindowSize?.(windows.connection)
     session.on('stream', (stream, headers) => {
       stream.on('error', () => {}) // 'close' follows
