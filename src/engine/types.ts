@@ -118,21 +118,30 @@ export interface Images {
   remoteTags(repository: string, options?: Pick<PullOptions, 'auth' | 'signal'>): Promise<string[]>
   /** Which registries are reached in another way than by https: what docker info shows. */
   registries(): { mirrors: Record<string, string[]>; insecure: string[] }
-  /** Bytes on disk. `layers`: every layer of any image, once; `blobs`: the compressed archives kept of them. */
-  usage(): Promise<{ layers: number; blobs: number; images: { id: Digest; size: number; shared: number }[] }>
+  /**
+   * Bytes on disk: unpacked layers and the archives kept of them, in `total` each once. `shared`: of the image's size, what
+   * stands in other images too.
+   */
+  usage(): Promise<{ total: number; images: { id: Digest; size: number; shared: number }[] }>
   /** Removes a name and, with the last name, the image. In use by a container: 'conflict' unless `force`. */
   remove(
     reference: string,
     options?: { force?: boolean; noPrune?: boolean },
   ): Promise<({ untagged: string } | { deleted: Digest })[]>
   /** A docker archive or OCI layout as tar (plain, gzip, zstd). Yields the images it held. */
-  load(archive: Readable, options?: { progress?: PullOptions['progress']; signal?: AbortSignal }): Promise<Image[]>
+  load(archive: Readable, options?: Pick<PullOptions, 'progress' | 'signal' | 'platform'>): Promise<Image[]>
   /** One archive that both docker and OCI readers accept. */
   save(references: string[], options?: { signal?: AbortSignal }): Promise<Readable>
-  /** A root filesystem as tar becomes a one-layer image. */
+  /** A root filesystem as tar, or what an http(s) address gives, becomes a one-layer image. */
   import(
-    rootfs: Readable,
-    options: { name?: string; config?: ImageProcessConfig; message?: string; platform?: Platform },
+    rootfs: Readable | URL,
+    options: {
+      name?: string
+      config?: ImageProcessConfig
+      message?: string
+      platform?: Platform
+      signal?: AbortSignal | undefined
+    },
   ): Promise<Image>
   /**
    * Registers what a build made: `snapshots` are committed, base first. The configuration's diff_ids are filled in from them

@@ -170,7 +170,7 @@ const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend
     OSType: 'linux',
     Architecture: arch() === 'x64' ? 'x86_64' : 'aarch64',
     IndexServerAddress: 'https://index.docker.io/v1/',
-    RegistryConfig: { InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8'], IndexConfigs: {}, Mirrors: null },
+    RegistryConfig: registryView(engine.images.registries()),
     NCPU: cpus().length,
     MemTotal: totalmem(),
     GenericResources: null,
@@ -204,6 +204,26 @@ const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend
     SecurityOptions: ['name=seccomp,profile=builtin'],
     CDISpecDirs: [],
     Warnings: null,
+  }
+}
+
+/** Hosts that are not spoken to by verified https, and docker.io's mirrors. */
+const registryView = ({ mirrors, insecure }: ReturnType<Engine['images']['registries']>) => {
+  const hub = mirrors['docker.io'] ?? mirrors['*'] ?? []
+  const entry = (Name: string, Secure: boolean, Mirrors: string[]) => ({
+    Name,
+    Mirrors: Mirrors.map((url) => url.replace(/\/\/[^/@]*@/, '//')),
+    Secure,
+    Official: Name === 'docker.io',
+  })
+  const hosts = insecure.filter((each) => !each.includes('/'))
+  return {
+    InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8', ...insecure.filter((each) => each.includes('/'))],
+    IndexConfigs: Object.fromEntries([
+      ['docker.io', entry('docker.io', true, hub)],
+      ...hosts.map((name) => [name, entry(name, false, [])] as const),
+    ]),
+    Mirrors: hub.length > 0 ? entry('', true, hub).Mirrors : null,
   }
 }
 
@@ -295,24 +315,19 @@ const diskUsage = async ({ engine, builder, clock }: SystemBackend, version: Api
   const containers = engine.containers.list()
   const counts = new Map<string, number>()
   for (const c of containers) counts.set(c.imageId, (counts.get(c.imageId) ?? 0) + 1)
-  const layers = new Map<string, number>()
-  for (const i of images)
-    for (const s of i.snapshots) if (!layers.has(s)) layers.set(s, (await engine.snapshots.stat(s))?.size ?? 0)
-  const users = new Map<string, number>()
-  for (const i of images) for (const s of i.snapshots) users.set(s, (users.get(s) ?? 0) + 1)
-  const shared = (i: (typeof images)[number]): number =>
-    i.snapshots.filter((s) => users.get(s)! > 1).reduce((sum, s) => sum + layers.get(s)!, 0)
+  const usage = await engine.images.usage()
+  const used = new Map(usage.images.map((each) => [each.id, each]))
   return {
-    LayersSize: [...layers.values()].reduce((a, b) => a + b, 0),
+    LayersSize: usage.total,
     Images: images.map((i) => ({
       Id: i.id,
       ParentId: '',
       RepoTags: i.names.map((n) => familiarName(n)),
       RepoDigests: i.repoDigests.map((d) => familiarName(d)),
       Created: Math.floor(i.createdAt / 1000),
-      Size: i.size,
+      Size: used.get(i.id)?.size ?? i.size,
       ...(version[1] < 44 ? { VirtualSize: i.size } : {}),
-      SharedSize: shared(i),
+      SharedSize: used.get(i.id)?.shared ?? 0,
       Labels: i.config.config?.Labels ?? null,
       Containers: counts.get(i.id) ?? 0,
     })),

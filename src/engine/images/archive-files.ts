@@ -27,13 +27,14 @@ export const gatherFiles = async (archive: Readable, content: Content, lease: Le
     if (entry.type === 'symlink') links.set(path, clean(`${posix.dirname(path)}/${entry.linkName}`))
     else if (entry.type === 'link') links.set(path, clean(entry.linkName))
     else if (entry.type === 'file') {
-      const named = /^blobs\/sha256\/([a-f0-9]{64})$/.exec(path)
+      const named = /(?:^|\/)blobs\/sha256\/([a-f0-9]{64})$/.exec(path)
       const expected = named ? { digest: `sha256:${named[1]}` } : {}
       files.set(path, await content.write(body, expected, lease.blob))
     }
   }
+  const base = baseIn(files)
   const find = (path: string): { digest: Digest; size: number } | undefined => {
-    let at = clean(path)
+    let at = base + clean(path)
     for (let hops = 0; hops < 8 && links.has(at); hops++) at = links.get(at)!
     return files.get(at)
   }
@@ -46,4 +47,13 @@ export const gatherFiles = async (archive: Readable, content: Content, lease: Le
       return readFile(content.path(file.digest), 'utf8')
     },
   }
+}
+
+/** '', or the one directory that was packed instead of what is in it. */
+const baseIn = (files: Map<string, unknown>): string => {
+  if (files.has('manifest.json') || files.has('index.json')) return ''
+  const [first] = files.keys()
+  const base = /^[^/]+\//.exec(first ?? '')?.[0]
+  const all = base !== undefined && [...files.keys()].every((path) => path.startsWith(base))
+  return all && files.has(`${base}oci-layout`) ? base : ''
 }

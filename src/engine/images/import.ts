@@ -1,4 +1,7 @@
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
+import type { ReadableStream } from 'node:stream/web'
+import { messageOf, SlipwayError } from '../../errors.ts'
+import { cancelled } from '../../lib/cancel.ts'
 import {
   formatReference,
   hostPlatform,
@@ -16,7 +19,7 @@ import type { ImageStore } from './store.ts'
 /** docker import: one layer from a root filesystem. Its digest is that of the tree, however the archive was ordered. */
 export const importImage = (
   store: ImageStore,
-  rootfs: Readable,
+  rootfs: Readable | URL,
   options: {
     name?: string
     config?: ImageProcessConfig
@@ -32,7 +35,8 @@ export const importImage = (
 ): Promise<Image> =>
   store.lease(async (lease) => {
     const names = options.name === undefined ? [] : [formatReference(withTag(parseReference(options.name)))]
-    const stream = await readable(rootfs, store.deps.sys.processes)
+    const source = rootfs instanceof URL ? await download(rootfs, options.signal) : rootfs
+    const stream = await readable(source, store.deps.sys.processes)
     const snapshot = await lease.newLayer({ stream }, { ...options.unpack, signal: options.signal })
     const created = options.created ?? new Date(store.deps.clock.now()).toISOString()
     const { os, architecture, variant } = normalizePlatform(options.platform ?? hostPlatform())
@@ -59,3 +63,15 @@ export const importImage = (
     store.deps.events.emit({ type: 'image', action: 'import', id: image.id, attributes: { name: image.id } })
     return image
   })
+
+const download = async (url: URL, signal?: AbortSignal): Promise<Readable> => {
+  try {
+    const answer = await fetch(url, { ...(signal && { signal }) })
+    if (!answer.ok || !answer.body) throw new Error(`unexpected status code ${answer.status}`)
+    return Readable.fromWeb(answer.body as ReadableStream)
+  } catch (cause) {
+    if (signal?.aborted) throw cancelled(signal)
+    const why = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
+    throw new SlipwayError('unavailable', `cannot download ${url.href}: ${messageOf(why)}`, { cause })
+  }
+}

@@ -5,32 +5,40 @@ import { compressionOf } from '../../lib/tar/index.ts'
 import {
   chainIds,
   choosePlatform,
+  type Descriptor,
   type Digest,
   familiarName,
+  formatPlatform,
   formatReference,
   hostPlatform,
   type Index,
   isIndexType,
+  layerCompression,
   type Manifest,
   mediaTypes,
   parseReference,
+  type Platform,
+  platformRank,
   withTag,
 } from '../../spec/oci/index.ts'
 import type { Image, PullOptions } from '../types.ts'
 import { type ArchiveFiles, gatherFiles } from './archive-files.ts'
 import { readConfig } from './config.ts'
 import { readable } from './foreign.ts'
-import type { LayerBlob } from './records.ts'
+import type { KeptManifest, LayerBlob } from './records.ts'
 import type { ImageStore, Lease } from './store.ts'
 
 interface Loadable {
   config: string
   layers: string[]
   names: string[]
+  manifest?: KeptManifest | undefined
 }
 interface LoadOptions {
   progress?: PullOptions['progress']
   signal?: AbortSignal | undefined
+  /** Of an image for several platforms; default: the machine's, else the first that is there. */
+  platform?: Platform | undefined
 }
 
 /** docker load: an archive of `docker save` (any age) or an OCI layout. */
@@ -38,7 +46,7 @@ export const loadImages = (store: ImageStore, archive: Readable, options: LoadOp
   store.lease(async (lease) => {
     const files = await gatherFiles(await readable(archive, store.deps.sys.processes), store.content, lease)
     const images: Image[] = []
-    for (const loadable of await contentsOf(files)) {
+    for (const loadable of await contentsOf(files, options)) {
       const image = await loadOne(store, lease, files, loadable, options)
       images.push(image)
       store.deps.events.emit({ type: 'image', action: 'load', id: image.id, attributes: { name: image.id } })
@@ -46,11 +54,11 @@ export const loadImages = (store: ImageStore, archive: Readable, options: LoadOp
     return images
   })
 
-const contentsOf = async (files: ArchiveFiles): Promise<Loadable[]> => {
+const contentsOf = async (files: ArchiveFiles, options: LoadOptions): Promise<Loadable[]> => {
   const docker = await files.text('manifest.json')
-  if (docker !== undefined) return fromDocker(docker)
+  if (docker !== undefined && !(options.platform && files.find('index.json'))) return fromDocker(docker)
   const index = await files.text('index.json')
-  if (index !== undefined) return fromLayout(files, json<Index>(index, 'index.json'))
+  if (index !== undefined) return fromLayout(files, json<Index>(index, 'index.json'), options)
   throw new SlipwayError('invalid', 'invalid archive: does not contain a manifest.json or an OCI index.json')
 }
 
@@ -68,29 +76,37 @@ const fromDocker = (text: string): Loadable[] => {
 
 const blobPath = (digest: Digest): string => `blobs/${digest.replace(':', '/')}`
 
-const fromLayout = async (files: ArchiveFiles, index: Index, depth = 0): Promise<Loadable[]> => {
+const fromLayout = async (files: ArchiveFiles, index: Index, options: LoadOptions, depth = 0): Promise<Loadable[]> => {
   if (!Array.isArray(index.manifests) || depth > 4) throw invalid('index.json is malformed')
   const found = new Map<string, Loadable>()
-  for (const descriptor of index.manifests) {
+  for (const descriptor of index.manifests.filter(isImage)) {
     const body = await files.text(blobPath(String(descriptor.digest)))
     if (body === undefined) continue // another platform's, left out of the archive
     const name = nameFrom(descriptor.annotations)
     const names = name === undefined ? [] : [name]
     if (isIndexType(descriptor.mediaType)) {
       const nested = json<Index>(body, 'image index')
-      const present = nested.manifests.filter((each) => files.find(blobPath(each.digest)))
-      const chosen = choosePlatform(present, hostPlatform()) ?? present[0]
-      const inner = await fromLayout(files, { ...nested, manifests: chosen ? [chosen] : [] }, depth + 1)
+      if (!Array.isArray(nested.manifests)) throw invalid('image index is malformed')
+      const present = nested.manifests.filter((each) => isImage(each) && files.find(blobPath(each.digest)))
+      const chosen = choosePlatform(present, options.platform ?? hostPlatform()) ?? present[0]
+      const inner = await fromLayout(files, { ...nested, manifests: chosen ? [chosen] : [] }, options, depth + 1)
       for (const each of inner) merge(found, each.config, { ...each, names: [...each.names, ...names] })
       continue
     }
     const manifest = json<Manifest>(body, 'image manifest')
     if (!manifest.config?.digest || !Array.isArray(manifest.layers)) throw invalid('image manifest is malformed')
+    const other = manifest.layers.find((layer) => layerCompression(String(layer.mediaType)) === undefined)
+    if (other) throw new SlipwayError('unsupported', `unsupported media type ${other.mediaType}: not a container image`)
     const layers = manifest.layers.map((layer) => blobPath(layer.digest))
-    merge(found, manifest.config.digest, { config: blobPath(manifest.config.digest), layers, names })
+    const kept = { digest: descriptor.digest, mediaType: manifest.mediaType ?? descriptor.mediaType, body }
+    merge(found, manifest.config.digest, { config: blobPath(manifest.config.digest), layers, names, manifest: kept })
   }
   return [...found.values()]
 }
+
+/** Attestations lie beside the images they are about, and are none. */
+const isImage = ({ annotations, platform }: Descriptor): boolean =>
+  annotations?.['vnd.docker.reference.type'] === undefined && platform?.os !== 'unknown'
 
 /** An image with several names stands in the index once for each. */
 const merge = (found: Map<string, Loadable>, key: string, loadable: Loadable): void => {
@@ -113,7 +129,8 @@ const loadOne = async (
 ): Promise<Image> => {
   const raw = await files.text(loadable.config)
   if (raw === undefined) throw invalid(`${loadable.config} is missing`)
-  const { rootfs } = readConfig(raw)
+  const config = readConfig(raw)
+  const { rootfs } = config
   if (rootfs.diff_ids.length !== loadable.layers.length)
     throw invalid(`configuration has ${rootfs.diff_ids.length} layers, the archive ${loadable.layers.length}`)
   const names = loadable.names.map((name) => formatReference(withTag(parseReference(name))))
@@ -126,7 +143,20 @@ const loadOne = async (
     const blob = await loadLayer(store, lease, { key: chain[i]!, parent: chain[i - 1], diffId, file }, options)
     if (blob) blobs.push(blob)
   }
-  const image = await store.register({ config: { raw }, snapshots: chain, names, blobs, signal: options.signal })
+  if (options.platform && platformRank(config, options.platform) === 0)
+    throw new SlipwayError(
+      'not-found',
+      `the archive has no image for ${formatPlatform(options.platform)}, only for ${formatPlatform(config)}`,
+    )
+  const { manifest } = loadable
+  const image = await store.register({
+    config: { raw },
+    snapshots: chain,
+    names,
+    blobs,
+    manifest,
+    signal: options.signal,
+  })
   for (const name of names) options.progress?.({ status: `Loaded image: ${familiarName(name)}` })
   if (names.length === 0) options.progress?.({ status: `Loaded image ID: ${image.id}` })
   return image

@@ -47,8 +47,9 @@ export class Puller {
     const repository = this.#distribution.read(reference, options)
     const top = await repository.manifest(reference.digest ?? reference.tag!)
     say({ id: reference.tag ?? reference.digest, status: `Pulling from ${reference.path}` })
-    const { body } = await this.#forPlatform(repository, top, options)
-    const manifest = JSON.parse(body.toString('utf8')) as Manifest
+    const chosen = await this.#forPlatform(repository, top, options)
+    const body = chosen.body.toString('utf8')
+    const manifest = JSON.parse(body) as Manifest
     if (!manifest.config?.digest || !Array.isArray(manifest.layers))
       throw new SlipwayError('invalid', 'manifest has no config or layers')
     const known = this.#store.records.get(manifest.config.digest)
@@ -65,6 +66,7 @@ export class Puller {
         names,
         repoDigests,
         blobs,
+        manifest: { digest: chosen.digest, mediaType: chosen.mediaType, body },
         signal: options.signal,
       })
     })
@@ -88,6 +90,7 @@ export class Puller {
           'not-found',
           `no matching manifest for ${formatPlatform(wanted)} in the manifest list entries`,
         )
+      if (!/^sha256:/.test(String(chosen.digest))) throw new SlipwayError('invalid', 'manifest list is malformed')
       current = await repository.manifest(chosen.digest)
     }
     return current

@@ -19,7 +19,7 @@ import {
 } from '../../spec/oci/index.ts'
 import type { Distribution, Uploads } from '../distribution/index.ts'
 import type { Image, PullOptions } from '../types.ts'
-import type { LayerBlob } from './records.ts'
+import type { KeptManifest, LayerBlob } from './records.ts'
 import type { ImageStore, Lease } from './store.ts'
 
 type PushOptions = Omit<PullOptions, 'platform' | 'bootstrap'>
@@ -106,7 +106,7 @@ export class Pusher {
     )
     if (result === 'exists') say({ id, status: 'Layer already exists' })
     else if (result === 'mounted') say({ id, status: `Mounted from ${source}` })
-    else say({ id, status: 'Pushed', current: blob.size, total: blob.size })
+    else say({ id, status: 'Pushed' })
     return descriptor
   }
 
@@ -144,6 +144,14 @@ export class Pusher {
 
   async #pushManifest(uploads: Uploads, image: Image, layers: Descriptor[], tag: string): Promise<Descriptor> {
     const raw = Buffer.from(this.#store.records.get(image.id)!.config)
+    const kept = this.#keptManifest(image, layers)
+    if (kept) {
+      const { config } = JSON.parse(kept.body) as Manifest
+      await uploads.put(config, { data: raw }, [], () => {})
+      const body = Buffer.from(kept.body)
+      await uploads.manifest(tag, kept.mediaType, body)
+      return { mediaType: kept.mediaType, digest: kept.digest, size: body.length }
+    }
     // Docker's own schema knows no zstd.
     const oci = layers.some((layer) => layer.mediaType === mediaTypes.ociLayerZstd)
     const config = {
@@ -162,6 +170,14 @@ export class Pusher {
     const body = Buffer.from(JSON.stringify(manifest, undefined, 3))
     await uploads.manifest(tag, mediaType, body)
     return { mediaType, digest: sha256(body), size: body.length }
+  }
+
+  /** The manifest the image came with, where its layers are still these: the image keeps its digest in every registry. */
+  #keptManifest(image: Image, layers: Descriptor[]): KeptManifest | undefined {
+    return this.#store.records.manifests(image.id).find(({ body }) => {
+      const { layers: theirs } = JSON.parse(body) as Manifest
+      return theirs.length === layers.length && theirs.every(({ digest }, i) => digest === layers[i]!.digest)
+    })
   }
 }
 

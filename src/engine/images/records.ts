@@ -22,6 +22,13 @@ export interface LayerBlob {
   tarSize: number
 }
 
+/** A manifest an image came with, exactly as it was hashed: pushed again, it keeps its digest. */
+export interface KeptManifest {
+  digest: Digest
+  mediaType: string
+  body: string
+}
+
 const steps = [
   `CREATE TABLE images (
      id TEXT PRIMARY KEY,
@@ -45,6 +52,13 @@ const steps = [
      tarSize INTEGER NOT NULL
    ) STRICT;
    CREATE INDEX layer_blobs_digest ON layer_blobs(digest);`,
+  `CREATE TABLE image_manifests (
+     digest TEXT NOT NULL,
+     id TEXT NOT NULL REFERENCES images(id),
+     mediaType TEXT NOT NULL,
+     body TEXT NOT NULL,
+     PRIMARY KEY (id, digest)
+   ) STRICT, WITHOUT ROWID;`,
 ]
 
 /** The tables of images. Every method is one synchronous step. */
@@ -124,6 +138,17 @@ export class ImageRecords {
       .run(name, id)
   }
 
+  keepManifest(id: Digest, { digest, mediaType, body }: KeptManifest): void {
+    this.#db
+      .prepare('INSERT OR IGNORE INTO image_manifests (digest, id, mediaType, body) VALUES (?, ?, ?, ?)')
+      .run(digest, id, mediaType, body)
+  }
+
+  manifests(id: Digest): KeptManifest[] {
+    const rows = this.#db.prepare('SELECT digest, mediaType, body FROM image_manifests WHERE id = ?').all(id)
+    return rows as unknown as KeptManifest[]
+  }
+
   dropName(name: string): void {
     this.#db.prepare('DELETE FROM image_names WHERE name = ?').run(name)
     this.#db.prepare('DELETE FROM image_digests WHERE name = ?').run(name)
@@ -134,6 +159,7 @@ export class ImageRecords {
     this.#db.prepare('DELETE FROM image_names WHERE id = ?').run(id)
     this.#db.prepare('DELETE FROM image_digests WHERE id = ?').run(id)
     this.#db.prepare('DELETE FROM image_layers WHERE id = ?').run(id)
+    this.#db.prepare('DELETE FROM image_manifests WHERE id = ?').run(id)
     this.#db.prepare('DELETE FROM images WHERE id = ?').run(id)
     return this.#db
       .prepare('DELETE FROM layer_blobs WHERE diffId NOT IN (SELECT diffId FROM image_layers) RETURNING *')
@@ -156,12 +182,6 @@ export class ImageRecords {
          ON CONFLICT (diffId) DO UPDATE SET digest = excluded.digest, mediaType = excluded.mediaType, size = excluded.size`,
       )
       .run(blob.diffId, blob.digest, blob.mediaType, blob.size, blob.tarSize)
-  }
-
-  /** Of all blobs kept, each once. */
-  blobBytes(): number {
-    const row = this.#db.prepare('SELECT sum(size) AS bytes FROM (SELECT DISTINCT digest, size FROM layer_blobs)').get()
-    return (row as { bytes: number | null }).bytes ?? 0
   }
 
   hasBlob(digest: Digest): boolean {

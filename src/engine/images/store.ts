@@ -15,7 +15,7 @@ import type { EngineDeps } from '../deps.ts'
 import type { LayerSource, SnapshotStore, UnpackOptions, UnpackResult } from '../snapshots/index.ts'
 import type { Image } from '../types.ts'
 import { canonicalConfig } from './config.ts'
-import { type ImageRecord, ImageRecords, type LayerBlob } from './records.ts'
+import { type ImageRecord, ImageRecords, type KeptManifest, type LayerBlob } from './records.ts'
 
 /** What is being made and must not be cleaned away under the maker. Over when the task is over, or at the next start. */
 export interface Lease {
@@ -113,6 +113,7 @@ export class ImageStore {
     names?: string[]
     repoDigests?: string[]
     blobs?: LayerBlob[]
+    manifest?: KeptManifest | undefined
     bootstrapped?: boolean
     signal?: AbortSignal | undefined
   }): Promise<Image> {
@@ -137,17 +138,22 @@ export class ImageStore {
         createdAt: this.deps.clock.now(),
       })
       for (const blob of image.blobs ?? []) this.records.setBlob(blob)
+      if (image.manifest) this.records.keepManifest(id, image.manifest)
       for (const name of image.names ?? []) this.records.setName(name, id)
       for (const name of image.repoDigests ?? []) this.records.setRepoDigest(name, id)
     })
     return this.view(this.records.get(id)!)
   }
 
-  /** Deletes the image, its names, and what only it used. Resolves with the bytes of layers freed. */
+  /** Deletes the image, its names, and what only it used. Resolves with the bytes freed. */
   async forget(id: Digest): Promise<number> {
     const orphans = this.records.transaction(() => this.records.delete(id))
-    for (const { digest } of orphans) await this.#dropBlob(digest)
-    return this.snapshots.release(holderOf(id))
+    let freed = 0
+    for (const { digest, size } of orphans) {
+      await this.#dropBlob(digest)
+      if (!this.content.has(digest)) freed += size
+    }
+    return freed + (await this.snapshots.release(holderOf(id)))
   }
 
   async lease<T>(task: (lease: Lease) => Promise<T>): Promise<T> {

@@ -1,22 +1,30 @@
 import type { Digest } from '../../spec/oci/index.ts'
 import type { ImageStore } from './store.ts'
 
-/** What images take on disk. Shared: layers that stand in more than one image. */
+/** What images take on disk: their layers, and the archives kept of them. Shared: what stands in more than one image. */
 export const imageUsage = async (
   store: ImageStore,
-): Promise<{ layers: number; blobs: number; images: { id: Digest; size: number; shared: number }[] }> => {
-  const all = store.records.all().map((record) => store.view(record))
+): Promise<{ total: number; images: { id: Digest; size: number; shared: number }[] }> => {
+  const parts = store.records.all().map((record) => {
+    const { id, snapshots, config } = store.view(record)
+    const blobs = config.rootfs.diff_ids.flatMap((diffId) => store.records.blob(diffId) ?? [])
+    return { id, snapshots: new Set(snapshots), blobs: new Map(blobs.map(({ digest, size }) => [digest, size])) }
+  })
   const sizes = new Map<string, number>()
   const users = new Map<string, number>()
-  for (const { snapshots } of all)
-    for (const key of new Set(snapshots)) {
-      users.set(key, (users.get(key) ?? 0) + 1)
-      if (!sizes.has(key)) sizes.set(key, (await store.snapshots.stat(key))?.size ?? 0)
-    }
-  const sum = (keys: Iterable<string>): number => [...keys].reduce((bytes, key) => bytes + (sizes.get(key) ?? 0), 0)
-  const images = all.map(({ id, snapshots }) => {
-    const own = new Set(snapshots)
-    return { id, size: sum(own), shared: sum([...own].filter((key) => users.get(key)! > 1)) }
+  const use = (key: string, size: number): void => {
+    sizes.set(key, size)
+    users.set(key, (users.get(key) ?? 0) + 1)
+  }
+  for (const { snapshots, blobs } of parts) {
+    for (const key of snapshots)
+      use(`layer ${key}`, sizes.get(`layer ${key}`) ?? (await store.snapshots.stat(key))?.size ?? 0)
+    for (const [digest, size] of blobs) use(`blob ${digest}`, size)
+  }
+  const sum = (keys: string[]): number => keys.reduce((bytes, key) => bytes + (sizes.get(key) ?? 0), 0)
+  const images = parts.map(({ id, snapshots, blobs }) => {
+    const own = [...[...snapshots].map((key) => `layer ${key}`), ...[...blobs.keys()].map((digest) => `blob ${digest}`)]
+    return { id, size: sum(own), shared: sum(own.filter((key) => users.get(key)! > 1)) }
   })
-  return { layers: sum(sizes.keys()), blobs: store.records.blobBytes(), images }
+  return { total: sum([...sizes.keys()]), images }
 }
