@@ -30,7 +30,9 @@ export const Platform = message({ Architecture: string(1), OS: string(2), Varian
 export const SourceOp = message({ identifier: string(1), attrs: stringMap(2) })
 export const Input = message({ digest: string(1), index: int(2) })
 export const Op = message({ inputs: list(1, () => Input), source: nested(3, () => SourceOp) })
-export const Definition = message({ def: bytesList(1) })
+export const OpMetadata = message({ ignoreCache: bool(1) })
+/** `metadata` is by the digest of an operation. */
+export const Definition = message({ def: bytesList(1), metadata: messageMap(2, () => OpMetadata) })
 export const Position = message({ line: int(1), character: int(2) })
 export const Range = message({ start: nested(1, () => Position), end: nested(2, () => Position) })
 export const SourceInfo = message({ filename: string(1), data: bytes(2), language: string(4) })

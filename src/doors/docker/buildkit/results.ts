@@ -21,7 +21,7 @@ export class Results {
     const digest = `sha256:${createHash('sha256').update(source).digest('hex')}`
     // By convention the last one has no operation: its input is the result.
     const def = [source, Op.encode({ inputs: [{ digest }] })]
-    return { id, def: { def }, forget: () => void this.#images.delete(id) }
+    return { id, def: { def, metadata: { [digest]: {} } }, forget: () => void this.#images.delete(id) }
   }
 
   /** The image that a definition of ours names. */
