@@ -1,8 +1,8 @@
 /** HTTP for the Docker Engine API: versions in the path, Docker's error shape, and connections that are taken over. */
 import { chmodSync, chownSync, readFileSync, rmSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type Duplex, PassThrough, type Readable } from 'node:stream'
 import { type ErrorCode, isError, messageOf, SlipwayError } from '../../errors.ts'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../../lib/http/node.ts'
 import type { Log } from '../../lib/log.ts'
 
 export const apiVersion = '1.50'

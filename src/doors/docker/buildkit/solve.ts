@@ -30,7 +30,7 @@ export interface SolveDeps {
   log: Log
   results: Results
 }
-/** Results of other builds that this one uses, by the names of `context:NAME=input:NAME` attributes. */
+/** Results of other builds that this one uses; attributes `context:NAME=input:KEY` name them. */
 export type Inputs = Decoded<typeof ControlSolveRequest>['FrontendInputs']
 
 /** Builds and exports; what the exporters say goes into job.response. Returns how to get the result as an image. */
@@ -45,7 +45,7 @@ export const solve = async (
   try {
     const request: BuildRequest = {
       ...requestOf(
-        { ...attrs, ...(await inputContexts(deps, inputs)) },
+        { ...attrs, ...(await inputContexts(deps, attrs, inputs)) },
         (name) => remoteDirectory(session, name),
         (url) => uploaded(session, url, signal),
       ),
@@ -66,15 +66,21 @@ export const solve = async (
   }
 }
 
-const inputContexts = async ({ results }: SolveDeps, inputs: Inputs): Promise<Record<string, string>> => {
+/** Named contexts that are results of other builds, as images. */
+const inputContexts = async (
+  { results }: SolveDeps,
+  attrs: Readonly<Record<string, string>>,
+  inputs: Inputs,
+): Promise<Record<string, string>> => {
   const contexts: Record<string, string> = {}
-  for (const [name, definition] of Object.entries(inputs)) {
-    const image = await results.imageOf(definition ?? {})
+  for (const [key, value] of Object.entries(attrs)) {
+    if (!key.startsWith('context:') || !value.startsWith('input:')) continue
+    const image = await results.imageOf(inputs[value.slice('input:'.length)] ?? {})
     if (image === undefined)
-      throw new SlipwayError('unsupported', `input ${name} is not a result of this builder`, {
+      throw new SlipwayError('unsupported', `${key}=${value} is not a result of this builder`, {
         hint: 'Only results of Dockerfile builds can be contexts of other builds.',
       })
-    contexts[`context:${name}`] = `docker-image://${image}`
+    contexts[key] = `docker-image://${image}`
   }
   return contexts
 }
