@@ -1,9 +1,10 @@
 /** The command line's side of the control door. */
-import { request } from 'node:http'
+
 import { createInterface } from 'node:readline'
-import { SlipwayError } from '../../errors.ts'
 import type { BuildProgress } from '../../build/types.ts'
 import type { TransferProgress } from '../../engine/types.ts'
+import { SlipwayError } from '../../errors.ts'
+import { request } from '../../lib/http/node.ts'
 import type {
   BuildOrder,
   DaemonStatus,

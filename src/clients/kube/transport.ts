@@ -1,8 +1,13 @@
-import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
 import { readBody } from '../../lib/http/body.ts'
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+} from '../../lib/http/node.ts'
 import type { KubeObject } from '../../spec/kube/kinds.ts'
 import { errorOfStatus, failure, type Status } from '../../spec/kube/status.ts'
 import type { Credentials, HttpConfig } from './config.ts'

@@ -1,6 +1,6 @@
-import { type ClientRequest, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
+import { type ClientRequest, type IncomingMessage, request, type ServerResponse } from '../../lib/http/node.ts'
 import type { Upstream } from './upstreams.ts'
 
 const connectMs = 2000

@@ -1,9 +1,9 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import type { Server, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { SecureContext } from 'node:tls'
 import { portOwner } from '../../lib/host-ports/index.ts'
+import { createServer, type IncomingMessage, type ServerResponse } from '../../lib/http/node.ts'
 import type { Log } from '../../lib/log.ts'
 
 export interface Handlers {

@@ -1,5 +1,5 @@
-import { Agent } from 'node:http'
 import { Conditions } from '../../lib/conditions.ts'
+import { Agent } from '../../lib/http/node.ts'
 import type { EndpointSlice, Service } from '../../spec/kube/generated/types.ts'
 import { Service as Services } from '../../spec/kube/kinds.ts'
 import { isOffered, type SliceIndex, type Target, targetsOf } from '../proxy/index.ts'

@@ -1,8 +1,9 @@
 /** What a probe does: run a program in the container, or ask it over HTTP, TCP or gRPC. */
-import { type ClientRequest, request as httpRequest } from 'node:http'
+
 import { request as httpsRequest } from 'node:https'
 import { connect } from 'node:net'
 import { isError, messageOf } from '../../errors.ts'
+import { type ClientRequest, request as httpRequest } from '../../lib/http/node.ts'
 import type { Container, Probe } from '../../spec/kube/generated/types.ts'
 import { expand } from './env.ts'
 import { grpcHealth } from './grpc-health.ts'

@@ -1,6 +1,5 @@
 /** The control door: status, stop, builds and images for our own command line, on a socket only root can open. */
 import { chmodSync, rmSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Builder } from '../../build/types.ts'
 import type {
   BuildOrder,
@@ -13,6 +12,7 @@ import type {
 } from '../../clients/control/index.ts'
 import type { Images } from '../../engine/types.ts'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../../lib/http/node.ts'
 import type { Log } from '../../lib/log.ts'
 
 interface ControlBackend {

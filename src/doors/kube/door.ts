@@ -3,12 +3,12 @@
  * port, upgrades (exec, port-forward …) over HTTP/1.1 on the same; a unix socket serves our own command line.
  */
 import { rmSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createSecureServer, type Http2SecureServer } from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
 import type { ApiServer } from '../../cluster/types.ts'
 import { messageOf, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../../lib/http/node.ts'
 import type { Log } from '../../lib/log.ts'
 import { statusOf } from '../../spec/kube/status.ts'
 import {

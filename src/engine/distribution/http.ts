@@ -1,8 +1,8 @@
-import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { Readable } from 'node:stream'
 import { messageOf, SlipwayError } from '../../errors.ts'
 import { cancelled } from '../../lib/cancel.ts'
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from '../../lib/http/node.ts'
 import { knownAuthorities } from './certificates.ts'
 import { isLoopback } from './loopback.ts'
 
