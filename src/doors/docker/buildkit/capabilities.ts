@@ -12,6 +12,7 @@ export const frontendCapabilities = [
   'gateway.solve.metadata',
   'frontend.caps',
   'gateway.solve.evaluate',
+  'gateway.evaluate',
   'gateway.warnings',
 ]
 
