@@ -233,7 +233,8 @@ const headOf = (
   const offset = brace - before.length
   const arrow = /=>\s*$/.exec(before)
   const end = arrow ? before.slice(0, arrow.index) : before
-  const typed = returnType.exec(end)
+  const type = returnType.exec(end)
+  const typed = type && /\b(?:class|interface|export|const)\b/.test(type[0]) ? null : type
   const close = typed ? offset + typed.index : /\)\s*$/.test(end) ? offset + end.trimEnd().length - 1 : -1
   const paren = closedBy.get(close)
   if (paren === undefined) return { head: brace, isFunction: arrow !== null }

@@ -99,10 +99,44 @@ const identified = (kind: AnyKind, object: ObjectMetaHolder): unknown => ({
   ...object,
 })
 
-/** An ObjectClient over HTTP. Connections are opened as needed and kept for a while; they do not keep the process alive. */
-export const createHttpClient = (config: HttpConfig): ObjectClient & { close(): void } => {
-  const transport = new Transport(config)
-  const paths = new Paths(config.namespace ?? 'default')
+const reading = (transport: Transport, paths: Paths): Pick<ObjectClient, 'get' | 'list' | 'watch'> => ({
+  async get<T extends ObjectMetaHolder>(kind: Kind<T>, key: Key) {
+    try {
+      return await transport.json<T>('GET', paths.object(kind, key))
+    } catch (error) {
+      return absent(error)
+    }
+  },
+  async list<T extends ObjectMetaHolder>(kind: Kind<T>, o: ListOptions = {}): Promise<List<T>> {
+    const list = await transport.json<{
+      items?: T[]
+      metadata: { resourceVersion?: string; continue?: string }
+    }>('GET', paths.collection(kind, o.namespace), { query: selection(o) })
+    // The items of a list carry no apiVersion and kind of their own.
+    const items = (list.items ?? []).map((item) => identified(kind, item) as T)
+    const { resourceVersion = '', continue: next } = list.metadata
+    return { items, resourceVersion, ...(next ? { continue: next } : {}) }
+  },
+  async *watch(kind, o) {
+    const query = { ...selection(o), watch: 'true', ...(o.bookmarks && { allowWatchBookmarks: 'true' }) }
+    let response: Awaited<ReturnType<Transport['send']>>
+    try {
+      response = await transport.send('GET', paths.collection(kind, o.namespace), { query, signal: o.signal })
+    } catch (error) {
+      if (o.signal.aborted) return
+      throw error
+    }
+    yield* readWatch(response, o.signal)
+  },
+})
+
+const writing = (
+  transport: Transport,
+  paths: Paths,
+): Pick<
+  ObjectClient,
+  'create' | 'update' | 'updateStatus' | 'patch' | 'apply' | 'delete' | 'deleteCollection' | 'createSubresource'
+> => {
   const put = <T>(kind: AnyKind, object: ObjectMetaHolder, o: WriteOptions | undefined, subresource?: string) =>
     transport.json<T>('PUT', paths.object(kind, keyOf(object), subresource), {
       query: write(o),
@@ -111,34 +145,6 @@ export const createHttpClient = (config: HttpConfig): ObjectClient & { close(): 
     })
 
   return {
-    async get<T extends ObjectMetaHolder>(kind: Kind<T>, key: Key) {
-      try {
-        return await transport.json<T>('GET', paths.object(kind, key))
-      } catch (error) {
-        return absent(error)
-      }
-    },
-    async list<T extends ObjectMetaHolder>(kind: Kind<T>, o: ListOptions = {}): Promise<List<T>> {
-      const list = await transport.json<{
-        items?: T[]
-        metadata: { resourceVersion?: string; continue?: string }
-      }>('GET', paths.collection(kind, o.namespace), { query: selection(o) })
-      // The items of a list carry no apiVersion and kind of their own.
-      const items = (list.items ?? []).map((item) => identified(kind, item) as T)
-      const { resourceVersion = '', continue: next } = list.metadata
-      return { items, resourceVersion, ...(next ? { continue: next } : {}) }
-    },
-    async *watch(kind, o) {
-      const query = { ...selection(o), watch: 'true', ...(o.bookmarks && { allowWatchBookmarks: 'true' }) }
-      let response: Awaited<ReturnType<Transport['send']>>
-      try {
-        response = await transport.send('GET', paths.collection(kind, o.namespace), { query, signal: o.signal })
-      } catch (error) {
-        if (o.signal.aborted) return
-        throw error
-      }
-      yield* readWatch(response, o.signal)
-    },
     create: (kind, object, o) =>
       transport.json('POST', paths.home(kind, object.metadata.namespace ?? undefined), {
         query: write(o),
@@ -177,42 +183,63 @@ export const createHttpClient = (config: HttpConfig): ObjectClient & { close(): 
     },
     createSubresource: (kind, key, subresource, body) =>
       transport.json('POST', paths.object(kind, key, subresource), { body }),
-    async getScale(kind, key) {
-      try {
-        const scale = await transport.json<
-          KubeObject & { spec?: { replicas?: number }; status?: { selector?: string } }
-        >('GET', paths.object(kind, key, 'scale'))
-        return {
-          replicas: scale.spec?.replicas ?? 0,
-          selector: scale.status?.selector ?? '',
-          resourceVersion: scale.metadata.resourceVersion!,
-        }
-      } catch (error) {
-        return absent(error)
-      }
-    },
-    async setScale(kind, key, replicas) {
-      await transport.json('PATCH', paths.object(kind, key, 'scale'), {
-        body: { spec: { replicas } },
-        contentType: patchTypes.merge,
-      })
-    },
+  }
+}
 
-    async *logs(pod, o) {
-      try {
-        const response = await transport.send('GET', paths.pod(pod, 'log'), { query: logQuery(o), signal: o.signal })
-        yield* response as AsyncIterable<Buffer>
-      } catch (error) {
-        if (o.signal?.aborted) return
-        throw isError(error)
-          ? error
-          : new SlipwayError('unavailable', `the log broke off: ${messageOf(error)}`, { cause: error })
+const scaling = (transport: Transport, paths: Paths): Pick<ObjectClient, 'getScale' | 'setScale'> => ({
+  async getScale(kind, key) {
+    try {
+      const scale = await transport.json<KubeObject & { spec?: { replicas?: number }; status?: { selector?: string } }>(
+        'GET',
+        paths.object(kind, key, 'scale'),
+      )
+      return {
+        replicas: scale.spec?.replicas ?? 0,
+        selector: scale.status?.selector ?? '',
+        resourceVersion: scale.metadata.resourceVersion!,
       }
-    },
-    exec: (pod, o) => openCommand(transport, paths.pod(pod, 'exec'), o),
-    attach: (pod, o) => openCommand(transport, paths.pod(pod, 'attach'), { ...o, command: [] }),
-    portForward: (pod, port) => openPortForward(transport, paths.pod(pod, 'portforward'), port),
-    podMetrics: (o) => podMetrics(transport, o),
+    } catch (error) {
+      return absent(error)
+    }
+  },
+  async setScale(kind, key, replicas) {
+    await transport.json('PATCH', paths.object(kind, key, 'scale'), {
+      body: { spec: { replicas } },
+      contentType: patchTypes.merge,
+    })
+  },
+})
+
+const pods = (
+  transport: Transport,
+  paths: Paths,
+): Pick<ObjectClient, 'logs' | 'exec' | 'attach' | 'portForward' | 'podMetrics'> => ({
+  async *logs(pod, o) {
+    try {
+      const response = await transport.send('GET', paths.pod(pod, 'log'), { query: logQuery(o), signal: o.signal })
+      yield* response as AsyncIterable<Buffer>
+    } catch (error) {
+      if (o.signal?.aborted) return
+      throw isError(error)
+        ? error
+        : new SlipwayError('unavailable', `the log broke off: ${messageOf(error)}`, { cause: error })
+    }
+  },
+  exec: (pod, o) => openCommand(transport, paths.pod(pod, 'exec'), o),
+  attach: (pod, o) => openCommand(transport, paths.pod(pod, 'attach'), { ...o, command: [] }),
+  portForward: (pod, port) => openPortForward(transport, paths.pod(pod, 'portforward'), port),
+  podMetrics: (o) => podMetrics(transport, o),
+})
+
+/** An ObjectClient over HTTP. Connections are opened as needed and kept for a while; they do not keep the process alive. */
+export const createHttpClient = (config: HttpConfig): ObjectClient & { close(): void } => {
+  const transport = new Transport(config)
+  const paths = new Paths(config.namespace ?? 'default')
+  return {
+    ...reading(transport, paths),
+    ...writing(transport, paths),
+    ...scaling(transport, paths),
+    ...pods(transport, paths),
     version: async () => {
       const { gitVersion, platform } = await transport.json<{ gitVersion: string; platform: string }>('GET', '/version')
       return { gitVersion, platform }

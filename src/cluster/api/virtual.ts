@@ -133,6 +133,42 @@ const usage = (cpuNanocores: number, memoryBytes: number) => ({
 })
 type Sample = KubeObject & { metadata: { name: string; namespace?: string; labels?: Record<string, string> } }
 
+const metricsVersion = 'metrics.k8s.io/v1beta1'
+
+const samplesOf = (plural: 'pods' | 'nodes', context: Context): Sample[] =>
+  plural === 'pods'
+    ? context
+        .nodes()
+        .podUsage()
+        .map((pod) => ({
+          kind: 'PodMetrics',
+          apiVersion: metricsVersion,
+          metadata: {
+            name: pod.name,
+            namespace: pod.namespace,
+            creationTimestamp: timestamp(pod.time),
+            labels: pod.labels,
+          },
+          timestamp: timestamp(pod.time),
+          window: duration(pod.window),
+          containers: pod.containers.map((c) => ({ name: c.name, usage: usage(c.cpuNanocores, c.memoryBytes) })),
+        }))
+    : context
+        .nodes()
+        .nodeUsage()
+        .map((node) => ({
+          kind: 'NodeMetrics',
+          apiVersion: metricsVersion,
+          metadata: {
+            name: node.name,
+            creationTimestamp: timestamp(node.time),
+            labels: context.store.get('nodes', '', node.name)?.metadata.labels ?? {},
+          },
+          timestamp: timestamp(node.time),
+          window: duration(node.window),
+          usage: usage(node.cpuNanocores, node.memoryBytes),
+        }))
+
 const metrics = (plural: 'pods' | 'nodes'): Resource => {
   const kind = kindOf(
     'metrics.k8s.io',
@@ -142,40 +178,6 @@ const metrics = (plural: 'pods' | 'nodes'): Resource => {
     plural === 'pods',
     { singular: '' },
   )
-  const apiVersion = 'metrics.k8s.io/v1beta1'
-  const samples = (context: Context): Sample[] =>
-    plural === 'pods'
-      ? context
-          .nodes()
-          .podUsage()
-          .map((pod) => ({
-            kind: 'PodMetrics',
-            apiVersion,
-            metadata: {
-              name: pod.name,
-              namespace: pod.namespace,
-              creationTimestamp: timestamp(pod.time),
-              labels: pod.labels,
-            },
-            timestamp: timestamp(pod.time),
-            window: duration(pod.window),
-            containers: pod.containers.map((c) => ({ name: c.name, usage: usage(c.cpuNanocores, c.memoryBytes) })),
-          }))
-      : context
-          .nodes()
-          .nodeUsage()
-          .map((node) => ({
-            kind: 'NodeMetrics',
-            apiVersion,
-            metadata: {
-              name: node.name,
-              creationTimestamp: timestamp(node.time),
-              labels: context.store.get('nodes', '', node.name)?.metadata.labels ?? {},
-            },
-            timestamp: timestamp(node.time),
-            window: duration(node.window),
-            usage: usage(node.cpuNanocores, node.memoryBytes),
-          }))
   const schema = { type: 'any' } as const
   return {
     ...resourceOf(
@@ -185,7 +187,7 @@ const metrics = (plural: 'pods' | 'nodes'): Resource => {
       {
         verbs: ['get', 'list'],
         serve(context, request) {
-          const all = samples(context)
+          const all = samplesOf(plural, context)
           if (request.verb === 'get') {
             const found = all.find(
               (s) =>
@@ -198,7 +200,7 @@ const metrics = (plural: 'pods' | 'nodes'): Resource => {
           const items = all.filter(
             (s) => (!request.namespace || s.metadata.namespace === request.namespace) && matches(s.metadata.labels),
           )
-          return { kind: `${kind.kind}List`, apiVersion, metadata: {}, items } as unknown as KubeObject
+          return { kind: `${kind.kind}List`, apiVersion: metricsVersion, metadata: {}, items } as unknown as KubeObject
         },
       },
     ),

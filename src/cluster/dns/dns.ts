@@ -57,10 +57,38 @@ const hostServers = (clock: Clock, self: string): (() => readonly string[]) => {
 export const createClusterDns = (options: ClusterDnsOptions): RunningClusterDns => {
   const { informers, domain, address, sys, clock, log } = options
   const view = createView(informers, domain)
-  const forwarder = createForwarder(clock)
   const upstream = options.upstream ?? hostServers(clock, address)
-  let codec: Promise<Codec> | undefined
+  const answerer = createAnswerer(view, domain, createForwarder(clock), upstream)
   let end: (() => void) | undefined
+
+  return {
+    address,
+    domain,
+    async start() {
+      const link = `${options.instance.linkPrefix}dns`
+      // A bridge without ports: the dummy driver is not in every kernel.
+      const make = existsSync(`/sys/class/net/${link}`) ? [] : [`link add name ${link} type bridge`]
+      await sys.links.batch([...make, `addr replace ${address}/32 dev ${link}`, `link set dev ${link} up`])
+      await view.synced
+      answerer.prepare()
+      end = serveDns(await listen(address), answerer.answer)
+      log.info('cluster DNS', { address, domain })
+    },
+    async close() {
+      end?.()
+      view.close()
+    },
+  }
+}
+
+/** Answers for the cluster's domain, and asks the others for everything else. */
+const createAnswerer = (
+  view: ReturnType<typeof createView>,
+  domain: string,
+  forwarder: ReturnType<typeof createForwarder>,
+  upstream: () => readonly string[],
+) => {
+  let codec: Promise<Codec> | undefined
 
   /** A stub resolver wants the whole chain: what the alias means is asked for as well. */
   const follow = async (
@@ -98,46 +126,29 @@ export const createClusterDns = (options: ClusterDnsOptions): RunningClusterDns 
     return 'alias' in known ? await follow(loaded, query, known, question.type) : loaded.encode(query, known)
   }
 
-  const listen = async (): Promise<{ udp: UdpSocket; tcp: Server }> => {
-    const udp = createSocket('udp4')
-    const tcp = createServer()
-    try {
-      await new Promise<void>((resolve, reject) => {
-        udp.once('error', reject)
-        udp.bind({ address, port: 53, exclusive: true }, resolve)
-      })
-      await new Promise<void>((resolve, reject) => {
-        tcp.once('error', reject)
-        tcp.listen({ host: address, port: 53, exclusive: true }, resolve)
-      })
-    } catch (error) {
-      udp.close()
-      tcp.close()
-      throw error
-    }
-    udp.removeAllListeners('error')
-    tcp.removeAllListeners('error')
-    udp.unref()
-    tcp.unref()
-    return { udp, tcp }
-  }
+  return { answer, prepare: () => void (codec ??= loadCodec()) }
+}
 
-  return {
-    address,
-    domain,
-    async start() {
-      const link = `${options.instance.linkPrefix}dns`
-      // A bridge without ports: the dummy driver is not in every kernel.
-      const make = existsSync(`/sys/class/net/${link}`) ? [] : [`link add name ${link} type bridge`]
-      await sys.links.batch([...make, `addr replace ${address}/32 dev ${link}`, `link set dev ${link} up`])
-      await view.synced
-      codec = loadCodec()
-      end = serveDns(await listen(), answer)
-      log.info('cluster DNS', { address, domain })
-    },
-    async close() {
-      end?.()
-      view.close()
-    },
+const listen = async (address: string): Promise<{ udp: UdpSocket; tcp: Server }> => {
+  const udp = createSocket('udp4')
+  const tcp = createServer()
+  try {
+    await new Promise<void>((resolve, reject) => {
+      udp.once('error', reject)
+      udp.bind({ address, port: 53, exclusive: true }, resolve)
+    })
+    await new Promise<void>((resolve, reject) => {
+      tcp.once('error', reject)
+      tcp.listen({ host: address, port: 53, exclusive: true }, resolve)
+    })
+  } catch (error) {
+    udp.close()
+    tcp.close()
+    throw error
   }
+  udp.removeAllListeners('error')
+  tcp.removeAllListeners('error')
+  udp.unref()
+  tcp.unref()
+  return { udp, tcp }
 }

@@ -5,10 +5,10 @@ import { isError, messageOf } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { ObjectClient } from '../../spec/kube/client.ts'
-import type { Ingress } from '../../spec/kube/generated/types.ts'
+import type { Ingress, IngressClass as IngressClassObject } from '../../spec/kube/generated/types.ts'
 import { EndpointSlice, IngressClass, Ingress as Ingresses, Service } from '../../spec/kube/kinds.ts'
 import { createSliceIndex, keyOf, type SliceIndex } from '../proxy/index.ts'
-import type { Informers } from '../types.ts'
+import type { Informer, Informers } from '../types.ts'
 import { createCertificates } from './certificates.ts'
 import { answerPlain, forwardRequest, forwardUpgrade } from './forward.ts'
 import { type Handlers, type Listener, openListener } from './listeners.ts'
@@ -50,71 +50,20 @@ export const createIngress = (options: IngressOptions): RunningIngress => {
   let index: SliceIndex | undefined
   const upstreams = createUpstreams(informers, () => index)
   const certificates = createCertificates(informers, () => routes, log, options.clock)
-  let listeners: { http: Listener; https: Listener } | undefined
+  let listeners: Listeners | undefined
   let opening: Promise<void> | undefined
   let closed = false
   const stops: (() => void)[] = []
 
-  const isOurs = ({ metadata, spec }: Ingress): boolean => {
-    const name = spec?.ingressClassName ?? metadata.annotations?.['kubernetes.io/ingress.class']
-    const found = name === undefined ? undefined : classes.get(undefined, name)
-    return found?.spec?.controller === undefined || found.spec.controller === controllerName
-  }
+  const isOurs = (ingress: Ingress): boolean => isOfOurClass(ingress, classes)
   const find = (incoming: IncomingMessage): Upstream[] | undefined => {
     const backend = findBackend(routes, hostOf(incoming.headers.host), pathOf(incoming.url ?? '/'))
     return backend && upstreams.of(backend)
   }
-  const redirectOf = (incoming: IncomingMessage): string | undefined => {
-    const host = hostOf(incoming.headers.host)
-    const secure = (incoming.socket as TLSSocket).encrypted === true
-    if (secure || !listeners || !hostForms(host).some((form) => form !== '' && routes.secureOnly.has(form)))
-      return undefined
-    const { port } = listeners.https
-    return `https://${host}${port === 443 ? '' : `:${port}`}${incoming.url ?? '/'}`
-  }
-
   const handlers: Handlers = {
-    request(incoming: IncomingMessage, response: ServerResponse, port: number): void {
-      response.on('error', () => response.destroy())
-      const location = redirectOf(incoming)
-      if (location !== undefined) {
-        response.writeHead(308, { location, 'content-length': 0 }).end()
-        return
-      }
-      const found = find(incoming)
-      if (!found) {
-        answerPlain(response, 404, 'not found: no Ingress rule matches')
-        return
-      }
-      forwardRequest(incoming, response, found, port).catch((error: unknown) => {
-        log.error('request', { error: messageOf(error) })
-        response.destroy()
-      })
-    },
-    upgrade(incoming: IncomingMessage, socket: Duplex, first: Buffer, port: number): void {
-      forwardUpgrade(incoming, socket, first, find(incoming) ?? [], port).catch((error: unknown) => {
-        log.error('upgrade', { error: messageOf(error) })
-        socket.destroy()
-      })
-    },
+    ...answering(find, (incoming) => listeners && redirectToTls(incoming, routes, listeners.https.port), log),
     certificate: certificates.contextFor,
     fallbackCertificate: certificates.fallback,
-  }
-
-  const report = async (ingress: Ingress): Promise<void> => {
-    const ports = listeners && [listeners.http.port, listeners.https.port].map((port) => ({ port, protocol: 'TCP' }))
-    const wantedStatus = ports ? [{ ip: nodeAddress, ports }] : []
-    const shape = (list: typeof wantedStatus | undefined): string =>
-      JSON.stringify((list ?? []).map(({ ip, ports }) => [ip, (ports ?? []).map(({ port }) => port)]))
-    if (shape(ingress.status?.loadBalancer?.ingress as typeof wantedStatus) === shape(wantedStatus)) return
-    try {
-      const status = { loadBalancer: wantedStatus.length > 0 ? { ingress: wantedStatus } : {} }
-      await client.updateStatus(Ingresses, { ...ingress, status })
-    } catch (error) {
-      // Changed or deleted meanwhile: its next event brings us back.
-      if (!isError(error, 'conflict', 'not-found'))
-        log.warn('status of an Ingress', { ingress: keyOf(ingress), error: messageOf(error) })
-    }
   }
 
   /** Opens or closes the ports as needed; one at a time, and looks again when it is done. */
@@ -123,15 +72,12 @@ export const createIngress = (options: IngressOptions): RunningIngress => {
       if (listeners) {
         const old = listeners
         listeners = undefined
-        await Promise.all([old.http.close(), old.https.close()])
-      } else {
-        const http = await openListener(false, wanted.http, handlers, log)
-        listeners = { http, https: await openListener(true, wanted.https, handlers, log) }
-        log.info('ingress', { http: listeners.http.port, https: listeners.https.port })
-      }
+        await shut(old)
+      } else listeners = await listen(wanted, handlers, log)
     }
     opening = undefined
-    for (const ingress of ingresses.list()) if (isOurs(ingress)) await report(ingress)
+    for (const ingress of ingresses.list())
+      if (isOurs(ingress)) await report(client, ingress, published(nodeAddress, listeners), log)
   }
   const refresh = (): void => {
     routes = buildRoutes(ingresses.list().filter(isOurs))
@@ -156,10 +102,93 @@ export const createIngress = (options: IngressOptions): RunningIngress => {
       closed = true
       for (const stop of stops) stop()
       await opening
-      await Promise.all([listeners?.http.close(), listeners?.https.close()])
+      if (listeners) await shut(listeners)
       upstreams.close()
     },
     ports: () => listeners && { http: listeners.http.port, https: listeners.https.port },
     drained: (podUid, signal) => upstreams.drained(podUid, signal),
+  }
+}
+
+type Listeners = Record<'http' | 'https', Listener>
+
+const listen = async (
+  wanted: NonNullable<IngressOptions['ports']>,
+  handlers: Handlers,
+  log: Log,
+): Promise<Listeners> => {
+  const http = await openListener(false, wanted.http, handlers, log)
+  const https = await openListener(true, wanted.https, handlers, log)
+  log.info('ingress', { http: http.port, https: https.port })
+  return { http, https }
+}
+const shut = async ({ http, https }: Listeners): Promise<void> => {
+  await Promise.all([http.close(), https.close()])
+}
+const published = (ip: string, listeners: Listeners | undefined): Published[] =>
+  listeners ? [{ ip, ports: [listeners.http, listeners.https].map(({ port }) => ({ port, protocol: 'TCP' })) }] : []
+
+const isOfOurClass = ({ metadata, spec }: Ingress, classes: Informer<IngressClassObject>): boolean => {
+  const name = spec?.ingressClassName ?? metadata.annotations?.['kubernetes.io/ingress.class']
+  const found = name === undefined ? undefined : classes.get(undefined, name)
+  return found?.spec?.controller === undefined || found.spec.controller === controllerName
+}
+
+/** Where a plain request should go instead, if its host wants TLS. */
+const redirectToTls = (incoming: IncomingMessage, routes: RouteTable, port: number): string | undefined => {
+  const host = hostOf(incoming.headers.host)
+  const secure = (incoming.socket as TLSSocket).encrypted === true
+  if (secure || !hostForms(host).some((form) => form !== '' && routes.secureOnly.has(form))) return undefined
+  return `https://${host}${port === 443 ? '' : `:${port}`}${incoming.url ?? '/'}`
+}
+
+/** What a request gets: a redirect, the answer of a backend, or that there is none. */
+const answering = (
+  find: (incoming: IncomingMessage) => Upstream[] | undefined,
+  redirectOf: (incoming: IncomingMessage) => string | undefined,
+  log: Log,
+): Pick<Handlers, 'request' | 'upgrade'> => ({
+  request(incoming: IncomingMessage, response: ServerResponse, port: number): void {
+    response.on('error', () => response.destroy())
+    const location = redirectOf(incoming)
+    if (location !== undefined) {
+      response.writeHead(308, { location, 'content-length': 0 }).end()
+      return
+    }
+    const found = find(incoming)
+    if (!found) {
+      answerPlain(response, 404, 'not found: no Ingress rule matches')
+      return
+    }
+    forwardRequest(incoming, response, found, port).catch((error: unknown) => {
+      log.error('request', { error: messageOf(error) })
+      response.destroy()
+    })
+  },
+  upgrade(incoming: IncomingMessage, socket: Duplex, first: Buffer, port: number): void {
+    forwardUpgrade(incoming, socket, first, find(incoming) ?? [], port).catch((error: unknown) => {
+      log.error('upgrade', { error: messageOf(error) })
+      socket.destroy()
+    })
+  },
+})
+
+interface Published {
+  ip: string
+  ports: { port: number; protocol: string }[]
+}
+
+/** Writes where it can be reached into the Ingress, where that is not there yet. */
+const report = async (client: ObjectClient, ingress: Ingress, published: Published[], log: Log): Promise<void> => {
+  const shape = (list: Published[] | undefined): string =>
+    JSON.stringify((list ?? []).map(({ ip, ports }) => [ip, (ports ?? []).map(({ port }) => port)]))
+  if (shape(ingress.status?.loadBalancer?.ingress as Published[]) === shape(published)) return
+  try {
+    const status = { loadBalancer: published.length > 0 ? { ingress: published } : {} }
+    await client.updateStatus(Ingresses, { ...ingress, status })
+  } catch (error) {
+    // Changed or deleted meanwhile: its next event brings us back.
+    if (!isError(error, 'conflict', 'not-found'))
+      log.warn('status of an Ingress', { ingress: keyOf(ingress), error: messageOf(error) })
   }
 }

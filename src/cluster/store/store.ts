@@ -4,6 +4,7 @@ import type { Clock } from '../../lib/clock.ts'
 import { migrate, transaction } from '../../lib/database.ts'
 import { deepFreeze } from '../../lib/json.ts'
 import type { KubeObject } from '../../spec/kube/kinds.ts'
+import { expired, History, type HistoryLimits } from './history.ts'
 
 /** One committed write. `previous` is absent for ADDED, and for changes whose predecessor was compacted before a restart. */
 export interface Change {
@@ -48,8 +49,7 @@ interface StoreOptions {
   clock: Clock
   /** Freeze all objects, so that a reader that writes fails loudly. */
   freeze: boolean
-  /** How much history is kept for watches: at least `least` changes, all younger than `age` ms, never more than `most`. */
-  history?: { least: number; most: number; age: number } | undefined
+  history?: HistoryLimits | undefined
 }
 
 const migrations = [
@@ -89,17 +89,26 @@ class Shelf {
   }
 }
 
-const expired = (message: string): SlipwayError => new SlipwayError('expired', message)
-
-export const openStore = ({ db, clock, freeze, history }: StoreOptions): ObjectStore => {
-  migrate(db, 'cluster', migrations)
-  const limits = history ?? { least: 1000, most: 10_000, age: 5 * 60_000 }
-  const shelves = new Map<string, Shelf>()
-  const shelf = (resource: string): Shelf => {
-    let found = shelves.get(resource)
-    if (!found) shelves.set(resource, (found = new Shelf()))
+class Shelves extends Map<string, Shelf> {
+  of(resource: string): Shelf {
+    let found = this.get(resource)
+    if (!found) this.set(resource, (found = new Shelf()))
     return found
   }
+  /** Returns the highest revision there is; 1 when there is nothing. */
+  load(db: DatabaseSync, sealed: <T>(value: T) => T): number {
+    let revision = 1
+    for (const row of db.prepare('SELECT resource, key, revision, json FROM objects').iterate()) {
+      const { resource, key, json } = row as { resource: string; key: string; json: string }
+      this.of(resource).set(key, sealed(JSON.parse(json) as KubeObject))
+      revision = Math.max(revision, row.revision as number)
+    }
+    return revision
+  }
+}
+
+export const openStore = ({ db, clock, freeze, history: limits }: StoreOptions): ObjectStore => {
+  migrate(db, 'cluster', migrations)
   const sealed = freeze ? deepFreeze : <T>(value: T): T => value
 
   const put = db.prepare(
@@ -107,45 +116,11 @@ export const openStore = ({ db, clock, freeze, history }: StoreOptions): ObjectS
      ON CONFLICT (resource, key) DO UPDATE SET revision = excluded.revision, json = excluded.json`,
   )
   const remove = db.prepare('DELETE FROM objects WHERE resource = ? AND key = ?')
-  const record = db.prepare(
-    'INSERT INTO object_changes (revision, time, type, resource, key, json) VALUES (?, ?, ?, ?, ?, ?)',
-  )
-  const forget = db.prepare('DELETE FROM object_changes WHERE revision <= ?')
-
-  let revision = 1
-  let log: Change[] = []
-  let writes = 0
-
-  const load = (): void => {
-    for (const row of db.prepare('SELECT resource, key, revision, json FROM objects').iterate()) {
-      const { resource, key, json } = row as { resource: string; key: string; json: string }
-      shelf(resource).set(key, sealed(JSON.parse(json) as KubeObject))
-      revision = Math.max(revision, row.revision as number)
-    }
-    const last = new Map<string, KubeObject>()
-    for (const row of db.prepare('SELECT * FROM object_changes ORDER BY revision').iterate()) {
-      const { json, ...rest } = row as unknown as Omit<Change, 'object' | 'previous'> & { json: string }
-      const object = sealed(JSON.parse(json) as KubeObject)
-      const id = `${rest.resource} ${rest.key}`
-      log.push({ ...rest, object, previous: rest.type === 'ADDED' ? undefined : last.get(id) })
-      last.set(id, object)
-      revision = Math.max(revision, rest.revision)
-    }
-  }
-  load()
-
-  /** Changes after this revision are all in the log. */
-  const floor = (): number => (log.length > 0 ? log[0]!.revision - 1 : revision)
-
-  const compact = (): void => {
-    writes = 0
-    const young = clock.now() - limits.age
-    let cut = Math.max(0, log.length - limits.most)
-    while (cut < log.length - limits.least && log[cut]!.time < young) cut++
-    if (cut === 0) return
-    forget.run(log[cut - 1]!.revision)
-    log = log.slice(cut)
-  }
+  const shelves = new Shelves()
+  const shelf = (resource: string): Shelf => shelves.of(resource)
+  let revision = shelves.load(db, sealed)
+  const history = new History(db, clock, limits, sealed, revision)
+  revision = history.last
 
   const commit = (type: Change['type'], resource: string, key: string, given: KubeObject): KubeObject => {
     const at = shelf(resource)
@@ -157,34 +132,15 @@ export const openStore = ({ db, clock, freeze, history }: StoreOptions): ObjectS
     transaction(db, () => {
       if (type === 'DELETED') remove.run(resource, key)
       else put.run(resource, key, next, json)
-      record.run(next, time, type, resource, key, json)
+      history.record({ revision: next, time, type, resource, key }, json)
     })
     revision = next
     if (type === 'DELETED') at.delete(key)
     else at.set(key, object)
     const change: Change = { revision, time, type, resource, key, object, previous }
-    log.push(change)
-    if (++writes >= 256) compact()
+    history.push(change)
     for (const listener of [...at.listeners]) listener(change)
     return object
-  }
-
-  /** The first entry of the log after `from`, by bisection. */
-  const indexAfter = (from: number): number => {
-    let low = 0
-    let high = log.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (log[middle]!.revision <= from) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-  const since = (resource: string, from: number): Change[] => {
-    if (from < floor()) throw expired(`too old resource version: ${from} (${floor() + 1})`)
-    const found: Change[] = []
-    for (let i = indexAfter(from); i < log.length; i++) if (log[i]!.resource === resource) found.push(log[i]!)
-    return found
   }
 
   return {
@@ -193,19 +149,7 @@ export const openStore = ({ db, clock, freeze, history }: StoreOptions): ObjectS
     },
     get: (resource, namespace, name) => shelves.get(resource)?.objects.get(keyOf(namespace, name)),
     list: (resource, namespace) => shelves.get(resource)?.list(namespace) ?? [],
-    listAt(resource, namespace, at) {
-      const later = since(resource, at)
-      if (later.length === 0) return shelf(resource).list(namespace)
-      const then = new Map(shelf(resource).objects)
-      for (const change of later.reverse()) {
-        if (change.type === 'ADDED') then.delete(change.key)
-        else if (change.previous) then.set(change.key, change.previous)
-        else throw expired(`The provided continue parameter is too old to display a consistent list result.`)
-      }
-      const prefix = `${namespace}/`
-      const keys = [...then.keys()].filter((key) => !namespace || key.startsWith(prefix)).sort()
-      return keys.map((key) => then.get(key)!)
-    },
+    listAt: (resource, namespace, at) => listedThen(shelf(resource), namespace, history.since(resource, at)),
     create(resource, object) {
       const key = keyOf(object.metadata.namespace, object.metadata.name!)
       if (shelf(resource).objects.has(key))
@@ -223,21 +167,35 @@ export const openStore = ({ db, clock, freeze, history }: StoreOptions): ObjectS
       const current = shelf(resource).objects.get(key)
       return current && commit('DELETED', resource, key, last ?? current)
     },
-    changesSince: since,
+    changesSince: (resource, from) => history.since(resource, from),
     subscribe(resource, listener) {
       const { listeners } = shelf(resource)
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
-    setting(name, make) {
-      const row = db.prepare('SELECT value FROM object_settings WHERE name = ?').get(name) as
-        | { value: string }
-        | undefined
-      if (row) return row.value
-      const value = make()
-      db.prepare('INSERT INTO object_settings (name, value) VALUES (?, ?)').run(name, value)
-      return value
-    },
-    compact,
+    setting: (name, make) => settingOf(db, name, make),
+    compact: () => history.compact(),
   }
+}
+
+/** What was listed before these changes. */
+const listedThen = (shelf: Shelf, namespace: string, later: Change[]): KubeObject[] => {
+  if (later.length === 0) return shelf.list(namespace)
+  const then = new Map(shelf.objects)
+  for (const change of later.reverse()) {
+    if (change.type === 'ADDED') then.delete(change.key)
+    else if (change.previous) then.set(change.key, change.previous)
+    else throw expired(`The provided continue parameter is too old to display a consistent list result.`)
+  }
+  const prefix = `${namespace}/`
+  const keys = [...then.keys()].filter((key) => !namespace || key.startsWith(prefix)).sort()
+  return keys.map((key) => then.get(key)!)
+}
+
+const settingOf = (db: DatabaseSync, name: string, make: () => string): string => {
+  const row = db.prepare('SELECT value FROM object_settings WHERE name = ?').get(name) as { value: string } | undefined
+  if (row) return row.value
+  const value = make()
+  db.prepare('INSERT INTO object_settings (name, value) VALUES (?, ?)').run(name, value)
+  return value
 }

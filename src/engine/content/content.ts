@@ -78,10 +78,7 @@ export const createContent = (stateDir: string, now: () => number): Content => {
       const file = `${ingest}/${randomUUID()}`
       try {
         const written = await writeFile(file, source)
-        if (expected.digest !== undefined && written.digest !== expected.digest)
-          throw new SlipwayError('invalid', `unexpected digest: got ${written.digest}, want ${expected.digest}`)
-        if (expected.size !== undefined && written.size !== expected.size)
-          throw new SlipwayError('invalid', `unexpected size: got ${written.size} bytes, want ${expected.size}`)
+        mustBe(expected, written)
         claim(written.digest)
         await adopt(file, written.digest)
         return written
@@ -105,15 +102,29 @@ export const createContent = (stateDir: string, now: () => number): Content => {
       }),
     async recover(wanted) {
       await directories()
-      for (const name of await readdir(ingest)) {
-        const file = `${ingest}/${name}`
-        const keep = name.endsWith('.partial') && (await stat(file)).mtimeMs > now() - partialLifeMs
-        if (!keep) await rm(file, { force: true })
-      }
-      for (const name of await readdir(blobs))
-        if (!wanted(`sha256:${name}`)) await rm(`${blobs}/${name}`, { force: true })
+      await dropLeftovers(ingest, now())
+      for (const name of await readdir(blobs)) if (!wanted(`sha256:${name}`)) await rm(`${blobs}/${name}`)
     },
   }
+}
+
+/** Removes what was under way, but for downloads that can still go on. */
+const dropLeftovers = async (ingest: string, now: number): Promise<void> => {
+  for (const name of await readdir(ingest)) {
+    const file = `${ingest}/${name}`
+    const keep = name.endsWith('.partial') && (await stat(file)).mtimeMs > now - partialLifeMs
+    if (!keep) await rm(file, { force: true })
+  }
+}
+
+const mustBe = (
+  expected: { digest?: Digest | undefined; size?: number | undefined },
+  written: { digest: Digest; size: number },
+): void => {
+  if (expected.digest !== undefined && written.digest !== expected.digest)
+    throw new SlipwayError('invalid', `unexpected digest: got ${written.digest}, want ${expected.digest}`)
+  if (expected.size !== undefined && written.size !== expected.size)
+    throw new SlipwayError('invalid', `unexpected size: got ${written.size} bytes, want ${expected.size}`)
 }
 
 const outOfSpace = (error: unknown): SlipwayError | undefined =>

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { lstat, opendir } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
 import { SlipwayError } from '../../errors.ts'
 import { migrate } from '../../lib/database.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
@@ -33,111 +34,151 @@ const sameOptions = (a: Record<string, string>, b: Record<string, string>): bool
   return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key])
 }
 
+const newVolume = (root: string, spec: VolumeSpec, anonymous: boolean, createdAt: number): Volume => {
+  if (!validName.test(spec.name))
+    throw new SlipwayError(
+      'bad-request',
+      `create ${spec.name}: "${spec.name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
+    )
+  driverMount(spec.options)
+  return { spec, mountpoint: join(root, spec.name, '_data'), anonymous, createdAt }
+}
+
+const mustBeLocal = (spec: VolumeSpec): void => {
+  if (spec.driver !== 'local' && spec.driver !== '')
+    throw new SlipwayError(
+      'not-found',
+      `error looking up volume plugin ${spec.driver}: plugin "${spec.driver}" not found`,
+    )
+}
+
+const mustMatch = (existing: Volume, spec: VolumeSpec): void => {
+  if (Object.keys(spec.options).length > 0 && !sameOptions(existing.spec.options, spec.options))
+    throw new SlipwayError('conflict', `create ${spec.name}: conflict: volume name must be unique`, {
+      hint: 'A volume of this name exists with other driver options.',
+    })
+}
+
+const mustBeFree = (name: string, users: string[]): void => {
+  if (users.length > 0) throw new SlipwayError('conflict', `remove ${name}: volume is in use - [${users.join(', ')}]`)
+}
+
+/** Removes directories without a record. */
+const sweep = async ({ sys, log }: EngineDeps, root: string, volumes: ReadonlyMap<string, Volume>): Promise<void> => {
+  for (const name of await namesIn(root)) {
+    if (volumes.has(name)) continue
+    log.info('removing a volume directory without a record', { name })
+    removeTree(sys.mounts, join(root, name))
+  }
+}
+
+const existing = (volume: Volume | undefined, name: string): Volume => {
+  if (!volume) throw new SlipwayError('not-found', `get ${name}: no such volume`)
+  return volume
+}
+
+const byName = (a: Volume, b: Volume): number => a.spec.name.localeCompare(b.spec.name)
+
+const load = (db: DatabaseSync): Map<string, Volume> => {
+  const rows = db.prepare('SELECT record FROM volumes').all() as { record: string }[]
+  const volumes = rows.map(({ record }) => JSON.parse(record) as Volume)
+  return new Map(volumes.map((volume) => [volume.spec.name, volume]))
+}
+
+/** The directory, and what driver options mount on it. */
+const makeReady = async (deps: EngineDeps, { spec, mountpoint }: Volume): Promise<void> => {
+  mkdirSync(mountpoint, { recursive: true, mode: 0o755 })
+  const mount = driverMount(spec.options)
+  if (mount && deps.sys.mounts.below(mountpoint).length === 0)
+    await mountVolume(deps, { ...mount, target: mountpoint }, spec.name)
+}
+
+/** Who keeps which volume mounted. */
+class Holders {
+  readonly #of = new Map<string, Set<string>>()
+
+  has(name: string): boolean {
+    return this.#of.has(name)
+  }
+  add(name: string, holder: string): void {
+    this.#of.set(name, (this.#of.get(name) ?? new Set()).add(holder))
+  }
+  /** Returns what it held. */
+  drop(holder: string): string[] {
+    const held = [...this.#of].filter(([, holders]) => holders.delete(holder))
+    for (const [name, holders] of held) if (holders.size === 0) this.#of.delete(name)
+    return held.map(([name]) => name)
+  }
+}
+
 /** `usersOf` names the containers that refer to a volume. */
 export const createVolumes = (deps: EngineDeps, usersOf: (name: string) => string[]): VolumeStore => {
-  const { instance, sys, db, events, clock, log } = deps
+  const { instance, sys, db, events, clock } = deps
   migrate(db, 'volumes', steps)
   const root = join(instance.stateDir, 'volumes')
-  const volumes = new Map<string, Volume>()
-  const holders = new Map<string, Set<string>>()
+  const volumes = load(db)
+  const holders = new Holders()
   const locks = new KeyedMutex()
-  for (const row of db.prepare('SELECT record FROM volumes').all()) {
-    const volume = JSON.parse((row as { record: string }).record) as Volume
-    volumes.set(volume.spec.name, volume)
-  }
-  const must = (name: string): Volume => {
-    const volume = volumes.get(name)
-    if (!volume) throw new SlipwayError('not-found', `get ${name}: no such volume`)
-    return volume
-  }
+  const must = (name: string): Volume => existing(volumes.get(name), name)
   const emit = (volume: Volume, action: string): void =>
     events.emit({ type: 'volume', action, id: volume.spec.name, attributes: { driver: volume.spec.driver } })
 
   const make = (spec: VolumeSpec, anonymous: boolean): Volume => {
-    if (!validName.test(spec.name))
-      throw new SlipwayError(
-        'bad-request',
-        `create ${spec.name}: "${spec.name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
-      )
-    driverMount(spec.options)
-    const mountpoint = join(root, spec.name, '_data')
-    const volume: Volume = { spec, mountpoint, anonymous, createdAt: clock.now() }
+    const volume = newVolume(root, spec, anonymous, clock.now())
     // The record first: a directory without one is removed by recover, a record without one is mended by acquire.
     db.prepare('INSERT INTO volumes (name, record) VALUES (?, ?)').run(spec.name, JSON.stringify(volume))
     volumes.set(spec.name, volume)
-    mkdirSync(mountpoint, { recursive: true, mode: 0o755 })
+    mkdirSync(volume.mountpoint, { recursive: true, mode: 0o755 })
     emit(volume, 'create')
     return volume
   }
 
   const unmountIfFree = (name: string): void => {
     const volume = volumes.get(name)
-    if (volume && !holders.get(name)?.size && driverMount(volume.spec.options))
+    if (volume && !holders.has(name) && driverMount(volume.spec.options))
       sys.mounts.unmount(volume.mountpoint, { detach: true })
   }
 
   return {
     async create(spec) {
-      if (spec.driver !== 'local' && spec.driver !== '')
-        throw new SlipwayError(
-          'not-found',
-          `error looking up volume plugin ${spec.driver}: plugin "${spec.driver}" not found`,
-        )
+      mustBeLocal(spec)
       const anonymous = spec.name === ''
       const name = anonymous ? randomBytes(32).toString('hex') : spec.name
-      const existing = volumes.get(name)
-      if (!existing) return make({ ...spec, name, driver: 'local' }, anonymous)
-      if (Object.keys(spec.options).length > 0 && !sameOptions(existing.spec.options, spec.options))
-        throw new SlipwayError('conflict', `create ${name}: conflict: volume name must be unique`, {
-          hint: 'A volume of this name exists with other driver options.',
-        })
-      return existing
+      const known = volumes.get(name)
+      if (!known) return make({ ...spec, name, driver: 'local' }, anonymous)
+      mustMatch(known, spec)
+      return known
     },
     get: (name) => volumes.get(name),
     pathOf: (name) => join(root, name, '_data'),
     ensure: (name, anonymous) =>
       volumes.get(name) ?? make({ name, driver: 'local', options: {}, labels: {} }, anonymous),
-    list: () => [...volumes.values()].sort((a, b) => a.spec.name.localeCompare(b.spec.name)),
+    list: () => [...volumes.values()].sort(byName),
     remove: (name, options = {}) =>
       locks.run(name, async () => {
-        const volume = volumes.get(name)
-        if (!volume && options.force) return
-        must(name)
-        const users = usersOf(name)
-        if (users.length > 0)
-          throw new SlipwayError('conflict', `remove ${name}: volume is in use - [${users.join(', ')}]`)
-        unmountBelow(sys.mounts, volume!.mountpoint)
+        if (options.force && !volumes.has(name)) return
+        const volume = must(name)
+        mustBeFree(name, usersOf(name))
+        unmountBelow(sys.mounts, volume.mountpoint)
         db.prepare('DELETE FROM volumes WHERE name = ?').run(name)
         volumes.delete(name)
         removeTree(sys.mounts, join(root, name))
-        emit(volume!, 'destroy')
+        emit(volume, 'destroy')
       }),
     size: async (name) => directorySize(must(name).mountpoint),
     acquire: (name, holder) =>
       locks.run(name, async () => {
         const volume = must(name)
-        mkdirSync(volume.mountpoint, { recursive: true, mode: 0o755 })
-        const mount = driverMount(volume.spec.options)
-        if (mount && sys.mounts.below(volume.mountpoint).length === 0)
-          await mountVolume(deps, { ...mount, target: volume.mountpoint }, name)
-        const mine = holders.get(name) ?? new Set()
-        holders.set(name, mine.add(holder))
+        await makeReady(deps, volume)
+        holders.add(name, holder)
         return volume.mountpoint
       }),
     release(holder) {
-      for (const [name, mine] of holders) {
-        if (!mine.delete(holder)) continue
-        if (mine.size === 0) holders.delete(name)
-        unmountIfFree(name)
-      }
+      for (const name of holders.drop(holder)) unmountIfFree(name)
     },
     async recover() {
       for (const name of volumes.keys()) unmountIfFree(name)
-      for (const name of await namesIn(root)) {
-        if (volumes.has(name)) continue
-        log.info('removing a volume directory without a record', { name })
-        removeTree(sys.mounts, join(root, name))
-      }
+      await sweep(deps, root, volumes)
     },
   }
 }

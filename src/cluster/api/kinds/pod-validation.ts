@@ -209,19 +209,14 @@ const validateContainer = (
         )
   if (kind === 'init' && container.restartPolicy)
     oneOf(`${path}.restartPolicy`, container.restartPolicy, ['Always'], errors)
-  const context = container.securityContext
+  validateSecurity(container.securityContext, `${path}.securityContext`, errors)
+}
+
+const validateSecurity = (context: Draft, path: string, errors: Errors): void => {
   if (context?.runAsUser < 0)
-    errors.push(
-      invalid(`${path}.securityContext.runAsUser`, context.runAsUser, 'must be between 0 and 2147483647, inclusive'),
-    )
+    errors.push(invalid(`${path}.runAsUser`, context.runAsUser, 'must be between 0 and 2147483647, inclusive'))
   if (context?.privileged && context.allowPrivilegeEscalation === false)
-    errors.push(
-      invalid(
-        `${path}.securityContext`,
-        context,
-        'cannot set `allowPrivilegeEscalation` to false and `privileged` to true',
-      ),
-    )
+    errors.push(invalid(`${path}`, context, 'cannot set `allowPrivilegeEscalation` to false and `privileged` to true'))
 }
 
 const validateVolume = (volume: Draft, path: string, errors: Errors): void => {
