@@ -7,20 +7,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startInstance, type TestInstance } from './instance.ts'
 
-export interface Ran {
+interface Ran {
   code: number
   stdout: string
   stderr: string
   /** Milliseconds. */
   took: number
 }
-export interface RunOptions {
+interface RunOptions {
   input?: string | Buffer | undefined
   env?: NodeJS.ProcessEnv | undefined
   cwd?: string | undefined
   timeoutMs?: number | undefined
 }
-export interface Docker {
+interface Docker {
   instance: TestInstance
   /** A directory for the test's own files. */
   dir: string

@@ -140,7 +140,7 @@ test('volumes: create, use, refuse, prune; the image fills an empty one', async 
     /error looking up volume plugin bogus: plugin "bogus" not found/,
   )
   await ok('run', '--name', 'uses', '-v', 'v1:/etc', '-v', '/anon', 'busybox', 'sh', '-c', 'echo kept > /etc/mine')
-  assert.match(await ok('run', '--rm', '-v', 'v1:/x', 'busybox', 'cat', '/x/passwd', '/x/mine'), /^root:[^]*kept$/)
+  assert.match(await ok('run', '--rm', '-v', 'v1:/x', 'busybox', 'cat', '/x/passwd', '/x/mine'), /^root:.*kept$/s)
   assert.match(await fails(1, 'volume', 'rm', 'v1'), /remove v1: volume is in use - \[[0-9a-f]{64}\]/)
   assert.match(await fails(1, 'volume', 'inspect', 'nosuch'), /get nosuch: no such volume/)
   assert.equal(await ok('volume', 'ls', '-q', '--filter', 'label=q=1'), 'v1')

@@ -21,7 +21,7 @@ interface Step {
   /** ` ---> Running in …` has been written. */
   running: boolean
 }
-export interface ClassicOutput {
+interface ClassicOutput {
   /** Text to print now; '' for nothing. */
   event(event: BuildProgress): string
   /** All that has not been printed. `image`: the short id of the result; undefined after a failure: up to the step that failed. */

@@ -6,7 +6,7 @@ import { resourcesOf, securityOf } from './container-limits.ts'
 import { mountsOf } from './container-mounts.ts'
 import type { ContainerConfig, CreateBody, EndpointConfig, HostConfig, Origin } from './wire.ts'
 
-export interface CreateLookups {
+interface CreateLookups {
   container(reference: string): Container
   /** Ports the image exposes, and whether it is there at all. */
   imagePorts: string[]
@@ -15,7 +15,7 @@ export interface CreateLookups {
   /** Of this machine: the name of containers on its network. */
   hostname: string
 }
-export interface CreatePlan {
+interface CreatePlan {
   spec: ContainerSpec
   /** Volumes to make first, with their labels and driver options. */
   volumes: VolumeSpec[]
@@ -111,7 +111,7 @@ const logOf = (host: HostConfig): ContainerSpec['log'] => {
 }
 
 /** "10m" → bytes. */
-export const bytes = (text: string | undefined): number | undefined => {
+const bytes = (text: string | undefined): number | undefined => {
   if (text === undefined) return undefined
   const match = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i.exec(text)
   if (!match) throw bad(`invalid size: '${text}'`)
@@ -228,7 +228,7 @@ const portsOf = (config: ContainerConfig, host: HostConfig, imagePorts: string[]
   return ports
 }
 
-export const portKey = (key: string): { port: number; protocol: 'tcp' | 'udp' | 'sctp' } => {
+const portKey = (key: string): { port: number; protocol: 'tcp' | 'udp' | 'sctp' } => {
   const match = /^(\d+)(?:\/(tcp|udp|sctp))?$/i.exec(key)
   if (!match || Number(match[1]) > 65535) throw bad(`invalid port specification: "${key}"`)
   return { port: Number(match[1]), protocol: (match[2]?.toLowerCase() ?? 'tcp') as 'tcp' | 'udp' | 'sctp' }

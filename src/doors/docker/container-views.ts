@@ -35,7 +35,7 @@ export const statusText = (c: Container, now: number): string => {
 
 export const originOf = (c: Container): Origin | undefined => c.spec.origin as Origin | undefined
 
-export interface PortView {
+interface PortView {
   IP?: string
   PrivatePort: number
   PublicPort?: number
@@ -100,7 +100,7 @@ const endpointView = (
         ],
 })
 
-export const networkViews = (
+const networkViews = (
   c: Container,
   rooms: Pick<Rooms, 'sandboxes' | 'networks'>,
   version: ApiVersion,
@@ -137,7 +137,7 @@ const modeText = (c: Container, m: Container['mounts'][number]): string => {
   return bind?.split(':')[2] ?? (m.type === 'volume' && m.volume !== '' ? 'z' : '')
 }
 
-export const mountViews = (c: Container) =>
+const mountViews = (c: Container) =>
   c.mounts
     .filter((m) => m.type !== 'tmpfs')
     .map((m) => ({
@@ -201,15 +201,43 @@ const modeOf = (c: Container): string => {
   return 'shared' in c.spec.sandbox ? `sandbox:${c.spec.sandbox.shared}` : 'bridge'
 }
 
-export const inspectView = async (c: Container, rooms: Rooms, options: { size: boolean; version: ApiVersion }) => {
-  const image = await rooms.images.get(c.imageId)
+const isUp = (c: Container): boolean => c.status === 'running' || c.status === 'paused' || c.status === 'restarting'
+
+const stateView = (c: Container) => ({
+  Status: c.status,
+  Running: isUp(c),
+  Paused: c.status === 'paused',
+  Restarting: c.status === 'restarting',
+  OOMKilled: c.oomKilled,
+  Dead: c.status === 'dead',
+  Pid: c.pid,
+  ExitCode: c.exitCode,
+  Error: c.error,
+  StartedAt: iso(c.startedAt),
+  FinishedAt: iso(c.finishedAt),
+  ...(c.health
+    ? {
+        Health: {
+          Status: c.health.status,
+          FailingStreak: c.health.failingStreak,
+          Log: c.health.log.map((l) => ({
+            Start: iso(l.start),
+            End: iso(l.end),
+            ExitCode: l.exitCode,
+            Output: l.output,
+          })),
+        },
+      }
+    : {}),
+})
+
+const settingsView = async (c: Container, rooms: Rooms, version: ApiVersion) => {
   const sandbox = rooms.sandboxes.get(c.sandboxId)
-  const networks = networkViews(c, rooms, options.version)
+  const networks = networkViews(c, rooms, version)
   // Pods are on one network only, and nobody who looks at them from here knows its name.
   const first = 'shared' in c.spec.sandbox ? Object.values(networks)[0] : networks.bridge
-  const running = c.status === 'running' || c.status === 'paused' || c.status === 'restarting'
   const ports: Record<string, { HostIp: string; HostPort: string }[] | null> = {}
-  if (running) {
+  if (isUp(c)) {
     for (const key of await exposedPorts(c, rooms)) ports[key.includes('/') ? key : `${key}/tcp`] = null
     for (const p of sandbox?.ports ?? []) {
       const key = `${p.containerPort}/${p.protocol}`
@@ -217,39 +245,38 @@ export const inspectView = async (c: Container, rooms: Rooms, options: { size: b
       ports[key] = [...(ports[key] ?? []), ...ips.map((HostIp) => ({ HostIp, HostPort: String(p.hostPort) }))]
     }
   }
+  return {
+    Bridge: '',
+    SandboxID: c.sandboxId,
+    SandboxKey: sandbox?.namespaces.net ?? '',
+    Ports: ports,
+    HairpinMode: false,
+    LinkLocalIPv6Address: '',
+    LinkLocalIPv6PrefixLen: 0,
+    SecondaryIPAddresses: null,
+    SecondaryIPv6Addresses: null,
+    EndpointID: first?.EndpointID ?? '',
+    Gateway: first?.Gateway ?? '',
+    GlobalIPv6Address: first?.GlobalIPv6Address ?? '',
+    GlobalIPv6PrefixLen: first?.GlobalIPv6PrefixLen ?? 0,
+    IPAddress: first?.IPAddress ?? '',
+    IPPrefixLen: first?.IPPrefixLen ?? 0,
+    IPv6Gateway: first?.IPv6Gateway ?? '',
+    MacAddress: first?.MacAddress ?? '',
+    Networks: networks,
+  }
+}
+
+export const inspectView = async (c: Container, rooms: Rooms, options: { size: boolean; version: ApiVersion }) => {
+  const image = await rooms.images.get(c.imageId)
+  const sandbox = rooms.sandboxes.get(c.sandboxId)
   const [path = '', ...args] = c.process.args
   return {
     Id: c.id,
     Created: iso(c.createdAt),
     Path: path,
     Args: args,
-    State: {
-      Status: c.status,
-      Running: running,
-      Paused: c.status === 'paused',
-      Restarting: c.status === 'restarting',
-      OOMKilled: c.oomKilled,
-      Dead: c.status === 'dead',
-      Pid: c.pid,
-      ExitCode: c.exitCode,
-      Error: c.error,
-      StartedAt: iso(c.startedAt),
-      FinishedAt: iso(c.finishedAt),
-      ...(c.health
-        ? {
-            Health: {
-              Status: c.health.status,
-              FailingStreak: c.health.failingStreak,
-              Log: c.health.log.map((l) => ({
-                Start: iso(l.start),
-                End: iso(l.end),
-                ExitCode: l.exitCode,
-                Output: l.output,
-              })),
-            },
-          }
-        : {}),
-    },
+    State: stateView(c),
     Image: c.imageId,
     ResolvConfPath: sandbox?.files.resolvConf ?? '',
     HostnamePath: sandbox?.files.hostname ?? '',
@@ -268,26 +295,7 @@ export const inspectView = async (c: Container, rooms: Rooms, options: { size: b
     ...(options.size ? { SizeRw: await rwSize(c, rooms), SizeRootFs: image?.size ?? 0 } : {}),
     Mounts: mountViews(c),
     Config: configView(c, image?.config.config, sandbox),
-    NetworkSettings: {
-      Bridge: '',
-      SandboxID: c.sandboxId,
-      SandboxKey: sandbox?.namespaces.net ?? '',
-      Ports: ports,
-      HairpinMode: false,
-      LinkLocalIPv6Address: '',
-      LinkLocalIPv6PrefixLen: 0,
-      SecondaryIPAddresses: null,
-      SecondaryIPv6Addresses: null,
-      EndpointID: first?.EndpointID ?? '',
-      Gateway: first?.Gateway ?? '',
-      GlobalIPv6Address: first?.GlobalIPv6Address ?? '',
-      GlobalIPv6PrefixLen: first?.GlobalIPv6PrefixLen ?? 0,
-      IPAddress: first?.IPAddress ?? '',
-      IPPrefixLen: first?.IPPrefixLen ?? 0,
-      IPv6Gateway: first?.IPv6Gateway ?? '',
-      MacAddress: first?.MacAddress ?? '',
-      Networks: networks,
-    },
+    NetworkSettings: await settingsView(c, rooms, options.version),
   }
 }
 

@@ -22,21 +22,9 @@ const bad = (message: string): SlipwayError => new SlipwayError('bad-request', m
 const seconds = (value: string | null): number | undefined =>
   value === null || value === '' ? undefined : Number(value) < 0 ? 1e9 : Number(value) * 1000
 
-export const containerRoutes = (engine: ContainerBackend, clock: Clock): Route[] => {
+const lifecycleRoutes = (engine: ContainerBackend): Route[] => {
   const { containers } = engine
   return [
-    route('GET', '/containers/json', (x) => listContainers(engine, clock, x)),
-    route('POST', '/containers/create', (x) => create(engine, x)),
-    route('POST', '/containers/prune', (x) => prune(engine, clock, x)),
-    route('GET', '/containers/:id/json', async (x) =>
-      x.send(
-        200,
-        await inspectView(containers.must(x.params.id!), engine, {
-          size: isTrue(x.query.get('size')),
-          version: x.version,
-        }),
-      ),
-    ),
     route('POST', '/containers/:id/start', (x) => start(engine, x)),
     route('POST', '/containers/:id/stop', async (x) => {
       const { changed } = await containers.stop(x.params.id!, {
@@ -81,6 +69,25 @@ export const containerRoutes = (engine: ContainerBackend, clock: Clock): Route[]
       await containers.update(x.params.id!, updateOf(body))
       x.send(200, { Warnings: [] })
     }),
+  ]
+}
+
+export const containerRoutes = (engine: ContainerBackend, clock: Clock): Route[] => {
+  const { containers } = engine
+  return [
+    route('GET', '/containers/json', (x) => listContainers(engine, clock, x)),
+    route('POST', '/containers/create', (x) => create(engine, x)),
+    route('POST', '/containers/prune', (x) => prune(engine, clock, x)),
+    route('GET', '/containers/:id/json', async (x) =>
+      x.send(
+        200,
+        await inspectView(containers.must(x.params.id!), engine, {
+          size: isTrue(x.query.get('size')),
+          version: x.version,
+        }),
+      ),
+    ),
+    ...lifecycleRoutes(engine),
     route('POST', '/containers/:id/wait', (x) => wait(engine, x)),
     route('POST', '/containers/:id/attach', (x) => attach(engine, x)),
     route('GET', '/containers/:id/logs', (x) => logs(engine, clock, x)),

@@ -203,7 +203,7 @@ const history = async (engine: Backend, image: Image) => {
 }
 
 /** JSON lines as docker prints progress from. */
-export const progressLine = (step: TransferProgress): Record<string, unknown> => ({
+const progressLine = (step: TransferProgress): Record<string, unknown> => ({
   status: step.status,
   ...(step.id ? { id: step.id } : {}),
   progressDetail:
@@ -212,7 +212,7 @@ export const progressLine = (step: TransferProgress): Record<string, unknown> =>
       : { current: step.current, ...(step.total === undefined ? {} : { total: step.total }) },
 })
 
-export const streamFailure = (error: unknown): Record<string, unknown> => ({
+const streamFailure = (error: unknown): Record<string, unknown> => ({
   errorDetail: { message: textOf(error) },
   error: textOf(error),
 })
@@ -282,7 +282,7 @@ const createImage = async (images: Engine['images'], x: Exchange): Promise<void>
   }
 }
 
-export const referenceText = (name: string, tag: string): string =>
+const referenceText = (name: string, tag: string): string =>
   tag === '' ? name : tag.includes(':') ? `${name}@${tag}` : `${name}:${tag}`
 
 /** Without a tag every tag of the repository, as docker pull -a asks; the registry says which there are. */

@@ -15,7 +15,7 @@ import { statsRoutes } from './stats.ts'
 import { systemRoutes } from './system.ts'
 import { volumeRoutes } from './volumes.ts'
 
-export interface DockerDoorDeps {
+interface DockerDoorDeps {
   engine: Engine
   builder: Pick<Builder, 'build' | 'buildFiles' | 'prune' | 'cacheUsage'>
   sys: Pick<Sys, 'cgroups' | 'files' | 'processes'>

@@ -2,8 +2,8 @@
 import type { Duplex, Writable } from 'node:stream'
 import type { Io, LogLine } from '../../engine/types.ts'
 
-export const rawStream = 'application/vnd.docker.raw-stream'
-export const multiplexedStream = 'application/vnd.docker.multiplexed-stream'
+const rawStream = 'application/vnd.docker.raw-stream'
+const multiplexedStream = 'application/vnd.docker.multiplexed-stream'
 
 /** Since 1.42 the answer tells which of the two it is. */
 export const streamType = (tty: boolean, version: readonly [number, number]): string =>

@@ -11,7 +11,7 @@ import { Filters, instant, isTrue } from './filters.ts'
 import { authOf, registryHost } from './images.ts'
 import { apiVersion, type Exchange, minApiVersion, type Route, route } from './server.ts'
 
-export interface SystemBackend {
+interface SystemBackend {
   engine: Engine
   builder: Pick<Builder, 'prune' | 'cacheUsage'>
   sys: Pick<Sys, 'cgroups' | 'processes'>
@@ -122,6 +122,32 @@ const versionView = async ({ version, sys }: SystemBackend) => {
 
 const switchedOn = (path: string): boolean => fileLine(path, /^(\d)/) === '1'
 
+/** What does not depend on the machine. */
+const offered = {
+  Plugins: {
+    Volume: ['local'],
+    Network: ['bridge', 'host', 'ipvlan', 'macvlan', 'null'],
+    Authorization: null,
+    Log: ['json-file', 'local', 'none'],
+  },
+  MemoryLimit: true,
+  SwapLimit: true,
+  CpuCfsPeriod: true,
+  CpuCfsQuota: true,
+  CPUShares: true,
+  CPUSet: true,
+  PidsLimit: true,
+  IPv4Forwarding: true,
+  Swarm: {
+    NodeID: '',
+    NodeAddr: '',
+    LocalNodeState: 'inactive',
+    ControlAvailable: false,
+    Error: '',
+    RemoteManagers: null,
+  },
+}
+
 const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend) => {
   const containers = engine.containers.list()
   const count = (status: string): number => containers.filter((c) => c.status === status).length
@@ -139,20 +165,7 @@ const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend
       ['Supports d_type', 'true'],
       ['Native Overlay Diff', 'true'],
     ],
-    Plugins: {
-      Volume: ['local'],
-      Network: ['bridge', 'host', 'ipvlan', 'macvlan', 'null'],
-      Authorization: null,
-      Log: ['json-file', 'local', 'none'],
-    },
-    MemoryLimit: true,
-    SwapLimit: true,
-    CpuCfsPeriod: true,
-    CpuCfsQuota: true,
-    CPUShares: true,
-    CPUSet: true,
-    PidsLimit: true,
-    IPv4Forwarding: true,
+    ...offered,
     BridgeNfIptables: switchedOn('/proc/sys/net/bridge/bridge-nf-call-iptables'),
     BridgeNfIp6tables: switchedOn('/proc/sys/net/bridge/bridge-nf-call-ip6tables'),
     Debug: false,
@@ -187,14 +200,6 @@ const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend
       ...(runtime.name === 'runc' ? {} : { runc: { path: runtime.path } }),
     },
     DefaultRuntime: 'runc',
-    Swarm: {
-      NodeID: '',
-      NodeAddr: '',
-      LocalNodeState: 'inactive',
-      ControlAvailable: false,
-      Error: '',
-      RemoteManagers: null,
-    },
     LiveRestoreEnabled: true,
     Isolation: '',
     InitBinary: 'docker-init',

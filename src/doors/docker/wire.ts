@@ -1,5 +1,5 @@
 /** Docker's JSON for creating and inspecting containers; only the fields that are read or written here. */
-export interface HealthConfig {
+interface HealthConfig {
   Test?: string[]
   Interval?: number
   Timeout?: number
@@ -32,7 +32,7 @@ export interface ContainerConfig {
   StopSignal?: string
   StopTimeout?: number | null
 }
-export interface PortBinding {
+interface PortBinding {
   HostIp?: string
   HostPort?: string
 }
