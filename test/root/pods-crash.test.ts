@@ -153,6 +153,7 @@ it('kill -9 at any moment of starting and stopping leaks nothing', async () => {
   await cluster.apply(deployment(2))
   await cluster.kubectl('rollout', 'status', 'deployment/churn', '--timeout=30s')
   await eventually('two pods are left', async () => (await holdings()).podLinks.length === 2)
+  for (const [what, held] of Object.entries(await holdings())) assert.ok(held.length > 0, `${what} would be seen`)
   await cluster.kubectl('delete', 'deployment', 'churn')
   await cluster.kubectl('wait', '--for=delete', 'pod', '-l', 'app=churn', '--timeout=20s')
   let last: unknown
