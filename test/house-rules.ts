@@ -146,7 +146,10 @@ for (const source of sources.values())
     for (const name of names) use(taken.from, name)
   }
 /** Contracts and facts of the field are written down whole, also where we do not name each part. */
-const isContract = (path: string): boolean => /\/types\.ts$|^src\/(?:errors|sys\/sys)\.ts$|^src\/spec\//.test(path)
+const isContract = (path: string): boolean =>
+  /\/types\.ts$|^src\/(?:errors|sys\/sys)\.ts$|^src\/spec\/|^src\/doors\/docker\/(?:wire|buildkit\/messages)\.ts$/.test(
+    path,
+  )
 for (const { path, exports } of sources.values())
   for (const { name } of exports)
     if (name !== '*' && !isContract(path) && !used.has(`${path} ${name}`))

@@ -1,8 +1,8 @@
 /** What the builder offers to its doors (docker, control) and to `up`. */
 import type { Readable } from 'node:stream'
-import type { SourcePosition } from '../errors.ts'
 import type { Image, RegistryAuth } from '../engine/types.ts'
-import type { ImageConfig } from '../spec/oci/image.ts'
+import type { SourcePosition } from '../errors.ts'
+import type { ImageConfig } from '../spec/oci/index.ts'
 
 export interface BuildRequest {
   /**

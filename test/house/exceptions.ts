@@ -28,6 +28,17 @@ export const exceptions: { rule: string; where: string; what?: string; why: stri
   { rule: 'hosts', where: 'src/engine/images/mmdebstrap.ts', why: 'its security archive' },
 ]
 
-export const longFiles: Record<string, number> = {}
+/** Lines of files over the limit: may only shrink. */
+export const longFiles: Record<string, number> = {
+  'src/engine/types.ts': 700,
+}
 
-export const longFunctions: Record<string, number> = {}
+/** Lines of functions over the limit: may only shrink. */
+export const longFunctions: Record<string, number> = {
+  'src/daemon.ts #startCluster': 148,
+  'src/doors/docker/container-views.ts inspectView': 89,
+  'src/doors/docker/containers.ts containerRoutes': 87,
+  'src/doors/docker/system.ts infoView': 84,
+  'src/engine/exec/index.ts createExecs': 130,
+  'src/engine/images/images.ts createImages': 84,
+}

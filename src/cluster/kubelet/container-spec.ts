@@ -1,15 +1,16 @@
 /** An engine container from a pod's container: pure. What Kubernetes cannot say comes from the annotation slipway.dev/runtime. */
-import { SlipwayError } from '../../errors.ts'
+
 import type { ContainerSpec, Image, MountSpec, Resources, SecurityOptions } from '../../engine/index.ts'
+import { SlipwayError } from '../../errors.ts'
 import { quantityMilli, quantityValue } from '../../lib/quantity.ts'
 import type { Container, Pod, VolumeMount } from '../../spec/kube/generated/types.ts'
 import { expand } from './env.ts'
-import { qosClass } from './status.ts'
 import { podSysctls } from './sandbox-spec.ts'
+import { qosClass } from './status.ts'
 import { type ContainerRole, label } from './types.ts'
 import type { MountedVolume } from './volumes.ts'
 
-export interface ContainerInput {
+interface ContainerInput {
   pod: Pod
   container: Container
   role: ContainerRole
@@ -145,7 +146,7 @@ const mountOf = (mount: VolumeMount, input: ContainerInput): MountSpec => {
   }
 }
 
-export const resourcesOf = (container: Container): Resources => {
+const resourcesOf = (container: Container): Resources => {
   const { limits = {}, requests = {} } = container.resources ?? {}
   const cpuRequest = requests.cpu ?? limits.cpu
   return {

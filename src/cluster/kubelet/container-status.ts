@@ -30,7 +30,7 @@ export const containerStatus = (seen: Observed, c: Container, waitReason: string
 }
 
 /** The message of a container in back-off, as `kubectl describe` shows it. */
-export const backoffMessage = (pod: Pod, name: string, newest: EngineContainer): string =>
+const backoffMessage = (pod: Pod, name: string, newest: EngineContainer): string =>
   `back-off ${goDuration(delay(streakAfter(endedTry(newest))))} restarting failed container=${name} pod=${podName(pod)}`
 
 /** As Kubernetes names a pod in messages: name_namespace(uid). */

@@ -1,10 +1,9 @@
 /** Image pulls of pods: policy, one pull at a time per reference, back-off between failures (Kubernetes' 10 s to 5 min). */
-import type { Image, Images } from '../../engine/index.ts'
+import type { Image, Images, RegistryAuth } from '../../engine/index.ts'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { RegistryAuth } from '../../engine/index.ts'
 
-export interface PullWish {
+interface PullWish {
   /** Uid of the pod: each pod has a back-off of its own. */
   pod: string
   reference: string
@@ -13,7 +12,7 @@ export interface PullWish {
   auths: RegistryAuth[]
   signal: AbortSignal
 }
-export interface PullEvents {
+interface PullEvents {
   pulling(): void
   pulled(image: Image, ms: number, present: boolean): void
 }

@@ -2,14 +2,13 @@ import type { Events } from '../../engine/index.ts'
 import type { NodeProxy } from '../types.ts'
 import { Node } from './kubelet.ts'
 import { UsageMeter } from './metrics.ts'
-import { nodeProxy } from './node-proxy.ts'
 import { registerNode } from './node-object.ts'
+import { nodeProxy } from './node-proxy.ts'
 import type { KubeletDeps } from './types.ts'
 
 export { kubeletVersion } from './node-object.ts'
-export type { KubeletDeps, NodeIdentity } from './types.ts'
 
-export interface Kubelet {
+interface Kubelet {
   nodes: NodeProxy
   /** Resolves when pods that ran before are taken over and the Node is Ready. */
   start(): Promise<void>

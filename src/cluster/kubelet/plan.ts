@@ -18,14 +18,14 @@ export type Step =
 const restartPolicy = (pod: Pod): string => pod.spec?.restartPolicy ?? 'Always'
 
 /** Attempt numbers never repeat, also when old tries have been removed. */
-export const nextAttempt = (tries: Tries | undefined, recorded: number): number =>
+const nextAttempt = (tries: Tries | undefined, recorded: number): number =>
   tries?.[0] ? attemptOf(tries[0]) + 1 : recorded
 
 const mayRestart = (policy: string, tries: Tries | undefined): boolean =>
   !hasEnded(tries?.[0]) || policy === 'Always' || (policy === 'OnFailure' && !hasSucceeded(tries?.[0]))
 
 /** When a pod with activeDeadlineSeconds has to end (ms since the epoch). */
-export const deadlineOf = (pod: Pod): number | undefined => {
+const deadlineOf = (pod: Pod): number | undefined => {
   const seconds = pod.spec?.activeDeadlineSeconds
   const start = pod.status?.startTime
   return seconds === undefined || start === undefined ? undefined : Date.parse(start) + seconds * 1000

@@ -50,7 +50,7 @@ const probeCommand = (command: readonly string[] | undefined, container: Contain
   return (command ?? []).map((word) => expand(word, env))
 }
 
-export const portOf = (container: Container, port: number | string): number => {
+const portOf = (container: Container, port: number | string): number => {
   if (typeof port === 'number') return port
   const named = container.ports?.find((p) => p.name === port)
   return named?.containerPort ?? Number(port)

@@ -20,7 +20,7 @@ export interface ProbeTarget {
   /** Exact periods in ms where Compose gave them (the annotation slipway.dev/runtime); else whole seconds of the probe. */
   timing?: ProbeTimings | undefined
 }
-export interface ProbeListener {
+interface ProbeListener {
   /** started or ready changed. */
   changed(containerId: string): void
   failed(containerId: string, kind: ProbeKind, output: string): void

@@ -13,7 +13,7 @@ const notReady = (message: string, code: 'not-found' | 'precondition' = 'precond
   new SlipwayError(code, message)
 const exists = async (path: string): Promise<boolean> => (await lstat(path).catch(() => undefined)) !== undefined
 
-export interface ProjectedFile {
+interface ProjectedFile {
   path: string
   data: Buffer
   mode: number

@@ -49,8 +49,7 @@ export const podSysctls = (pod: Pod): Record<string, string> =>
   Object.fromEntries((pod.spec?.securityContext?.sysctls ?? []).map((s) => [s.name, s.value]))
 
 /** Host names are at most 63 characters and do not end in a hyphen or dot. */
-export const podHostname = (pod: Pod): string =>
-  pod.spec?.hostname || pod.metadata.name!.slice(0, 63).replace(/[-.]+$/, '')
+const podHostname = (pod: Pod): string => pod.spec?.hostname || pod.metadata.name!.slice(0, 63).replace(/[-.]+$/, '')
 
 const fqdn = (pod: Pod, dns: ClusterDns): string => {
   const { subdomain } = pod.spec!

@@ -18,7 +18,7 @@ import { podRuntime, withContainerRuntime } from './runtime.ts'
 import type { ContainerRole, KubeletDeps } from './types.ts'
 import type { MountedVolume } from './volumes.ts'
 
-export interface StartRequest {
+interface StartRequest {
   pod: Pod
   container: Container
   role: ContainerRole
@@ -30,13 +30,13 @@ export interface StartRequest {
   podIP: string | undefined
   signal: AbortSignal
 }
-export interface StartRooms {
+interface StartRooms {
   deps: KubeletDeps
   images: PodImages
   volumes: PodVolumes
 }
 /** `id`: the engine container; with `failed` it has to go again, as its postStart hook has failed. */
-export interface Started {
+interface Started {
   id: string
   failed?: string | undefined
 }

@@ -6,7 +6,7 @@ import { isPastDeadline } from './plan.ts'
 import { hasEnded } from './tries.ts'
 import { isSidecar, type Observed } from './types.ts'
 
-export interface StatusContext {
+interface StatusContext {
   hostIP: string
   podIPs: string[]
   qosClass: string

@@ -13,7 +13,7 @@ const drainLimitMs = 5_000
 /** Kubernetes gives at least this after a preStop hook that used all of the grace period. */
 const leastGraceMs = 2_000
 
-export interface Termination {
+interface Termination {
   pod: Pod
   tries: ReadonlyMap<string, Tries>
   graceMs: number
@@ -61,7 +61,7 @@ const drained = async (deps: Deps, end: Termination): Promise<void> => {
   }
 }
 
-export interface ContainerEnd {
+interface ContainerEnd {
   pod: Pod
   container: Container
   id: string

@@ -6,7 +6,7 @@ import { type Context, emit, ownsSandbox } from './context.ts'
 import type { ContainerRecord } from './records.ts'
 
 /** Milliseconds. */
-export interface HealthPlan {
+interface HealthPlan {
   args: string[]
   intervalMs: number
   timeoutMs: number

@@ -24,7 +24,7 @@ import { wait } from './waiters.ts'
 
 export { ContainerRecords } from './records.ts'
 
-export interface ContainerRoom extends Containers {
+interface ContainerRoom extends Containers {
   /** Takes over what runs, restarts what should run, removes what is left over. Once, before anything else. */
   recover(): Promise<void>
   /** Lets go without stopping anything. */

@@ -16,7 +16,7 @@ import { execFailure } from './process.ts'
 /** How long output may still trickle in from children that outlive the program. */
 const graceMs = 200
 
-export interface DirectExec {
+interface DirectExec {
   pid: number
   output: OutputBuffer
   stdin: Writable | undefined

@@ -26,7 +26,7 @@ interface Entry {
 }
 type Size = { width: number; height: number }
 
-export type Execs = Pick<Containers, 'createExec' | 'startExec' | 'getExec' | 'waitExec' | 'resizeExec'>
+type Execs = Pick<Containers, 'createExec' | 'startExec' | 'getExec' | 'waitExec' | 'resizeExec'>
 
 /** Programs run in running containers. Not on record: they end with the daemon that holds their streams. */
 export const createExecs = (ctx: Context): Execs => {

@@ -3,7 +3,7 @@ import type { Context } from '../containers/context.ts'
 import { execDirect } from './direct.ts'
 import { execProcess, runningRecord } from './process.ts'
 
-export interface OnceOptions {
+interface OnceOptions {
   timeoutMs?: number
   maxOutput?: number
   signal?: AbortSignal

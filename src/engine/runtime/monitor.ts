@@ -14,7 +14,7 @@ export interface RuntimePaths {
   persist: string
 }
 
-export interface MonitorOptions {
+interface MonitorOptions {
   id: string
   bundle: string
   /** undefined: what the program writes is not kept. */
@@ -26,14 +26,14 @@ export interface MonitorOptions {
   /** Runs in this container instead of making one. */
   exec?: { containerId: string; processFile: string } | undefined
 }
-export interface Monitored {
+interface Monitored {
   pid: number
   monitorPid: number
   /** Of an exec: its exit code, undefined if the monitor was lost. A container's is in its exit file. */
   exitCode: Promise<number | undefined>
 }
 
-export const monitorArgv = (runtimePath: string, paths: RuntimePaths, options: MonitorOptions): string[] => {
+const monitorArgv = (runtimePath: string, paths: RuntimePaths, options: MonitorOptions): string[] => {
   const { id, bundle, exec } = options
   // Exit files are named after the container: the monitor of an exec must not write where its container's does.
   const [exits, persist] = exec ? [bundle, bundle] : [paths.exits, join(paths.persist, id)]

@@ -3,12 +3,12 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
-import type { Log } from '../../../lib/log.ts'
 import { messageOf } from '../../../errors.ts'
+import type { Log } from '../../../lib/log.ts'
 import { BytesMessage, CheckAgentRequest, Empty } from './messages.ts'
 import type { Session } from './session.ts'
 
-export interface ForwardedAgents {
+interface ForwardedAgents {
   /** Path of a socket; undefined where the client does not offer this agent. */
   find(id: string): Promise<string | undefined>
   close(): void

@@ -68,7 +68,7 @@ export const controlMethods = (deps: ControlDeps): Methods => {
   }
 }
 
-export const buildkitVersion = (version: string) => ({ package: 'slipway', version: `v${version}`, revision: '' })
+const buildkitVersion = (version: string) => ({ package: 'slipway', version: `v${version}`, revision: '' })
 
 const goArchitecture = (): string => ({ x64: 'amd64', arm64: 'arm64' })[process.arch as 'x64'] ?? process.arch
 

@@ -4,7 +4,7 @@ import type { BuildRequest, RemoteDirectory } from '../../../build/types.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { isUpload } from './upload.ts'
 
-export type FrontendRequest = Omit<BuildRequest, 'progress' | 'signal' | 'tags'>
+type FrontendRequest = Omit<BuildRequest, 'progress' | 'signal' | 'tags'>
 
 /** Attributes as `docker buildx build` sends them (frontend/dockerui and dockerfile.v0 document them). */
 export const requestOf = (

@@ -10,7 +10,7 @@ import { serveGrpc } from './server.ts'
 import { type Session, sessionOf } from './session.ts'
 import { versionedBuild } from './versioned-build.ts'
 
-export interface BuildKit {
+interface BuildKit {
   routes: Route[]
   /** Serves POST /build of clients that ask for BuildKit there. */
   build(x: Exchange): Promise<void>

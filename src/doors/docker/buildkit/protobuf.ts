@@ -89,7 +89,7 @@ class Writer {
 }
 
 /** How one field is read and written. `T` is its value in the decoded object. */
-export interface Field<T> {
+interface Field<T> {
   readonly number: number
   empty(): T
   /** One occurrence; `before` is the value so far. */
@@ -181,7 +181,7 @@ const repeated = <T>(number: number, scalar: Scalar<T>): Field<T[]> => ({
 })
 export const strings = (number: number): Field<string[]> => repeated(number, scalars.string)
 export const bytesList = (number: number): Field<Uint8Array[]> => repeated(number, scalars.bytes)
-export const ints = (number: number): Field<number[]> => repeated(number, scalars.int)
+const ints = (number: number): Field<number[]> => repeated(number, scalars.int)
 
 export interface Message<T> {
   encode(value: Partial<T>): Buffer

@@ -3,8 +3,8 @@ import * as http2 from 'node:http2'
 import type { Duplex } from 'node:stream'
 import { messageOf, SlipwayError } from '../../../errors.ts'
 import type { Log } from '../../../lib/log.ts'
-import { frameOf, Unframer } from './frames.ts'
 import { windows } from './client.ts'
+import { frameOf, Unframer } from './frames.ts'
 import type { Message } from './protobuf.ts'
 import { StatusError, statusOf, trailersOf } from './status.ts'
 
@@ -14,7 +14,7 @@ export interface Call {
   /** Aborted when the client gives up. */
   signal: AbortSignal
 }
-export interface Method {
+interface Method {
   /** `send` resolves when there is room for more. */
   handle(call: Call, request: Buffer, send: (reply: Uint8Array) => Promise<void>): Promise<void>
 }
@@ -106,7 +106,7 @@ const onlyMessage = async (stream: http2.ServerHttp2Stream): Promise<Buffer> => 
   return found
 }
 
-export const written = (out: http2.Http2Stream, data: Uint8Array, signal: AbortSignal): Promise<void> => {
+const written = (out: http2.Http2Stream, data: Uint8Array, signal: AbortSignal): Promise<void> => {
   signal.throwIfAborted()
   if (out.destroyed) throw new SlipwayError('cancelled', 'the stream is closed')
   if (out.write(data)) return Promise.resolve()

@@ -49,7 +49,7 @@ const exportsOf = (x: Exchange): Export[] => {
   return outputs.map(({ Type, Attrs = {} }) => ({ type: Type, attrs: { ...(name ? { name } : {}), ...Attrs } }))
 }
 
-export interface VersionedBuild {
+interface VersionedBuild {
   /** Serves POST /build with version=2. */
   serve(x: Exchange): Promise<void>
   routes: Route[]
