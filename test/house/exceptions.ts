@@ -36,9 +36,6 @@ export const longFiles: Record<string, number> = {
 /** Lines of functions over the limit: may only shrink. */
 export const longFunctions: Record<string, number> = {
   'src/daemon.ts #startCluster': 148,
-  'src/doors/docker/container-views.ts inspectView': 89,
-  'src/doors/docker/containers.ts containerRoutes': 87,
-  'src/doors/docker/system.ts infoView': 84,
   'src/engine/exec/index.ts createExecs': 130,
   'src/engine/images/images.ts createImages': 84,
 }
