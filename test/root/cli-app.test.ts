@@ -31,7 +31,7 @@ services:
     stop_grace_period: 1s
     ports: ["127.0.0.1:${port}:80"]
     healthcheck: {test: [CMD, wget, -q, -O, /dev/null, "http://127.0.0.1/"], interval: 1s, start_interval: 100ms, start_period: 5s}
-    deploy: {replicas: 2}
+    deploy: {replicas: 2, resources: {reservations: {cpus: "0.01"}}}
 volumes: {data: {}}
 `,
   })
@@ -250,10 +250,35 @@ test('stop keeps, start brings back, ls and ps tell', async () => {
 })
 
 test('autoscale owns the number of instances; up does not fight it', async () => {
-  const refused = await run('autoscale', 'web', '--max', '4')
-  assert.equal(refused.code, 1)
-  assert.match(refused.stderr, /service "web" has no cpu reservation/)
+  assert.match((await run('autoscale', 'db', '--max', '4')).stderr, /service "db" has no cpu reservation/)
   assert.match((await run('autoscale', 'web')).stderr, /--max=MAXPODS is required/)
+  assert.match((await run('autoscale', 'web', '--min', '5', '--max', '4')).stderr, /--min must be between 1 and/)
+  const count = async (): Promise<number> => (await ok('ps', '-q', 'web')).stdout.trim().split('\n').length
+  assert.match((await ok('autoscale', 'web', '--min', '2', '--max', '4')).stderr, /Autoscaled between 2 and 4/)
+  await ok('scale', 'web=3')
+  await ok('up', '-d')
+  assert.equal(await count(), 3)
+  assert.match((await ok('autoscale', 'web', '--off')).stderr, /Autoscaling off/)
+  await ok('up', '-d')
+  assert.equal(await count(), 2)
+})
+
+test('the daemon: status, stop and start while everything runs on, stop with all that runs', async () => {
+  const status = JSON.parse((await ok('daemon', 'status', '--format', 'json')).stdout)
+  assert.equal(status.running, true)
+  assert.equal(status.counts.pods, 3)
+  const { stdout } = await ok('env')
+  assert.match(stdout, /^export DOCKER_HOST=unix:\/\/\S+docker.sock\nexport KUBECONFIG=\S+\nexport SLIPWAY_HOME=\S+\n$/)
+  const pods = (await ok('ps', '-q')).stdout
+  await ok('daemon', 'stop')
+  assert.equal((await run('daemon', 'status')).code, 3)
+  assert.equal((await ok('ps', '-q')).stdout, pods, 'any command starts it again')
+  await settles('blue')
+  await ok('daemon', 'stop', '--containers')
+  await assert.rejects(page())
+  await ok('daemon', 'start')
+  await ok('up', '-d')
+  await settles('blue')
 })
 
 test('config and convert', async () => {
