@@ -1,0 +1,201 @@
+/** `docker build` with buildx installed: options, failures, warnings, cancelling. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { after, before, test } from 'node:test'
+import { shell, startBuildx } from './buildx-kit.ts'
+
+const buildx = startBuildx()
+after(() => buildx.stop())
+const { ok, run, project } = buildx
+
+before(async () => {
+  await ok(['build', '-t', 'base', project('base', { Dockerfile: shell })])
+})
+
+test('docker announces BuildKit, and buildx sees one builder', async () => {
+  const { stdout } = await ok(['buildx', 'inspect'])
+  assert.match(stdout, /Driver: +docker\n/)
+  assert.match(stdout, /Status: +running/)
+  assert.match(stdout, /linux\/(amd64|arm64)/)
+})
+
+test('arguments, labels, target, several tags, files that tell the result', async () => {
+  const dir = project('options', {
+    Dockerfile:
+      'FROM base AS one\nARG WHO=nobody\nRUN echo "hello $WHO" > /who\nFROM one AS two\nRUN echo two > /two\nFROM one\n',
+  })
+  const files = ['--iidfile', join(dir, 'iid'), '--metadata-file', join(dir, 'meta')]
+  const args = ['--build-arg', 'WHO=me', '--label', 'a=b', '--target', 'two', '--platform', 'linux/amd64']
+  const built = await ok(['buildx', 'build', ...files, ...args, '-t', 'first:1', '-t', 'second:2', dir])
+  assert.match(built.all, /\[one 2\/2\] RUN echo "hello \$WHO" > \/who/)
+  assert.match(built.all, /naming to docker.io\/library\/second:2/)
+  const id = readFileSync(join(dir, 'iid'), 'utf8')
+  const meta = JSON.parse(readFileSync(join(dir, 'meta'), 'utf8')) as Record<string, string>
+  assert.equal(meta['containerimage.config.digest'], id)
+  assert.equal(meta['image.name'], 'docker.io/library/first:1,docker.io/library/second:2')
+  const { stdout } = await ok(['inspect', '--format', '{{.Id}} {{.Config.Labels.a}}', 'first:1', 'second:2'])
+  assert.equal(stdout, `${id} b\n${id} b\n`)
+  assert.equal((await ok(['run', '--rm', 'second:2', 'sh', '-c', 'cat /who /two'])).stdout, 'hello me\ntwo\n')
+})
+
+test('-q prints the id alone; a second build is cached; --no-cache and --no-cache-filter are not', async () => {
+  const dir = project('cache', { Dockerfile: 'FROM base AS a\nRUN echo a > /a\nFROM a AS b\nRUN echo b > /b\n' })
+  assert.match((await ok(['build', '-q', dir])).stdout, /^sha256:[0-9a-f]{64}\n$/)
+  const cached = (text: string): number => text.match(/RUN echo .*\n#\d+ CACHED/g)?.length ?? 0
+  assert.equal(cached((await ok(['build', dir])).all), 2)
+  assert.equal(cached((await ok(['build', '--no-cache-filter', 'b', dir])).all), 1)
+  assert.equal(cached((await ok(['build', '--no-cache', dir])).all), 0)
+})
+
+test('secrets from files and the environment are mounted and not kept', async () => {
+  const dir = project('secrets', {
+    token: 'from-file',
+    Dockerfile:
+      'FROM base\nRUN --mount=type=secret,id=f --mount=type=secret,id=e cat /run/secrets/f /run/secrets/e\nRUN ls /run/secrets | wc -l\n',
+  })
+  const secrets = ['--secret', `id=f,src=${join(dir, 'token')}`, '--secret', 'id=e,env=SECRET']
+  const { all } = await ok(['buildx', 'build', ...secrets, dir], { env: { SECRET: 'from-env' } })
+  assert.match(all, /from-filefrom-env/)
+  const missing = await run([
+    'build',
+    '--no-cache',
+    project('nosecret', { Dockerfile: 'FROM base\nRUN --mount=type=secret,id=x,required=true true\n' }),
+  ])
+  assert.equal(missing.code, 1)
+  assert.match(missing.all, /secret x: not found/)
+})
+
+test('named contexts: a directory, an image, another stage', async () => {
+  const dir = project('named', { Dockerfile: 'FROM root\nCOPY --from=other f /f\n', 'other/f': 'named\n' })
+  const contexts = ['--build-context', `other=${join(dir, 'other')}`, '--build-context', 'root=docker-image://base']
+  await ok(['buildx', 'build', ...contexts, '-t', 'named', dir])
+  assert.equal((await ok(['run', '--rm', 'named', 'cat', '/f'])).stdout, 'named\n')
+})
+
+test('the Dockerfile or the whole context from standard input', async () => {
+  const dir = project('piped', { file: 'in the context\n', Dockerfile: 'FROM base\nCOPY file /\nRUN cat /file\n' })
+  const fromInput = await ok(['build', '-f', '-', dir], { input: 'FROM base\nCOPY file /x\nRUN cat /x\n' })
+  assert.match(fromInput.all, /\d in the context/)
+  await ok(['build', '-'], { input: 'FROM base\nRUN true\n' })
+  const tar = execFileSync('tar', ['-C', dir, '-c', '.'])
+  assert.match((await ok(['build', '--no-cache', '-'], { input: tar })).all, /\d in the context/)
+})
+
+test('a step that fails shows its output and the lines of the Dockerfile', async () => {
+  const dir = project('fails', { Dockerfile: 'FROM base\nRUN true\nRUN echo "what went wrong" >&2; \\\n  exit 3\n' })
+  const { code, all } = await run(['build', dir])
+  assert.equal(code, 1)
+  assert.match(all, /ERROR: process "\/bin\/sh -c echo .* did not complete successfully: exit code: 3/)
+  assert.match(all, / > \[3\/3\] RUN echo "what went wrong".*:\n\d+\.\d+ what went wrong\n------/)
+  assert.match(all, /Dockerfile:3\n-+\n +1 \| +FROM base\n +2 \| +RUN true\n +3 \| >>> RUN echo/)
+  assert.match(all, /failed to solve: process /)
+})
+
+test('mistakes in the file, a missing file and a missing source are told in words', async () => {
+  const mistakes: [Record<string, string>, RegExp][] = [
+    [
+      { Dockerfile: 'FROM base\nRUNN x\n' },
+      /Dockerfile:2\n(.*\n)+.*failed to solve: dockerfile parse error on line 2: unknown instruction: RUNN/,
+    ],
+    [{}, /failed to solve: failed to read dockerfile: open Dockerfile: no such file or directory/],
+    [{ Dockerfile: 'FROM base\nCOPY nothere /\n' }, /"\/nothere": not found/],
+    [
+      { Dockerfile: 'FROM base\nFROM x AS y\n', '.dockerignore': 'Dockerfile' },
+      /failed to resolve source metadata for docker.io\/library\/x:latest/,
+    ],
+  ]
+  for (const [i, [files, expected]] of mistakes.entries()) {
+    const { code, all } = await run(['build', project(`mistake-${i}`, files)])
+    assert.equal(code, 1)
+    assert.match(all, expected)
+  }
+})
+
+test('warnings name their rule and line', async () => {
+  const { all } = await ok(['build', project('warns', { Dockerfile: 'FROM base as X\nMAINTAINER me\n' })])
+  assert.match(all, /warnings? found/)
+  assert.match(all, /FromAsCasing: .*\(line 1\)/)
+  assert.match(all, /MaintainerDeprecated: .*\(line 2\)/)
+})
+
+test('--output: a directory, a tar, and image archives that load again', async () => {
+  const dir = project('output', {
+    Dockerfile:
+      'FROM base AS made\nRUN mkdir /out && echo data > /out/f && chmod 600 /out/f && ln -s f /out/l\nFROM scratch\nCOPY --from=made /out /out\n',
+  })
+  await ok(['buildx', 'build', '--output', join(dir, 'local'), dir])
+  assert.equal(readFileSync(join(dir, 'local/out/l'), 'utf8'), 'data\n')
+  assert.deepEqual(readdirSync(join(dir, 'local')), ['out'])
+  await ok(['buildx', 'build', '-o', `type=tar,dest=${join(dir, 'root.tar')}`, dir])
+  const listed = execFileSync('tar', ['-tvf', join(dir, 'root.tar')], { encoding: 'utf8' })
+  assert.match(listed, /^drwxr-xr-x 0\/0 .* out\/\n-rw------- 0\/0 +5 .* out\/f\nlrwxrwxrwx 0\/0 .* out\/l -> f\n$/)
+  for (const type of ['docker', 'oci']) {
+    const file = join(dir, `${type}.tar`)
+    const { all } = await ok(['buildx', 'build', '-o', `type=${type},dest=${file},name=archived:${type}`, dir])
+    assert.match(all, new RegExp(`exporting to ${type} image format`))
+    assert.doesNotMatch((await ok(['images', '-q', `archived:${type}`])).stdout, /./)
+    assert.match((await ok(['load', '-i', file])).stdout, new RegExp(`archived:${type}`))
+  }
+  await ok(['buildx', 'build', '--load', '-t', 'loaded', dir])
+  assert.match((await ok(['images', '-q', 'loaded'])).stdout, /./)
+})
+
+test('an interrupted or killed client leaves nothing running', async () => {
+  const dir = project('endless', { Dockerfile: 'FROM base\nRUN echo begun; sleep 98765\n' })
+  const sleeping = (): boolean => {
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+      try {
+        if (readFileSync(`/proc/${pid}/cmdline`, 'utf8') === 'sleep\u000098765\u0000') return true
+      } catch {
+        // gone meanwhile
+      }
+    }
+    return false
+  }
+  for (const signal of ['SIGINT', 'SIGKILL'] as const) {
+    const child = buildx.start(['buildx', 'build', dir])
+    await new Promise<void>((resolve, reject) => {
+      let said = ''
+      child.stderr!.on('data', (chunk: Buffer) => {
+        said += chunk
+        if (/\d begun/.test(said)) resolve()
+      })
+      child.once('close', () => reject(new Error(said)))
+    })
+    assert.ok(sleeping())
+    child.kill(signal)
+    for (let i = 0; sleeping() && i < 100; i++) await sleep(50)
+    assert.ok(!sleeping(), `the step goes on after ${signal}`)
+    const work = join(buildx.instance.home, 'run/build')
+    for (let i = 0; existsSync(work) && readdirSync(work).length > 0 && i < 100; i++) await sleep(50)
+    assert.deepEqual(existsSync(work) ? readdirSync(work) : [], [])
+  }
+})
+
+test('bake: targets side by side, one on another', async () => {
+  const dir = project('bake', {
+    Dockerfile: 'FROM base\nRUN echo first > /first\n',
+    'docker-bake.hcl': [
+      'group "default" {\n  targets = ["a", "b"]\n}',
+      'target "a" {\n  tags = ["baked:a"]\n}',
+      'target "b" {\n  dockerfile-inline = "FROM start\\nRUN cat /first > /second"\n  contexts = { start = "target:a" }\n  tags = ["baked:b"]\n}\n',
+    ].join('\n'),
+  })
+  await ok(['buildx', 'bake'], { cwd: dir })
+  assert.equal((await ok(['run', '--rm', 'baked:b', 'cat', '/second'])).stdout, 'first\n')
+})
+
+test('the cache is listed and pruned', async () => {
+  const { stdout } = await ok(['buildx', 'du'])
+  assert.match(stdout, /Total:/)
+  assert.match((await ok(['buildx', 'prune', '-af'])).stdout, /Total:/)
+})
+
+test('DOCKER_BUILDKIT=0 builds the classic way', async () => {
+  const dir = project('classic', { Dockerfile: 'FROM base\nRUN echo classic\n' })
+  const { all } = await ok(['build', '-t', 'classic', dir], { env: { DOCKER_BUILDKIT: '0' } })
+  assert.match(all, /Step 2\/2 : RUN echo classic/)
+})
