@@ -13,7 +13,7 @@ export interface Ran {
   stdout: string
   stderr: string
 }
-export interface RunOptions {
+interface RunOptions {
   cwd?: string
   env?: Record<string, string | undefined>
   input?: string
@@ -21,7 +21,7 @@ export interface RunOptions {
   limitMs?: number
 }
 
-export interface TestInstance {
+interface TestInstance {
   home: string
   kubeconfig: string
   dockerHost: string
@@ -33,7 +33,7 @@ export interface TestInstance {
   begin(args: string[], options?: RunOptions): Running
   destroy(): Promise<void>
 }
-export interface Running {
+interface Running {
   child: ChildProcessWithoutNullStreams
   /** Resolves once stdout and stderr together match; rejects when it ends before. */
   says(pattern: RegExp, limitMs?: number): Promise<void>
