@@ -208,8 +208,9 @@ describe('a pod among others', { concurrency: 4 }, () => {
     await cluster.apply(shellPod('busy', 'while true; do :; done', {}, { resources: { limits: { cpu: '200m' } } }))
     await cluster.ready('busy')
     const began = Date.now()
-    const line = await eventually('top', async () =>
-      /busy\s+(\d+)m\s+(\d+)Mi/.exec(await cluster.kubectl('top', 'pods')),
+    const line = await eventually(
+      'top',
+      async () => /busy\s+(\d+)m\s+(\d+)Mi/.exec(await cluster.kubectl('top', 'pods')) ?? undefined,
     )
     assert.ok(Date.now() - began < 5000)
     assert.ok(Number(line[1]) > 100 && Number(line[1]) < 300, line[0])

@@ -209,6 +209,8 @@ export class PodWorker {
 
   #begin(name: string, what: 'start' | 'kill', task: () => Promise<void>): void {
     if (this.#busy.has(name)) return
+    // The first that runs makes the process namespace, the others join it.
+    if (this.#pod.spec?.shareProcessNamespace && [...this.#busy.values()].includes('start')) return
     const waiting = this.#waiting.get(name)
     if (what === 'start' && waiting && waiting.retryAt > this.#node.deps.clock.now()) {
       this.#lookAgain(waiting.retryAt)

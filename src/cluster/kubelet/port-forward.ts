@@ -32,7 +32,8 @@ const boundSocket = (): Socket => {
   const handle = new binding.TCP(binding.constants.SOCKET)
   const failed = handle.bind('127.0.0.1', 0)
   if (failed !== 0) throw new SlipwayError('internal', `binding a socket in the pod failed: errno ${-failed}`)
-  return new Socket({ handle, allowHalfOpen: true } as object)
+  // manualStart: what is not connected yet cannot be read from.
+  return new Socket({ handle, allowHalfOpen: true, manualStart: true } as object)
 }
 
 const connected = (socket: Socket, port: number): Promise<Duplex> =>
