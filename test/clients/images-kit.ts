@@ -113,6 +113,7 @@ const bcrypt = (password: string): string =>
     ['-c', 'import crypt,sys; print(crypt.crypt(sys.argv[1], "$2b$05$abcdefghijklmnopqrstuu"))', password],
     {
       encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
     },
   )
     .trim()

@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream/promises'
 import type { Engine, Image, RegistryAuth, TransferProgress } from '../../engine/types.ts'
-import { SlipwayError } from '../../errors.ts'
+import { isError, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import {
   familiarName,
@@ -278,7 +278,10 @@ const createImage = async (images: Engine['images'], x: Exchange): Promise<void>
     else throw bad('nothing to create: neither fromImage nor fromSrc')
     out.end()
   } catch (error) {
-    out.fail(error)
+    // dockerd answers 404: at a 401 the client would ask its user for a name and a password.
+    out.fail(
+      isError(error, 'unauthorized') ? new SlipwayError('not-found', error.message, { hint: error.hint }) : error,
+    )
   }
 }
 
