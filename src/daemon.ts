@@ -297,7 +297,7 @@ class Daemon {
     const { url } = await door.listen({ tcp: { host: '127.0.0.1', port: apiPort }, socket: sockets.kube })
     this.#closers.push(() => door.close())
     await door.listen({ tcp: { host: pods.gateway, port: apiPort, admits: podsAndUs(pods.subnet) } })
-    writeAtomically(sockets.kubeconfig, adminKubeconfig(url!, certificates), 0o600)
+    writeAtomically(sockets.kubeconfig, adminKubeconfig(url!, certificates, instance.home ? `slipway-${instance.id}` : 'slipway'), 0o600)
     const renewal = setInterval(() => {
       try {
         const fresh = loadCertificates(pki)
