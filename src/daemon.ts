@@ -297,12 +297,14 @@ class Daemon {
     const { url } = await door.listen({ tcp: { host: '127.0.0.1', port: apiPort }, socket: sockets.kube })
     this.#closers.push(() => door.close())
     await door.listen({ tcp: { host: pods.gateway, port: apiPort, admits: podsAndUs(pods.subnet) } })
-    writeAtomically(sockets.kubeconfig, adminKubeconfig(url!, certificates, instance.home ? `slipway-${instance.id}` : 'slipway'), 0o600)
+    // A name per instance, so that the files of several can be merged.
+    const contextName = instance.home ? `slipway-${instance.id}` : 'slipway'
+    writeAtomically(sockets.kubeconfig, adminKubeconfig(url!, certificates, contextName), 0o600)
     const renewal = setInterval(() => {
       try {
         const fresh = loadCertificates(pki)
         door.renew(fresh)
-        writeAtomically(sockets.kubeconfig, adminKubeconfig(url!, fresh), 0o600)
+        writeAtomically(sockets.kubeconfig, adminKubeconfig(url!, fresh, contextName), 0o600)
       } catch (error) {
         this.#log.error('looking after the certificates failed', { error: messageOf(error) })
       }
