@@ -1,0 +1,132 @@
+/** How files of the build context come over the session: only what is used, only what has changed. */
+import assert from 'node:assert/strict'
+import {
+  chmodSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { shell, startBuildx } from './buildx-kit.ts'
+
+const buildx = startBuildx()
+after(() => buildx.stop())
+const { ok, run, project } = buildx
+
+/** Bytes that the client sent for the context, as it prints them. */
+const sent = (text: string): string => /transferring context: (?:(\S+) )?(?:\S+ )?done/.exec(text)?.[1] ?? ''
+const files = async (dir: string, paths = '.'): Promise<string> => {
+  const out = join(dir, '..', 'out')
+  rmSync(out, { recursive: true, force: true })
+  await ok(['buildx', 'build', '-o', out, dir])
+  return readdirSync(join(out, paths), { recursive: true }).map(String).sort().join(' ')
+}
+
+test('ten thousand files: once whole, then only what has changed', async () => {
+  const dir = project('many', { Dockerfile: 'FROM scratch\nCOPY src /src\n' })
+  for (let d = 0; d < 100; d++) {
+    mkdirSync(join(dir, `src/${d}`), { recursive: true })
+    for (let f = 0; f < 100; f++) writeFileSync(join(dir, `src/${d}/${f}`), `file ${f} of ${d}\n`)
+  }
+  const cold = performance.now()
+  await ok(['build', '-t', 'many', dir])
+  const first = performance.now()
+  const unchanged = await ok(['build', '-t', 'many', dir])
+  const warm = performance.now() - first
+  assert.equal(sent(unchanged.all), '', 'an unchanged context sends nothing')
+  assert.match(unchanged.all, /COPY src \/src\n#\d+ CACHED/)
+  assert.ok(warm < (first - cold) / 2, `unchanged ${Math.round(warm)} ms, first ${Math.round(first - cold)} ms`)
+  writeFileSync(join(dir, 'src/50/50'), 'changed')
+  rmSync(join(dir, 'src/51'), { recursive: true })
+  assert.equal(sent((await ok(['build', '-t', 'many', dir])).all), '7B')
+  const seen = await files(dir, 'src')
+  assert.ok(!seen.includes('51/1 ') && seen.includes('52/1 '))
+})
+
+test('only what COPY names is sent, and nothing of .dockerignore', async () => {
+  const dir = project('part', {
+    Dockerfile: 'FROM scratch\nCOPY used/*.txt /\nCOPY deep/**/x /deep/\n',
+    '.dockerignore': 'used/secret.txt\n',
+    'used/a.txt': 'aaaa',
+    'used/secret.txt': 'secret',
+    'used/b.bin': 'bbbb',
+    'deep/one/two/x': 'x',
+    'unused/large': 'x'.repeat(1_000_000),
+  })
+  assert.equal(await files(dir), 'a.txt deep deep/x')
+  const kept = readdirSync(join(buildx.instance.home, 'lib/build')).filter((name) => name.startsWith('contexts-'))
+  const names = kept.flatMap((name) =>
+    readdirSync(join(buildx.instance.home, 'lib/build', name), { recursive: true }).map(String),
+  )
+  assert.ok(!names.some((name) => /large|secret/.test(name)), names.join(' '))
+})
+
+test("<Dockerfile>.dockerignore wins over the context's", async () => {
+  const dir = project('ignores', {
+    'other.Dockerfile': 'FROM scratch\nCOPY . /\n',
+    'other.Dockerfile.dockerignore': 'b\nbusybox\n*Dockerfile*\n.dockerignore\n',
+    '.dockerignore': 'a\n',
+    a: '',
+    b: '',
+  })
+  const out = join(dir, '../ignores-out')
+  await ok(['buildx', 'build', '-f', join(dir, 'other.Dockerfile'), '-o', out, dir])
+  assert.deepEqual(readdirSync(out), ['a'])
+})
+
+test('modes, times, links and names survive; what replaces a file is noticed', async () => {
+  const dir = project('kinds', { Dockerfile: 'FROM scratch\nCOPY tree /\n', 'tree/file': 'data', 'tree/müß ig': 'x' })
+  const tree = join(dir, 'tree')
+  chmodSync(join(tree, 'file'), 0o750)
+  utimesSync(join(tree, 'file'), 1_600_000_000, 1_600_000_000)
+  symlinkSync('file', join(tree, 'link'))
+  linkSync(join(tree, 'file'), join(tree, 'twin'))
+  const out = join(dir, '../kinds-out')
+  await ok(['buildx', 'build', '-o', out, dir])
+  assert.deepEqual(readdirSync(out).sort(), ['file', 'link', 'müß ig', 'twin'])
+  const stat = statSync(join(out, 'file'))
+  assert.equal(stat.mode & 0o7777, 0o750)
+  assert.equal(stat.mtimeMs, 1_600_000_000_000)
+  assert.equal(readlinkSync(join(out, 'link')), 'file')
+  rmSync(join(tree, 'link'))
+  mkdirSync(join(tree, 'link'))
+  writeFileSync(join(tree, 'link/inside'), '')
+  rmSync(join(tree, 'twin'))
+  symlinkSync('nowhere', join(tree, 'twin'))
+  rmSync(out, { recursive: true })
+  await ok(['buildx', 'build', '-o', out, dir])
+  assert.ok(lstatSync(join(out, 'link')).isDirectory())
+  assert.equal(readlinkSync(join(out, 'twin')), 'nowhere')
+})
+
+test('a large file, and two builds of one directory at once', async () => {
+  const dir = project('large', { Dockerfile: 'FROM scratch\nCOPY big /\nCOPY busybox /bin/busybox\n' })
+  writeFileSync(join(dir, 'big'), Buffer.alloc(40 * 1024 * 1024, 'slipway'))
+  writeFileSync(join(dir, 'empty'), '')
+  const both = await Promise.all([run(['build', '-t', 'l1', dir]), run(['build', '-t', 'l2', dir])])
+  for (const { code, all } of both) assert.equal(code, 0, all)
+  const { stdout } = await ok(['run', '--rm', 'l2', '/bin/busybox', 'sha256sum', '/big'])
+  const { createHash } = await import('node:crypto')
+  const expected = createHash('sha256')
+    .update(Buffer.alloc(40 * 1024 * 1024, 'slipway'))
+    .digest('hex')
+  assert.match(stdout, new RegExp(expected))
+})
+
+test('mounts of the context', async () => {
+  await ok(['build', '-t', 'base', project('base', { Dockerfile: shell })])
+  const dir = project('mounts', {
+    Dockerfile: 'FROM base\nRUN --mount=type=bind,source=sub,target=/mnt cat /mnt/f > /f\n',
+    'sub/f': 'mounted\n',
+  })
+  await ok(['build', '-t', 'mounts', dir])
+  assert.equal((await ok(['run', '--rm', 'mounts', 'cat', '/f'])).stdout, 'mounted\n')
+})
