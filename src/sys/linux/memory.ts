@@ -2,9 +2,6 @@ import koffi from 'koffi'
 
 const libc = koffi.load('libc.so.6')
 const trim = libc.func('int malloc_trim(size_t pad)')
-const mallopt = libc.func('int mallopt(int parameter, int value)')
-/** malloc.h */
-const M_ARENA_MAX = -8
 
 const intervalMs = 5000
 /** Share of one processor, within an interval, up to which a process counts as quiet. */
@@ -20,8 +17,6 @@ const growth = 8 << 20
  * in between. Returns how to stop.
  */
 export const returnFreeMemory = (): (() => void) => {
-  // Each arena keeps free memory of its own; the few threads beside the main one rarely allocate.
-  mallopt(M_ARENA_MAX, 2)
   let before = process.cpuUsage()
   /** Busy intervals since it last gave back; starting was one. */
   let busy = 1
