@@ -118,7 +118,7 @@ CMD ["cat", "/tree/a"]
     assert.match(await ok('push', `${host}/copied:${tag}`), new RegExp(`digest: ${digest} `))
   }
 
-  await build(`${host}/top:1`, `FROM ${host}/theirs:zstd\nRUN echo t >/tree/top && rm /tree/again\n`)
+  await build(`${host}/top:1`, `FROM ${host}/theirs:oci\nRUN echo t >/tree/top && rm /tree/again\n`)
   assert.equal(await ok('run', '--rm', `${host}/top:1`, 'sh', '-c', 'echo $BUILT'), 'buildah')
   const top = await ours(`${host}/top:1`)
   await ok('push', `${host}/top:1`)
