@@ -173,6 +173,8 @@ const inspect = async (engine: Backend, image: Image, version: ApiVersion) => ({
   Os: image.platform.os,
   Size: image.size,
   ...(version[1] < 44 ? { VirtualSize: image.size } : {}),
+  // docker-compose 1.x looks in it for the volumes of the image.
+  ...(version[1] < 45 ? { Container: '', ContainerConfig: image.config.config ?? {} } : {}),
   GraphDriver: {
     Name: 'overlay2',
     Data: { UpperDir: (await engine.snapshots.stat(image.snapshots.at(-1) ?? ''))?.path ?? '' },
