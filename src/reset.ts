@@ -1,6 +1,7 @@
 /** Takes down all that one instance has on the machine, whether its daemon runs or not, and nothing else. */
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { createControlClient } from './clients/control/index.ts'
+import type { Instance } from './engine/index.ts'
 import { SlipwayError } from './errors.ts'
 import { instanceOf, socketsOf } from './instance.ts'
 import { silentLog } from './lib/log.ts'
@@ -15,6 +16,11 @@ export const resetInstance = async (env: Record<string, string | undefined>): Pr
   const instance = instanceOf(env)
   const sys = createLinux(instance, silentLog)
   await endDaemon(socketsOf(instance))
+  await removeTraces(sys, instance)
+}
+
+/** Everything of an instance that would not outlive a power cut: processes, mounts, links, rules, groups, the run directory. */
+export const removeTraces = async (sys: Sys, instance: Instance): Promise<void> => {
   await killAll(sys, instance.cgroupParent)
   unmountAll(sys, [instance.runDir, instance.stateDir])
   await removeLinks(sys, instance.linkPrefix)

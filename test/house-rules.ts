@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { exceptions, longFiles, longFunctions } from './house/exceptions.ts'
-import { filesBelow, functionsIn, type Import, readSource, type Source } from './house/source.ts'
+import { type Export, filesBelow, functionsIn, type Import, readSource, type Source } from './house/source.ts'
 
 const root = dirname(import.meta.dirname)
 const files = filesBelow(root)
@@ -150,10 +150,16 @@ const isContract = (path: string): boolean =>
   /\/types\.ts$|^src\/(?:errors|sys\/sys)\.ts$|^src\/spec\/|^src\/doors\/docker\/(?:wire|buildkit\/messages)\.ts$/.test(
     path,
   )
-for (const { path, exports } of sources.values())
-  for (const { name } of exports)
-    if (name !== '*' && !isContract(path) && !used.has(`${path} ${name}`))
-      find('dead-exports', path, `exports ${name}, which nobody imports`)
+/** A type that the file's other exports are made of may be named by whoever uses them. */
+const isShape = ({ code }: Source, { name, isType }: Export): boolean =>
+  isType && [...code.matchAll(new RegExp(`\\b${name}\\b`, 'g'))].length > 1
+for (const source of sources.values())
+  for (const exported of source.exports) {
+    const { path } = source
+    const { name } = exported
+    if (name === '*' || used.has(`${path} ${name}`) || isContract(path) || isShape(source, exported)) continue
+    find('dead-exports', path, `exports ${name}, which nobody imports`)
+  }
 
 /** A file nobody imports does not run. */
 const imported = new Set([...sources.values()].flatMap(({ imports }) => imports.map(({ from }) => from)))

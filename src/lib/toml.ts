@@ -111,8 +111,10 @@ class Reader {
     const table: TomlTable = {}
     this.#space()
     if (this.#take('}')) return table
-    do this.#pair(table)
-    while ((this.#space(), this.#take(',')))
+    for (let more = true; more; more = this.#take(',')) {
+      this.#pair(table)
+      this.#space()
+    }
     this.#expect('}')
     return table
   }

@@ -25,8 +25,9 @@ export interface Import {
   reExport: boolean
 }
 
-interface Export {
+export interface Export {
   name: string
+  isType: boolean
   /** `export { inner as name } from 'from'` */
   forwards?: { from: string; inner: string }
 }
@@ -166,22 +167,27 @@ const everyIsType = (list: string): boolean =>
 
 const declaration =
   /^export\s+(?:declare\s+)?(?:abstract\s+)?(?:async\s+)?(?:const|let|function\*?|class|interface|type)\s+([\w$]+)/gm
+const typeDeclaration = /^export\s+(?:interface|type)\s/
 const destructured = /^export\s+const\s+\{([^}]*)\}\s*=/gm
 const list = /^export\s+(?:type\s+)?\{([^}]*)\}(\s*from\s+')?/gm
 const all = /^export\s+(?:type\s+)?\*\s*(?:as\s+([\w$]+)\s+)?from\s+'/gm
 
 const exportsOf = (path: string, text: string, code: string): Export[] => {
-  const found: Export[] = [...code.matchAll(declaration)].map((match) => ({ name: match[1]! }))
+  const found: Export[] = [...code.matchAll(declaration)].map((match) => ({
+    name: match[1]!,
+    isType: typeDeclaration.test(match[0]),
+  }))
   for (const match of code.matchAll(destructured))
-    found.push(...match[1]!.split(',').map((part) => ({ name: part.split(':').at(-1)!.trim() })))
+    found.push(...match[1]!.split(',').map((part) => ({ name: part.split(':').at(-1)!.trim(), isType: false })))
   for (const match of code.matchAll(list)) {
     const from = match[2] && resolve(path, stringAt(text, match.index + match[0].length - 1))
     for (const { inner, outer } of namesIn(match[1]!))
-      found.push(from ? { name: outer, forwards: { from, inner } } : { name: outer })
+      found.push({ name: outer, isType: false, ...(from && { forwards: { from, inner } }) })
   }
   for (const match of code.matchAll(all))
     found.push({
       name: match[1] ?? '*',
+      isType: false,
       forwards: { from: resolve(path, stringAt(text, match.index + match[0].length - 1)), inner: '*' },
     })
   return found

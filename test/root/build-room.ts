@@ -1,17 +1,18 @@
 /** An engine and a builder on a home of their own with a small busybox image, for the root tests of the builder. */
-import { createHash } from 'node:crypto'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { createBuilder, plainProgress } from '../../src/build/index.ts'
 import type { Builder, BuildProgress, BuildRequest, BuildResult } from '../../src/build/index.ts'
+import { createBuilder, plainProgress } from '../../src/build/index.ts'
 import { createEngine } from '../../src/engine/index.ts'
 import type { Engine, Instance } from '../../src/engine/types.ts'
+import { instanceOf } from '../../src/instance.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { openDatabase } from '../../src/lib/database.ts'
 import { createLog } from '../../src/lib/log.ts'
 import { packTar, tarEntry } from '../../src/lib/tar/index.ts'
+import { removeTraces } from '../../src/reset.ts'
 import { createLinux } from '../../src/sys/linux/index.ts'
 import type { Sys } from '../../src/sys/sys.ts'
 
@@ -71,19 +72,6 @@ const baseTar = (): Readable => {
   ])
 }
 
-const instanceOf = (home: string): Instance => {
-  const id = createHash('sha256').update(home).digest('hex').slice(0, 4)
-  return {
-    stateDir: join(home, 'lib'),
-    runDir: join(home, 'run'),
-    logDir: join(home, 'log'),
-    id,
-    linkPrefix: `sw${id}`,
-    nftTable: `slipway_${id}`,
-    cgroupParent: `/slipway-${id}`,
-  }
-}
-
 export const openBuildRoom = async (): Promise<BuildRoom> => {
   const room = await openBuildRoomAt(mkdtempSync(join(tmpdir(), 'slipway-build-')))
   await room.engine.images.import(baseTar(), { name: 'base:1', config: { Cmd: ['sh'] } })
@@ -91,7 +79,7 @@ export const openBuildRoom = async (): Promise<BuildRoom> => {
 }
 
 export const openBuildRoomAt = async (home: string): Promise<BuildRoom> => {
-  const instance = instanceOf(home)
+  const instance = instanceOf({ SLIPWAY_HOME: home })
   for (const path of [instance.stateDir, instance.runDir, instance.logDir]) mkdirSync(path, { recursive: true })
   const sys = createLinux(instance, log)
   const db = openDatabase(join(instance.stateDir, 'state.db'))
@@ -173,22 +161,11 @@ export const openBuildRoomAt = async (home: string): Promise<BuildRoom> => {
       }
       await engine.close()
       if (db.isOpen) db.close()
-      await takeDown(sys, instance)
       for (const { target } of sys.mounts.below(home).reverse()) sys.mounts.unmount(target, { detach: true })
+      await removeTraces(sys, instance)
       rmSync(home, { recursive: true, force: true })
     },
   }
-}
-
-/** Interfaces, tables and cgroups of this instance; what is not there is not missed. */
-const takeDown = async (sys: Sys, { linkPrefix, nftTable, cgroupParent }: Instance): Promise<void> => {
-  const links = (await sys.links.query(['link', 'show'])) as { ifname: string }[]
-  for (const { ifname } of links)
-    if (ifname.startsWith(linkPrefix)) await sys.links.batch([`link del ${ifname}`], { force: true })
-  for (const family of ['inet', 'ip', 'ip6', 'bridge'])
-    if ((await sys.firewall.list(family, nftTable)) !== undefined)
-      await sys.firewall.apply(`delete table ${family} ${nftTable}\n`)
-  sys.cgroups.remove(cgroupParent)
 }
 
 const sortVertices = (events: readonly BuildProgress[]): Pick<Outcome, 'cached' | 'performed'> => {

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Readable } from 'node:stream'
 import { type ContainerSpec, createEngine, type Engine, type Instance, type Io } from '../../src/engine/index.ts'
+import { instanceOf } from '../../src/instance.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { openDatabase } from '../../src/lib/database.ts'
 import { createLog } from '../../src/lib/log.ts'
 import { packTar, type TarMember, tarEntry } from '../../src/lib/tar/index.ts'
+import { removeTraces } from '../../src/reset.ts'
 import { createLinux } from '../../src/sys/linux/index.ts'
 import type { Sys } from '../../src/sys/sys.ts'
 
@@ -23,23 +24,10 @@ export interface Bench {
   destroy(): Promise<void>
 }
 
-const instanceIn = (home: string): Instance => {
-  const id = createHash('sha256').update(home).digest('hex').slice(0, 4)
-  return {
-    stateDir: join(home, 'lib'),
-    runDir: join(home, 'run'),
-    logDir: join(home, 'log'),
-    id,
-    linkPrefix: `sw${id}`,
-    nftTable: `slipway_${id}`,
-    cgroupParent: `/slipway-${id}`,
-  }
-}
-
 export const openBench = async (): Promise<Bench> => {
   assert.equal(process.getuid?.(), 0, 'these tests need root')
   const home = realpathSync(mkdtempSync('/tmp/slipway-engine-'))
-  const instance = instanceIn(home)
+  const instance = instanceOf({ SLIPWAY_HOME: home })
   for (const dir of [instance.stateDir, instance.runDir]) mkdirSync(dir, { mode: 0o700 })
   const log = createLog((line) => void process.stderr.write(line), process.env.SLIPWAY_TEST_LOG ? 'debug' : 'error')
   let db: DatabaseSync
@@ -72,17 +60,7 @@ export const openBench = async (): Promise<Bench> => {
         if (!['bridge', 'host', 'none'].includes(spec.name)) await engine.networks.remove(id)
       await engine.close()
       db.close()
-      for (const { target } of sys.mounts.below(home).reverse()) sys.mounts.unmount(target, { detach: true })
-      sys.cgroups.remove(instance.cgroupParent)
-      const links = (await sys.links.query(['link'])) as { ifname: string }[]
-      const ours = links.filter(({ ifname }) => ifname.startsWith(instance.linkPrefix))
-      await sys.links.batch(
-        ours.map(({ ifname }) => `link del ${ifname}`),
-        { force: true },
-      )
-      for (const family of ['inet', 'ip', 'ip6', 'bridge'])
-        if (await sys.firewall.list(family, instance.nftTable))
-          await sys.firewall.apply(`delete table ${family} ${instance.nftTable}\n`)
+      await removeTraces(sys, instance)
       rmSync(home, { recursive: true, force: true })
       clearInterval(alive)
     },

@@ -1,15 +1,16 @@
 /** An engine's network rooms on a home of their own, for the root tests; everything is taken down afterwards. */
-import { createHash } from 'node:crypto'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { createNetworks, type NetworkRoom } from '../../src/engine/networks/index.ts'
 import { createSandboxes, type SandboxRoom } from '../../src/engine/sandboxes/index.ts'
 import type { Attachment, EngineEvent, Instance, NetworkSpec, SandboxSpec } from '../../src/engine/types.ts'
+import { instanceOf } from '../../src/instance.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { openDatabase } from '../../src/lib/database.ts'
 import { createLog } from '../../src/lib/log.ts'
+import { removeTraces } from '../../src/reset.ts'
 import { createLinux } from '../../src/sys/linux/index.ts'
 import type { RunResult, Sys } from '../../src/sys/sys.ts'
 
@@ -17,19 +18,6 @@ export const testLog = createLog(
   (line) => process.stderr.write(line),
   process.env.TEST_LOG === 'debug' ? 'debug' : 'warn',
 )
-
-const makeInstance = (home: string): Instance => {
-  const id = createHash('sha256').update(home).digest('hex').slice(0, 4)
-  return {
-    stateDir: join(home, 'lib'),
-    runDir: join(home, 'run'),
-    logDir: join(home, 'log'),
-    id,
-    linkPrefix: `sw${id}`,
-    nftTable: `slipway_${id}`,
-    cgroupParent: `/slipway-${id}`,
-  }
-}
 
 export interface Room {
   instance: Instance
@@ -44,7 +32,7 @@ export interface Room {
 }
 
 const openRoom = async (home: string): Promise<Room> => {
-  const instance = makeInstance(home)
+  const instance = instanceOf({ SLIPWAY_HOME: home })
   const sys = createLinux(instance, testLog)
   const events: Room['events'] = []
   const deps = {
@@ -89,13 +77,7 @@ export const useRoom = async (t: TestContext): Promise<Room> => {
     for (const { id, spec } of last.networks.list())
       if (!['bridge', 'host', 'none'].includes(spec.name)) await last.networks.remove(id)
     await last.sandboxes.close()
-    await last.networks.rules.remove()
-    const left = readdirSync('/sys/class/net').filter((name) => name.startsWith(room.instance.linkPrefix))
-    await last.sys.links.batch(
-      left.map((name) => `link del dev ${name}`),
-      { force: true },
-    )
-    for (const { target } of last.sys.mounts.below(home).reverse()) last.sys.mounts.unmount(target, { detach: true })
+    await removeTraces(last.sys, last.instance)
     rmSync(home, { recursive: true, force: true })
   })
   return room

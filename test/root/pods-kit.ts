@@ -2,7 +2,6 @@
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { isDeepStrictEqual } from 'node:util'
 import { eventually, Site } from '../scenarios/kit.ts'
 
 export { eventually } from '../scenarios/kit.ts'
@@ -101,4 +100,3 @@ export const idle = 'trap "exit 0" TERM; while true; do sleep 0.2; done'
 export const stateOf = (pod: Json, container = 'c', list = 'containerStatuses'): Json =>
   pod.status?.[list]?.find((s: Json) => s.name === container)
 
-export const same = isDeepStrictEqual

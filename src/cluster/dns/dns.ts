@@ -1,5 +1,5 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import type { DecodedPacket, Answer as ResourceRecord } from 'dns-packet'
 import type { Clock } from '../../lib/clock.ts'
@@ -8,8 +8,8 @@ import {
   createForwarder,
   emptyAnswer,
   loadCodec,
-  parseResolvConf,
   questionOf,
+  readResolvConf,
   serveDns,
 } from '../../lib/dns/index.ts'
 import type { Log } from '../../lib/log.ts'
@@ -43,13 +43,7 @@ const hostServers = (clock: Clock, self: string): (() => readonly string[]) => {
   let known: { at: number; servers: string[] } | undefined
   return () => {
     if (known && clock.now() - known.at < reloadMs) return known.servers
-    let text = ''
-    try {
-      text = readFileSync('/etc/resolv.conf', 'utf8')
-    } catch {
-      // No file: nobody to ask.
-    }
-    known = { at: clock.now(), servers: parseResolvConf(text).servers.filter((server) => server !== self) }
+    known = { at: clock.now(), servers: readResolvConf().servers.filter((server) => server !== self) }
     return known.servers
   }
 }

@@ -2,6 +2,7 @@
 import type { Image, Images, RegistryAuth } from '../../engine/index.ts'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { credentialsOf, type DockerConfig, registryOfKey } from '../../spec/docker/config.ts'
 
 interface PullWish {
   /** Uid of the pod: each pod has a back-off of its own. */
@@ -136,27 +137,14 @@ export class PodImages {
 export const authsFor = (registry: string, configs: readonly string[]): RegistryAuth[] =>
   configs.flatMap((text) =>
     Object.entries(entriesOf(text))
-      .filter(([host]) => registryOf(host) === registryOf(registry))
-      .map(([, entry]) => {
-        const [user, ...rest] = Buffer.from(entry.auth ?? '', 'base64')
-          .toString()
-          .split(':')
-        return { username: entry.username ?? user, password: entry.password ?? rest.join(':') }
-      }),
+      .filter(([key]) => registryOfKey(key) === registryOfKey(registry))
+      .map(([, entry]) => credentialsOf(entry)),
   )
 
-type Entries = Record<string, { username?: string; password?: string; auth?: string }>
-
-const entriesOf = (text: string): Entries => {
+const entriesOf = (text: string): NonNullable<DockerConfig['auths']> => {
   try {
-    return (JSON.parse(text) as { auths?: Entries }).auths ?? {}
+    return (JSON.parse(text) as DockerConfig).auths ?? {}
   } catch {
     return {}
   }
-}
-
-/** "https://index.docker.io/v1/" is how clients have always written the default registry. */
-const registryOf = (host: string): string => {
-  const name = host.replace(/^https?:\/\//, '').split('/')[0]!
-  return name === 'index.docker.io' || name === 'registry-1.docker.io' ? 'docker.io' : name
 }

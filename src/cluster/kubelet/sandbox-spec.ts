@@ -1,16 +1,11 @@
 /** A pod's sandbox, from its specification: pure. */
 import type { SandboxSpec } from '../../engine/index.ts'
+import type { ResolvConf } from '../../lib/dns/index.ts'
 import type { Pod } from '../../spec/kube/generated/types.ts'
 import type { ClusterDns } from '../types.ts'
 import { label } from './types.ts'
 
-export interface HostResolver {
-  servers: string[]
-  searches: string[]
-  options: string[]
-}
-
-export const sandboxSpec = (pod: Pod, at: { network: string; dns: ClusterDns; host: HostResolver }): SandboxSpec => {
+export const sandboxSpec = (pod: Pod, at: { network: string; dns: ClusterDns; host: ResolvConf }): SandboxSpec => {
   const spec = pod.spec!
   const hostname = spec.setHostnameAsFQDN ? fqdn(pod, at.dns) : podHostname(pod)
   const containers = [...(spec.initContainers ?? []), ...spec.containers]
@@ -56,11 +51,11 @@ const fqdn = (pod: Pod, dns: ClusterDns): string => {
   return subdomain ? `${podHostname(pod)}.${subdomain}.${pod.metadata.namespace}.svc.${dns.domain}` : podHostname(pod)
 }
 
-const podDns = (pod: Pod, at: { dns: ClusterDns; host: HostResolver }): HostResolver => {
+const podDns = (pod: Pod, at: { dns: ClusterDns; host: ResolvConf }): ResolvConf => {
   const policy = pod.spec?.dnsPolicy ?? 'ClusterFirst'
   const useHost = policy === 'Default' || (policy === 'ClusterFirst' && pod.spec?.hostNetwork)
   const { domain } = at.dns
-  const base: HostResolver =
+  const base: ResolvConf =
     policy === 'None'
       ? { servers: [], searches: [], options: [] }
       : useHost

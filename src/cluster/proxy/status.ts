@@ -1,6 +1,7 @@
 import { isError, messageOf } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
+import { timestamp } from '../../lib/timestamp.ts'
 import type { ObjectClient } from '../../spec/kube/client.ts'
 import type { Condition, Service } from '../../spec/kube/generated/types.ts'
 import { Service as Services } from '../../spec/kube/kinds.ts'
@@ -83,12 +84,7 @@ export const createReporter = ({ client, clock, log, nodeAddress, record }: Repo
         log.warn('host port of a service', { service: key, reason: text })
         record?.(service, 'Warning', 'PortInUse', `${text}; trying again`)
       }
-      const status = statusOf(
-        service,
-        messages,
-        nodeAddress,
-        new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z'),
-      )
+      const status = statusOf(service, messages, nodeAddress, timestamp(clock.now()))
       if (status) void write(service, status)
     }
   }

@@ -1,10 +1,11 @@
 /** POST /build: the classic builder's endpoint; its output is JSON lines with `stream`, `aux` and `errorDetail`. */
-import type { BuildRequest, Builder } from '../../build/types.ts'
+import type { Builder, BuildRequest } from '../../build/types.ts'
 import { messageOf, SlipwayError } from '../../errors.ts'
+import { registryOfKey } from '../../spec/docker/config.ts'
 import { familiarName, parseReference } from '../../spec/oci/index.ts'
 import { classicOutput } from './build-output.ts'
 import { isTrue } from './filters.ts'
-import { authOf, lines, registryHost } from './images.ts'
+import { authOf, lines } from './images.ts'
 import { type Exchange, type Handler, type Route, route, textOf } from './server.ts'
 
 export const buildRoutes = (builder: Pick<Builder, 'build'>, buildkit: { build: Handler }): Route[] => [
@@ -107,7 +108,7 @@ const registryConfig = (header: string | string[] | undefined): Record<string, R
   const all = JSON.parse(Buffer.from(header, 'base64url').toString() || '{}') as Record<string, unknown>
   return Object.fromEntries(
     Object.entries(all).map(([host, auth]) => [
-      registryHost(host),
+      registryOfKey(host),
       authOf(Buffer.from(JSON.stringify(auth)).toString('base64url')),
     ]),
   )

@@ -40,10 +40,6 @@ export const authOf = (header: string | string[] | undefined): RegistryAuth | un
   return auth.username || auth.identityToken || auth.registryToken ? auth : undefined
 }
 
-/** "https://index.docker.io/v1/" → docker.io; "http://host:5000/v2/" → host:5000 */
-export const registryHost = (address: string): string =>
-  address.includes('index.docker.io') ? 'docker.io' : address.replace(/^https?:\/\//, '').split('/')[0]!
-
 export const imageRoutes = (engine: Backend, clock: Clock): Route[] => {
   const { images } = engine
   return [

@@ -4,11 +4,12 @@ import type { Builder } from '../../build/types.ts'
 import type { Engine, EngineEvent, Instance } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { registryOfKey } from '../../spec/docker/config.ts'
 import { familiarName } from '../../spec/oci/index.ts'
 import type { Sys } from '../../sys/sys.ts'
 import { type ApiVersion, commandText, exposedPorts, iso, portViews, statusText } from './container-views.ts'
 import { Filters, instant, isTrue } from './filters.ts'
-import { authOf, registryHost } from './images.ts'
+import { authOf } from './images.ts'
 import { apiVersion, type Exchange, minApiVersion, type Route, route } from './server.ts'
 
 interface SystemBackend {
@@ -39,7 +40,7 @@ export const systemRoutes = (backend: SystemBackend): Route[] => [
   route('GET', '/system/df', async (x) => x.send(200, await diskUsage(backend, x.version))),
   route('POST', '/auth', async (x) => {
     const body = await x.json<{ serveraddress?: string }>()
-    const registry = registryHost(body.serveraddress || 'docker.io')
+    const registry = registryOfKey(body.serveraddress || 'docker.io')
     const auth = authOf(Buffer.from(JSON.stringify(body)).toString('base64url'))
     if (!auth) throw new SlipwayError('bad-request', 'no credentials given')
     const { identityToken } = await backend.engine.images.login(registry, auth, x.signal)

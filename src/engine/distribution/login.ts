@@ -14,7 +14,7 @@ export interface LoginWish {
 }
 
 /** The registry a server address of docker login means: 'https://index.docker.io/v1/' is docker.io. */
-export const domainOf = (server: string): string => {
+const domainOf = (server: string): string => {
   const host = server.replace(/^https?:\/\//, '').replace(/\/.*$/, '')
   return ['', 'index.docker.io', 'registry-1.docker.io'].includes(host) ? 'docker.io' : host
 }

@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { messageOf } from '../../errors.ts'
-import { createForwarder, emptyAnswer, loadCodec, parseResolvConf, questionOf, serveDns } from '../../lib/dns/index.ts'
+import { createForwarder, emptyAnswer, loadCodec, questionOf, readResolvConf, serveDns } from '../../lib/dns/index.ts'
 import type { EngineDeps } from '../deps.ts'
 import { bindWithin } from './sockets.ts'
 import { createNameTable, type NameTable } from './table.ts'
@@ -40,15 +39,7 @@ table ip slipway_dns {
 `
 
 /** The host's nameservers now. */
-const hostServers = (): string[] => {
-  try {
-    return parseResolvConf(readFileSync('/etc/resolv.conf', 'utf8')).servers.filter(
-      (server) => server !== resolverAddress,
-    )
-  } catch {
-    return []
-  }
-}
+const hostServers = (): string[] => readResolvConf().servers.filter((server) => server !== resolverAddress)
 
 /** DNS for sandboxes on user-defined networks. */
 export const createNames = ({ sys, clock, log }: Pick<EngineDeps, 'sys' | 'clock' | 'log'>): Names => {

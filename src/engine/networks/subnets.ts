@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readResolvConf } from '../../lib/dns/index.ts'
 import {
   type Address,
   addressAt,
@@ -57,14 +57,8 @@ export const takenByHost = async (links: Links, ours: (link: string) => boolean)
     const block = parseBlock(route.dst)
     if (block && block.prefix > 0) blocks.push(block)
   }
-  let resolv = ''
-  try {
-    resolv = readFileSync('/etc/resolv.conf', 'utf8')
-  } catch {
-    // A machine without resolv.conf has no nameserver to protect.
-  }
-  for (const match of resolv.matchAll(/^nameserver\s+(\S+)/gm)) {
-    const block = parseBlock(match[1]!)
+  for (const server of readResolvConf().servers) {
+    const block = parseBlock(server)
     if (block) blocks.push(block)
   }
   return blocks

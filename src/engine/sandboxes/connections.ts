@@ -2,13 +2,14 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
+import { readResolvConf } from '../../lib/dns/index.ts'
 import { resolverAddress } from '../names/index.ts'
 import type { Attachment, Endpoint, SandboxSpec } from '../types.ts'
 import { addressesOf, type Context, dirOf, emit, must } from './context.ts'
 import { hostsLine, renderResolvConf, withoutAddress } from './files.ts'
 import { republish, targetsOf } from './publication.ts'
 import type { StoredSandbox } from './records.ts'
-import { hostResolvConf, joinNames, needsResolver, serveNames } from './resolution.ts'
+import { joinNames, needsResolver, serveNames } from './resolution.ts'
 import { nextIfname } from './start.ts'
 import type { Wire } from './wiring.ts'
 
@@ -30,7 +31,7 @@ const connectLive = async (ctx: Context, record: StoredSandbox, attachment: Atta
   joinNames(ctx, record, wire)
   const dir = dirOf(ctx, spec.id)
   if (network.spec.dns && !needsResolver(spec, before)) {
-    const question = { spec, host: hostResolvConf(), resolver: resolverAddress, hostNetwork: false }
+    const question = { spec, host: readResolvConf(), resolver: resolverAddress, hostNetwork: false }
     writeFileSync(join(dir, 'resolv.conf'), renderResolvConf(question))
   }
   // Written in place: the file is bind-mounted, and the user may have edited it.

@@ -1,11 +1,12 @@
 /** Writes the files a sandbox's containers see as /etc/hosts, /etc/resolv.conf and /etc/hostname. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { readResolvConf } from '../../lib/dns/index.ts'
 import { resolverAddress } from '../names/index.ts'
 import type { SandboxSpec } from '../types.ts'
 import { addressesOf, type Context, dirOf } from './context.ts'
 import { renderHosts, renderResolvConf } from './files.ts'
-import { hostResolvConf, needsResolver } from './resolution.ts'
+import { needsResolver } from './resolution.ts'
 import type { Wire } from './wiring.ts'
 
 /** 'sandbox:ID' is the first address of another one; a line for one without addresses is left out. */
@@ -29,7 +30,7 @@ export const writeFiles = (ctx: Context, spec: SandboxSpec, wires: readonly Wire
   const base = host ? readFileSync('/etc/hosts', 'utf8') : undefined
   const addresses = wires.flatMap(({ endpoint }) => addressesOf(endpoint))
   const resolver = needsResolver(spec, wires) ? resolverAddress : undefined
-  const question = { spec, host: hostResolvConf(), resolver, hostNetwork: host }
+  const question = { spec, host: readResolvConf(), resolver, hostNetwork: host }
   writeFileSync(join(dir, 'hosts'), renderHosts(linked(ctx, spec), addresses, gateway, base))
   writeFileSync(join(dir, 'resolv.conf'), renderResolvConf(question))
   writeFileSync(join(dir, 'hostname'), `${spec.hostname}\n`)

@@ -1,19 +1,10 @@
 /** How a sandbox resolves names, and how others resolve it. */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { isLoopback, parseResolvConf, type ResolvConf } from '../../lib/dns/index.ts'
+import { isLoopback, readResolvConf } from '../../lib/dns/index.ts'
 import type { SandboxSpec } from '../types.ts'
 import { type Context, dirOf } from './context.ts'
 import type { StoredSandbox } from './records.ts'
 import type { Wire } from './wiring.ts'
-
-export const hostResolvConf = (): ResolvConf => {
-  try {
-    return parseResolvConf(readFileSync('/etc/resolv.conf', 'utf8'))
-  } catch {
-    return { servers: [], searches: [], options: [] }
-  }
-}
 
 const eachOf = (record: StoredSandbox): string[] => {
   const { spec } = record
@@ -38,7 +29,7 @@ export const needsResolver = (spec: SandboxSpec, wires: readonly Wire[]): boolea
   (spec.network.mode === 'attached' &&
     spec.dns.servers.length === 0 &&
     wires.length > 0 &&
-    hostResolvConf().servers.every(isLoopback))
+    readResolvConf().servers.every(isLoopback))
 
 export const serveNames = async (ctx: Context, spec: SandboxSpec): Promise<void> => {
   await ctx.names.serve(spec.id, join(dirOf(ctx, spec.id), 'net'), {

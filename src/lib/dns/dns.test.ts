@@ -5,7 +5,8 @@ import { createServer } from 'node:net'
 import { test } from 'node:test'
 import packet from 'dns-packet'
 import { systemClock } from '../clock.ts'
-import { createForwarder, parseResolvConf, serveDns } from './index.ts'
+import { createForwarder, serveDns } from './index.ts'
+import { parseResolvConf } from './resolv-conf.ts'
 import { emptyAnswer, fitted, questionOf, rcodeOf, readdressed, timeToLive } from './wire.ts'
 
 const query = (name: string, id = 7, size?: number): Buffer =>

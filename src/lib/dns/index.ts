@@ -1,5 +1,5 @@
 export { type Codec, type Known, loadCodec } from './answers.ts'
 export { createForwarder } from './forward.ts'
-export { formatResolvConf, isLoopback, parseResolvConf, type ResolvConf } from './resolv-conf.ts'
+export { formatResolvConf, isLoopback, type ResolvConf, readResolvConf } from './resolv-conf.ts'
 export { serveDns } from './server.ts'
 export { emptyAnswer, questionOf } from './wire.ts'

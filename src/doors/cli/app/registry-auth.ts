@@ -3,13 +3,9 @@ import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { RegistryAuth } from '../../../engine/types.ts'
+import { credentialsOf, type DockerConfig, defaultRegistryKey, registryOfKey } from '../../../spec/docker/config.ts'
 import { runHelper } from '../../../sys/daemonize.ts'
 
-interface DockerConfig {
-  auths?: Record<string, { auth?: string; username?: string; password?: string; identitytoken?: string }>
-  credHelpers?: Record<string, string>
-  credsStore?: string
-}
 type Env = Record<string, string | undefined>
 
 const readConfig = (env: Env): DockerConfig => {
@@ -21,14 +17,10 @@ const readConfig = (env: Env): DockerConfig => {
   }
 }
 
-const hub = 'https://index.docker.io/v1/'
-const hostOf = (key: string): string =>
-  key === hub ? 'docker.io' : key.replace(/^https?:\/\//, '').replace(/\/.*$/, '')
-
 /** undefined: anonymous. */
 export const registryAuth = async (registry: string, env: Env): Promise<RegistryAuth | undefined> => {
   const config = readConfig(env)
-  const key = registry === 'docker.io' ? hub : registry
+  const key = registry === 'docker.io' ? defaultRegistryKey : registry
   const helper = config.credHelpers?.[registry] ?? config.credsStore
   if (helper) {
     const { code, stdout } = await runHelper([`docker-credential-${helper}`, 'get'], { input: key, env })
@@ -38,18 +30,16 @@ export const registryAuth = async (registry: string, env: Env): Promise<Registry
     }
   }
   const entry = config.auths?.[key] ?? config.auths?.[`https://${registry}`]
-  if (!entry) return undefined
-  if (entry.identitytoken) return { identityToken: entry.identitytoken }
-  const [username, ...rest] = Buffer.from(entry.auth ?? '', 'base64')
-    .toString()
-    .split(':')
-  return { username: entry.username ?? username, password: entry.password ?? rest.join(':') }
+  return entry && credentialsOf(entry)
 }
 
 /** By registry host, for every registry that docker's configuration names: which ones a build pulls from is not known before. */
 export const registryAuths = async (env: Env): Promise<Record<string, RegistryAuth>> => {
   const config = readConfig(env)
-  const hosts = new Set([...Object.keys(config.auths ?? {}).map(hostOf), ...Object.keys(config.credHelpers ?? {})])
+  const hosts = new Set([
+    ...Object.keys(config.auths ?? {}).map(registryOfKey),
+    ...Object.keys(config.credHelpers ?? {}),
+  ])
   const found = await Promise.all(
     [...hosts].map(async (host) => [host, await registryAuth(host, env).catch(() => undefined)] as const),
   )

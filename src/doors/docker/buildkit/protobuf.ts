@@ -181,7 +181,6 @@ const repeated = <T>(number: number, scalar: Scalar<T>): Field<T[]> => ({
 })
 export const strings = (number: number): Field<string[]> => repeated(number, scalars.string)
 export const bytesList = (number: number): Field<Uint8Array[]> => repeated(number, scalars.bytes)
-const ints = (number: number): Field<number[]> => repeated(number, scalars.int)
 
 export interface Message<T> {
   encode(value: Partial<T>): Buffer
