@@ -311,7 +311,9 @@ export class PodWorker {
       if (this.#stopping.signal.aborted) return
       const details = isError(error) ? (error.details as { reason?: string; retryAt?: number } | undefined) : undefined
       const reason = details?.reason ?? 'CreateContainerError'
-      const retryAt = details?.retryAt || deps.clock.now() + retryMs
+      // A failed pull is told for a moment, then the back-off: whose end the images know.
+      const retryAt =
+        reason === 'ErrImagePull' ? deps.clock.now() + 1000 : details?.retryAt || deps.clock.now() + retryMs
       this.#waiting.set(step.name, { reason, message: messageOf(error), retryAt })
     }
   }
