@@ -300,15 +300,11 @@ class Daemon {
     // A name per instance, so that the files of several can be merged.
     const contextName = instance.home ? `slipway-${instance.id}` : 'slipway'
     writeAtomically(sockets.kubeconfig, adminKubeconfig(url!, certificates, contextName), 0o600)
-    const renewal = setInterval(() => {
-      try {
-        const fresh = loadCertificates(pki)
-        door.renew(fresh)
-        writeAtomically(sockets.kubeconfig, adminKubeconfig(url!, fresh, contextName), 0o600)
-      } catch (error) {
-        this.#log.error('looking after the certificates failed', { error: messageOf(error) })
-      }
-    }, certificateCheckMs).unref()
+    const renewal = lookAfter(this.#log, () => {
+      const fresh = loadCertificates(pki)
+      door.renew(fresh)
+      writeAtomically(sockets.kubeconfig, adminKubeconfig(url!, fresh), 0o600)
+    })
     this.#closers.push(() => clearInterval(renewal))
     this.#log.info('cluster is up', { version: kubeletVersion, services: serviceCidr })
     return { url: url!, client: (user: User) => api.client(user) }
@@ -327,6 +323,15 @@ class Daemon {
 
 /** Certificates are replaced long before they run out; a daemon that runs for months must do it too. */
 const certificateCheckMs = 12 * 3600 * 1000
+
+const lookAfter = (log: Log, renew: () => void): NodeJS.Timeout =>
+  setInterval(() => {
+    try {
+      renew()
+    } catch (error) {
+      log.error('looking after the certificates failed', { error: messageOf(error) })
+    }
+  }, certificateCheckMs).unref()
 
 /** The pod network's gateway answers on every link of this machine: only pods and this machine itself may connect there. */
 const podsAndUs = (subnet: string): ((peer: string) => boolean) => {

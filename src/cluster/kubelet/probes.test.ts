@@ -15,11 +15,16 @@ const exec = (name: string, more: object = {}): object => ({
 })
 
 /** A board that watches one container; `answers` says which probe commands succeed now. */
-const board = (of: Partial<Container>, timing?: ProbeTimings, seed?: { started: boolean; ready: boolean }) => {
+const board = (
+  of: Partial<Container>,
+  timing?: ProbeTimings,
+  seed?: { started: boolean; ready: boolean },
+  good: string[] = [],
+) => {
   const clock = new TestClock()
   const told: string[] = []
   const ran: string[][] = []
-  const answers = new Map<string, boolean>()
+  const answers = new Map(good.map((name) => [name, true]))
   const results = (): { started: boolean; ready: boolean } => made.results().get('id')!
   const made = new ProbeBoard(clock, {
     changed: () => told.push(`changed ${results().started} ${results().ready}`),
@@ -90,8 +95,7 @@ test('readiness goes after as many failures as the threshold says, and comes bac
 })
 
 test('only failures in a row count against liveness', async () => {
-  const b = board({ livenessProbe: exec('live') } as Partial<Container>)
-  b.answers.set('live', true)
+  const b = board({ livenessProbe: exec('live') } as Partial<Container>, undefined, undefined, ['live'])
   await b.clock.advance(5_000) // from here on one run in each ten seconds
   for (const answer of [false, false, true, false, false]) {
     b.answers.set('live', answer)
