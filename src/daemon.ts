@@ -303,7 +303,7 @@ class Daemon {
     const renewal = lookAfter(this.#log, () => {
       const fresh = loadCertificates(pki)
       door.renew(fresh)
-      writeAtomically(sockets.kubeconfig, adminKubeconfig(url!, fresh), 0o600)
+      writeAtomically(sockets.kubeconfig, adminKubeconfig(url!, fresh, contextName), 0o600)
     })
     this.#closers.push(() => clearInterval(renewal))
     this.#log.info('cluster is up', { version: kubeletVersion, services: serviceCidr })
