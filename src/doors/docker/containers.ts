@@ -3,13 +3,14 @@ import type { Engine, Image } from '../../engine/types.ts'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { archiveRoutes } from './container-archive.ts'
+import { attach, attachWebSocket } from './container-attach.ts'
 import { planCreate } from './container-create.ts'
 import { listContainers } from './container-list.ts'
 import { freeName } from './container-name.ts'
 import { inspectView } from './container-views.ts'
 import { Filters, instant, isTrue } from './filters.ts'
 import { changed } from './images.ts'
-import { joinStreams, sendLogs, streamType } from './io.ts'
+import { sendLogs, streamType } from './io.ts'
 import { type Exchange, type Route, route } from './server.ts'
 import type { CreateBody, HostConfig } from './wire.ts'
 
@@ -90,6 +91,7 @@ export const containerRoutes = (engine: ContainerBackend, clock: Clock): Route[]
     ...lifecycleRoutes(engine),
     route('POST', '/containers/:id/wait', (x) => wait(engine, x)),
     route('POST', '/containers/:id/attach', (x) => attach(engine, x)),
+    route('GET', '/containers/:id/attach/ws', (x) => attachWebSocket(engine, x)),
     route('GET', '/containers/:id/logs', (x) => logs(engine, clock, x)),
     route('GET', '/containers/:id/top', async (x) => {
       const { titles, processes } = await containers.top(
@@ -124,6 +126,10 @@ const sizeOf = (x: Exchange): { width: number; height: number } => {
 }
 
 const start = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
+  const length = x.headers['transfer-encoding'] ? -1 : Number(x.headers['content-length'] ?? 0)
+  if (length > 7 || length === -1)
+    throw bad('starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24')
+  if (x.query.get('checkpoint')) throw bad('checkpoint is only supported in experimental mode')
   const { changed } = await engine.containers.start(x.params.id!)
   x.send(changed ? 204 : 304)
 }
@@ -198,7 +204,8 @@ const updateOf = (body: HostConfig): Parameters<Engine['containers']['update']>[
 
 /** Called before start: the headers must be out at once, or client and server wait for each other. */
 const wait = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
-  const condition = x.query.get('condition') || 'not-running'
+  // Before 1.30 there was only one.
+  const condition = (x.version[1] >= 30 && x.query.get('condition')) || 'not-running'
   if (condition !== 'not-running' && condition !== 'next-exit' && condition !== 'removed')
     throw bad(`invalid condition: "${condition}"`)
   const { id } = engine.containers.must(x.params.id!)
@@ -213,24 +220,6 @@ const wait = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
         `${JSON.stringify({ StatusCode: -1, Error: { Message: isError(error) ? error.message : String(error) } })}\n`,
       )
   }
-}
-
-const attach = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
-  const container = engine.containers.must(x.params.id!)
-  if (container.status === 'paused')
-    throw new SlipwayError('conflict', `container ${x.params.id} is paused, unpause the container before attach`)
-  const want = {
-    stdin: isTrue(x.query.get('stdin')),
-    stdout: isTrue(x.query.get('stdout')),
-    stderr: isTrue(x.query.get('stderr')),
-  }
-  const io = await engine.containers.attach(container.id, {
-    ...want,
-    logs: isTrue(x.query.get('logs')),
-    stream: isTrue(x.query.get('stream')),
-  })
-  const socket = x.hijack(streamType(container.spec.tty, x.version))
-  await joinStreams(socket, io, container.spec.tty ? { stdout: true, stderr: true } : want)
 }
 
 const logs = async (engine: ContainerBackend, clock: Clock, x: Exchange): Promise<void> => {

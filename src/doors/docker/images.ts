@@ -69,7 +69,10 @@ export const imageRoutes = (engine: Backend, clock: Clock): Route[] => {
       })
     }),
     route('GET', '/images/:name*/json', async (x) =>
-      x.send(200, await inspect(engine, await wanted(images, x), x.version)),
+      x.send(200, {
+        ...(await inspect(engine, await wanted(images, x), x.version)),
+        ...(wantsContainerConfig(x) ? { ContainerConfig: (await wanted(images, x)).config.config ?? {} } : {}),
+      }),
     ),
     route('GET', '/images/:name*/history', async (x) => x.send(200, await history(engine, await wanted(images, x)))),
     route('GET', '/images/:name*/get', (x) => save(images, x, [x.params.name!])),
@@ -154,6 +157,10 @@ const referenceFits = (tag: string, pattern: string): boolean => {
   return glob(pattern).test(tag) || glob(pattern).test(bare) || glob(pattern).test(bare.split('/').at(-1)!)
 }
 
+/** Gone since 1.45; docker-compose 1.x takes the newest version and yet recreates no container without it. */
+const wantsContainerConfig = (x: Exchange): boolean =>
+  x.version[1] < 45 || /^docker-compose\/1\./.test(x.headers['user-agent'] ?? '')
+
 const inspect = async (engine: Backend, image: Image, version: ApiVersion) => ({
   Id: image.id,
   RepoTags: tagsOf(image),
@@ -169,8 +176,6 @@ const inspect = async (engine: Backend, image: Image, version: ApiVersion) => ({
   Os: image.platform.os,
   Size: image.size,
   ...(version[1] < 44 ? { VirtualSize: image.size } : {}),
-  // docker-compose 1.x looks in it for the volumes of the image.
-  ...(version[1] < 45 ? { Container: '', ContainerConfig: image.config.config ?? {} } : {}),
   GraphDriver: {
     Name: 'overlay2',
     Data: { UpperDir: (await engine.snapshots.stat(image.snapshots.at(-1) ?? ''))?.path ?? '' },

@@ -9,9 +9,11 @@ import { buildkit } from './buildkit/index.ts'
 import { containerRoutes } from './containers.ts'
 import { execRoutes } from './exec.ts'
 import { imageRoutes } from './images.ts'
+import { checkpointRoutes, pluginRoutes } from './not-offered.ts'
 import { networkRoutes } from './networks.ts'
 import { apiVersion, createDockerServer } from './server.ts'
 import { statsRoutes } from './stats.ts'
+import { swarmRoutes } from './swarm.ts'
 import { systemRoutes } from './system.ts'
 import { volumeRoutes } from './volumes.ts'
 
@@ -40,6 +42,9 @@ export const createDockerDoor = (
     ...volumeRoutes(engine),
     ...buildRoutes(builder, bk),
     ...bk.routes,
+    ...swarmRoutes,
+    ...pluginRoutes,
+    ...checkpointRoutes,
   ]
   return createDockerServer(routes, log, {
     'Api-Version': apiVersion,

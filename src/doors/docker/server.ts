@@ -4,6 +4,7 @@ import { type Duplex, PassThrough, type Readable } from 'node:stream'
 import { type ErrorCode, isError, messageOf, SlipwayError } from '../../errors.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../../lib/http/node.ts'
 import type { Log } from '../../lib/log.ts'
+import type { WebSocket } from 'ws'
 
 export const apiVersion = '1.50'
 export const minApiVersion = '1.24'
@@ -30,6 +31,8 @@ export interface Exchange {
   stream(status: number, contentType: string, headers?: Record<string, string>): ServerResponse
   /** Takes the connection over, after answering 101 (or 200 to clients that did not ask for an upgrade). */
   hijack(contentType: string): Duplex
+  /** Takes the connection over as a WebSocket, whatever its origin or subprotocol. */
+  webSocket(): Promise<WebSocket>
 }
 export type Handler = (exchange: Exchange) => Promise<void> | void
 export interface Route {
@@ -283,6 +286,18 @@ class Target implements Exchange {
     this.#socket.write(`${first}${extra.join('')}\r\n\r\n`)
     if (this.#head.length > 0) this.#socket.unshift(this.#head)
     return this.#socket
+  }
+
+  async webSocket(): Promise<WebSocket> {
+    if (!/^websocket$/i.test(this.headers.upgrade ?? ''))
+      throw new SlipwayError('bad-request', 'not websocket protocol')
+    const { WebSocketServer } = await import('ws')
+    const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: 32 * 1024 * 1024 })
+    this.#taken = true // from here on ws answers, refusals of the handshake too
+    return new Promise((resolve, reject) => {
+      this.#socket.once('close', () => reject(new SlipwayError('cancelled', 'the client went away')))
+      server.handleUpgrade(this.#req, this.#socket, this.#head, resolve)
+    })
   }
 
   fail(error: unknown): void {

@@ -11,6 +11,8 @@ export const statsRoutes = ({ containers }: Pick<Engine, 'containers'>, clock: C
   route('GET', '/containers/:id/stats', (x) => stats(containers, clock, x)),
 ]
 
+const isUp = (c: Container | undefined): boolean => c?.status === 'running' || c?.status === 'paused'
+
 interface Sample {
   stats: ContainerStats | undefined
   systemNs: number
@@ -22,16 +24,14 @@ const stats = async (containers: Engine['containers'], clock: Clock, x: Exchange
   const stream = x.query.get('stream') === null || isTrue(x.query.get('stream'))
   const oneShot = isTrue(x.query.get('one-shot'))
   const take = async (): Promise<Sample> => ({
-    stats:
-      containers.get(id)?.status === 'running' || containers.get(id)?.status === 'paused'
-        ? await containers.stats(id)
-        : undefined,
+    stats: isUp(containers.get(id)) ? await containers.stats(id) : undefined,
     systemNs: hostCpuNs(),
     read: clock.now(),
   })
   let before: Sample | undefined
   if (!stream) {
-    if (!oneShot) {
+    // Nothing to wait for where nothing runs.
+    if (!oneShot && isUp(containers.get(id))) {
       before = await take()
       await clock.sleep(intervalMs, x.signal)
     }

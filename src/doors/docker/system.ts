@@ -66,22 +66,6 @@ export const systemRoutes = (backend: SystemBackend): Route[] => [
     })
     x.send(200, { CachesDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed })
   }),
-  ...['swarm/:what', 'services/create', 'secrets/create', 'configs/create', 'plugins/pull'].map((what) =>
-    route('POST', `/${what}`, () => {
-      throw new SlipwayError('unsupported', 'swarm mode and plugins are not offered by this engine', {
-        hint: 'slipway up runs a Compose file with replicas, rolling updates and health checks.',
-      })
-    }),
-  ),
-  ...['swarm', 'services', 'nodes', 'tasks', 'secrets', 'configs'].map((what) =>
-    route('GET', `/${what}`, () => {
-      throw new SlipwayError(
-        'unavailable',
-        'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
-      )
-    }),
-  ),
-  route('GET', '/plugins', (x) => x.send(200, [])),
 ]
 
 const versionView = async ({ version, sys }: SystemBackend) => {

@@ -1,0 +1,62 @@
+/** Attaching to a container's streams: over a taken-over connection, or a WebSocket. */
+import type { Engine, Io } from '../../engine/types.ts'
+import { SlipwayError } from '../../errors.ts'
+import { isTrue } from './filters.ts'
+import { joinStreams, streamType } from './io.ts'
+import type { Exchange } from './server.ts'
+
+type Backend = Pick<Engine, 'containers'>
+
+const streamsOf = (x: Exchange) => ({
+  stdin: isTrue(x.query.get('stdin')),
+  stdout: isTrue(x.query.get('stdout')),
+  stderr: isTrue(x.query.get('stderr')),
+})
+
+const open = async ({ containers }: Backend, x: Exchange): Promise<{ io: Io; tty: boolean }> => {
+  const container = containers.must(x.params.id!)
+  if (container.status === 'paused')
+    throw new SlipwayError('conflict', `container ${x.params.id} is paused, unpause the container before attach`)
+  const io = await containers.attach(container.id, {
+    ...streamsOf(x),
+    logs: isTrue(x.query.get('logs')),
+    stream: isTrue(x.query.get('stream')),
+  })
+  return { io, tty: container.spec.tty }
+}
+
+export const attach = async (engine: Backend, x: Exchange): Promise<void> => {
+  const { io, tty } = await open(engine, x)
+  const socket = x.hijack(streamType(tty, x.version))
+  await joinStreams(socket, io, tty ? { stdout: true, stderr: true } : streamsOf(x))
+}
+
+/** Its messages carry both streams unframed; text before 1.28. */
+export const attachWebSocket = async (engine: Backend, x: Exchange): Promise<void> => {
+  const want = streamsOf(x)
+  if (x.headers.upgrade === undefined) throw new SlipwayError('bad-request', 'not websocket protocol')
+  const { io, tty } = await open(engine, x)
+  const socket = await x.webSocket().catch((error: unknown) => {
+    io.close()
+    throw error
+  })
+  const { stdin } = io
+  stdin?.on('error', () => {}) // the program may end first
+  socket.on('error', () => socket.terminate())
+  socket.on('message', (data: Buffer) => {
+    if (!stdin || stdin.writableEnded || stdin.destroyed || stdin.write(data)) return
+    socket.pause()
+    stdin.once('drain', () => socket.resume())
+  })
+  socket.once('close', () => {
+    stdin?.end()
+    io.close()
+  })
+  const binary = x.version[1] >= 28
+  for await (const { stream, data } of io.output) {
+    if (socket.readyState !== socket.OPEN) break
+    if (!tty && (stream === 'stdout' ? !want.stdout : !want.stderr)) continue
+    await new Promise<void>((sent) => socket.send(data, { binary }, () => sent()))
+  }
+  socket.close()
+}
