@@ -43,7 +43,7 @@ const layers: string[][] = [
   ['src/cluster/', 'src/build/'],
   ['src/compose/', 'src/clients/', 'src/instance.ts'],
   ['src/doors/cli/', 'src/doors/control/', 'src/doors/docker/', 'src/doors/kube/', 'src/doors/console/'],
-  ['src/main.ts', 'src/daemon.ts', 'src/reset.ts'],
+  ['src/main.ts', 'src/daemon.ts', 'src/control-plane.ts', 'src/reset.ts'],
 ]
 const placeOf = (path: string): { level: number; room: string } | undefined => {
   const level = layers.findIndex((rooms) => rooms.some((room) => path.startsWith(room)))

@@ -35,7 +35,6 @@ export const longFiles: Record<string, number> = {
 
 /** Lines of functions over the limit: may only shrink. */
 export const longFunctions: Record<string, number> = {
-  'src/daemon.ts #startCluster': 148,
   'src/engine/exec/index.ts createExecs': 130,
   'src/engine/images/images.ts createImages': 84,
 }
