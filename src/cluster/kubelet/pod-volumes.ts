@@ -76,7 +76,7 @@ export class PodVolumes {
 }
 
 /** A limit that is not set is what the node has; a request that is not set is the limit, if there is one. */
-const resourceField = (
+export const resourceField = (
   pod: Pod,
   container: Container | undefined,
   ref: { containerName?: string | undefined; resource: string; divisor?: string | undefined },
