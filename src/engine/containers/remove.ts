@@ -3,7 +3,7 @@ import { type Context, emit, isRunning } from './context.ts'
 import { dropParts, forget } from './create.ts'
 import { takeDown } from './launch.ts'
 import type { ContainerRecord } from './records.ts'
-import { stop } from './stop.ts'
+import { halt } from './stop.ts'
 import { settleWaiters } from './waiters.ts'
 
 /** Holds the lock; nothing runs. */
@@ -37,7 +37,7 @@ export const remove = async (
           : 'stop the container before removal or force remove'
       throw new SlipwayError('conflict', `cannot remove ${name}: container is ${record.status}: ${advice}`)
     }
-    await stop(ctx, id, { timeoutMs: 0, signal: 'SIGKILL' })
+    await halt(ctx, id, { timeoutMs: 10_000, signal: 'SIGKILL' })
   }
   await ctx.locks.run(id, async () => {
     const now = ctx.records.byId(id)

@@ -54,11 +54,12 @@ const end = async (ctx: Context, record: ContainerRecord, options: StopOptions):
   )
 }
 
-export const stop = async (
+/** Ends the present run and any restart that is due; undefined where nothing ran. */
+export const halt = async (
   ctx: Context,
   reference: string,
-  options: StopOptions = {},
-): Promise<{ changed: boolean }> => {
+  options: StopOptions,
+): Promise<ContainerRecord | undefined> => {
   const { id } = ctx.records.must(reference)
   // A start under way is finished first. `stopped` is on record before the signal: the exit must not restart it.
   const record = await ctx.locks.run(id, async () => {
@@ -70,10 +71,19 @@ export const stop = async (
     }
     return isRunning(now) ? ctx.records.change(id, { stopped: true }) : now
   })
-  if (!isRunning(record)) return { changed: false }
+  if (!isRunning(record)) return undefined
   await end(ctx, record, options)
-  emit(ctx, record, 'stop')
-  return { changed: true }
+  return record
+}
+
+export const stop = async (
+  ctx: Context,
+  reference: string,
+  options: StopOptions = {},
+): Promise<{ changed: boolean }> => {
+  const record = await halt(ctx, reference, options)
+  if (record) emit(ctx, record, 'stop')
+  return { changed: record !== undefined }
 }
 
 export const kill = async (ctx: Context, reference: string, signal: string): Promise<void> => {
