@@ -16,7 +16,15 @@ export const grpcHealth = (ip: string, port: number, service: string, timeoutMs:
       () => done(false, `timeout: health rpc did not complete within ${timeoutMs / 1000}s`),
       timeoutMs,
     )
-    session.on('error', (error) => done(false, `failed to connect: ${error.message}`))
+    let connected = false
+    session.on('connect', () => {
+      connected = true
+    })
+    const refused = (error: Error): void => {
+      const cause = error.cause instanceof Error ? error.cause : error
+      done(false, connected ? error.message : `failed to connect service "${ip}:${port}": ${cause.message}`)
+    }
+    session.on('error', refused)
     const stream = session.request({
       ':method': 'POST',
       ':path': '/grpc.health.v1.Health/Check',
@@ -25,7 +33,7 @@ export const grpcHealth = (ip: string, port: number, service: string, timeoutMs:
     })
     const chunks: Buffer[] = []
     stream.on('data', (chunk: Buffer) => chunks.push(chunk))
-    stream.on('error', (error) => done(false, error.message))
+    stream.on('error', refused)
     let status = ''
     stream.on('trailers', (trailers) => {
       status = String(trailers['grpc-status'] ?? '')
