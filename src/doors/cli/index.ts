@@ -84,6 +84,11 @@ const commands: Record<string, { group: Command['group']; summary: string; load:
     summary: 'Write the Kubernetes manifests that up applies',
     load: async () => (await import('./commands/convert.ts')).convert,
   },
+  image: {
+    group: 'system',
+    summary: 'Images: list, pull, push, save, load, log in …',
+    load: async () => (await import('./commands/image.ts')).image,
+  },
   daemon: {
     group: 'system',
     summary: 'The background process: start, status, stop',

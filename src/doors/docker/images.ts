@@ -276,7 +276,12 @@ const createImage = async (images: Engine['images'], x: Exchange): Promise<void>
   const tag = x.query.get('tag') ?? ''
   const out = lines(x)
   try {
-    if (from) await pull(images, x, from, tag, out)
+    if (from && isTrue(x.query.get('bootstrap')))
+      await images.bootstrap(referenceText(from, tag), {
+        signal: x.signal,
+        progress: (step) => out.line(progressLine(step)),
+      })
+    else if (from) await pull(images, x, from, tag, out)
     else if (source) await importImage(images, x, source, tag, out)
     else throw bad('nothing to create: neither fromImage nor fromSrc')
     out.end()

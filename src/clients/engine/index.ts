@@ -1,0 +1,1 @@
+export { createEngineClient, type EngineClient, type EngineLine } from './client.ts'
