@@ -3,18 +3,19 @@ import { randomUUID } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Images } from '../engine/types.ts'
-import { messageOf, SlipwayError } from '../errors.ts'
+import { isError, messageOf, SlipwayError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { hostPlatform, type Platform, parsePlatform } from '../spec/oci/index.ts'
 import { Bases, familiar, fullName } from './bases.ts'
 import type { StepResult } from './cache/records.ts'
 import type { KeptContexts } from './context/kept.ts'
-import { findDockerfile, type OpenedContext, openContext, treeOf } from './context/open.ts'
+import { type FoundDockerfile, findDockerfile, type OpenedContext, openContext, treeOf } from './context/open.ts'
 import { findRemoteDockerfile, remoteIgnore, Remotes } from './context/remotes.ts'
 import { parseCheck } from './dockerfile/directives.ts'
 import { proxyArgs } from './dockerfile/instructions/arg.ts'
 import { type Dockerfile, parseDockerfile } from './dockerfile/parser.ts'
-import { createLint } from './rules/lint.ts'
+import { parametersOf, targetsOf } from './describe.ts'
+import { createLint, type Warning } from './rules/lint.ts'
 import { checkStructure } from './rules/structure.ts'
 import type { SolverDeps } from './solver/deps.ts'
 import { cancelled } from './solver/flights.ts'
@@ -29,7 +30,7 @@ import { globalScope, platformArgs } from './solver/scope.ts'
 import { Solve } from './solver/solve.ts'
 import type { StageResult } from './solver/stage.ts'
 import { Workspace } from './solver/workspace.ts'
-import type { BuildRequest, BuildResult, Builder, RemoteDirectory } from './types.ts'
+import type { BuildRequest, BuildResult, Builder, Description, RemoteDirectory } from './types.ts'
 
 export interface BuildDeps extends SolverDeps {
   images: Images
@@ -44,6 +45,12 @@ export const runBuild = (deps: BuildDeps, request: BuildRequest): Promise<BuildR
   during(deps, request, (build) => build.run())
 export const runBuildFiles = (deps: BuildDeps, request: BuildRequest, receive: Receive): Promise<void> =>
   during(deps, request, (build) => build.files(receive))
+
+export const describe = (
+  deps: BuildDeps,
+  request: BuildRequest,
+  what: Parameters<Builder['describe']>[1],
+): Promise<Description> => during(deps, request, (build) => build.describe(what))
 
 const during = async <T>(deps: BuildDeps, request: BuildRequest, task: (build: Build) => Promise<T>): Promise<T> => {
   const stop = new AbortController()
@@ -114,8 +121,25 @@ class Build {
     }
   }
 
-  /** Everything up to the first step. */
-  async #prepare(): Promise<{ stage: StageResult; solve: Solve }> {
+  async describe(what: Parameters<Builder['describe']>[1]): Promise<Description> {
+    const { found, local } = await this.#read()
+    const { file, text } = found
+    const warnings: Description['warnings'] = []
+    const empty = { file, text, targets: [], args: [], secrets: [], ssh: [], caches: [], warnings, error: undefined }
+    try {
+      const dockerfile = parseDockerfile(file, text)
+      const known = { ...empty, targets: targetsOf(dockerfile) }
+      if (what === 'targets') return known
+      const stage = await this.#plan(dockerfile, local, (warning) => warnings.push(warning))
+      return { ...known, ...parametersOf(dockerfile, stage.rootfs, this.#request) }
+    } catch (error) {
+      if (what !== 'check' || !isError(error) || error.at === undefined) throw error
+      return { ...empty, error }
+    }
+  }
+
+  /** The Dockerfile and the build context, of which nothing may be there yet. */
+  async #read(): Promise<{ found: FoundDockerfile; local: LocalNode; remote: boolean }> {
     const { context: given } = this.#request
     const context = 'remote' in given ? undefined : await this.#open(given)
     const found = await this.#internal(`load build definition from ${nameOf(this.#request)}`, async (vertex) => {
@@ -131,14 +155,19 @@ class Build {
     this.#request.onDockerfile?.(found.file, found.text)
     const ignoring = found.ignore ? found.ignore.file : '.dockerignore'
     await this.#internal(`load ${ignoring}`, async () => {})
-    const dockerfile = parseDockerfile(found.file, found.text)
-    const solve = new Solve(this.#deps, { source: dockerfile.source, signal: this.#signal, report: this.#report })
-    this.#solve = solve
     const patterns = found.ignore?.patterns
     const tree = context
       ? treeOf(context, patterns)
       : this.#remotes.tree((given as { remote: RemoteDirectory }).remote, patterns ?? [])
-    const local: LocalNode = { kind: 'local', name: 'context', tree }
+    return { found, local: { kind: 'local', name: 'context', tree }, remote: !context }
+  }
+
+  /** Everything up to the first step. */
+  async #prepare(): Promise<{ stage: StageResult; solve: Solve }> {
+    const { found, local, remote } = await this.#read()
+    const dockerfile = parseDockerfile(found.file, found.text)
+    const solve = new Solve(this.#deps, { source: dockerfile.source, signal: this.#signal, report: this.#report })
+    this.#solve = solve
     const stage = await this.#plan(dockerfile, local)
     this.#report.emit({ type: 'outline', steps: outlineOf(dockerfile, stage.rootfs) })
     const wanted = this.#remotes.wanted(stage.rootfs)
@@ -150,7 +179,7 @@ class Build {
       const fetched =
         own && (await this.#remotes.fetch(local, own[1], this.#signal, atIntervals(this.#deps.clock, emit)))
       const bytes = await solve.loadContext(stage.rootfs)
-      emit(fetched ?? (context ? bytes : 0))
+      emit(fetched ?? (remote ? 0 : bytes))
     })
     return { stage, solve }
   }
@@ -181,13 +210,17 @@ class Build {
     return await this.#report.during(vertex, () => task(vertex))
   }
 
-  async #plan(dockerfile: Dockerfile, context: LocalNode): Promise<StageResult> {
-    const { args, target, progress, noCache, noCacheFilter = [] } = this.#request
+  async #plan(
+    dockerfile: Dockerfile,
+    context: LocalNode,
+    warn: (warning: Warning) => void = this.#request.progress,
+  ): Promise<StageResult> {
+    const { args, target, noCache, noCacheFilter = [] } = this.#request
     const check = args.BUILDKIT_DOCKERFILE_CHECK
     const lint = createLint(
       dockerfile.source,
       check === undefined ? dockerfile.directives.check : parseCheck(check),
-      progress,
+      warn,
     )
     checkStructure(dockerfile, lint)
     const stage = await planBuild({

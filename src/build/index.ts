@@ -11,7 +11,7 @@ import type { Log } from '../lib/log.ts'
 import { Semaphore } from '../lib/semaphore.ts'
 import type { Sys } from '../sys/sys.ts'
 import type { BuildDeps } from './build.ts'
-import { runBuild, runBuildFiles } from './build.ts'
+import { describe, runBuild, runBuildFiles } from './build.ts'
 import type { CollectDeps } from './cache/collect.ts'
 import { cacheUsage, createGarbageCollector, dropOrphans, prune } from './cache/collect.ts'
 import { CacheMounts } from './cache/mounts.ts'
@@ -63,6 +63,7 @@ export const createBuilder = (given: BuilderDeps): Builder => {
   return {
     build: (request) => tracked(request, (given) => runBuild(deps, given)),
     buildFiles: (request, receive) => tracked(request, (given) => runBuildFiles(deps, given, receive)),
+    describe: (request, what) => tracked(request, (given) => describe(deps, given, what)),
     async prune(options) {
       const everything = options.all && options.until === undefined && options.keepBytes === undefined
       if (everything && running.size === 0) deps.downloads.prune(Number.MAX_SAFE_INTEGER)

@@ -1,7 +1,7 @@
 /** What the builder offers to its doors (docker, control) and to `up`. */
 import type { Readable } from 'node:stream'
 import type { Image, RegistryAuth } from '../engine/types.ts'
-import type { SourcePosition } from '../errors.ts'
+import type { SlipwayError, SourcePosition } from '../errors.ts'
 import type { ImageConfig } from '../spec/oci/index.ts'
 
 export interface BuildRequest {
@@ -113,6 +113,29 @@ export interface BuildResult {
   changed: boolean
 }
 
+/** What a Dockerfile says of itself. Lines count from 1. */
+export interface Description {
+  file: string
+  text: string
+  /** Stages that have a name or are the last one. */
+  targets: {
+    name: string
+    default: boolean
+    description: string
+    base: string
+    platform: string | undefined
+    line: number
+  }[]
+  /** What a build of the target takes; empty for `targets`. */
+  args: { name: string; description: string; value: string | undefined; line: number }[]
+  secrets: { name: string; required: boolean; line: number }[]
+  ssh: { name: string; required: boolean; line: number }[]
+  caches: { id: string; line: number }[]
+  warnings: Extract<BuildProgress, { type: 'warning' }>[]
+  /** Why it cannot be built, as far as it can be told without building. */
+  error: SlipwayError | undefined
+}
+
 export interface Builder {
   /**
    * A failing step is 'invalid' with `at` = the Dockerfile line; message `process "/bin/sh -c …" did not complete
@@ -124,6 +147,8 @@ export interface Builder {
     request: BuildRequest,
     receive: (result: { root: string; config: ImageConfig }, signal: AbortSignal) => Promise<void>,
   ): Promise<void>
+  /** Builds nothing: `targets` only reads the file, `outline` and `check` also look at the base images' configurations. */
+  describe(request: BuildRequest, what: 'check' | 'outline' | 'targets'): Promise<Description>
   prune(options: {
     all: boolean
     keepBytes?: number

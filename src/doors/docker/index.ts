@@ -19,7 +19,7 @@ import { volumeRoutes } from './volumes.ts'
 
 interface DockerDoorDeps {
   engine: Engine
-  builder: Pick<Builder, 'build' | 'buildFiles' | 'prune' | 'cacheUsage'>
+  builder: Pick<Builder, 'build' | 'buildFiles' | 'describe' | 'prune' | 'cacheUsage'>
   sys: Pick<Sys, 'cgroups' | 'files' | 'processes'>
   instance: Instance
   version: string

@@ -1,5 +1,6 @@
 import { readFlags } from '../flags.ts'
 import { instruction } from '../instruction.ts'
+import type { Statement } from '../lines.ts'
 import { looksSecret } from '../secret-names.ts'
 import { SyntaxFault } from '../source.ts'
 import { quotedWords } from '../words.ts'
@@ -16,17 +17,19 @@ export const proxyArgs = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'NO_PROXY', 
   name.toLowerCase(),
 ])
 
+export const readArgs = (statement: Statement): ArgDeclaration[] => {
+  readFlags(statement.flags)
+  const words = quotedWords(statement.rest, statement.escape)
+  if (words.length === 0) throw new SyntaxFault('ARG requires at least one argument')
+  return words.map((word) => {
+    const at = word.indexOf('=')
+    if (at === 0) throw new SyntaxFault('ARG names can not be blank', { near: word })
+    return at < 0 ? { key: word, value: undefined } : { key: word.slice(0, at), value: word.slice(at + 1) }
+  })
+}
+
 export const arg = instruction<ArgDeclaration[]>('ARG', {
-  parse(statement) {
-    readFlags(statement.flags)
-    const words = quotedWords(statement.rest, statement.escape)
-    if (words.length === 0) throw new SyntaxFault('ARG requires at least one argument')
-    return words.map((word) => {
-      const at = word.indexOf('=')
-      if (at === 0) throw new SyntaxFault('ARG names can not be blank', { near: word })
-      return at < 0 ? { key: word, value: undefined } : { key: word.slice(0, at), value: word.slice(at + 1) }
-    })
-  },
+  parse: readArgs,
   lower(list, stage) {
     const set: [string, string | undefined][] = []
     for (const declaration of list) {

@@ -8,7 +8,7 @@ import type { Log } from '../../../lib/log.ts'
 import { BytesMessage, CheckAgentRequest, Empty } from './messages.ts'
 import type { Session } from './session.ts'
 
-interface ForwardedAgents {
+export interface ForwardedAgents {
   /** Path of a socket; undefined where the client does not offer this agent. */
   find(id: string): Promise<string | undefined>
   close(): void

@@ -126,8 +126,13 @@ export const solveFrontend = async (
   const known = frontend === 'dockerfile.v0' || (frontend === 'gateway.v0' && /dockerfile/.test(attrs.source ?? ''))
   if (!known)
     throw new SlipwayError('unsupported', `frontend ${frontend} not found`, { hint: 'Only Dockerfiles are built.' })
+  return await telling(job, () => solve(deps, job, attrs, inputs))
+}
+
+/** Errors of a Dockerfile go to clients with its lines. */
+export const telling = async <T>(job: Pick<Job, 'sources'>, task: () => Promise<T>): Promise<T> => {
   try {
-    return await solve(deps, job, attrs, inputs)
+    return await task()
   } catch (error) {
     if (error instanceof StatusError) throw error
     const status = statusOf(error, job.sources)

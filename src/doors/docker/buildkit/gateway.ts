@@ -4,7 +4,7 @@
  */
 import { SlipwayError } from '../../../errors.ts'
 import { frontendCapabilities, solverCapabilities } from './capabilities.ts'
-import { type ControlDeps, solveFrontend, workerOf } from './control.ts'
+import { type ControlDeps, solveFrontend, telling, workerOf } from './control.ts'
 import type { Job } from './job.ts'
 import {
   BridgeSolveRequest,
@@ -15,6 +15,7 @@ import {
   ReturnRequest,
 } from './messages.ts'
 import { type Call, type Methods, unary } from './server.ts'
+import { ask } from './solve.ts'
 
 export const gatewayMethods = (deps: ControlDeps): Methods => {
   const method = (name: string): string => `/moby.buildkit.v1.frontend.LLBBridge/${name}`
@@ -32,6 +33,8 @@ export const gatewayMethods = (deps: ControlDeps): Methods => {
     [method('Solve')]: unary(BridgeSolveRequest, BridgeSolveResponse, async (request, call) => {
       const job = await jobOf(call)
       if (request.Frontend === '') return { result: {} }
+      if (request.FrontendOpt.requestid)
+        return { result: { metadata: await telling(job, () => ask(deps, job, request.FrontendOpt)) } }
       const asImage = await solveFrontend(deps, job, request.Frontend, request.FrontendOpt, request.FrontendInputs)
       const { id, def, forget } = deps.results.add(asImage)
       job.session.client.onClose(forget)

@@ -9,7 +9,7 @@ import type { Clock } from '../../../lib/clock.ts'
 import type { Log } from '../../../lib/log.ts'
 import { formatReference, parseReference, withTag } from '../../../spec/oci/index.ts'
 import type { Sys } from '../../../sys/sys.ts'
-import { forwardedAgents } from './agent.ts'
+import { type ForwardedAgents, forwardedAgents } from './agent.ts'
 import { packDirectory, renamed } from './archive.ts'
 import { sendDirectory, sendStream } from './export.ts'
 import { remoteDirectory } from './file-sync.ts'
@@ -19,10 +19,11 @@ import type { ControlSolveRequest } from './messages.ts'
 import type { Decoded } from './protobuf.ts'
 import type { Results } from './results.ts'
 import { credentialsOf, secretOf } from './session.ts'
+import { answer } from './subrequests.ts'
 import { uploaded } from './upload.ts'
 
 export interface SolveDeps {
-  builder: Pick<Builder, 'build' | 'buildFiles' | 'prune' | 'cacheUsage'>
+  builder: Pick<Builder, 'build' | 'buildFiles' | 'describe' | 'prune' | 'cacheUsage'>
   images: Pick<Engine['images'], 'save' | 'remove' | 'get' | 'push'>
   instance: Pick<Instance, 'runDir'>
   sys: Pick<Sys, 'files'>
@@ -40,29 +41,43 @@ export const solve = async (
   attrs: Record<string, string>,
   inputs: Inputs,
 ): Promise<() => Promise<string>> => {
-  const { session, signal, sources, progress } = job
-  const agents = forwardedAgents(session, join(deps.instance.runDir, 'agents'), deps.log, signal)
+  const agents = forwardedAgents(job.session, join(deps.instance.runDir, 'agents'), deps.log, job.signal)
   try {
-    const request: BuildRequest = {
-      ...requestOf(
-        { ...attrs, ...(await inputContexts(deps, attrs, inputs)) },
-        (name) => remoteDirectory(session, name),
-        (url) => uploaded(session, url, signal),
-      ),
-      tags: [],
-      signal,
-      findSecret: (id) => secretOf(session, id, signal),
-      findAgent: (id) => agents.find(id),
-      auth: (registry) => credentialsOf(session, registry, signal),
-      onDockerfile: (file, text) => void sources.set(file, Buffer.from(text)),
-      progress: (event) => progress.emit(event),
-    }
+    const request = requestFor(job, { ...attrs, ...(await inputContexts(deps, attrs, inputs)) }, agents)
     const exports = job.exports.length > 0 ? job.exports : [{ type: 'none', attrs: {} }]
     for (const [i, one] of exports.entries())
       await exportOne(deps, job, i === 0 ? request : { ...request, progress: laterProgress(request.progress) }, one, i)
     return async () => job.response['containerimage.config.digest'] ?? (await resultImage(deps, job, request))
   } finally {
     agents.close()
+  }
+}
+
+/** Answers a question about the Dockerfile: the metadata of the result. */
+export const ask = async (
+  deps: SolveDeps,
+  job: Job,
+  attrs: Record<string, string>,
+): Promise<Record<string, Uint8Array>> => {
+  const agents = forwardedAgents(job.session, join(deps.instance.runDir, 'agents'), deps.log, job.signal)
+  return await answer(deps.builder, attrs.requestid ?? '', requestFor(job, attrs, agents))
+}
+
+const requestFor = (job: Job, attrs: Record<string, string>, agents: ForwardedAgents): BuildRequest => {
+  const { session, signal, sources, progress } = job
+  return {
+    ...requestOf(
+      attrs,
+      (name) => remoteDirectory(session, name),
+      (url) => uploaded(session, url, signal),
+    ),
+    tags: [],
+    signal,
+    findSecret: (id) => secretOf(session, id, signal),
+    findAgent: (id) => agents.find(id),
+    auth: (registry) => credentialsOf(session, registry, signal),
+    onDockerfile: (file, text) => void sources.set(file, Buffer.from(text)),
+    progress: (event) => progress.emit(event),
   }
 }
 
