@@ -75,7 +75,7 @@ CMD ["cat", "/tree/a"]
 `,
   )
   const base = await ours(`${host}/base:1`)
-  assert.match(base, /2 links\n.*l1 [^]*2 links\n.*l2 [^]*setuid regular file 4755 1000 2000/)
+  assert.match(base, /2 links\n.*l1 [\s\S]*2 links\n.*l2 [\s\S]*setuid regular file 4755 1000 2000/)
   assert.doesNotMatch(base, /gone|sub/)
   await ok('push', `${host}/base:1`)
   theirs('podman', 'pull', '--tls-verify=false', `${host}/base:1`)

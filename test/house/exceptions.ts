@@ -34,7 +34,4 @@ export const longFiles: Record<string, number> = {
 }
 
 /** Lines of functions over the limit: may only shrink. */
-export const longFunctions: Record<string, number> = {
-  'src/engine/exec/index.ts createExecs': 130,
-  'src/engine/images/images.ts createImages': 84,
-}
+export const longFunctions: Record<string, number> = {}

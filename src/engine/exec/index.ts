@@ -28,99 +28,107 @@ type Size = { width: number; height: number }
 
 type Execs = Pick<Containers, 'createExec' | 'startExec' | 'getExec' | 'waitExec' | 'resizeExec'>
 
+interface Room {
+  ctx: Context
+  entries: Map<string, Entry>
+}
+
+const dropOld = (entries: Map<string, Entry>): void => {
+  for (const [id, { exec }] of entries) {
+    if (entries.size <= mostKept) return
+    if (!exec.running) entries.delete(id)
+  }
+}
+const over = ({ ctx, entries }: Room, entry: Entry, exitCode: number): void => {
+  const { exec } = entry
+  entry.exec = { ...exec, running: false, exitCode }
+  if (entry.bundle !== undefined) rmSync(entry.bundle, { recursive: true, force: true })
+  entry.ended.resolve(exitCode)
+  const record = ctx.records.byId(exec.containerId)
+  if (record) emit(ctx, record, 'exec_die', { execID: exec.id, exitCode: String(exitCode) })
+  setTimeout(() => entries.delete(exec.id), keptMs).unref()
+}
+
+const resize = async (entry: Entry, { width, height }: Size): Promise<void> => {
+  if (!entry.exec.running) throw new SlipwayError('conflict', `exec ${entry.exec.id} is not running`)
+  if (entry.bundle !== undefined) controlMonitor(entry.bundle, `1 ${height} ${width}`)
+}
+
+const startDirect = async (room: Room, entry: Entry): Promise<Io> => {
+  const { ctx } = room
+  const { exec } = entry
+  const record = runningRecord(ctx, exec.containerId)
+  const { stdin, stdout, stderr } = exec.spec
+  const direct = await execDirect(ctx, record, execProcess(ctx, record, exec.spec), { stdin, stdout, stderr })
+  entry.exec = { ...exec, running: true, pid: direct.pid }
+  direct.exited.then(
+    (exitCode) => over(room, entry, exitCode),
+    (error) => {
+      ctx.log.warn('exec failed', { id: exec.id, error: messageOf(error) })
+      over(room, entry, 126)
+    },
+  )
+  return {
+    tty: false,
+    output: direct.output,
+    stdin: direct.stdin,
+    resize: async () => {},
+    // The program goes on, its output unheard.
+    close: () => direct.output.leave(),
+  }
+}
+
+const startTty = async (room: Room, entry: Entry, size: Size | undefined): Promise<Io> => {
+  const { ctx } = room
+  const { exec } = entry
+  const record = runningRecord(ctx, exec.containerId)
+  const bundle = join(ctx.instance.runDir, 'execs', exec.id)
+  mkdirSync(bundle, { recursive: true, mode: 0o700 })
+  entry.bundle = bundle
+  const processFile = join(bundle, 'process.json')
+  const process = execProcess(ctx, record, exec.spec)
+  writeFileSync(processFile, configText({ ...process, ...(size ? { consoleSize: size } : {}) }), { mode: 0o600 })
+  const hub = new AttachHub(ctx.sys.packets, { tty: true, stdinOnce: true, resize: (to) => resize(entry, to) })
+  const io = hub.attach({ stdin: exec.spec.stdin, stdout: true, stderr: true })
+  const options = { id: exec.id, bundle, log: undefined, tty: true, stdin: exec.spec.stdin, leaveStdinOpen: false }
+  try {
+    const connect = (): Promise<void> => hub.connect(join(bundle, 'attach'))
+    const { pid, exitCode: told } = await startMonitor(
+      ctx.sys.processes,
+      ctx.paths,
+      { ...options, exec: { containerId: record.id, processFile } },
+      connect,
+    )
+    entry.exec = { ...exec, running: true, pid }
+    void told.then((exitCode) => {
+      hub.end()
+      over(room, entry, exitCode ?? 137)
+    })
+    if (size) await resize(entry, size).catch(() => {})
+    return io
+  } catch (error) {
+    hub.close()
+    if (!isError(error, 'internal')) throw error
+    const failure = execFailure(ctx, record, exec.spec.args[0]!, messageOf(error))
+    over(room, entry, failure.exitCode)
+    return failed(failure.message)
+  }
+}
+
 /** Programs run in running containers. Not on record: they end with the daemon that holds their streams. */
 export const createExecs = (ctx: Context): Execs => {
   const entries = new Map<string, Entry>()
+  const room: Room = { ctx, entries }
   const must = (id: string): Entry => {
     const entry = entries.get(id)
     if (!entry) throw new SlipwayError('not-found', `No such exec instance: ${id}`)
     return entry
   }
-  const dropOld = (): void => {
-    for (const [id, { exec }] of entries) {
-      if (entries.size <= mostKept) return
-      if (!exec.running) entries.delete(id)
-    }
-  }
-  const over = (entry: Entry, exitCode: number): void => {
-    const { exec } = entry
-    entry.exec = { ...exec, running: false, exitCode }
-    if (entry.bundle !== undefined) rmSync(entry.bundle, { recursive: true, force: true })
-    entry.ended.resolve(exitCode)
-    const record = ctx.records.byId(exec.containerId)
-    if (record) emit(ctx, record, 'exec_die', { execID: exec.id, exitCode: String(exitCode) })
-    setTimeout(() => entries.delete(exec.id), keptMs).unref()
-  }
-
-  const resize = async (entry: Entry, { width, height }: Size): Promise<void> => {
-    if (!entry.exec.running) throw new SlipwayError('conflict', `exec ${entry.exec.id} is not running`)
-    if (entry.bundle !== undefined) controlMonitor(entry.bundle, `1 ${height} ${width}`)
-  }
-
-  const startDirect = async (entry: Entry): Promise<Io> => {
-    const { exec } = entry
-    const record = runningRecord(ctx, exec.containerId)
-    const { stdin, stdout, stderr } = exec.spec
-    const direct = await execDirect(ctx, record, execProcess(ctx, record, exec.spec), { stdin, stdout, stderr })
-    entry.exec = { ...exec, running: true, pid: direct.pid }
-    direct.exited.then(
-      (exitCode) => over(entry, exitCode),
-      (error) => {
-        ctx.log.warn('exec failed', { id: exec.id, error: messageOf(error) })
-        over(entry, 126)
-      },
-    )
-    return {
-      tty: false,
-      output: direct.output,
-      stdin: direct.stdin,
-      resize: async () => {},
-      // The program goes on, its output unheard.
-      close: () => direct.output.leave(),
-    }
-  }
-
-  const startTty = async (entry: Entry, size: Size | undefined): Promise<Io> => {
-    const { exec } = entry
-    const record = runningRecord(ctx, exec.containerId)
-    const bundle = join(ctx.instance.runDir, 'execs', exec.id)
-    mkdirSync(bundle, { recursive: true, mode: 0o700 })
-    entry.bundle = bundle
-    const processFile = join(bundle, 'process.json')
-    const process = execProcess(ctx, record, exec.spec)
-    writeFileSync(processFile, configText({ ...process, ...(size ? { consoleSize: size } : {}) }), { mode: 0o600 })
-    const hub = new AttachHub(ctx.sys.packets, { tty: true, stdinOnce: true, resize: (to) => resize(entry, to) })
-    const io = hub.attach({ stdin: exec.spec.stdin, stdout: true, stderr: true })
-    const options = { id: exec.id, bundle, log: undefined, tty: true, stdin: exec.spec.stdin, leaveStdinOpen: false }
-    try {
-      const connect = (): Promise<void> => hub.connect(join(bundle, 'attach'))
-      const { pid, exitCode: told } = await startMonitor(
-        ctx.sys.processes,
-        ctx.paths,
-        { ...options, exec: { containerId: record.id, processFile } },
-        connect,
-      )
-      entry.exec = { ...exec, running: true, pid }
-      void told.then((exitCode) => {
-        hub.end()
-        over(entry, exitCode ?? 137)
-      })
-      if (size) await resize(entry, size).catch(() => {})
-      return io
-    } catch (error) {
-      hub.close()
-      if (!isError(error, 'internal')) throw error
-      const failure = execFailure(ctx, record, exec.spec.args[0]!, messageOf(error))
-      over(entry, failure.exitCode)
-      return failed(failure.message)
-    }
-  }
-
   return {
     async createExec(reference, spec) {
       const record = runningRecord(ctx, reference)
       if (spec.args.length === 0) throw new SlipwayError('bad-request', 'No exec command specified')
-      dropOld()
+      dropOld(entries)
       const exec: Exec = {
         id: randomBytes(32).toString('hex'),
         containerId: record.id,
@@ -145,9 +153,9 @@ export const createExecs = (ctx: Context): Execs => {
       emit(ctx, record, `exec_start: ${entry.exec.spec.args.join(' ')}`, { execID: id })
       let io: Io
       try {
-        io = entry.exec.spec.tty ? await startTty(entry, options.size) : await startDirect(entry)
+        io = entry.exec.spec.tty ? await startTty(room, entry, options.size) : await startDirect(room, entry)
       } catch (error) {
-        over(entry, 126)
+        over(room, entry, 126)
         throw error
       }
       // Nobody listens, but somebody has to read.

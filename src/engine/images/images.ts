@@ -40,31 +40,6 @@ export const createImages = (
   const pusher = new Pusher(store, distribution)
   const bootstrapper = new Bootstrapper(store, () => current().bootstrap ?? {})
 
-  /** A registry nobody can reach must not stop a build that Debian's own archive can serve. */
-  const pullOrBuild = async (reference: Reference, options: PullOptions): Promise<Image> => {
-    try {
-      return await puller.pull(reference, options)
-    } catch (error) {
-      const may = (options.bootstrap ?? true) && (current().bootstrap?.enabled ?? true)
-      if (!may || !isUnreachable(error) || !bootstrapper.offers(reference, options.platform)) throw error
-      const name = familiarName(reference)
-      const recent = bootstrapper.recent(reference)
-      if (recent) {
-        options.progress?.({ status: `Status: Image is up to date for ${name} (no registry could be reached)` })
-        return recent
-      }
-      const image = await bootstrapper.build(reference, options).catch((cause: unknown) => {
-        if (!isUnreachable(cause)) throw cause
-        const hint = `Building it from Debian's package archive failed too: ${messageOf(cause)}`
-        throw new SlipwayError('unavailable', messageOf(error), { cause, hint })
-      })
-      options.progress?.({
-        status: `no registry could be reached; built ${name} from Debian's package archive`,
-        notice: true,
-      })
-      return image
-    }
-  }
   return {
     get: async (reference) => store.get(reference),
     must: async (reference) => store.must(reference),
@@ -97,7 +72,9 @@ export const createImages = (
         return store.register({ config, snapshots: keys, names })
       }),
     pull: (reference, options = {}) =>
-      cancellable(options.signal, () => pullOrBuild(pullReference(reference), options)),
+      cancellable(options.signal, () =>
+        pullOrBuild(puller, bootstrapper, current().bootstrap?.enabled ?? true, pullReference(reference), options),
+      ),
     push: (reference, options = {}) => cancellable(options.signal, async () => pusher.push(reference, options)),
     load: (archive, options = {}) => cancellable(options.signal, () => loadImages(store, archive, options)),
     save: (references, options = {}) => saveImages(store, references, options.signal),
@@ -107,5 +84,37 @@ export const createImages = (
       await store.recover()
       await bootstrapper.recover()
     },
+  }
+}
+
+/** A registry nobody can reach must not stop a build that Debian's own archive can serve. */
+const pullOrBuild = async (
+  puller: Puller,
+  bootstrapper: Bootstrapper,
+  allowed: boolean,
+  reference: Reference,
+  options: PullOptions,
+): Promise<Image> => {
+  try {
+    return await puller.pull(reference, options)
+  } catch (error) {
+    const may = (options.bootstrap ?? true) && allowed
+    if (!may || !isUnreachable(error) || !bootstrapper.offers(reference, options.platform)) throw error
+    const name = familiarName(reference)
+    const recent = bootstrapper.recent(reference)
+    if (recent) {
+      options.progress?.({ status: `Status: Image is up to date for ${name} (no registry could be reached)` })
+      return recent
+    }
+    const image = await bootstrapper.build(reference, options).catch((cause: unknown) => {
+      if (!isUnreachable(cause)) throw cause
+      const hint = `Building it from Debian's package archive failed too: ${messageOf(cause)}`
+      throw new SlipwayError('unavailable', messageOf(error), { cause, hint })
+    })
+    options.progress?.({
+      status: `no registry could be reached; built ${name} from Debian's package archive`,
+      notice: true,
+    })
+    return image
   }
 }
