@@ -163,6 +163,8 @@ const securityOf = (pod: Pod, container: Container): SecurityOptions => {
   const own = container.securityContext ?? {}
   const profile = own.seccompProfile ?? pod.spec?.securityContext?.seccompProfile
   const privileged = own.privileged ?? false
+  const apparmor = own.appArmorProfile ?? pod.spec?.securityContext?.appArmorProfile
+  const selinux = own.seLinuxOptions ?? pod.spec?.securityContext?.seLinuxOptions
   return {
     privileged,
     capAdd: own.capabilities?.add ?? [],
@@ -170,6 +172,10 @@ const securityOf = (pod: Pod, container: Container): SecurityOptions => {
     noNewPrivileges: own.allowPrivilegeEscalation === false,
     seccomp: privileged || profile?.type === 'Unconfined' ? 'unconfined' : seccompOf(profile),
     readOnlyRootfs: own.readOnlyRootFilesystem ?? false,
+    ...(apparmor && apparmor.type !== 'RuntimeDefault'
+      ? { apparmor: apparmor.type === 'Localhost' ? apparmor.localhostProfile! : 'unconfined' }
+      : {}),
+    ...(selinux ? { selinux: Object.entries(selinux).map(([key, value]) => `${key}:${value}`) } : {}),
     ...(own.procMount === 'Unmasked' ? { maskedPaths: [], readOnlyPaths: [] } : {}),
   }
 }

@@ -1,5 +1,6 @@
 /** A pod's sandbox, from its specification: pure. */
 import type { SandboxSpec } from '../../engine/index.ts'
+import { SlipwayError } from '../../errors.ts'
 import type { ResolvConf } from '../../lib/dns/index.ts'
 import type { Pod } from '../../spec/kube/generated/types.ts'
 import type { ClusterDns } from '../types.ts'
@@ -7,6 +8,7 @@ import { label } from './types.ts'
 
 export const sandboxSpec = (pod: Pod, at: { network: string; dns: ClusterDns; host: ResolvConf }): SandboxSpec => {
   const spec = pod.spec!
+  refuseUnsupported(pod)
   const hostname = spec.setHostnameAsFQDN ? fqdn(pod, at.dns) : podHostname(pod)
   const containers = [...(spec.initContainers ?? []), ...spec.containers]
   return {
@@ -38,6 +40,21 @@ export const sandboxSpec = (pod: Pod, at: { network: string; dns: ClusterDns; ho
     },
     ...(spec.hostIPC ? { hostIpc: true } : {}),
   }
+}
+
+/** What this node cannot do is refused: a pod that asks for it must not run without. */
+const refuseUnsupported = (pod: Pod): void => {
+  const { hostUsers, runtimeClassName, containers, initContainers = [] } = pod.spec!
+  const device = [...containers, ...initContainers].find((c) => (c.volumeDevices ?? []).length > 0)
+  const what =
+    hostUsers === false
+      ? 'user namespaces (hostUsers: false)'
+      : runtimeClassName
+        ? `RuntimeClass "${runtimeClassName}"`
+        : device
+          ? `block volumes (volumeDevices of container ${device.name})`
+          : undefined
+  if (what) throw new SlipwayError('unsupported', `${what} not supported on this node`)
 }
 
 export const podSysctls = (pod: Pod): Record<string, string> =>

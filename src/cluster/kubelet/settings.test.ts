@@ -342,3 +342,12 @@ test('tokens are asked for once, and again at four fifths of their life', async 
   assert.ok(tokens.due(with_))
   assert.equal(await tokens.get(with_, undefined, 1000), 't2')
 })
+
+test('what this node cannot do is refused, not left out', () => {
+  for (const spec of [
+    { hostUsers: false },
+    { runtimeClassName: 'gvisor' },
+    { containers: [container({ volumeDevices: [{ name: 'v', devicePath: '/dev/x' }] })] },
+  ])
+    assert.throws(() => sandboxOf(spec), /not supported on this node/)
+})

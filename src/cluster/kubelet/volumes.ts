@@ -92,7 +92,10 @@ const emptyDir = async (
   places: VolumePlaces,
   sys: Pick<Sys, 'mounts'>,
 ): Promise<MountedVolume> => {
-  const memory = volume.emptyDir!.medium === 'Memory'
+  const { medium } = volume.emptyDir!
+  if (medium && medium !== 'Memory')
+    throw new SlipwayError('unsupported', `medium "${medium}" of an emptyDir is not supported on this node`)
+  const memory = medium === 'Memory'
   const dir = join(memory ? places.memory : places.disk, 'volumes', volume.name)
   // The directory may be there without its mount: a kill came between the two, or the machine was rebooted.
   const ready = (await exists(dir)) && (!memory || isMounted(sys, dir))
