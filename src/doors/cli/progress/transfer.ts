@@ -16,7 +16,7 @@ export const createTransferDisplay = (out: Writable & { isTTY?: boolean; columns
         for (const text of said(line)) out.write(`${text}\n`)
         return
       }
-      const width = out.columns ?? 80
+      const width = out.columns || 80
       const text = `${line.id}: ${line.status ?? ''}${bar(line, width)}`.slice(0, width - 1)
       const row = rows.get(line.id)
       if (row === undefined) {
