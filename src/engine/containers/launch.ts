@@ -58,6 +58,9 @@ export const emptyCgroup = async (ctx: Pick<Context, 'sys' | 'clock' | 'log'>, c
   }
 }
 
+/** Descriptors crun and runc have open while they start a program, with room. */
+const runtimeFiles = 32
+
 /** The failure of a start as docker tells it, and the exit code that goes on record. */
 const startError = (
   ctx: Context,
@@ -76,6 +79,16 @@ const startError = (
   if (!fromRuntime)
     return {
       error: error instanceof SlipwayError ? error : new SlipwayError('internal', messageOf(error), { cause: error }),
+      exitCode: 128,
+    }
+  // The runtime itself lives under the limit, and what it then fails at says nothing of it.
+  const files = record.spec.ulimits.find((u) => u.name === 'nofile' && u.soft >= 0 && u.soft < runtimeFiles)
+  if (files)
+    return {
+      error: new SlipwayError('bad-request', `${prefix}ulimit nofile=${files.soft}: too many open files: unknown`, {
+        hint: `The runtime needs up to ${runtimeFiles} open files to start a program.`,
+        cause: error,
+      }),
       exitCode: 128,
     }
   return {
