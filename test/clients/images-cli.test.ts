@@ -135,6 +135,6 @@ test('what is typed wrong is said', async () => {
   assert.match((await run(['tag', 'a'])).err, /needs 2 arguments, not 1/)
   assert.match((await run(['ls', '--nosuch'])).err, /unknown flag: --nosuch/)
   assert.match((await run(['ls', '--filter', 'x'])).err, /use NAME=VALUE/)
-  assert.match((await run(['bootstrap', 'alpine'])).err, /cannot build alpine from a package archive/)
+  assert.match((await run(['bootstrap', 'alpine'])).err, /cannot build alpine:latest from a package archive/)
   assert.match((await run(['--help'])).out, /bootstrap +Make a base image/)
 })

@@ -402,17 +402,14 @@ const load = async (images: Engine['images'], x: Exchange): Promise<void> => {
   const quiet = isTrue(x.query.get('quiet'))
   const out = lines(x)
   try {
-    const loaded = await images.load(x.upload(), {
+    await images.load(x.upload(), {
       platform: platformOf(x),
       signal: x.signal,
-      // Sentences are said below, in the form docker expects them.
-      progress: (step) => !quiet && step.id !== undefined && out.line(progressLine(step)),
+      progress: (step) => {
+        if (step.id === undefined) out.line({ stream: `${step.status}\n` })
+        else if (!quiet) out.line(progressLine(step))
+      },
     })
-    for (const image of loaded) {
-      const names = tagsOf(image)
-      for (const name of names) out.line({ stream: `Loaded image: ${name}\n` })
-      if (names.length === 0) out.line({ stream: `Loaded image ID: ${image.id}\n` })
-    }
     out.end()
   } catch (error) {
     out.fail(error)
