@@ -128,7 +128,7 @@ const runDetached = async (run: Run): Promise<number> => {
 }
 
 const printAddresses = async (run: Run): Promise<void> => {
-  const addresses = await addressesOf(run.target.client, run.project.name)
+  const addresses = await addressesOf(run.target.client, run.project.name, run.target.destination === 'local')
   for (const a of addresses) err(run.shell, ` ${a.service} is at ${a.url}`)
 }
 

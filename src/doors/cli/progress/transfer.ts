@@ -7,7 +7,12 @@ export interface TransferDisplay {
 }
 
 export const createTransferDisplay = (out: Writable & { isTTY?: boolean; columns?: number }): TransferDisplay => {
-  if (out.isTTY !== true) return { show: (line) => said(line).forEach((text) => out.write(`${text}\n`)) }
+  if (out.isTTY !== true)
+    return {
+      show(line) {
+        for (const text of said(line)) out.write(`${text}\n`)
+      },
+    }
   const rows = new Map<string, number>()
   return {
     show(line) {
