@@ -13,8 +13,15 @@ const packages = [
   'wrk',
   'libluajit-5.1-2',
   'libluajit-5.1-common',
+  'podman',
+  'libsubid4',
+  'libgpgme11',
+  'libassuan0',
+  'golang-github-containers-common',
+  'golang-github-containers-image',
+  'docker-registry',
 ]
-const programs = ['dockerd', 'containerd', 'wrk']
+const programs = ['dockerd', 'containerd', 'wrk', 'podman', 'docker-registry']
 
 /**
  * An environment in which dockerd and wrk are on PATH. What the machine has is used; what it lacks is downloaded and

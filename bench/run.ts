@@ -1,9 +1,10 @@
 /** `npm run bench [-- NAME...]`: runs the benchmarks and prints a table of both sides, their ratio and the goal. */
 import { Bench } from './bench.ts'
+import { images } from './images.ts'
 import { meets, type Result, table } from './report.ts'
 import { runContainer } from './run-container.ts'
 
-const benchmarks = [runContainer]
+const benchmarks = [images, runContainer]
 
 const say = (line: string): void => void process.stderr.write(`bench: ${line}\n`)
 

@@ -1,0 +1,198 @@
+import { createHash } from 'node:crypto'
+import {
+  createWriteStream,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { connect, createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
+import { packTar, type TarMember, tarEntry } from '../src/lib/tar/index.ts'
+import type { Bench, Side } from './bench.ts'
+import { eventually, must, run, start } from './program.ts'
+import { type Benchmark, median, type Result } from './report.ts'
+
+const layerBytes = 100e6
+const layerCount = 3
+const rounds = 3
+
+/** One way to handle images: our daemon or dockerd by docker's client, or podman. */
+interface Tool {
+  name: string
+  /** HOST:PORT of the registry as this tool reaches it. */
+  registry: string
+  run(...args: string[]): ReturnType<typeof must>
+  /** Flags of push and pull. */
+  plain: string[]
+}
+
+/** save, load, push and pull of a 300 MB image of three layers, made of this machine's own programs and libraries. */
+export const images: Benchmark = {
+  name: 'images',
+  about: 'save, load, push and pull of a 300 MB image, against dockerd and podman',
+  async run(bench) {
+    const dir = mkdtempSync(join(tmpdir(), 'slipway-bench-images-'))
+    const stops: (() => unknown)[] = []
+    try {
+      const archive = join(dir, 'image.tar')
+      await writeArchive(archive)
+      const tools = await toolsFor(bench, dir, stops)
+      return await measure(tools, dir, archive)
+    } finally {
+      for (const stop of stops.reverse()) await stop()
+      rmSync(dir, { recursive: true, force: true })
+    }
+  },
+}
+
+const toolsFor = async (bench: Bench, dir: string, stops: (() => unknown)[]): Promise<Tool[]> => {
+  const [ours, theirs] = [await bench.ours(), await bench.theirs()]
+  const side = (name: string, { docker }: Side, registry: string): Tool => ({ name, registry, run: docker, plain: [] })
+  const storage = join(dir, 'registry')
+  mkdirSync(storage)
+  const port = await freePort()
+  // dockerd has a loopback of its own: the same registry answers there as well.
+  const pid = readFileSync(join(dirname(theirs.host.replace('unix://', '')), 'pid'), 'utf8').trim()
+  const config = join(dir, 'registry.yml')
+  writeFileSync(
+    config,
+    `version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: ${storage}}\nhttp: {addr: "127.0.0.1:${port}"}\n`,
+  )
+  for (const inside of [[], ['nsenter', '--target', pid, '--net']]) {
+    const child = start([...inside, 'docker-registry', 'serve', config], bench.env, 'ignore')
+    stops.push(() => child.kill())
+  }
+  await eventually('docker-registry', async () => (await answers(port)) || undefined)
+  const registry = `127.0.0.1:${port}`
+  const policy = join(dir, 'policy.json')
+  writeFileSync(policy, '{"default":[{"type":"insecureAcceptAnything"}]}')
+  const podmanHome = [
+    '--root',
+    join(dir, 'podman'),
+    '--runroot',
+    join(dir, 'podman-run'),
+    '--storage-driver',
+    'overlay',
+  ]
+  const podman: Tool = {
+    name: 'podman',
+    registry,
+    plain: ['--tls-verify=false'],
+    run: (command = '', ...args) => {
+      const policied = ['push', 'pull', 'load'].includes(command) ? ['--signature-policy', policy] : []
+      return must(['podman', ...podmanHome, command, ...policied, ...args], bench.env)
+    },
+  }
+  // Overlay mounts that podman keeps would hold the directory.
+  stops.push(() => run(['umount', join(dir, 'podman/overlay')], bench.env))
+  return [side('slipway', ours, registry), side(`dockerd ${theirs.version}`, theirs, registry), podman]
+}
+
+const name = 'localhost/bench:300'
+
+const measure = async (tools: readonly Tool[], dir: string, archive: string): Promise<Result[]> => {
+  const taken = new Map<string, number[]>()
+  const add = (tool: Tool, what: string, ms: number): void => {
+    const key = `${what} ${tool.name}`
+    taken.set(key, [...(taken.get(key) ?? []), ms])
+  }
+  for (let round = 0; round <= rounds; round++)
+    for (const tool of tools) {
+      const remote = `${tool.registry}/bench/${tool.name.split(' ')[0]}-${round}:1`
+      const saved = join(dir, 'saved.tar')
+      const forget = async (...names: string[]): Promise<void> => void (await tool.run('rmi', '-f', ...names))
+      const times = {
+        load: (await tool.run('load', '-q', '-i', archive)).ms,
+        save: (await tool.run('save', '-o', saved, name)).ms,
+        push: (await tool.run('tag', name, remote), (await tool.run('push', '-q', ...tool.plain, remote)).ms),
+        pull: (await forget(name, remote), (await tool.run('pull', '-q', ...tool.plain, remote)).ms),
+      }
+      await forget(remote)
+      rmSync(saved)
+      // The first round warms caches.
+      if (round > 0) for (const [what, ms] of Object.entries(times)) add(tool, what, ms)
+    }
+  const [ours, ...peers] = tools
+  const middle = (tool: Tool, what: string): number => median(taken.get(`${what} ${tool.name}`)!)
+  return ['save', 'load', 'push', 'pull'].flatMap((what) =>
+    peers.map((peer) => ({
+      name: `${what} of 300 MB, against ${peer.name}`,
+      ours: middle(ours!, what),
+      peer: middle(peer, what),
+      unit: 'ms' as const,
+      goal: { most: 0.8 },
+    })),
+  )
+}
+
+/** A docker archive all three can load. */
+const writeArchive = async (path: string): Promise<void> => {
+  const layers: Buffer[] = []
+  const files = filesOf(['/usr/bin', '/usr/lib', '/usr/share', '/usr/sbin'])
+  for (let i = 0; i < layerCount; i++) layers.push(await buffer(packTar(take(files, layerBytes))))
+  const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex')
+  const config = Buffer.from(
+    JSON.stringify({
+      os: 'linux',
+      architecture: process.arch === 'x64' ? 'amd64' : process.arch,
+      created: '2024-01-01T00:00:00Z',
+      config: {},
+      rootfs: { type: 'layers', diff_ids: layers.map((layer) => `sha256:${sha256(layer)}`) },
+      history: layers.map(() => ({ created: '2024-01-01T00:00:00Z', created_by: 'bench' })),
+    }),
+  )
+  const parts: [string, Buffer][] = [
+    ...layers.map((layer, i): [string, Buffer] => [`${i}/layer.tar`, layer]),
+    [`${sha256(config)}.json`, config],
+  ]
+  const manifest = [{ Config: parts.at(-1)![0], RepoTags: [name], Layers: parts.slice(0, -1).map(([each]) => each) }]
+  parts.push(['manifest.json', Buffer.from(JSON.stringify(manifest))])
+  const members = parts.map(([each, body]): TarMember => ({ entry: tarEntry({ path: each, size: body.length }), body }))
+  await pipeline(packTar(members), createWriteStream(path))
+}
+
+function* filesOf(directories: string[]): Generator<string> {
+  for (const directory of directories)
+    for (const entry of readdirSync(directory, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const path = join(directory, entry.name)
+      if (entry.isDirectory()) yield* filesOf([path])
+      else if (entry.isFile() && lstatSync(path).size < 20e6) yield path
+    }
+}
+
+function* take(files: Generator<string>, bytes: number): Generator<TarMember> {
+  for (let left = bytes; left > 0; ) {
+    const next = files.next()
+    if (next.done)
+      throw new Error(`this machine has less than ${(layerCount * layerBytes) / 1e6} MB of files below /usr`)
+    const body = readFileSync(next.value)
+    left -= body.length
+    const { mode } = lstatSync(next.value)
+    yield { entry: tarEntry({ path: next.value.slice(1), size: body.length, mode: mode & 0o7777 }), body }
+  }
+}
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+
+const answers = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
