@@ -271,7 +271,7 @@ export interface Sandboxes {
   list(): Sandbox[]
   /** Makes namespaces, interfaces, addresses, published ports and files. A taken port: 'conflict' that names the port and, where /proc tells, its owner. Started already: no-op. */
   start(id: string): Promise<Sandbox>
-  /** Takes all of that down; the spec stays. Stopped already: no-op. */
+  /** Takes all of that down; the spec stays. Stopped or gone already: no-op. */
   stop(id: string): Promise<void>
   remove(id: string): Promise<void>
   /** On a running sandbox too. */

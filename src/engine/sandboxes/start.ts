@@ -94,8 +94,9 @@ export const start = async (ctx: Context, id: string): Promise<Sandbox> =>
   })
 
 export const stopLocked = async (ctx: Context, id: string): Promise<void> => {
-  const record = must(ctx, id)
-  if (record.state === 'stopped') return
+  // Gone already, as after a kill between the removal of a sandbox and that of its container: nothing is left to stop.
+  const record = ctx.records.all.get(id)
+  if (record === undefined || record.state === 'stopped') return
   const wires = ctx.networks.endpointsOf(id)
   await takeDown(ctx, record.spec)
   ctx.records.save({ ...record, state: 'stopped', ports: [] })
