@@ -39,12 +39,12 @@ export class Instance {
 export const residentMB = (pid: number): number =>
   (Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024) / 1e6
 
-/** Processor time of a process and of its children that it has waited for, in ms: a probe's child is its cost. */
+/** Processor time of a process itself, in ms, without its children. */
 export const processorMs = (pid: number): number => {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   const fields = stat
     .slice(stat.lastIndexOf(')') + 2)
     .split(' ')
     .map(Number)
-  return fields.slice(11, 15).reduce((sum, ticks) => sum + ticks, 0) * 10 // USER_HZ is 100
+  return fields.slice(11, 13).reduce((sum, ticks) => sum + ticks, 0) * 10 // USER_HZ is 100
 }

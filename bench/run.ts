@@ -1,8 +1,13 @@
 /** `npm run bench [-- NAME...]`: runs the benchmarks and prints a table of both sides, their ratio and the goal. */
 import { Bench } from './bench.ts'
+import { commandLine } from './command-line.ts'
+import { daemonStart } from './daemon-start.ts'
+import { idleCost } from './idle.ts'
 import { images } from './images.ts'
+import { listing, logReading, parallelRuns } from './many.ts'
 import { meets, type Result, table } from './report.ts'
 import { runContainer } from './run-container.ts'
+import { serviceThroughput } from './service.ts'
 
 const benchmarks = [images, runContainer]
 
