@@ -34,7 +34,8 @@ export const createSchedule = async (pattern: string, timeZone: string | undefin
   return {
     next: (after) => cron.nextRun(new Date(after))?.getTime(),
     latest: (since, now) => {
-      const [found] = cron.previousRuns(1, new Date(now + 1))
+      // Croner counts whole seconds, and looks before the one it is given.
+      const [found] = cron.previousRuns(1, new Date((Math.floor(now / 1000) + 1) * 1000))
       const at = found?.getTime()
       return at !== undefined && at > since && at <= now ? at : undefined
     },
