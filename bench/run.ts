@@ -9,7 +9,17 @@ import { meets, type Result, table } from './report.ts'
 import { runContainer } from './run-container.ts'
 import { serviceThroughput } from './service.ts'
 
-const benchmarks = [images, runContainer]
+const benchmarks = [
+  runContainer,
+  listing,
+  logReading,
+  parallelRuns,
+  images,
+  serviceThroughput,
+  daemonStart,
+  commandLine,
+  idleCost,
+]
 
 const say = (line: string): void => void process.stderr.write(`bench: ${line}\n`)
 
