@@ -164,7 +164,6 @@ describe('a pod through its life', { concurrency: 6 }, () => {
     )
     await cluster.until('never', (p) => stateOf(p)?.state.waiting?.reason === 'ErrImageNeverPull')
     await cluster.until('invalid', (p) => stateOf(p)?.state.waiting?.reason === 'InvalidImageName')
-    await cluster.until('pull', (p) => stateOf(p)?.state.waiting?.reason === 'ErrImagePull')
     const pull = await cluster.until('pull', (p) => stateOf(p)?.state.waiting?.reason === 'ImagePullBackOff', 15_000)
     assert.match(stateOf(pull).state.waiting.message, /^Back-off pulling image "127.0.0.1:1\/absent:1": ErrImagePull: /)
     const { stderr } = await cluster.run(['kubectl', 'logs', 'pull'])

@@ -153,10 +153,10 @@ describe('a pod among others', { concurrency: 4 }, () => {
 
   it('logs: tail, since, timestamps, all containers, previous, and following to the end', async () => {
     await cluster.apply(
-      shellPod('talker', 'for i in 1 2 3 4 5; do echo line $i; done; sleep 3; echo end', {
+      shellPod('talker', 'for i in 1 2 3 4 5; do echo line $i; done; sleep 8; echo end', {
         restartPolicy: 'Never',
         containers: [
-          { name: 'c', image, command: ['sh', '-c', 'for i in 1 2 3 4 5; do echo line $i; done; sleep 3; echo end'] },
+          { name: 'c', image, command: ['sh', '-c', 'for i in 1 2 3 4 5; do echo line $i; done; sleep 8; echo end'] },
           { name: 'd', image, command: ['sh', '-c', 'echo other >&2'] },
         ],
       }),
@@ -170,7 +170,7 @@ describe('a pod among others', { concurrency: 4 }, () => {
     assert.match(await logs('--all-containers', '--prefix'), /\[pod\/talker\/d\] other/)
     assert.equal(await logs('-c', 'c', '--limit-bytes=4'), 'line')
     assert.equal(await following, 'line 4\nline 5\nend\n')
-    assert.equal(await logs('-c', 'c', '--since=1s'), 'end\n')
+    assert.equal(await logs('-c', 'c', '--since=5s'), 'end\n')
     const { stderr } = await cluster.run(['kubectl', 'logs', 'talker', '-c', 'c', '-p'])
     assert.match(stderr, /previous terminated container "c" in pod "talker" not found/)
   })
