@@ -9,7 +9,7 @@ import { dot, spec } from 'node:test/reporters'
 const only = process.argv.includes('--only') ? process.argv[process.argv.indexOf('--only') + 1]! : ''
 const groups = ['test/root/**/*.test.ts', 'test/clients/**/*.test.ts', 'test/scenarios/**/*.test.ts']
 /** Nothing may hang the gate: a file that takes longer is stopped and counts as failed. */
-const fileLimitMs = 10 * 60_000
+const fileLimitMs = 6 * 60_000
 
 const files = groups.flatMap((pattern) => globSync(pattern).sort()).filter((file) => file.includes(only))
 if (files.length === 0) throw new Error(`no test file contains "${only}"`)
