@@ -1,13 +1,11 @@
 /** Drives the real `docker buildx` and `docker compose` (2.x), which build through BuildKit's API. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { startInstance, type TestInstance } from './instance.ts'
-
-const repository = fileURLToPath(new URL('../..', import.meta.url))
+import { clientsIn } from './tools.ts'
 
 interface Ran {
   code: number
@@ -33,19 +31,8 @@ export interface Buildx {
   stop(): void
 }
 
-/** As test/run does; alone, a test gets its clients itself. */
-const tools = (): string => {
-  const dir = join(repository, 'node_modules/.cache/test-tools')
-  const bin = join(dir, 'bin')
-  const there = ['docker-buildx', 'docker-compose-v2'].every((name) => existsSync(join(bin, name)))
-  if (!there) execFileSync(join(repository, 'test/tools'), [dir], { stdio: ['ignore', 'inherit', 'inherit'] })
-  for (const name of ['docker-buildx', 'docker-compose-v2'])
-    assert.ok(existsSync(join(bin, name)), `${name} is missing: test/tools could not fetch it from Debian`)
-  return bin
-}
-
 export const startBuildx = (): Buildx => {
-  const bin = tools()
+  const bin = clientsIn('docker-buildx', 'docker-compose-v2')
   const dir = mkdtempSync(join(tmpdir(), 'slipway-buildx-'))
   const instance = startInstance()
   const config = join(dir, 'docker-config')

@@ -7,20 +7,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startInstance, type TestInstance } from './instance.ts'
 
-interface Ran {
+export interface Ran {
   code: number
   stdout: string
   stderr: string
   /** Milliseconds. */
   took: number
 }
-interface RunOptions {
+export interface RunOptions {
   input?: string | Buffer | undefined
   env?: NodeJS.ProcessEnv | undefined
   cwd?: string | undefined
   timeoutMs?: number | undefined
 }
-interface Docker {
+export interface Docker {
   instance: TestInstance
   /** A directory for the test's own files. */
   dir: string
@@ -101,7 +101,8 @@ export const startDocker = (): Docker => {
   }
 }
 
-const collect = (program: string, args: string[], options: RunOptions): Promise<Ran> =>
+/** Runs a program to its end, whatever comes of it. */
+export const collect = (program: string, args: string[], options: RunOptions): Promise<Ran> =>
   new Promise((resolve, reject) => {
     const begun = performance.now()
     const child = spawn(program, args, { env: options.env, cwd: options.cwd, stdio: ['pipe', 'pipe', 'pipe'] })

@@ -26,6 +26,8 @@ const open = async ({ containers }: Backend, x: Exchange): Promise<{ io: Io; tty
 }
 
 export const attach = async (engine: Backend, x: Exchange): Promise<void> => {
+  // dockerode repeats its options there; they are in the query, and none of the program's input.
+  if (Number(x.headers['content-length'] ?? 0) > 0) await (x.headers.upgrade ? x.upgradeBody() : x.json())
   const { io, tty } = await open(engine, x)
   const socket = x.hijack(streamType(tty, x.version))
   await joinStreams(socket, io, tty ? { stdout: true, stderr: true } : streamsOf(x))
