@@ -17,13 +17,16 @@ export interface Content {
   read(digest: Digest): Readable
   /**
    * Writes all of `source`. With `expected`, another digest or size is 'invalid' and leaves nothing. `claim` is called
-   * with the digest before the blob is there, so that a lease can be taken in time.
+   * with the digest before the blob is there, so that a lease can be taken in time. `passing`: a power cut may take it,
+   * until `settle`.
    */
   write(
     source: AsyncIterable<Uint8Array>,
-    expected: { digest?: Digest | undefined; size?: number | undefined },
+    expected: { digest?: Digest | undefined; size?: number | undefined; passing?: boolean | undefined },
     claim: (digest: Digest) => void,
   ): Promise<{ digest: Digest; size: number }>
+  /** Before a record refers to a blob that was written in passing: it is on disk. */
+  settle(digest: Digest): Promise<void>
   /** A file to write a blob into; `adopt` makes it a blob whose digest the writer has computed. */
   stage(): Promise<{ path: string; adopt(digest: Digest): Promise<void>; drop(): Promise<void> }>
   /** Where a download of the digest is gathered, over interruptions; `adopt` makes it a blob. */
@@ -52,10 +55,16 @@ export const createContent = (stateDir: string, now: () => number): Content => {
   }
   // A removal that was decided on before a blob came back must not take the new one.
   const changing = new KeyedMutex()
-  const adopt = async (file: string, digest: Digest): Promise<void> => {
+  const sync = async (file: string): Promise<void> => {
     const handle = await open(file, 'r')
-    await handle.sync()
-    await handle.close()
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  }
+  const adopt = async (file: string, digest: Digest, passing = false): Promise<void> => {
+    if (!passing) await sync(file)
     await changing.run(digest, () => rename(file, path(digest)))
   }
   const staged = (file: string) => ({
@@ -80,13 +89,14 @@ export const createContent = (stateDir: string, now: () => number): Content => {
         const written = await writeFile(file, source)
         mustBe(expected, written)
         claim(written.digest)
-        await adopt(file, written.digest)
+        await adopt(file, written.digest, expected.passing)
         return written
       } catch (error) {
         await rm(file, { force: true })
         throw outOfSpace(error) ?? error
       }
     },
+    settle: (digest) => sync(path(digest)),
     async stage() {
       await directories()
       return staged(`${ingest}/${randomUUID()}`)
@@ -132,21 +142,47 @@ const outOfSpace = (error: unknown): SlipwayError | undefined =>
     ? new SlipwayError('no-space', 'no space left on device', { cause: error, hint: 'Remove unused images.' })
     : undefined
 
+const batchBytes = 1 << 20
+
+/** Chunks are gathered and written together, while those that follow are hashed. */
 const writeFile = async (
   file: string,
   source: AsyncIterable<Uint8Array>,
 ): Promise<{ digest: Digest; size: number }> => {
   const hash = createHash('sha256')
   let size = 0
+  let batch: Uint8Array[] = []
+  let gathered = 0
+  let writing: Promise<unknown> = Promise.resolve()
   const handle: FileHandle = await open(file, 'wx', 0o600)
+  const flush = async (): Promise<void> => {
+    await writing
+    writing = writeAll(handle, batch)
+    writing.catch(() => {}) // seen by whoever waits next
+    batch = []
+    gathered = 0
+  }
   try {
     for await (const chunk of source) {
       hash.update(chunk)
       size += chunk.length
-      await handle.writeFile(chunk)
+      batch.push(chunk)
+      gathered += chunk.length
+      if (gathered >= batchBytes) await flush()
     }
+    await flush()
+    await writing
   } finally {
+    await writing.catch(() => {})
     await handle.close()
   }
   return { digest: `sha256:${hash.digest('hex')}`, size }
+}
+
+const writeAll = async (handle: FileHandle, chunks: Uint8Array[]): Promise<void> => {
+  if (chunks.length === 0) return
+  const wanted = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+  const { bytesWritten } = await handle.writev(chunks)
+  if (bytesWritten === wanted) return
+  await handle.writeFile(Buffer.concat(chunks).subarray(bytesWritten)) // a disk that is nearly full: this says so
 }

@@ -135,14 +135,18 @@ const loadOne = async (
     throw invalid(`configuration has ${rootfs.diff_ids.length} layers, the archive ${loadable.layers.length}`)
   const names = loadable.names.map((name) => formatReference(withTag(parseReference(name))))
   const chain = chainIds(rootfs.diff_ids)
-  const blobs: LayerBlob[] = []
+  const kept: Promise<LayerBlob | undefined>[] = []
   for (const [i, path] of loadable.layers.entries()) {
     const file = files.find(path)
     if (!file) throw invalid(`layer ${path} is missing`)
-    const diffId = rootfs.diff_ids[i]!
-    const blob = await loadLayer(store, lease, { key: chain[i]!, parent: chain[i - 1], diffId, file }, options)
-    if (blob) blobs.push(blob)
+    const layer = { key: chain[i]!, parent: chain[i - 1], diffId: rootfs.diff_ids[i]!, file }
+    const tarSize = await loadLayer(store, lease, layer, options)
+    // Beside the next layer's unpacking.
+    const blob = tarSize === undefined ? undefined : keptBlob(store, layer, tarSize, options)
+    blob?.catch(() => {}) // seen below
+    if (blob) kept.push(blob)
   }
+  const blobs = (await Promise.all(kept)).filter((blob) => blob !== undefined)
   if (options.platform && platformRank(config, options.platform) === 0)
     throw new SlipwayError(
       'not-found',
@@ -162,17 +166,26 @@ const loadOne = async (
   return image
 }
 
+interface Layer {
+  key: string
+  parent: string | undefined
+  diffId: Digest
+  file: { digest: Digest; size: number }
+}
+
+/** Resolves with the length of the layer's archive; undefined when it was here already. */
 const loadLayer = async (
   store: ImageStore,
   lease: Lease,
-  layer: { key: string; parent: string | undefined; diffId: Digest; file: { digest: Digest; size: number } },
+  layer: Layer,
   options: LoadOptions,
-): Promise<LayerBlob | undefined> => {
+): Promise<number | undefined> => {
   const { file, diffId } = layer
   const id = diffId.slice(7, 19)
   options.progress?.({ id, status: 'Loading layer', current: 0, total: file.size })
-  let tarSize = 0
-  const present = await lease.layer(layer.key, layer.parent, () => ({ file: store.content.path(file.digest) }), {
+  let tarSize: number | undefined
+  const source = { file: store.content.path(file.digest), digest: file.digest }
+  const present = await lease.layer(layer.key, layer.parent, () => source, {
     signal: options.signal,
     check: (result) => {
       if (result.diffId !== diffId) throw invalid(`layer ${diffId} has content with the digest ${result.diffId}`)
@@ -180,12 +193,26 @@ const loadLayer = async (
     },
   })
   options.progress?.({ id, status: 'Loading layer', current: file.size, total: file.size })
-  // What the snapshot itself gives back byte for byte needs no second copy.
-  if (present || (await store.snapshots.reproduces(layer.key, options.signal))) return undefined
-  const mediaType = { gzip: mediaTypes.ociLayerGzip, zstd: mediaTypes.ociLayerZstd }[
-    (await compressionOfFile(store.content.path(file.digest))) as 'gzip' | 'zstd'
-  ]
-  return { diffId, digest: file.digest, mediaType: mediaType ?? mediaTypes.ociLayer, size: file.size, tarSize }
+  return present ? undefined : tarSize
+}
+
+/** What the snapshot itself gives back byte for byte needs no second copy. */
+const keptBlob = async (
+  store: ImageStore,
+  { key, diffId, file }: Layer,
+  tarSize: number,
+  options: LoadOptions,
+): Promise<LayerBlob | undefined> => {
+  if (await store.snapshots.reproduces(key, options.signal)) return undefined
+  await store.content.settle(file.digest)
+  const compression = await compressionOfFile(store.content.path(file.digest))
+  const mediaType =
+    compression === 'gzip'
+      ? mediaTypes.ociLayerGzip
+      : compression === 'zstd'
+        ? mediaTypes.ociLayerZstd
+        : mediaTypes.ociLayer
+  return { diffId, digest: file.digest, mediaType, size: file.size, tarSize }
 }
 
 const compressionOfFile = async (path: string): Promise<ReturnType<typeof compressionOf>> => {

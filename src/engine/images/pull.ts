@@ -188,7 +188,7 @@ export class Puller {
             })
             say({ id, status: 'Verifying Checksum' })
             await partial.adopt()
-          }
+          } else await content.settle(layer.digest)
           say({ id, status: 'Download complete' })
           return content.path(layer.digest)
         }),
@@ -211,7 +211,7 @@ export class Puller {
     let tarSize = 0
     options.progress?.({ id, status: 'Extracting', current: 0, total: layer.size })
     const present = await this.#layers.run(chain[i]!, () =>
-      lease.layer(chain[i]!, chain[i - 1], () => ({ file }), {
+      lease.layer(chain[i]!, chain[i - 1], () => ({ file, digest: layer.digest }), {
         signal,
         check: (result) => {
           if (result.diffId !== diffId)

@@ -9,6 +9,7 @@ import {
   familiarName,
   formatReference,
   layerCompression,
+  layerGzipLevel,
   type Manifest,
   mediaTypes,
   parseReference,
@@ -120,7 +121,7 @@ export class Pusher {
     if (known && layerCompression(known.mediaType) !== 'none') return known
     const mediaType = mediaTypes.ociLayerGzip
     if (known) {
-      const gzip = createGzip({ chunkSize: 256 * 1024 })
+      const gzip = createGzip({ level: layerGzipLevel, chunkSize: 256 * 1024 })
       pipeline(content.read(known.digest), gzip, () => {}) // an error destroys gzip, which its reader sees
       const written = await content.write(gzip, {}, lease.blob)
       const blob = { diffId, ...written, mediaType, tarSize: known.tarSize }

@@ -47,7 +47,8 @@ export interface SnapshotStore extends Snapshots {
   close(): Promise<void>
 }
 
-export type LayerSource = { file: string } | { stream: AsyncIterable<Uint8Array> }
+/** `digest`: of the file as it is, verified. */
+export type LayerSource = { file: string; digest?: Digest | undefined } | { stream: AsyncIterable<Uint8Array> }
 export interface UnpackOptions {
   signal?: AbortSignal | undefined
   limits?: UnpackLimits | undefined
@@ -129,6 +130,7 @@ class OverlaySnapshots implements SnapshotStore {
         {
           op: 'unpack',
           file: 'file' in source ? source.file : undefined,
+          digest: 'file' in source ? source.digest : undefined,
           root: this.#fs(own!.n),
           lowers: below.map((record) => this.#fs(record.n)),
           limits: options.limits ?? {},

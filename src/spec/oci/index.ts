@@ -1,7 +1,7 @@
 export { chainIds, sha256 } from './chain.ts'
 export type * from './image.ts'
 export type * from './runtime.ts'
-export { isIndexType, isManifestType, layerCompression, mediaTypes } from './media-types.ts'
+export { isIndexType, isManifestType, layerCompression, layerGzipLevel, mediaTypes } from './media-types.ts'
 export {
   choosePlatform,
   formatPlatform,

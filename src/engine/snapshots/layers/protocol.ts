@@ -23,6 +23,8 @@ export type LayerJob =
       op: 'unpack'
       /** A file, or undefined: chunks come over the port. */
       file: string | undefined
+      /** Of the file, where it is known: an archive that is not compressed is not hashed again. */
+      digest: Digest | undefined
       root: string
       /** Directories of the layers below, top first: missing parents take their attributes from there. */
       lowers: string[]

@@ -13,6 +13,7 @@ import { namesIn } from './files.ts'
 import { portSink, portSource } from './port-streams.ts'
 import type { DiffResult, JobStart, LayerJob, UnpackResult } from './protocol.ts'
 import { remoteSpecial, type Special } from './special.ts'
+import { layerGzipLevel } from '../../../spec/oci/index.ts'
 import { Unpacker } from './unpack.ts'
 import { wireError } from './wire-error.ts'
 
@@ -25,6 +26,7 @@ const unpack = async (job: Job<'unpack'>, port: JobStart['port'], special: Speci
   const parser = new TarParser(unpacker, { entries: job.limits.entries })
   let packed = 0
   let tarSize = 0
+  let known: string | undefined
   const source = job.file === undefined ? portSource(port) : createReadStream(job.file, { highWaterMark: 256 * 1024 })
   const counted = async function* (): AsyncGenerator<Uint8Array> {
     for await (const chunk of source as AsyncIterable<Uint8Array>) {
@@ -33,11 +35,13 @@ const unpack = async (job: Job<'unpack'>, port: JobStart['port'], special: Speci
     }
   }
   try {
-    for await (const chunk of await plain(counted())) {
+    const { chunks, compressed } = await plain(counted())
+    known = compressed ? undefined : job.digest
+    for await (const chunk of chunks) {
       tarSize += chunk.length
       if (tarSize > ratioFrom && tarSize / packed > (job.limits.ratio ?? 500))
         throw new SlipwayError('invalid', 'layer is compressed beyond reason: refusing to unpack it')
-      hash.update(chunk)
+      if (known === undefined) hash.update(chunk)
       parser.push(chunk)
     }
     parser.finish()
@@ -52,11 +56,13 @@ const unpack = async (job: Job<'unpack'>, port: JobStart['port'], special: Speci
     unpacker.abandon()
     throw error
   }
-  return { diffId: digest(hash), tarSize, size: unpacker.size, entries: unpacker.entries }
+  return { diffId: known ?? digest(hash), tarSize, size: unpacker.size, entries: unpacker.entries }
 }
 
 /** Like lib/tar's decompress, but fed without a Readable in front, which costs a third of the speed for plain archives. */
-const plain = async (source: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<Buffer>> => {
+const plain = async (
+  source: AsyncGenerator<Uint8Array>,
+): Promise<{ chunks: AsyncIterable<Buffer>; compressed: boolean }> => {
   const head: Uint8Array[] = []
   let length = 0
   while (length < 6) {
@@ -71,12 +77,12 @@ const plain = async (source: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<
     for await (const chunk of source) yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
   }
   const transform = decompressor(compressionOf(first))
-  if (!transform) return whole()
+  if (!transform) return { chunks: whole(), compressed: false }
   const done = pipeline(whole(), transform as Transform).catch((error: unknown) => {
     transform.destroy(error as Error)
   })
   void done
-  return transform as AsyncIterable<Buffer>
+  return { chunks: transform as AsyncIterable<Buffer>, compressed: true }
 }
 
 const diff = async (job: Job<'diff'>, port: JobStart['port'], special: Special): Promise<DiffResult> => {
@@ -108,7 +114,7 @@ const diff = async (job: Job<'diff'>, port: JobStart['port'], special: Special):
   const file: Writable = createWriteStream(job.output.file, { flush: true })
   await pipeline(
     Readable.from(chunks(), { objectMode: false }),
-    createGzip({ level: 6, chunkSize: 256 * 1024 }),
+    createGzip({ level: layerGzipLevel, chunkSize: 256 * 1024 }),
     count,
     file,
   )
