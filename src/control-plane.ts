@@ -14,7 +14,7 @@ import { createServiceProxy } from './cluster/proxy/index.ts'
 import { startScheduler } from './cluster/scheduler/index.ts'
 import type { ApiServer, Informers, User } from './cluster/types.ts'
 import { adminKubeconfig, createKubeDoor, loadCertificates } from './doors/kube/index.ts'
-import type { Engine, Network, NetworkSpec } from './engine/index.ts'
+import type { Engine, Network } from './engine/index.ts'
 import { messageOf } from './errors.ts'
 import { type instanceOf, socketsOf } from './instance.ts'
 import type { Clock } from './lib/clock.ts'
@@ -254,7 +254,7 @@ const clusterNetworkLabel = 'dev.slipway.cluster'
 const clusterNetwork = async (engine: Engine, name: string): Promise<Network> => {
   const existing = engine.networks.get(name)
   if (existing) return existing
-  const spec: NetworkSpec = {
+  return engine.networks.create({
     name,
     driver: 'routed',
     internal: false,
@@ -264,12 +264,8 @@ const clusterNetwork = async (engine: Engine, name: string): Promise<Network> =>
     options: {},
     labels: { [clusterNetworkLabel]: '' },
     dns: false,
-  }
-  // A network whose subnet was picked for it may move while nobody is on it; objects name these addresses, so it must not.
-  const picked = await engine.networks.create(spec)
-  await engine.networks.remove(picked.id)
-  const [first] = picked.subnets
-  return engine.networks.create({ ...spec, ipam: [{ subnet: first!.subnet, gateway: first!.gateway }] })
+    keepSubnets: true, // objects name these addresses
+  })
 }
 
 const freePort = async (): Promise<number> => {

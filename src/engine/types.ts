@@ -294,6 +294,8 @@ export interface NetworkSpec {
   labels: Record<string, string>
   /** Do names of sandboxes resolve on it? False only for docker's default bridge. */
   dns: boolean
+  /** A subnet that was picked stays for good. Otherwise it may be picked anew at a start while nobody is on the network. */
+  keepSubnets?: boolean | undefined
 }
 export interface Network {
   id: string // 64 hex

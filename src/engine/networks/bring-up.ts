@@ -68,7 +68,10 @@ const settleSubnets = async (ctx: Context, network: StoredNetwork): Promise<Stor
     if (existsSync(`/sys/class/net/${name}`)) await ctx.sys.links.batch([`addr flush dev ${name}`])
   }
   await makeLinks(ctx, settled)
-  return settled
+  if (!network.spec.keepSubnets) return settled
+  const kept = { ...settled, picked: false }
+  ctx.records.save(kept)
+  return kept
 }
 
 export const takeDown = async (ctx: Context, network: StoredNetwork): Promise<void> => {
