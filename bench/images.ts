@@ -26,8 +26,6 @@ const rounds = 3
 /** One way to handle images: our daemon or dockerd by docker's client, or podman. */
 interface Tool {
   name: string
-  /** HOST:PORT of the registry as this tool reaches it. */
-  registry: string
   run(...args: string[]): ReturnType<typeof must>
   /** Flags of push and pull. */
   plain: string[]
@@ -44,7 +42,10 @@ export const images: Benchmark = {
       const archive = join(dir, 'image.tar')
       await writeArchive(archive)
       const tools = await toolsFor(bench, dir, stops)
-      return await measure(tools, dir, archive)
+      const { host } = await bench.theirs()
+      // dockerd has a loopback of its own: the registry answers there as well.
+      const pid = readFileSync(join(dirname(host.replace('unix://', '')), 'pid'), 'utf8').trim()
+      return await measure(tools, dir, archive, () => emptyRegistry(bench, dir, pid))
     } finally {
       for (const stop of stops.reverse()) await stop()
       rmSync(dir, { recursive: true, force: true })
@@ -54,23 +55,7 @@ export const images: Benchmark = {
 
 const toolsFor = async (bench: Bench, dir: string, stops: (() => unknown)[]): Promise<Tool[]> => {
   const [ours, theirs] = [await bench.ours(), await bench.theirs()]
-  const side = (name: string, { docker }: Side, registry: string): Tool => ({ name, registry, run: docker, plain: [] })
-  const storage = join(dir, 'registry')
-  mkdirSync(storage)
-  const port = await freePort()
-  // dockerd has a loopback of its own: the same registry answers there as well.
-  const pid = readFileSync(join(dirname(theirs.host.replace('unix://', '')), 'pid'), 'utf8').trim()
-  const config = join(dir, 'registry.yml')
-  writeFileSync(
-    config,
-    `version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: ${storage}}\nhttp: {addr: "127.0.0.1:${port}"}\n`,
-  )
-  for (const inside of [[], ['nsenter', '--target', pid, '--net']]) {
-    const child = start([...inside, 'docker-registry', 'serve', config], bench.env, 'ignore')
-    stops.push(() => child.kill())
-  }
-  await eventually('docker-registry', async () => (await answers(port)) || undefined)
-  const registry = `127.0.0.1:${port}`
+  const side = (name: string, { docker }: Side): Tool => ({ name, run: docker, plain: [] })
   const policy = join(dir, 'policy.json')
   writeFileSync(policy, '{"default":[{"type":"insecureAcceptAnything"}]}')
   const podmanHome = [
@@ -83,7 +68,6 @@ const toolsFor = async (bench: Bench, dir: string, stops: (() => unknown)[]): Pr
   ]
   const podman: Tool = {
     name: 'podman',
-    registry,
     plain: ['--tls-verify=false'],
     run: (command = '', ...args) => {
       const policied = ['push', 'pull', 'load'].includes(command) ? ['--signature-policy', policy] : []
@@ -92,12 +76,37 @@ const toolsFor = async (bench: Bench, dir: string, stops: (() => unknown)[]): Pr
   }
   // Overlay mounts that podman keeps would hold the directory.
   stops.push(() => run(['umount', join(dir, 'podman/overlay')], bench.env))
-  return [side('slipway', ours, registry), side(`dockerd ${theirs.version}`, theirs, registry), podman]
+  return [side('slipway', ours), side(`dockerd ${theirs.version}`, theirs), podman]
+}
+
+/** Nobody has anything there, and nobody knows it: every layer has to be compressed and sent. */
+const emptyRegistry = async (bench: Bench, dir: string, dockerd: string): Promise<{ host: string; stop(): void }> => {
+  const storage = mkdtempSync(join(dir, 'registry-'))
+  const port = await freePort()
+  const config = join(storage, 'registry.yml')
+  writeFileSync(
+    config,
+    `version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: ${storage}}\nhttp: {addr: "127.0.0.1:${port}"}\n`,
+  )
+  const children = [[], ['nsenter', '--target', dockerd, '--net']].map((inside) =>
+    start([...inside, 'docker-registry', 'serve', config], bench.env, 'ignore'),
+  )
+  const stop = (): void => {
+    for (const child of children) child.kill()
+    rmSync(storage, { recursive: true, force: true })
+  }
+  await eventually('docker-registry', async () => (await answers(port)) || undefined)
+  return { host: `127.0.0.1:${port}`, stop }
 }
 
 const name = 'localhost/bench:300'
 
-const measure = async (tools: readonly Tool[], dir: string, archive: string): Promise<Result[]> => {
+const measure = async (
+  tools: readonly Tool[],
+  dir: string,
+  archive: string,
+  registry: () => Promise<{ host: string; stop(): void }>,
+): Promise<Result[]> => {
   const taken = new Map<string, number[]>()
   const add = (tool: Tool, what: string, ms: number): void => {
     const key = `${what} ${tool.name}`
@@ -105,17 +114,20 @@ const measure = async (tools: readonly Tool[], dir: string, archive: string): Pr
   }
   for (let round = 0; round <= rounds; round++)
     for (const tool of tools) {
-      const remote = `${tool.registry}/bench/${tool.name.split(' ')[0]}-${round}:1`
+      const { host, stop } = await registry()
+      const remote = `${host}/bench/image:1`
       const saved = join(dir, 'saved.tar')
-      const forget = async (...names: string[]): Promise<void> => void (await tool.run('rmi', '-f', ...names))
-      const times = {
-        load: (await tool.run('load', '-q', '-i', archive)).ms,
-        save: (await tool.run('save', '-o', saved, name)).ms,
-        push: (await tool.run('tag', name, remote), (await tool.run('push', '-q', ...tool.plain, remote)).ms),
-        pull: (await forget(name, remote), (await tool.run('pull', '-q', ...tool.plain, remote)).ms),
-      }
-      await forget(remote)
+      const timed = async (...args: string[]): Promise<number> => (await tool.run(...args)).ms
+      const times: Record<string, number> = {}
+      times.load = await timed('load', '-q', '-i', archive)
+      times.save = await timed('save', '-o', saved, name)
       rmSync(saved)
+      await tool.run('tag', name, remote)
+      times.push = await timed('push', '-q', ...tool.plain, remote)
+      await tool.run('rmi', '-f', name, remote)
+      times.pull = await timed('pull', '-q', ...tool.plain, remote)
+      await tool.run('rmi', '-f', remote)
+      stop()
       // The first round warms caches.
       if (round > 0) for (const [what, ms] of Object.entries(times)) add(tool, what, ms)
     }
