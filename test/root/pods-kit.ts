@@ -99,4 +99,3 @@ export const idle = 'trap "exit 0" TERM; while true; do sleep 0.2; done'
 
 export const stateOf = (pod: Json, container = 'c', list = 'containerStatuses'): Json =>
   pod.status?.[list]?.find((s: Json) => s.name === container)
-
