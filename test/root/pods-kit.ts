@@ -16,7 +16,17 @@ const applets =
 export class Cluster extends Site {
   static async start(name: string): Promise<Cluster> {
     const cluster = new Cluster(name)
-    await cluster.slipway('daemon', 'start')
+    try {
+      await cluster.#prepare()
+      return cluster
+    } catch (error) {
+      await cluster.remove() // nobody else would
+      throw error
+    }
+  }
+
+  async #prepare(): Promise<void> {
+    await this.slipway('daemon', 'start')
     const root = mkdtempSync(join(tmpdir(), 'busybox-'))
     try {
       chmodSync(root, 0o755) // it becomes the image's /
@@ -25,13 +35,12 @@ export class Cluster extends Site {
       for (const applet of applets.split(' ')) symlinkSync('busybox', join(root, 'bin', applet))
       writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n')
       writeFileSync(join(root, 'data/from-image'), 'kept\n')
-      await cluster.must(['sh', '-c', `tar -C ${root} -c . | docker import - ${image}`])
+      await this.must(['sh', '-c', `tar -C ${root} -c . | docker import - ${image}`])
     } finally {
       rmSync(root, { recursive: true })
     }
     // The default account and its CA are made by controllers; a pod cannot be created before.
-    await eventually('service account', () => cluster.kubectl('get', 'serviceaccount', 'default'))
-    return cluster
+    await eventually('service account', () => this.kubectl('get', 'serviceaccount', 'default'))
   }
 
   /** `docs`: plain objects, sent as JSON. */
