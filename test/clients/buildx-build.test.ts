@@ -188,6 +188,30 @@ test('bake: targets side by side, one on another', async () => {
   assert.equal((await ok(['run', '--rm', 'baked:b', 'cat', '/second'])).stdout, 'first\n')
 })
 
+test('questions about a Dockerfile: outline, targets, lint', async () => {
+  const dir = project('asked', {
+    Dockerfile: [
+      '# first where it begins',
+      'FROM base AS first',
+      '# WHO whom to greet',
+      'ARG WHO=nobody',
+      'RUN --mount=type=secret,id=token,required=true true',
+      'FROM first as last',
+    ].join('\n'),
+  })
+  const ask = async (what: string): Promise<string> =>
+    (await ok(['buildx', 'build', `--print=${what}`, dir], { env: { BUILDX_EXPERIMENTAL: '1' } })).stdout
+  assert.match(await ask('outline'), /WHO +nobody +whom to greet\n[\s\S]*token +true/)
+  assert.match(await ask('targets'), /first +where it begins\nlast \(default\)/)
+  assert.match(await ask('lint'), /FromAsCasing[\s\S]*Dockerfile:6/)
+})
+
+test('what is not done is said', async () => {
+  const dir = project('told', { Dockerfile: 'FROM base\n' })
+  const { all } = await ok(['buildx', 'build', '--cache-to', 'type=inline', dir])
+  assert.match(all, /cache export to "inline" is not supported and was ignored/)
+})
+
 test('the cache is listed and pruned', async () => {
   const { stdout } = await ok(['buildx', 'du'])
   assert.match(stdout, /Total:/)

@@ -4,6 +4,7 @@ import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Image, Images, Snapshots } from '../../engine/types.ts'
 import { isError } from '../../errors.ts'
+import type { KeptContexts } from '../context/kept.ts'
 import { createPacer } from '../context/pacer.ts'
 import type { Builder } from '../types.ts'
 import type { CacheMount, CacheMounts } from './mounts.ts'
@@ -12,6 +13,7 @@ import type { CacheRecord, CacheRecords } from './records.ts'
 export interface CollectDeps {
   records: CacheRecords
   cacheMounts: CacheMounts
+  kept: KeptContexts
   snapshots: Snapshots
   images: Pick<Images, 'list'>
   /** Snapshots builds under way rely on. */
@@ -35,7 +37,8 @@ const items = async (deps: CollectDeps): Promise<Item[]> => {
   const shared = new Set(images.flatMap((image: Image) => image.snapshots))
   const steps = await Promise.all(deps.records.list().map((record) => stepItem(deps, record, shared)))
   const mounts = await Promise.all(deps.cacheMounts.list().map((mount) => mountItem(deps, mount)))
-  return [...steps.filter((item) => item !== undefined), ...mounts]
+  const contexts = await Promise.all(deps.kept.list().map((copy) => contextItem(deps, copy)))
+  return [...steps.filter((item) => item !== undefined), ...mounts, ...contexts]
 }
 
 const stepItem = async (
@@ -81,6 +84,22 @@ const mountItem = async (deps: CollectDeps, mount: CacheMount): Promise<Item> =>
   depth: 0,
   async remove() {
     deps.cacheMounts.remove(mount.id)
+  },
+})
+
+const contextItem = async (
+  { kept }: CollectDeps,
+  { directory, ...about }: ReturnType<KeptContexts['list']>[number],
+): Promise<Item> => ({
+  ...about,
+  type: 'source.local',
+  description: 'copy of a build context on a client',
+  size: await sizeOf(directory),
+  usageCount: 1,
+  shared: false,
+  depth: 0,
+  async remove() {
+    kept.remove(about.id)
   },
 })
 

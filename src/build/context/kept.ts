@@ -8,6 +8,7 @@ import {
   chmodSync,
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
   linkSync,
   lstatSync,
@@ -87,7 +88,7 @@ export class KeptContexts {
   }
 
   list(): { id: string; directory: string; createdAt: number; lastUsedAt: number; inUse: boolean }[] {
-    return readdirSync(this.#base)
+    return (existsSync(this.#base) ? readdirSync(this.#base) : [])
       .filter((name) => name.startsWith(prefix))
       .map((id) => {
         const directory = join(this.#base, id)

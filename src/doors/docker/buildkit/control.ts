@@ -93,8 +93,12 @@ const solveJob = async (deps: ControlDeps, request: SolveRequest, call: Call) =>
   const stop = new AbortController()
   const signal = AbortSignal.any([call.signal, stop.signal])
   session.client.onClose(() => stop.abort(new SlipwayError('cancelled', 'context canceled')))
-  const job = createJob({ ref: request.Ref, session, exports: exportsOf(request), signal }, deps.clock)
+  const job = createJob(
+    { ref: request.Ref, session, exports: exportsOf(request), signal, entitlements: request.Entitlements },
+    deps.clock,
+  )
   deps.jobs.add(job.ref, job)
+  tellIgnored(job, request)
   try {
     if (request.Frontend !== '')
       await solveFrontend(deps, job, request.Frontend, request.FrontendAttrs, request.FrontendInputs)
@@ -113,6 +117,17 @@ const solveJob = async (deps: ControlDeps, request: SolveRequest, call: Call) =>
     job.progress.end()
     setTimeout(() => deps.jobs.remove(job.ref, job), afterlife).unref()
   }
+}
+
+/** Nothing is left out in silence. */
+const tellIgnored = (job: Job, { Cache, FrontendAttrs }: SolveRequest): void => {
+  const say = (message: string): void => job.progress.emit({ type: 'notice', message })
+  for (const { Type } of Cache?.Exports ?? [])
+    say(`cache export to "${Type}" is not supported and was ignored: the cache stays in this builder`)
+  for (const { Type } of Cache?.Imports ?? [])
+    say(`cache import from "${Type}" is not supported and was ignored: steps are looked up in this builder's own cache`)
+  for (const name of ['cgroup-parent', 'hostname'])
+    if (FrontendAttrs[name]) say(`${name}=${FrontendAttrs[name]} is not supported and was ignored`)
 }
 
 /** The frontend that a `# syntax=` line would fetch is the same language, which the builder speaks itself. */

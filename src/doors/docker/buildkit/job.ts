@@ -16,6 +16,8 @@ export interface Job {
   exports: Export[]
   progress: ProgressLog
   signal: AbortSignal
+  /** What --allow grants. */
+  entitlements: readonly string[]
   /** Names and texts of Dockerfiles, for errors that show their lines. */
   sources: Map<string, Uint8Array>
   /** What the exporters say: digests, names. */
@@ -26,7 +28,7 @@ export interface Job {
 }
 
 export const createJob = (
-  about: Pick<Job, 'session' | 'exports' | 'signal'> & { ref: string },
+  about: Pick<Job, 'ref' | 'session' | 'exports' | 'signal' | 'entitlements'>,
   clock: Pick<Clock, 'now'>,
 ): Job => {
   const { promise, resolve, reject } = Promise.withResolvers<RpcStatus | undefined>()

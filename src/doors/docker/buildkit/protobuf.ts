@@ -164,12 +164,8 @@ export const bool = (number: number): Field<boolean> => single(number, scalars.b
 const repeated = <T>(number: number, scalar: Scalar<T>): Field<T[]> => ({
   number,
   empty: () => [],
-  read(reader, wire, before) {
-    if (wire !== 2 || scalar.wire === 2) before.push(scalar.get(reader))
-    else {
-      const packed = new Reader(reader.slice())
-      while (packed.at < packed.end) before.push(scalar.get(packed))
-    }
+  read(reader, _wire, before) {
+    before.push(scalar.get(reader))
     return before
   },
   write(out, values) {

@@ -72,6 +72,7 @@ const requestFor = (job: Job, attrs: Record<string, string>, agents: ForwardedAg
       (url) => uploaded(session, url, signal),
     ),
     tags: [],
+    privileged: job.entitlements.includes('security.insecure'),
     signal,
     findSecret: (id) => secretOf(session, id, signal),
     findAgent: (id) => agents.find(id),

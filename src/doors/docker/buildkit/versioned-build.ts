@@ -83,7 +83,10 @@ export const versionedBuild = (deps: ControlDeps): VersionedBuild => {
 
 const build = async (deps: ControlDeps, x: Exchange, signal: AbortSignal): Promise<void> => {
   const session = await deps.sessions.get(x.query.get('session') ?? '', signal)
-  const job = createJob({ ref: x.query.get('buildid') ?? '', session, exports: exportsOf(x), signal }, deps.clock)
+  const job = createJob(
+    { ref: x.query.get('buildid') ?? '', session, exports: exportsOf(x), signal, entitlements: [] },
+    deps.clock,
+  )
   const out = x.stream(200, 'application/json')
   const line = (value: object): void => void out.write(`${JSON.stringify(value)}\r\n`)
   const followed = (async () => {

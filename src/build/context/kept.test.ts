@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict'
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import type { SpecialFiles } from '../../sys/sys.ts'
+import type { RemoteDirectory, RemoteEntry } from '../types.ts'
+import { KeptContexts, readRemote } from './kept.ts'
+
+const base = mkdtempSync(join(tmpdir(), 'slipway-kept-'))
+after(() => rmSync(base, { recursive: true }))
+const files = {
+  setTimes: (path: string, _: bigint, ns: bigint) => {
+    if (!lstatSync(path).isSymbolicLink()) utimes(path, Number(ns / 1_000_000_000n))
+  },
+} as unknown as SpecialFiles
+const { utimesSync } = await import('node:fs')
+const utimes = (path: string, seconds: number): void => utimesSync(path, seconds, seconds)
+
+type Tree = Record<string, { text?: string; to?: string; time?: number; twin?: string }>
+const none = new AbortController().signal
+
+/** A client with these files; `asked` collects what is fetched. */
+const client = (tree: Tree, asked: string[] = []): RemoteDirectory => ({
+  key: 'key',
+  open: () => {
+    const entries = Object.entries(tree).map(
+      ([path, { text, to, time = 1, twin }], id): RemoteEntry => ({
+        ...{ id, path, mode: 0o755, size: text?.length ?? 0, mtimeNs: BigInt(time) * 1_000_000_000n, xattrs: {} },
+        kind: to !== undefined ? 'symlink' : text === undefined && twin === undefined ? 'directory' : 'file',
+        link: to ?? twin ?? '',
+      }),
+    )
+    return {
+      entries: (async function* () {
+        yield entries
+      })(),
+      read(entry, sink) {
+        asked.push(entry.path)
+        const text = tree[entry.path]!.text!
+        if (text !== '') sink(Buffer.from(text))
+        sink(undefined)
+      },
+      finish: async () => {},
+      close() {},
+    }
+  },
+})
+const kept = new KeptContexts(base, files)
+const sync = async (tree: Tree): Promise<{ asked: string[]; root: string }> => {
+  const asked: string[] = []
+  const copy = await kept.sync(client(tree, asked), { exclude: [] }, none, () => {})
+  copy.release()
+  return { asked, root: copy.root }
+}
+
+test('only what changed is asked for; what is gone is deleted; kinds may change', async () => {
+  const first = { a: { text: 'one' }, d: {}, 'd/b': { text: 'two' }, l: { to: 'a' }, t: { twin: 'a' } }
+  const { asked, root } = await sync(first)
+  assert.deepEqual(asked, ['a', 'd/b'])
+  assert.equal(lstatSync(join(root, 't')).ino, lstatSync(join(root, 'a')).ino)
+  assert.deepEqual((await sync(first)).asked, [])
+  assert.deepEqual((await sync({ ...first, 'd/b': { text: 'two', time: 9 } })).asked, ['d/b'])
+  const second = await sync({ a: {}, 'a/x': { text: '' }, l: { text: 'file' } })
+  assert.deepEqual(second.asked, ['a/x', 'l'])
+  assert.deepEqual(readdirSync(root, { recursive: true }).sort(), ['a', 'a/x', 'l'])
+})
+
+test('what somebody put into the copy is not followed', async () => {
+  const { root } = await sync({ d: {}, 'd/f': { text: 'x' } })
+  rmSync(join(root, 'd'), { recursive: true })
+  const outside = mkdtempSync(join(base, 'outside-'))
+  writeFileSync(join(outside, 'f'), 'precious')
+  symlinkSync(outside, join(root, 'd'))
+  await sync({ d: {}, 'd/f': { text: 'x' } })
+  assert.equal(readFileSync(join(outside, 'f'), 'utf8'), 'precious')
+  assert.equal(readFileSync(join(root, 'd/f'), 'utf8'), 'x')
+})
+
+test('paths that lead out or have no directory above are refused', async () => {
+  for (const path of ['../x', '/x', 'a/../../x', 'no/parent', '.', '', 'a//b'])
+    await assert.rejects(sync({ [path]: { text: 'x' } }), { code: 'bad-request' }, path)
+  await assert.rejects(sync({ l: { to: '/etc' }, 'l/x': { text: 'x' } }), { code: 'bad-request' })
+  await assert.rejects(sync({ t: { twin: '../../etc/passwd' } }), { code: 'bad-request' })
+})
+
+test('two users of one key have a copy each', async () => {
+  const one = await kept.sync(client({}), { exclude: [] }, none, () => {})
+  const two = await kept.sync(client({}), { exclude: [] }, none, () => {})
+  assert.notEqual(one.root, two.root)
+  one.release()
+  two.release()
+})
+
+test('small files are read through links', async () => {
+  const remote = client({ Dockerfile: { to: 'sub/real' }, sub: {}, 'sub/real': { text: 'FROM x' } })
+  const found = await readRemote(remote, ['Dockerfile', '.dockerignore'], none)
+  assert.deepEqual(
+    [...found].map(([name, data]) => [name, data.toString()]),
+    [['Dockerfile', 'FROM x']],
+  )
+})
