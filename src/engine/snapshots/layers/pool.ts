@@ -21,14 +21,14 @@ const idleMs = 10_000
 // A compiled release has no .ts files.
 const entry = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
 
-/** Threads for layers: as many jobs at once as there are processors (at least two), the rest wait. Idle threads end. */
+/** Threads for layers: as many jobs at once as there are processors (at least three: a push packs that many layers), the rest wait. Idle threads end. */
 export class LayerPool {
   readonly #files: SpecialFiles
   readonly #slots: Semaphore
   #idle: { worker: Worker; timer: NodeJS.Timeout }[] = []
   #all = new Set<Worker>()
 
-  constructor(files: SpecialFiles, size = Math.min(4, Math.max(2, availableParallelism()))) {
+  constructor(files: SpecialFiles, size = Math.min(4, Math.max(3, availableParallelism()))) {
     this.#files = files
     this.#slots = new Semaphore(size)
   }
