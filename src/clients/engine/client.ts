@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createInterface } from 'node:readline'
 import { type ErrorCode, SlipwayError } from '../../errors.ts'
+import { takeOver, type TakenOver } from './streams.ts'
 
 export interface EngineCall {
   method?: 'GET' | 'POST' | 'DELETE' | undefined
@@ -29,6 +30,8 @@ export interface EngineClient {
   lines(path: string, call: EngineCall, each: (line: EngineLine) => void): Promise<void>
   /** The answer's bytes. */
   stream(path: string, call?: EngineCall): Promise<IncomingMessage>
+  /** A connection that is taken over for a container's streams. */
+  takeOver(path: string, call?: Pick<EngineCall, 'query' | 'body'>): Promise<TakenOver>
 }
 
 const version = 'v1.47'
@@ -45,6 +48,10 @@ export const createEngineClient = (socketPath: string): EngineClient => {
       return (text.trim() === '' ? undefined : JSON.parse(text)) as T
     },
     stream: (path, call = {}) => open(path, call),
+    takeOver: (path, call = {}) =>
+      takeOver(socketPath, `/${version}${path}${queryOf(call.query)}`, call.body, async (answer) =>
+        refusal(answer.statusCode!, await textOf(answer)),
+      ),
     async lines(path, call, each) {
       const answer = await open(path, call)
       try {

@@ -84,6 +84,26 @@ const commands: Record<string, { group: Command['group']; summary: string; load:
     summary: 'Write the Kubernetes manifests that up applies',
     load: async () => (await import('./commands/convert.ts')).convert,
   },
+  container: {
+    group: 'system',
+    summary: 'Manage containers: run, ls, logs, exec, stop, rm …',
+    load: async () => (await import('./commands/container.ts')).container,
+  },
+  network: {
+    group: 'system',
+    summary: 'Manage networks: ls, create, connect, rm …',
+    load: async () => (await import('./commands/network.ts')).network,
+  },
+  volume: {
+    group: 'system',
+    summary: 'Manage volumes: ls, create, rm, prune …',
+    load: async () => (await import('./commands/volume.ts')).volume,
+  },
+  'docker-context': {
+    group: 'system',
+    summary: 'Register this instance as a context of the docker client',
+    load: async () => (await import('./commands/docker-context.ts')).dockerContext,
+  },
   image: {
     group: 'system',
     summary: 'Images: list, pull, push, save, load, log in …',
@@ -101,8 +121,8 @@ const commands: Record<string, { group: Command['group']; summary: string; load:
   },
   system: {
     group: 'system',
-    summary: 'reset: remove everything of this instance',
-    load: async () => (await import('./commands/system.ts')).system,
+    summary: 'df, info, events, prune, reset',
+    load: async () => (await import('./commands/system-family.ts')).system,
   },
   version: {
     group: 'system',

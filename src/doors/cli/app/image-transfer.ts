@@ -4,27 +4,14 @@ import { rename, rm } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { createEngineClient, type EngineClient, type EngineLine } from '../../../clients/engine/index.ts'
+import type { EngineClient, EngineLine } from '../../../clients/engine/index.ts'
 import { SlipwayError } from '../../../errors.ts'
-import { instanceOf, socketsOf } from '../../../instance.ts'
 import { familiarName, parseReference } from '../../../spec/oci/index.ts'
 import { createTransferDisplay } from '../progress/transfer.ts'
 import { out, type Shell } from '../framework/command.ts'
-import { ensureDaemon } from '../framework/daemon.ts'
-import type { Flags } from '../framework/flags.ts'
+import { openEngine } from '../framework/engine.ts'
+import type { Call } from '../framework/subcommands.ts'
 import { registryAuth } from './registry-auth.ts'
-
-/** What a subcommand is given. */
-export interface ImageCall {
-  shell: Shell
-  args: string[]
-  flags: Flags
-}
-
-export const openEngine = async (shell: Shell): Promise<EngineClient> => {
-  await ensureDaemon(shell)
-  return createEngineClient(socketsOf(instanceOf(shell.env)).docker)
-}
 
 const authHeader = async (reference: string, env: Shell['env']): Promise<Record<string, string>> => {
   const auth = await registryAuth(parseReference(reference).domain, env)
@@ -43,7 +30,7 @@ const follow = async (
   await work(await openEngine(shell), (line) => line.aux === undefined && !quiet && display.show(line))
 }
 
-export const pull = async ({ shell, args, flags }: ImageCall): Promise<number> => {
+export const pull = async ({ shell, args, flags }: Call): Promise<number> => {
   const [given = ''] = args
   const reference = parseReference(given)
   const all = flags['all-tags'] === true
@@ -70,7 +57,7 @@ export const pull = async ({ shell, args, flags }: ImageCall): Promise<number> =
   return 0
 }
 
-export const bootstrap = async ({ shell, args, flags }: ImageCall): Promise<number> => {
+export const bootstrap = async ({ shell, args, flags }: Call): Promise<number> => {
   const query = { fromImage: args[0]!, bootstrap: true }
   await follow(shell, flags.quiet === true, (engine, each) =>
     engine.lines('/images/create', { method: 'POST', query, signal: shell.signal }, each),
@@ -79,7 +66,7 @@ export const bootstrap = async ({ shell, args, flags }: ImageCall): Promise<numb
   return 0
 }
 
-export const push = async ({ shell, args, flags }: ImageCall): Promise<number> => {
+export const push = async ({ shell, args, flags }: Call): Promise<number> => {
   const reference = parseReference(args[0]!)
   const all = flags['all-tags'] === true
   if (all && reference.tag !== undefined) throw new SlipwayError('bad-request', "tag can't be used with --all-tags/-a")
@@ -96,7 +83,7 @@ export const push = async ({ shell, args, flags }: ImageCall): Promise<number> =
   return 0
 }
 
-export const save = async ({ shell, args, flags }: ImageCall): Promise<number> => {
+export const save = async ({ shell, args, flags }: Call): Promise<number> => {
   const file = flags.output === undefined ? undefined : resolve(shell.cwd, flags.output as string)
   if (file === undefined && shell.stdout.isTTY)
     throw new SlipwayError('bad-request', 'cowardly refusing to save to a terminal', {
@@ -134,7 +121,7 @@ const inputOf = (shell: Shell, file: string | undefined): Readable => {
   return createReadStream(path, { highWaterMark: 1 << 20 })
 }
 
-export const load = async ({ shell, flags }: ImageCall): Promise<number> => {
+export const load = async ({ shell, flags }: Call): Promise<number> => {
   const quiet = flags.quiet === true || shell.stdout.isTTY !== true
   const platform = flags.platform as string | undefined
   const [os, architecture, variant] = (platform ?? '').split('/')
@@ -153,7 +140,7 @@ export const load = async ({ shell, flags }: ImageCall): Promise<number> => {
   return 0
 }
 
-export const importRoot = async ({ shell, args, flags }: ImageCall): Promise<number> => {
+export const importRoot = async ({ shell, args, flags }: Call): Promise<number> => {
   const [source = '-', name = ''] = args
   const reference = name === '' ? undefined : parseReference(name)
   const remote = /^https?:\/\//.test(source)

@@ -4,9 +4,10 @@ import { SlipwayError } from '../../../errors.ts'
 import { registryOfKey } from '../../../spec/docker/config.ts'
 import { err, out, type Shell } from '../framework/command.ts'
 import { eraseCredentials, storeCredentials } from './credentials.ts'
-import { type ImageCall, openEngine } from './image-transfer.ts'
+import { openEngine } from '../framework/engine.ts'
+import type { Call } from '../framework/subcommands.ts'
 
-export const login = async ({ shell, args, flags }: ImageCall): Promise<number> => {
+export const login = async ({ shell, args, flags }: Call): Promise<number> => {
   const registry = registryOfKey(args[0] ?? 'docker.io')
   const given = flags.password as string | undefined
   if (given !== undefined && flags['password-stdin'] === true)
@@ -33,7 +34,7 @@ export const login = async ({ shell, args, flags }: ImageCall): Promise<number> 
   return 0
 }
 
-export const logout = async ({ shell, args }: ImageCall): Promise<number> => {
+export const logout = async ({ shell, args }: Call): Promise<number> => {
   const registry = registryOfKey(args[0] ?? 'docker.io')
   const known = await eraseCredentials(registry, shell.env)
   out(shell, known ? `Removing login credentials for ${registry}` : `Not logged in to ${registry}`)

@@ -1,21 +1,23 @@
 /** `slipway image …`: docker's image commands for machines without a docker client, over the same API. */
-import { SlipwayError } from '../../../errors.ts'
-import { nearest } from '../../../lib/nearest.ts'
-import { bootstrap, type ImageCall, importRoot, load, openEngine, pull, push, save } from '../app/image-transfer.ts'
+import { isError } from '../../../errors.ts'
+import { bootstrap, importRoot, load, pull, push, save } from '../app/image-transfer.ts'
 import { login, logout } from '../app/login.ts'
 import { humanSize } from '../progress/transfer.ts'
-import { type Command, err, humanDuration, out, table } from '../framework/command.ts'
-import { type Flag, flagHelp, list, parseFlags, text, toggle } from '../framework/flags.ts'
+import { humanDuration, out, table } from '../framework/command.ts'
+import { openEngine } from '../framework/engine.ts'
+import { list, text, toggle } from '../framework/flags.ts'
+import {
+  type Call,
+  family,
+  filtersOf,
+  forEach,
+  inspectEach,
+  many,
+  shortId,
+  type Subcommand,
+} from '../framework/subcommands.ts'
 import { parseReference } from '../../../spec/oci/index.ts'
 
-interface Subcommand {
-  usage: string
-  summary: string
-  /** How many arguments, at least and at most. */
-  args: [number, number]
-  flags: readonly Flag[]
-  run: (call: ImageCall) => Promise<number>
-}
 interface Listed {
   Id: string
   RepoTags: string[] | null
@@ -25,24 +27,12 @@ interface Listed {
 }
 type Removal = { Untagged: string } | { Deleted: string }
 
-const many = Number.MAX_SAFE_INTEGER
 const quiet = toggle('-q, --quiet', 'Only ids, or no progress')
 const platform = text('--platform', 'OS/ARCH', 'The platform of an image for several')
-const shortId = (id: string): string => id.replace(/^sha256:/, '').slice(0, 12)
 const age = (seconds: number): string => `${humanDuration(Date.now() - seconds * 1000)} ago`
-const filtersOf = (given: unknown): string | undefined => {
-  const filters: Record<string, string[]> = {}
-  for (const each of (given as string[] | undefined) ?? []) {
-    const [name = '', ...value] = each.split('=')
-    if (value.length === 0)
-      throw new SlipwayError('bad-request', `invalid argument "${each}" for "--filter" flag: use NAME=VALUE`)
-    filters[name] = [...(filters[name] ?? []), value.join('=')]
-  }
-  return Object.keys(filters).length > 0 ? JSON.stringify(filters) : undefined
-}
 const path = (reference: string, rest: string): string => `/images/${encodeURI(reference)}${rest}`
 
-const ls = async ({ shell, args, flags }: ImageCall): Promise<number> => {
+const ls = async ({ shell, args, flags }: Call): Promise<number> => {
   const filter = [...((flags.filter as string[] | undefined) ?? []), ...args.map((name) => `reference=${name}`)]
   const engine = await openEngine(shell)
   const images = await engine.json<Listed[]>('/images/json', { query: { filters: filtersOf(filter) } })
@@ -88,7 +78,7 @@ const rowsOf = ({ RepoTags, RepoDigests }: Listed): { repository: string; tag: s
   return [{ repository, tag: '<none>', digest: rest }]
 }
 
-const tag = async ({ shell, args }: ImageCall): Promise<number> => {
+const tag = async ({ shell, args }: Call): Promise<number> => {
   const target = parseReference(args[1]!)
   const repo = args[1]!.slice(0, target.tag === undefined ? undefined : -(target.tag.length + 1))
   const engine = await openEngine(shell)
@@ -96,42 +86,30 @@ const tag = async ({ shell, args }: ImageCall): Promise<number> => {
   return 0
 }
 
-const printRemovals = (shell: ImageCall['shell'], removals: Removal[]): void => {
+const printRemovals = (shell: Call['shell'], removals: Removal[]): void => {
   for (const each of removals)
     out(shell, 'Untagged' in each ? `Untagged: ${each.Untagged}` : `Deleted: ${each.Deleted}`)
 }
 
-const rm = async ({ shell, args, flags }: ImageCall): Promise<number> => {
-  const engine = await openEngine(shell)
-  let code = 0
-  for (const name of args)
+const rm = async (call: Call): Promise<number> => {
+  const engine = await openEngine(call.shell)
+  const force = call.flags.force === true
+  return forEach(call, async (name) => {
     try {
-      const call = { method: 'DELETE' as const, query: { force: flags.force === true } }
-      printRemovals(shell, await engine.json<Removal[]>(path(name, ''), call))
+      printRemovals(call.shell, await engine.json<Removal[]>(path(name, ''), { method: 'DELETE', query: { force } }))
     } catch (error) {
-      if (!(error instanceof SlipwayError)) throw error
-      if (flags.force === true && error.code === 'not-found') continue
-      err(shell, error.message)
-      code = 1
+      if (!force || !isError(error, 'not-found')) throw error
     }
-  return code
+    return undefined
+  })
 }
 
-const inspect = async ({ shell, args }: ImageCall): Promise<number> => {
-  const engine = await openEngine(shell)
-  const found: unknown[] = []
-  const failed: unknown[] = []
-  for (const name of args)
-    await engine.json(path(name, '/json')).then(
-      (each) => found.push(each),
-      (e) => failed.push(e),
-    )
-  out(shell, JSON.stringify(found, undefined, 4))
-  for (const error of failed) err(shell, error instanceof Error ? error.message : String(error))
-  return failed.length > 0 ? 1 : 0
+const inspect = async (call: Call): Promise<number> => {
+  const engine = await openEngine(call.shell)
+  return inspectEach(call, (name) => engine.json(path(name, '/json')))
 }
 
-const history = async ({ shell, args, flags }: ImageCall): Promise<number> => {
+const history = async ({ shell, args, flags }: Call): Promise<number> => {
   type Entry = { Id: string; Created: number; CreatedBy: string; Size: number; Comment: string }
   const engine = await openEngine(shell)
   const entries = await engine.json<Entry[]>(path(args[0]!, '/history'))
@@ -153,7 +131,7 @@ const history = async ({ shell, args, flags }: ImageCall): Promise<number> => {
   return 0
 }
 
-const prune = async ({ shell, flags }: ImageCall): Promise<number> => {
+const prune = async ({ shell, flags }: Call): Promise<number> => {
   const all = flags.all === true ? ['dangling=false'] : []
   const filters = filtersOf([...all, ...((flags.filter as string[] | undefined) ?? [])])
   const engine = await openEngine(shell)
@@ -280,40 +258,4 @@ const subcommands: Record<string, Subcommand> = {
   },
 }
 
-const width = Math.max(...Object.keys(subcommands).map((name) => name.length))
-
-export const image: Command = {
-  name: 'image',
-  usage: 'COMMAND',
-  summary: 'Manage images',
-  details: `Commands:\n${Object.entries(subcommands)
-    .map(([name, { summary }]) => `  ${name.padEnd(width)}   ${summary}`)
-    .join('\n')}\n\nRun 'slipway image COMMAND --help' for more information on a command.`,
-  group: 'system',
-  interspersed: false,
-  flags: [],
-  async run({ shell, args: [name = 'ls', ...rest] }) {
-    const command = Object.hasOwn(subcommands, name) ? subcommands[name]! : undefined
-    if (!command) {
-      const close = nearest(name, Object.keys(subcommands))
-      throw new SlipwayError('bad-request', `slipway image: '${name}' is not a command`, {
-        hint: close ? `Did you mean ${close}?` : "See 'slipway image --help'.",
-      })
-    }
-    const known = [...command.flags, toggle('-h, --help', 'Show help')]
-    const { flags, args } = parseFlags(rest, known, { interspersed: true, command: `slipway image ${name}` })
-    if (flags.help === true) {
-      out(shell, `Usage:  slipway image ${name} [OPTIONS] ${command.usage}`.trimEnd())
-      out(shell, `\n${command.summary}\n\nOptions:\n${flagHelp(known)}`)
-      return 0
-    }
-    const [least, most] = command.args
-    if (args.length < least || args.length > most)
-      throw new SlipwayError(
-        'bad-request',
-        `slipway image ${name} needs ${least === most ? least : most === many ? `at least ${least}` : `${least} to ${most}`} argument${most === 1 ? '' : 's'}, not ${args.length}`,
-        { hint: `Usage: slipway image ${name} [OPTIONS] ${command.usage}`.trimEnd() },
-      )
-    return command.run({ shell, args, flags })
-  },
-}
+export const image = family({ name: 'image', summary: 'Manage images', subcommands })

@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs'
 import { createControlClient } from '../../../clients/control/index.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { instanceOf, socketsOf } from '../../../instance.ts'
@@ -193,30 +192,4 @@ const rowOf = async (client: ObjectClient, ns: Namespace) => {
     ConfigFiles: ns.metadata.annotations?.[filesAnnotation] ?? '',
     running,
   }
-}
-
-export const system: Command = {
-  name: 'system',
-  usage: 'reset --yes',
-  summary: 'Remove everything of this instance: containers, images, volumes, networks, objects',
-  group: 'system',
-  flags: [toggle('--yes', 'Really: all data of this instance is lost')],
-  async run({ shell, args, flags }) {
-    if (args[0] !== 'reset')
-      throw new SlipwayError('bad-request', args[0] ? `unknown system command: ${args[0]}` : 'system needs a command', {
-        hint: 'slipway system reset --yes',
-      })
-    const instance = instanceOf(shell.env)
-    if (flags.yes !== true)
-      throw new SlipwayError(
-        'precondition',
-        `this removes all containers, images, volumes and objects under ${instance.stateDir}`,
-        { hint: 'If that is what you want: slipway system reset --yes' },
-      )
-    await shell.reset()
-    for (const dir of [instance.runDir, instance.stateDir, instance.logDir])
-      rmSync(dir, { recursive: true, force: true })
-    err(shell, `Everything under ${instance.home ?? instance.stateDir} is removed.`)
-    return 0
-  },
 }
