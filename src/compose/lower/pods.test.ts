@@ -55,7 +55,7 @@ test('nothing is expanded that a shell was meant to expand', async () => {
   )
   const container = lowered.container('web')
   assert.deepEqual(container.args, ['sh', '-c', 'echo $$(hostname) $$$ $HOME'])
-  assert.deepEqual(container.readinessProbe?.exec?.command?.at(-1), 'test $(id -u) = $$$$')
+  assert.deepEqual(container.readinessProbe?.exec?.command?.at(-1), 'test $$(id -u) = $$$')
   assert.deepEqual(container.env, [{ name: 'odd key', value: '$$(x)' }])
   const map = lowered.objects.find((o) => o.kind === 'ConfigMap') as { data?: Record<string, string> }
   assert.deepEqual(map.data, { PLAIN: '$(x)' })

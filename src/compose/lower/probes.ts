@@ -8,6 +8,7 @@ import type { Probe } from '../../spec/kube/generated/types.ts'
 import type { ProbeTimings } from '../../spec/kube/runtime-annotation.ts'
 import type { HealthcheckConfig } from '../../spec/oci/index.ts'
 import type { Lowering } from './context.ts'
+import { escapeExpansion } from './names.ts'
 import type { Piece } from './piece.ts'
 
 const ms = (nanoseconds: number | undefined): number | undefined => (nanoseconds ? nanoseconds / 1e6 : undefined)
@@ -58,8 +59,8 @@ export const probes = (service: Service, lowering: Lowering): Piece => {
       )
     return {}
   }
-  // The kubelet reads $$ as $ in a probe's command, and leaves a $( it does not know alone.
-  const action = { exec: { command: command.map((word) => word.replaceAll('$$', () => '$$$$')) } }
+  // The kubelet expands a probe's command like any other.
+  const action = { exec: { command: command.map(escapeExpansion) } }
   const probe = (period: number, failures: number): Probe => ({
     ...action,
     periodSeconds: seconds(period),
