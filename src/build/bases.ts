@@ -16,13 +16,19 @@ import type { Report } from './solver/report.ts'
 import type { BuildRequest } from './types.ts'
 
 export class Bases {
-  readonly #images: Pick<Images, 'get' | 'pull'>
+  readonly #images: Pick<Images, 'get' | 'pull' | 'hold'>
   readonly #request: BuildRequest
   readonly #report: Report
   readonly #signal: AbortSignal
   readonly #found = new Map<string, Promise<Image>>()
+  readonly #held: (() => Promise<void>)[] = []
 
-  constructor(images: Pick<Images, 'get' | 'pull'>, request: BuildRequest, report: Report, signal: AbortSignal) {
+  constructor(
+    images: Pick<Images, 'get' | 'pull' | 'hold'>,
+    request: BuildRequest,
+    report: Report,
+    signal: AbortSignal,
+  ) {
     this.#images = images
     this.#request = request
     this.#report = report
@@ -34,10 +40,22 @@ export class Bases {
     const key = `${reference} ${formatPlatform(platform)}`
     let image = this.#found.get(key)
     if (!image) {
-      image = this.#resolve(reference, platform)
+      image = this.#keep(this.#resolve(reference, platform))
       image.catch(() => {})
       this.#found.set(key, image)
     }
+    return image
+  }
+
+  /** Lets go of all; they may be removed again. */
+  async close(): Promise<void> {
+    for (const release of this.#held.splice(0)) await release()
+  }
+
+  /** Until the end of the build, whatever is pruned meanwhile. */
+  async #keep(found: Promise<Image>): Promise<Image> {
+    const image = await found
+    this.#held.push(await this.#images.hold(image.id))
     return image
   }
 

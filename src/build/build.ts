@@ -95,6 +95,7 @@ class Build {
 
   async close(): Promise<void> {
     await this.#solve?.settle()
+    await this.#bases.close()
     this.#report.cancel()
     for (const context of this.#opened) context.close()
     this.#remotes.close()

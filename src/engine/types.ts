@@ -123,6 +123,11 @@ export interface Images {
    * stands in other images too.
    */
   usage(): Promise<{ total: number; images: { id: Digest; size: number; shared: number }[] }>
+  /**
+   * Keeps the image's layers while something is made of them, whatever is removed meanwhile; not over a restart. The answer
+   * lets go. 'not-found' if the image is gone already.
+   */
+  hold(reference: string): Promise<() => Promise<void>>
   /** Removes a name and, with the last name, the image. In use by a container: 'conflict' unless `force`. */
   remove(
     reference: string,

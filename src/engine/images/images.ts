@@ -62,6 +62,12 @@ export const createImages = (
       return { mirrors, insecure }
     },
     usage: () => imageUsage(store),
+    async hold(reference) {
+      const { snapshots: keys } = store.must(reference)
+      const { lease, end } = store.openLease()
+      for (const key of keys) lease.hold(key)
+      return end
+    },
     remove: async (reference, options = {}) => (await removeImage(store, use, reference, options)).removals,
     prune: (options) => pruneImages(store, use, options),
     import: (rootfs, options) => importImage(store, rootfs, options),
