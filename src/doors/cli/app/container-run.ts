@@ -181,6 +181,9 @@ const join = async ({ socket, raw }: TakenOver, shell: Shell, stdin: boolean): P
   }
 }
 
+const consoleSize = ({ stdout }: Shell): { ConsoleSize?: [number, number] } =>
+  stdout.isTTY === true && stdout.rows && stdout.columns ? { ConsoleSize: [stdout.rows, stdout.columns] } : {}
+
 /** The terminal's size, now and whenever it changes. */
 const followSize = async (engine: EngineClient, shell: Shell, path: string): Promise<() => void> => {
   const { stdout } = shell
@@ -257,7 +260,9 @@ export const execIn = async (call: Call): Promise<number> => {
     await engine.json(`/exec/${Id}/start`, { method: 'POST', body: { Detach: true, Tty } })
     return 0
   }
-  const taken = await engine.takeOver(`/exec/${Id}/start`, { body: { Detach: false, Tty } })
+  const taken = await engine.takeOver(`/exec/${Id}/start`, {
+    body: { Detach: false, Tty, ...(Tty ? consoleSize(shell) : {}) },
+  })
   const restore = Tty ? await followSize(engine, shell, `/exec/${Id}/resize`) : undefined
   await join(taken, shell, stdin)
   restore?.()
