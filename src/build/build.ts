@@ -1,15 +1,24 @@
 /** One build from request to image. */
 import { randomUUID } from 'node:crypto'
-import { statSync } from 'node:fs'
+import { createReadStream, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import type { Images } from '../engine/types.ts'
 import { isError, messageOf, SlipwayError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { hostPlatform, type Platform, parsePlatform } from '../spec/oci/index.ts'
 import { Bases, familiar, fullName } from './bases.ts'
 import type { StepResult } from './cache/records.ts'
+import { parseGitAddress } from './context/git.ts'
 import type { KeptContexts } from './context/kept.ts'
-import { type FoundDockerfile, findDockerfile, type OpenedContext, openContext, treeOf } from './context/open.ts'
+import {
+  type FoundDockerfile,
+  findDockerfile,
+  type OpenableContext,
+  type OpenedContext,
+  openContext,
+  treeOf,
+} from './context/open.ts'
 import { findRemoteDockerfile, remoteIgnore, Remotes } from './context/remotes.ts'
 import { parseCheck } from './dockerfile/directives.ts'
 import { proxyArgs } from './dockerfile/instructions/arg.ts'
@@ -142,7 +151,8 @@ class Build {
   /** The Dockerfile and the build context, of which nothing may be there yet. */
   async #read(): Promise<{ found: FoundDockerfile; local: LocalNode; remote: boolean }> {
     const { context: given } = this.#request
-    const context = 'remote' in given ? undefined : await this.#open(given)
+    const context =
+      'remote' in given ? undefined : await this.#open('git' in given ? await this.#clone(given.git) : given)
     const found = await this.#internal(`load build definition from ${nameOf(this.#request)}`, async (vertex) => {
       const remote = await findRemoteDockerfile(this.#request, this.#signal)
       const file = remote ?? (await findDockerfile(this.#request, context!, this.#deps.sys))
@@ -200,7 +210,17 @@ class Build {
     })
   }
 
-  async #open(context: Exclude<BuildRequest['context'], { remote: RemoteDirectory }>): Promise<OpenedContext> {
+  async #clone(text: string): Promise<{ tar: Readable }> {
+    const address = parseGitAddress(text)
+    if (!address) throw new SlipwayError('bad-request', `${text} is not the address of a git repository`)
+    return await this.#internal(`load git source ${text}`, async () => {
+      const agent = await this.#ssh('default')
+      const { path } = await this.#deps.git.get(address, { signal: this.#signal, agent })
+      return { tar: createReadStream(path) }
+    })
+  }
+
+  async #open(context: OpenableContext): Promise<OpenedContext> {
     const opened = await openContext(context, this.#deps.sys, this.#deps.contextDir, this.#signal)
     this.#opened.push(opened)
     return opened

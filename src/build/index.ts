@@ -19,12 +19,14 @@ import { CacheRecords } from './cache/records.ts'
 import { schema } from './cache/schema.ts'
 import { createFileDigests } from './context/digests.ts'
 import { Downloads } from './context/download.ts'
+import { GitSources } from './context/git.ts'
 import { KeptContexts } from './context/kept.ts'
 import { Flights } from './solver/flights.ts'
 import { activePrefix, clearDirectory } from './solver/workspace.ts'
 import type { Builder, BuildRequest } from './types.ts'
 
 export { plainProgress } from './progress/index.ts'
+export { parseGitAddress } from './context/git.ts'
 export type * from './types.ts'
 
 interface BuilderDeps {
@@ -66,7 +68,10 @@ export const createBuilder = (given: BuilderDeps): Builder => {
     describe: (request, what) => tracked(request, (given) => describe(deps, given, what)),
     async prune(options) {
       const everything = options.all && options.until === undefined && options.keepBytes === undefined
-      if (everything && running.size === 0) deps.downloads.prune(Number.MAX_SAFE_INTEGER)
+      if (everything && running.size === 0) {
+        deps.downloads.prune(Number.MAX_SAFE_INTEGER)
+        deps.git.prune(true)
+      }
       return await prune(collect, options)
     },
     cacheUsage: () => cacheUsage(collect),
@@ -93,6 +98,7 @@ const wire = ({ engine, instance, sys, db, log, clock }: BuilderDeps): BuildDeps
     records: new CacheRecords(db, now),
     cacheMounts: new CacheMounts(db, join(base, 'cache-mounts'), now),
     digests: createFileDigests(db, now),
+    git: new GitSources(sys.processes, join(base, 'git')),
     downloads: new Downloads(db, join(base, 'downloads'), now),
     flights: new Flights(),
     slots: new Semaphore(Math.max(4, availableParallelism())),
@@ -114,6 +120,7 @@ const recover = async (deps: BuildDeps, collect: CollectDeps): Promise<void> => 
   deps.records.forgetImages(new Set((await deps.images.list()).map(({ id }) => id)))
   deps.cacheMounts.recover()
   deps.downloads.recover()
+  deps.git.prune(false)
   deps.digests.forget(collect.now() - month)
   deps.downloads.prune(collect.now() - month)
 }

@@ -8,7 +8,8 @@ export type CopySource =
   | { kind: 'path'; path: string; pivot?: string | undefined; unpack: boolean }
   /** A here-document: a 0644 file. */
   | { kind: 'inline'; name: string; data: string }
-  | { kind: 'url'; url: string; name: string; unpack: boolean; checksum?: string | undefined }
+  /** With `git`, the address of a repository: its files, as an archive. The checksum is then that of the commit. */
+  | { kind: 'url'; url: string; name: string; unpack: boolean; checksum?: string | undefined; git?: boolean }
 
 export interface CopyOp {
   kind: 'copy'

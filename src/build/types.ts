@@ -7,9 +7,9 @@ import type { ImageConfig } from '../spec/oci/index.ts'
 export interface BuildRequest {
   /**
    * Where COPY and ADD read: a directory on this machine, a tar stream (plain, gzip, …) that is unpacked first, or a directory
-   * on the client's machine, of which only what is needed and has changed is fetched.
+   * on the client's machine, of which only what is needed and has changed is fetched; or a git repository, REMOTE[#REF[:SUBDIRECTORY]].
    */
-  context: { directory: string } | { tar: Readable } | { remote: RemoteDirectory } | { none: true }
+  context: { directory: string } | { tar: Readable } | { remote: RemoteDirectory } | { git: string } | { none: true }
   /** Path within the context, default 'Dockerfile'; or its text (`inline`). An absolute path is read from this machine. */
   dockerfile?: { path: string } | { inline: string } | { remote: RemoteDirectory; path: string } | undefined
   target?: string | undefined

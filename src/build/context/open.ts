@@ -21,9 +21,11 @@ export interface OpenedContext {
   close(): void
 }
 
+export type OpenableContext = Exclude<BuildRequest['context'], { remote: RemoteDirectory } | { git: string }>
+
 /** `base` is where streams are unpacked. */
 export const openContext = async (
-  context: Exclude<BuildRequest['context'], { remote: RemoteDirectory }>,
+  context: OpenableContext,
   sys: Pick<Sys, 'files'>,
   base: string,
   signal: AbortSignal,

@@ -1,5 +1,6 @@
 /** What COPY and ADD share. */
 import { posix } from 'node:path'
+import { parseGitAddress } from '../context/git.ts'
 import type { CopySource } from '../ops.ts'
 import type { FlagValues } from './flags.ts'
 import { contentOf, heredocOf } from './heredoc.ts'
@@ -9,6 +10,7 @@ import { SyntaxFault } from './source.ts'
 import { blankWords, jsonArray } from './words.ts'
 
 export interface Transfer {
+  keepGitDir?: boolean | undefined
   verb: 'ADD' | 'COPY'
   sources: string[]
   documents: { name: string; data: string; expand: boolean }[]
@@ -96,17 +98,19 @@ const resolveDest = (workdir: string, dest: string): string => {
   return directory && path !== '/' ? `${path}/` : path
 }
 
-const isGit = (source: string): boolean =>
-  /^(git:\/\/|git@|ssh:\/\/)/.test(source) || /^https?:\/\/[^#?]+\.git(?:[#?]|$)/.test(source)
+/** Without a scheme it is a path. */
+const isGit = (source: string): boolean => parseGitAddress(source) !== undefined && !source.startsWith('github.com/')
 
 const sourceOf = (node: Transfer, source: string, checksum: string | undefined): CopySource => {
   const remote = /^https?:\/\//.test(source)
   if (isGit(source)) {
     if (node.verb === 'COPY') throw new SyntaxFault("source can't be a git ref for COPY", { near: source })
-    throw new SyntaxFault(`ADD from a git repository is not supported: ${source}`, {
-      near: source,
-      hint: 'Clone it next to the Dockerfile and COPY it, or RUN git clone in a stage.',
-    })
+    if (node.keepGitDir)
+      throw new SyntaxFault('--keep-git-dir is not supported', {
+        near: '--keep-git-dir',
+        hint: 'RUN git clone in a stage where the history is needed.',
+      })
+    return { kind: 'url', url: source, name: 'repository.tar', unpack: true, checksum, git: true }
   }
   if (remote) {
     if (node.verb === 'COPY')
@@ -136,6 +140,10 @@ const symbolic = /^[ugoa]*([-+=]([rwxXst]*|[ugo]))+(,[ugoa]*([-+=]([rwxXst]*|[ug
 const checkChecksum = (checksum: string, sources: string[]): void => {
   const near = { near: '--checksum' }
   if (sources.length !== 1) throw new SyntaxFault("checksum can't be specified for multiple sources", near)
+  if (isGit(sources[0]!)) {
+    if (!/^[0-9a-f]{7,64}$/.test(checksum)) throw new SyntaxFault('invalid checksum: not a commit', near)
+    return
+  }
   if (!/^https?:\/\//.test(sources[0]!)) throw new SyntaxFault('checksum requires HTTP(S) or Git sources', near)
   if (!/^sha256:[0-9a-f]{64}$/.test(checksum)) throw new SyntaxFault('invalid checksum digest format', near)
 }

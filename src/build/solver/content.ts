@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { StepResult } from '../cache/records.ts'
 import type { Download } from '../context/download.ts'
+import { parseGitAddress } from '../context/git.ts'
 import { digestSelected } from '../context/select.ts'
 import type { Tree } from '../context/tree.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
@@ -100,18 +101,20 @@ export class Contents {
     if (!found) {
       const { report, signal } = this.#options
       const vertex = { ...node.vertex, id: randomUUID(), name: source.url }
-      found = report.during(vertex, () =>
-        this.#deps.downloads.get(source.url, {
+      const address = source.git ? parseGitAddress(source.url) : undefined
+      found = report.during(vertex, async () => {
+        if (address) return await this.#deps.git.get(address, { signal, agent: await node.env.ssh('default') })
+        return await this.#deps.downloads.get(source.url, {
           signal,
           progress: (current, total) =>
             report.emit({ type: 'status', id: vertex.id, name: source.name, current, total }),
-        }),
-      )
+        })
+      })
       found.catch(() => {})
       this.#fetched.set(source.url, found)
     }
     return found.then((file) => {
-      if (source.checksum !== undefined && source.checksum !== file.digest)
+      if (source.checksum !== undefined && !file.digest.startsWith(source.checksum))
         throw new SyntaxFault(`digest mismatch ${file.digest}: ${source.checksum}`, { near: '--checksum' })
       return file
     })

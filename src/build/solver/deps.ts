@@ -7,6 +7,7 @@ import type { CacheMounts } from '../cache/mounts.ts'
 import type { CacheRecords, StepResult } from '../cache/records.ts'
 import type { FileDigests } from '../context/digests.ts'
 import type { Downloads } from '../context/download.ts'
+import type { GitSources } from '../context/git.ts'
 import type { Flights } from './flights.ts'
 
 /** What solving needs; one for all builds. */
@@ -20,6 +21,7 @@ export interface SolverDeps {
   cacheMounts: CacheMounts
   digests: FileDigests
   downloads: Downloads
+  git: GitSources
   flights: Flights<StepResult>
   /** Steps at once. */
   slots: Semaphore

@@ -170,7 +170,18 @@ test('ADD: URLs, checksums, git', async () => {
   assert.equal(((await sources(`ADD --checksum=${sum} http://x.test/a /d/`))[0] as { checksum: string }).checksum, sum)
   await assert.rejects(sources(`ADD --checksum=${sum} a /d/`), /checksum requires HTTP/)
   await assert.rejects(sources('ADD --checksum=sha256:1 http://x.test/a /d/'), /invalid checksum digest format/)
-  await assert.rejects(sources('ADD https://x.test/r.git#main /d'), /ADD from a git repository is not supported/)
+  assert.deepEqual(await sources('ADD --checksum=0123abc https://x.test/r.git#main /d'), [
+    {
+      kind: 'url',
+      url: 'https://x.test/r.git#main',
+      name: 'repository.tar',
+      unpack: true,
+      checksum: '0123abc',
+      git: true,
+    },
+  ])
+  await assert.rejects(sources('ADD --keep-git-dir git@x.test:r.git /d'), /--keep-git-dir is not supported/)
+  await assert.rejects(sources('ADD --checksum=main git@x.test:r.git /d'), /invalid checksum: not a commit/)
 })
 
 test('RUN --mount', async () => {

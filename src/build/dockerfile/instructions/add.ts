@@ -20,6 +20,7 @@ export const add = instruction<Transfer>('ADD', {
       ...readBy(flags),
       checksum: flags.string('checksum') || undefined,
       unpack: flags.boolean('unpack'),
+      keepGitDir: flags.boolean('keep-git-dir'),
     }
   },
   lower: lowerTransfer,

@@ -1,5 +1,6 @@
 /** A Dockerfile frontend's attributes as a request to the builder. */
 import type { Readable } from 'node:stream'
+import { parseGitAddress } from '../../../build/index.ts'
 import type { BuildRequest, RemoteDirectory } from '../../../build/types.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { isUpload } from './upload.ts'
@@ -53,6 +54,10 @@ const contextOf = (
   if (isUpload(url)) {
     const local = attrs.dockerfilekey === undefined ? {} : { remote: directory(attrs.dockerfilekey) }
     return { context: { tar: upload(url) }, dockerfile: { ...local, path } }
+  }
+  if (url && parseGitAddress(url)) {
+    const local = attrs.dockerfilekey === undefined ? {} : { remote: directory(attrs.dockerfilekey) }
+    return { context: { git: url }, dockerfile: { ...local, path } }
   }
   if (url)
     throw new SlipwayError('unsupported', `building from ${url} is not supported`, {

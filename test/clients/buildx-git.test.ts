@@ -1,0 +1,97 @@
+/** Git repositories as contexts and as sources of ADD, from a server on the loopback. */
+import assert from 'node:assert/strict'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../root/instance.ts'
+import { startBuildx } from './buildx-kit.ts'
+
+const buildx = startBuildx()
+let server: ChildProcess | undefined
+let url = ''
+after(() => {
+  server?.kill()
+  buildx.stop()
+})
+const { ok, run, project, dir } = buildx
+const repository = join(dir, 'served/app')
+
+const git = (...args: string[]): string =>
+  execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@t', ...args], {
+    cwd: repository,
+    encoding: 'utf8',
+  }).trim()
+const commit = (files: Record<string, string>): string => {
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(join(repository, path, '..'), { recursive: true })
+    writeFileSync(join(repository, path), text)
+  }
+  git('add', '-A')
+  git('commit', '-q', '-m', 'x')
+  return git('rev-parse', 'HEAD')
+}
+const reachable = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.on('error', () => resolve(false))
+  })
+
+before(async () => {
+  mkdirSync(repository, { recursive: true })
+  git('init', '-q', '-b', 'main')
+  git('config', 'uploadpack.allowAnySHA1InWant', 'true')
+  const port = await freePort()
+  server = spawn(
+    'git',
+    [
+      'daemon',
+      '--export-all',
+      '--reuseaddr',
+      '--listen=127.0.0.1',
+      `--port=${port}`,
+      `--base-path=${join(dir, 'served')}`,
+    ],
+    { stdio: 'ignore' },
+  )
+  url = `git://127.0.0.1:${port}/app`
+  for (let i = 0; !(await reachable(port)); i++) {
+    assert.ok(i < 100, 'git daemon does not come up')
+    await sleep(50)
+  }
+})
+
+/** The file at `path` in what is built. */
+const built = async (args: string[], path: string): Promise<string> => {
+  const tar = join(dir, 'out.tar')
+  await ok(['buildx', 'build', '-o', `type=tar,dest=${tar}`, ...args])
+  return execFileSync('tar', ['-xOf', tar, path], { encoding: 'utf8' })
+}
+
+test('ADD of a repository: branch, commit, subdirectory, checksum; a new commit is seen', async () => {
+  const first = commit({ 'sub/file': 'one\n', '.gitattributes': 'sub export-ignore\n' })
+  const dockerfile = (flags: string, ref: string): string =>
+    project('add', { Dockerfile: `FROM scratch\nADD ${flags} ${url}${ref} /src\n` })
+  assert.equal(await built([dockerfile('', '#main')], 'src/sub/file'), 'one\n')
+  const second = commit({ 'sub/file': 'two\n' })
+  assert.equal(await built([dockerfile('', '#main')], 'src/sub/file'), 'two\n')
+  assert.equal(await built([dockerfile('', '')], 'src/sub/file'), 'two\n')
+  assert.equal(await built([dockerfile('', `#${first}`)], 'src/sub/file'), 'one\n')
+  assert.equal(await built([dockerfile('', `#${first.slice(0, 10)}:sub`)], 'src/file'), 'one\n')
+  assert.equal(await built([dockerfile(`--checksum=${second}`, '#main')], 'src/sub/file'), 'two\n')
+  const wrong = await run(['build', dockerfile(`--checksum=${first}`, '#main')])
+  assert.equal(wrong.code, 1)
+  assert.match(wrong.all, new RegExp(`digest mismatch ${second}: ${first}`))
+  const missing = await run(['build', dockerfile('', '#nothere')])
+  assert.match(missing.all, /failed to load git:.*#nothere: .*nothere/)
+})
+
+test('a repository as the context', async () => {
+  commit({ 'image/Dockerfile': 'FROM scratch\nCOPY data /data\n', 'image/data': 'from git\n' })
+  assert.equal(await built([`${url}#main:image`], 'data'), 'from git\n')
+})
