@@ -9,7 +9,7 @@ import type { Clock } from '../lib/clock.ts'
 import { hostPlatform, type Platform, parsePlatform } from '../spec/oci/index.ts'
 import { Bases, familiar, fullName } from './bases.ts'
 import type { StepResult } from './cache/records.ts'
-import { parseGitAddress } from './context/git.ts'
+import { needsAgent, parseGitAddress } from './context/git.ts'
 import type { KeptContexts } from './context/kept.ts'
 import {
   type FoundDockerfile,
@@ -214,7 +214,7 @@ class Build {
     const address = parseGitAddress(text)
     if (!address) throw new SlipwayError('bad-request', `${text} is not the address of a git repository`)
     return await this.#internal(`load git source ${text}`, async () => {
-      const agent = await this.#ssh('default')
+      const agent = needsAgent(address) ? await this.#ssh('default') : undefined
       const { path } = await this.#deps.git.get(address, { signal: this.#signal, agent })
       return { tar: createReadStream(path) }
     })

@@ -37,6 +37,9 @@ export const parseGitAddress = (text: string): GitAddress | undefined => {
   }
 }
 
+/** Does it take keys to get there? */
+export const needsAgent = ({ remote }: GitAddress): boolean => !/^(git|https?):\/\//.test(remote)
+
 interface GitOptions {
   signal: AbortSignal
   /** Path of an agent's socket. */

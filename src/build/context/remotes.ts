@@ -56,6 +56,8 @@ const localPaths = (node: Rootfs): Map<LocalNode, string[] | undefined> => {
   const found = new Map<LocalNode, Set<string> | undefined>()
   const seen = new Set<Source>()
   const add = (local: LocalNode, paths: string[]): void => {
+    // URLs and here-documents of a copy need nothing of it.
+    if (paths.length === 0) return
     const before = found.has(local) ? found.get(local) : new Set<string>()
     const all = before && new Set([...before, ...paths.map(followed)])
     found.set(local, all?.has('') ? undefined : all)

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { StepResult } from '../cache/records.ts'
 import type { Download } from '../context/download.ts'
-import { parseGitAddress } from '../context/git.ts'
+import { needsAgent, parseGitAddress } from '../context/git.ts'
 import { digestSelected } from '../context/select.ts'
 import type { Tree } from '../context/tree.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
@@ -103,7 +103,10 @@ export class Contents {
       const vertex = { ...node.vertex, id: randomUUID(), name: source.url }
       const address = source.git ? parseGitAddress(source.url) : undefined
       found = report.during(vertex, async () => {
-        if (address) return await this.#deps.git.get(address, { signal, agent: await node.env.ssh('default') })
+        if (address) {
+          const agent = needsAgent(address) ? await node.env.ssh('default') : undefined
+          return await this.#deps.git.get(address, { signal, agent })
+        }
         return await this.#deps.downloads.get(source.url, {
           signal,
           progress: (current, total) =>

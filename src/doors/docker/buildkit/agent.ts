@@ -7,6 +7,7 @@ import { messageOf } from '../../../errors.ts'
 import type { Log } from '../../../lib/log.ts'
 import { BytesMessage, CheckAgentRequest, Empty } from './messages.ts'
 import type { Session } from './session.ts'
+import { StatusError } from './status.ts'
 
 export interface ForwardedAgents {
   /** Path of a socket; undefined where the client does not offer this agent. */
@@ -24,7 +25,12 @@ export const forwardedAgents = (
   const closers: (() => void)[] = []
   const forward = async (id: string): Promise<string | undefined> => {
     if (!session.serves('/moby.sshforward.v1.SSH/ForwardAgent')) return undefined
-    await session.client.unary('/moby.sshforward.v1.SSH/CheckAgent', [CheckAgentRequest, Empty], { ID: id }, signal)
+    try {
+      await session.client.unary('/moby.sshforward.v1.SSH/CheckAgent', [CheckAgentRequest, Empty], { ID: id }, signal)
+    } catch (error) {
+      if (error instanceof StatusError) return undefined // it has agents, but not this one
+      throw error
+    }
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     const path = join(directory, randomUUID().slice(0, 13))
     const sockets = new Set<Socket>()
