@@ -271,6 +271,7 @@ export const inspectView = async (c: Container, rooms: Rooms, options: { size: b
   const image = await rooms.images.get(c.imageId)
   const sandbox = rooms.sandboxes.get(c.sandboxId)
   const [path = '', ...args] = c.process.args
+  const settings = await settingsView(c, rooms, options.version)
   return {
     Id: c.id,
     Created: iso(c.createdAt),
@@ -294,8 +295,12 @@ export const inspectView = async (c: Container, rooms: Rooms, options: { size: b
     GraphDriver: { Name: 'overlay2', Data: { MergedDir: c.paths.rootfs } },
     ...(options.size ? { SizeRw: await rwSize(c, rooms), SizeRootFs: image?.size ?? 0 } : {}),
     Mounts: mountViews(c),
-    Config: configView(c, image?.config.config, sandbox),
-    NetworkSettings: await settingsView(c, rooms, options.version),
+    Config: {
+      ...configView(c, image?.config.config, sandbox),
+      // Since 1.44 it is the endpoint's, which 1.43 could not ask for.
+      ...(options.version[1] < 44 ? { MacAddress: settings.MacAddress } : {}),
+    },
+    NetworkSettings: settings,
   }
 }
 

@@ -307,8 +307,10 @@ const diskUsage = async ({ engine, builder, clock }: SystemBackend, version: Api
   for (const c of containers) counts.set(c.imageId, (counts.get(c.imageId) ?? 0) + 1)
   const usage = await engine.images.usage()
   const used = new Map(usage.images.map((each) => [each.id, each]))
+  const cache = await builder.cacheUsage()
   return {
     LayersSize: usage.total,
+    ...(version[1] < 42 ? { BuilderSize: cache.reduce((total, each) => total + each.size, 0) } : {}),
     Images: images.map((i) => ({
       Id: i.id,
       ParentId: '',
@@ -355,7 +357,7 @@ const diskUsage = async ({ engine, builder, clock }: SystemBackend, version: Api
         },
       })),
     ),
-    BuildCache: (await builder.cacheUsage()).map((u) => ({
+    BuildCache: cache.map((u) => ({
       ID: u.id,
       Type: u.type,
       Description: u.description,
