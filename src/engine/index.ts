@@ -16,7 +16,11 @@ export const createEngine = (given: Omit<EngineDeps, 'events'>): Engine => {
   const records = new ContainerRecords(deps.db)
   const snapshots = createSnapshots(deps)
   const use = {
-    imageInUse: (id: string) => records.list().flatMap((record) => (record.imageId === id ? [record.id] : [])),
+    imageInUse: (id: string) =>
+      records.list().flatMap(({ id: container, imageId, mounts }) => {
+        const mounted = mounts.some((mount) => mount.type === 'image' && images.idOf(mount.image) === id)
+        return imageId === id || mounted ? [container] : []
+      }),
     isRunning: (id: string) => ['running', 'paused', 'restarting'].includes(records.byId(id)?.status ?? ''),
   }
   const images = createImages(deps, snapshots, use, imageSettings(deps.instance.stateDir))

@@ -85,17 +85,30 @@ const containerLayer = (): string =>
 test('what a container was made from stays, stopped or running', async () => {
   await make('used:1', 1000)
   await make('free:1', 1000)
+  await make('mounted:1', 1000)
   await ok('create', '--name', 'stopped', 'used:1', 'x')
+  await ok(
+    'run',
+    '-d',
+    '--name',
+    'mounts',
+    '--mount',
+    'type=image,source=mounted:1,target=/m',
+    'busybox',
+    'sleep',
+    '100',
+  )
   await ok('run', '-d', '--name', 'running', 'busybox', 'sleep', '100')
   await ok('image', 'prune', '-af')
   const names = await ok('images', '--format', '{{.Repository}}:{{.Tag}}')
-  assert.deepEqual(names.split('\n').sort(), ['busybox:latest', 'used:1'])
+  assert.deepEqual(names.split('\n').sort(), ['busybox:latest', 'mounted:1', 'used:1'])
+  assert.equal((await ok('exec', 'mounts', 'cat', '/m/data/f')).length, 1000)
   assert.match(await fails(1, 'rmi', 'used:1'), /conflict/)
   assert.match(
     await fails(1, 'rmi', '-f', await ok('image', 'inspect', '-f', '{{.Id}}', 'busybox')),
     /cannot be forced/,
   )
-  await ok('rm', 'stopped')
+  await ok('rm', '-f', 'stopped', 'mounts')
   await ok('image', 'prune', '-af')
   assert.equal(await ok('images', '--format', '{{.Repository}}:{{.Tag}}'), 'busybox:latest')
 })

@@ -1,6 +1,13 @@
 import { messageOf, SlipwayError } from '../../errors.ts'
 import { cancellable } from '../../lib/cancel.ts'
-import { familiarName, formatReference, parseReference, type Reference, withTag } from '../../spec/oci/index.ts'
+import {
+  type Digest,
+  familiarName,
+  formatReference,
+  parseReference,
+  type Reference,
+  withTag,
+} from '../../spec/oci/index.ts'
 import { createContent } from '../content/index.ts'
 import type { EngineDeps } from '../deps.ts'
 import { createDistribution } from '../distribution/index.ts'
@@ -23,6 +30,8 @@ import { imageUsage } from './usage.ts'
 type ImageRoom = Images & {
   /** Drops what a killed daemon left unfinished. After snapshots.recover(). */
   recover(): Promise<void>
+  /** What a reference means now. */
+  idOf(reference: string): Digest | undefined
 }
 
 export const createImages = (
@@ -86,6 +95,7 @@ export const createImages = (
     save: (references, options = {}) => saveImages(store, references, options.signal),
     bootstrap: (reference, options = {}) =>
       cancellable(options.signal, async () => bootstrapper.build(pullReference(reference), options)),
+    idOf: (reference) => store.resolve(reference),
     async recover() {
       await store.recover()
       await bootstrapper.recover()
