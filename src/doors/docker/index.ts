@@ -31,7 +31,7 @@ export const createDockerDoor = (
   deps: DockerDoorDeps,
 ): { listen(socketPath: string): Promise<void>; close(): void } => {
   const { engine, builder, log, clock } = deps
-  const bk = buildkit({ ...deps, images: engine.images })
+  const bk = buildkit({ ...deps, images: engine.images, networks: engine.networks })
   const routes = [
     ...systemRoutes(deps),
     ...containerRoutes(engine, clock),

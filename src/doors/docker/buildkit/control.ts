@@ -1,4 +1,5 @@
 /** moby.buildkit.v1.Control: builds, their progress, the cache and the one worker there is. */
+import type { Engine } from '../../../engine/types.ts'
 import { isError, SlipwayError } from '../../../errors.ts'
 import type { Arrivals } from './arrivals.ts'
 import { createJob, type Export, type Job } from './job.ts'
@@ -27,6 +28,7 @@ import { StatusError, statusOf } from './status.ts'
 
 export interface ControlDeps extends SolveDeps {
   version: string
+  networks: Pick<Engine['networks'], 'get'>
   sessions: Arrivals<Session>
   jobs: Arrivals<Job>
 }
@@ -39,7 +41,7 @@ export const controlMethods = (deps: ControlDeps): Methods => {
   const method = (name: string): string => `/moby.buildkit.v1.Control/${name}`
   return {
     [method('Info')]: unary(Empty, InfoResponse, () => ({ buildkitVersion: buildkitVersion(deps.version) })),
-    [method('ListWorkers')]: unary(Empty, ListWorkersResponse, () => ({ record: [workerOf(deps.version)] })),
+    [method('ListWorkers')]: unary(Empty, ListWorkersResponse, () => ({ record: [workerOf(deps)] })),
     [method('Solve')]: unary(ControlSolveRequest, ControlSolveResponse, (request, call) =>
       solveJob(deps, request, call),
     ),
@@ -72,10 +74,17 @@ const buildkitVersion = (version: string) => ({ package: 'slipway', version: `v$
 
 const goArchitecture = (): string => ({ x64: 'amd64', arm64: 'arm64' })[process.arch as 'x64'] ?? process.arch
 
-export const workerOf = (version: string): Partial<Decoded<typeof WorkerRecord>> => ({
+export const workerOf = ({
+  version,
+  networks,
+}: Pick<ControlDeps, 'version' | 'networks'>): Partial<Decoded<typeof WorkerRecord>> => ({
   ID: 'slipway',
-  // The label tells clients that image archives can be exported.
-  Labels: { 'org.mobyproject.buildkit.worker.snapshotter': 'overlayfs' },
+  Labels: {
+    // Tells clients that image archives can be exported.
+    'org.mobyproject.buildkit.worker.snapshotter': 'overlayfs',
+    // What clients put in the place of `--add-host NAME:host-gateway`.
+    'org.mobyproject.buildkit.worker.moby.host-gateway-ip': networks.get('bridge')?.subnets[0]?.gateway ?? '127.0.0.1',
+  },
   platforms: [{ Architecture: goArchitecture(), OS: 'linux' }],
   BuildkitVersion: buildkitVersion(version),
 })

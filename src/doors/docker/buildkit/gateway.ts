@@ -28,7 +28,7 @@ export const gatewayMethods = (deps: ControlDeps): Methods => {
     [method('Ping')]: unary(Empty, PongResponse, () => ({
       FrontendAPICaps: frontendCapabilities.map((ID) => ({ ID, Enabled: true })),
       LLBCaps: solverCapabilities.map((ID) => ({ ID, Enabled: true })),
-      Workers: [workerOf(deps.version)],
+      Workers: [workerOf(deps)],
     })),
     [method('Solve')]: unary(BridgeSolveRequest, BridgeSolveResponse, async (request, call) => {
       const job = await jobOf(call)

@@ -222,12 +222,15 @@ const during = async (
   progress({ type: 'vertex', id, name })
   progress({ type: 'started', id, time: clock.now() })
   let shown = 0
+  let last = 0
   try {
     await task((current) => {
+      last = current
       if (clock.now() - shown < 100) return
       shown = clock.now()
       progress({ type: 'status', id, name: what, current })
     })
+    progress({ type: 'status', id, name: what, current: last })
     progress({ type: 'done', id, time: clock.now(), cached: false })
   } catch (error) {
     progress({ type: 'done', id, time: clock.now(), cached: false, error: messageOf(error) })
