@@ -124,7 +124,7 @@ test('a registry that lies about digests, sizes and kinds', async () => {
 })
 
 test('an index that never ends, a manifest that is too long, a body that never stops', async () => {
-  const loop = await serve((request, response) => {
+  const loop = await serve((_, response) => {
     const manifests = [
       { mediaType: mediaTypes.ociIndex, digest: sha256('x'), size: 1, platform: { os: 'linux', architecture: arch } },
     ]
@@ -152,7 +152,9 @@ test('bombs by way of a pull and of a load', async () => {
   await refused(host, /compressed beyond reason/)
   const manifest = JSON.stringify([{ Config: 'c', Layers: ['l'] }])
   const archive = await tarOf([file('c', configOf(sha256('x'))), file('l', bomb), file('manifest.json', manifest)])
-  await assert.rejects(images.load(Readable.from([archive])), /compressed beyond reason/)
+  await assert.rejects(images.load(Readable.from([archive])), /layer is compressed beyond reason/)
+  await untouched()
+  await assert.rejects(images.load(Readable.from([bomb])), /archive is compressed beyond reason/)
   await untouched()
 })
 

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
@@ -55,14 +55,6 @@ export const createContent = (stateDir: string, now: () => number): Content => {
   }
   // A removal that was decided on before a blob came back must not take the new one.
   const changing = new KeyedMutex()
-  const sync = async (file: string): Promise<void> => {
-    const handle = await open(file, 'r')
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-  }
   const adopt = async (file: string, digest: Digest, passing = false): Promise<void> => {
     if (!passing) await sync(file)
     await changing.run(digest, () => rename(file, path(digest)))
@@ -137,12 +129,30 @@ const mustBe = (
     throw new SlipwayError('invalid', `unexpected size: got ${written.size} bytes, want ${expected.size}`)
 }
 
+const sync = async (file: string): Promise<void> => {
+  const handle = await open(file, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
 const outOfSpace = (error: unknown): SlipwayError | undefined =>
   ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')
     ? new SlipwayError('no-space', 'no space left on device', { cause: error, hint: 'Remove unused images.' })
     : undefined
 
 const batchBytes = 1 << 20
+const checkEvery = 64 << 20
+const minFree = 128 << 20
+
+/** An archive may unpack to anything: it must not take the last of the disk. */
+const checkSpace = async (file: string): Promise<void> => {
+  const { bavail, bsize } = await statfs(file)
+  if (bavail * bsize < minFree)
+    throw new SlipwayError('no-space', 'no space left on device', { hint: 'Remove unused images.' })
+}
 
 /** Chunks are gathered and written together, while those that follow are hashed. */
 const writeFile = async (
@@ -151,6 +161,7 @@ const writeFile = async (
 ): Promise<{ digest: Digest; size: number }> => {
   const hash = createHash('sha256')
   let size = 0
+  let checked = 0
   let batch: Uint8Array[] = []
   let gathered = 0
   let writing: Promise<unknown> = Promise.resolve()
@@ -169,6 +180,9 @@ const writeFile = async (
       batch.push(chunk)
       gathered += chunk.length
       if (gathered >= batchBytes) await flush()
+      if (size - checked < checkEvery) continue
+      checked = size
+      await checkSpace(file)
     }
     await flush()
     await writing

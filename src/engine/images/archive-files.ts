@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { posix } from 'node:path'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
 import { decompress, readTar } from '../../lib/tar/index.ts'
 import type { Digest } from '../../spec/oci/index.ts'
@@ -22,7 +22,8 @@ export const gatherFiles = async (archive: Readable, content: Content, lease: Le
   const files = new Map<string, { digest: Digest; size: number }>()
   const links = new Map<string, string>()
   const clean = (path: string): string => posix.normalize(`/${path}`).slice(1)
-  for await (const { entry, body } of readTar(await decompress(archive), { entries: maxFiles })) {
+  const { packed, plain } = await measured(archive)
+  for await (const { entry, body } of readTar(guarded(plain, packed), { entries: maxFiles })) {
     const path = clean(entry.path)
     if (entry.type === 'symlink') links.set(path, clean(`${posix.dirname(path)}/${entry.linkName}`))
     else if (entry.type === 'link') links.set(path, clean(entry.linkName))
@@ -46,6 +47,34 @@ export const gatherFiles = async (archive: Readable, content: Content, lease: Le
       if (file.size > maxText) throw new SlipwayError('invalid', `${path} in the archive is too large`)
       return readFile(content.path(file.digest), 'utf8')
     },
+  }
+}
+
+const ratioFrom = 1024 ** 3
+const maxRatio = 500
+
+/** The archive decompressed, and how much of it was read so far. */
+const measured = async (archive: Readable): Promise<{ packed: () => number; plain: AsyncIterable<Buffer> }> => {
+  let bytes = 0
+  const counted = Readable.from(
+    (async function* (): AsyncGenerator<Buffer> {
+      for await (const chunk of archive as AsyncIterable<Buffer>) {
+        bytes += chunk.length
+        yield chunk
+      }
+    })(),
+    { objectMode: false, highWaterMark: 1 << 20 },
+  )
+  return { packed: () => bytes, plain: await decompress(counted) }
+}
+
+async function* guarded(plain: AsyncIterable<Buffer>, packed: () => number): AsyncGenerator<Buffer> {
+  let bytes = 0
+  for await (const chunk of plain) {
+    bytes += chunk.length
+    if (bytes > ratioFrom && bytes / packed() > maxRatio)
+      throw new SlipwayError('invalid', 'archive is compressed beyond reason: refusing to load it')
+    yield chunk
   }
 }
 
