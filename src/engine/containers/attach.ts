@@ -39,11 +39,10 @@ export const resize =
 const replayed = async function* (
   ctx: Context,
   record: ContainerRecord,
-  stdout: boolean,
-  stderr: boolean,
+  options: { stdout: boolean; stderr: boolean; until: number | undefined },
 ): AsyncGenerator<OutputChunk> {
   if (record.spec.log.driver === 'none') return
-  for await (const { stream, data } of readLogs(logSource(ctx, record), { stdout, stderr })) yield { stream, data }
+  for await (const { stream, data } of readLogs(logSource(ctx, record), options)) yield { stream, data }
 }
 
 export const attach =
@@ -60,11 +59,13 @@ export const attach =
       stderr: options.stderr && stream,
     })
     if (isRunning(record)) await hub.connect(join(record.paths.bundle, 'attach'))
+    // What is written from now on comes by the stream: it must not come by the log as well.
+    const until = stream ? ctx.clock.now() : undefined
     emit(ctx, record, 'attach')
     if (!options.logs && stream) return live
     const output = (async function* (): AsyncGenerator<OutputChunk> {
       try {
-        if (options.logs) yield* replayed(ctx, record, options.stdout, options.stderr)
+        if (options.logs) yield* replayed(ctx, record, { stdout: options.stdout, stderr: options.stderr, until })
         if (stream) yield* live.output
       } finally {
         live.close()
