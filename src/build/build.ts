@@ -297,6 +297,7 @@ class Build {
       shmSize,
       ulimits,
       privileged,
+      hostNetwork: this.#request.hostNetwork ?? false,
       secret: (id) => this.#secret(id),
       ssh: (id) => this.#ssh(id),
     }

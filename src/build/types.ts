@@ -39,6 +39,8 @@ export interface BuildRequest {
   /** Gets the Dockerfile's name and text once it is read, for clients that show its lines themselves. */
   onDockerfile?: ((file: string, text: string) => void) | undefined
   privileged?: boolean | undefined
+  /** RUN --network=host is allowed. */
+  hostNetwork?: boolean | undefined
   signal?: AbortSignal | undefined
   progress: (event: BuildProgress) => void
 }

@@ -1,6 +1,6 @@
 /** `docker build` with buildx installed: options, failures, warnings, cancelling. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -204,6 +204,59 @@ test('questions about a Dockerfile: outline, targets, lint', async () => {
   assert.match(await ask('outline'), /WHO +nobody +whom to greet\n[\s\S]*token +true/)
   assert.match(await ask('targets'), /first +where it begins\nlast \(default\)/)
   assert.match(await ask('lint'), /FromAsCasing[\s\S]*Dockerfile:6/)
+})
+
+test('what steps may use: hosts, limits, shared memory, networks by leave', async () => {
+  const dir = project('steps', {
+    Dockerfile: 'FROM base\nRUN cat /etc/hosts; ulimit -n; df /dev/shm\n',
+    'host.Dockerfile': 'FROM base\nRUN --network=host true\n',
+  })
+  const flags = [
+    '--add-host',
+    'a=1.2.3.4',
+    '--add-host',
+    'out=host-gateway',
+    '--ulimit',
+    'nofile=100:200',
+    '--shm-size',
+    '32m',
+  ]
+  const { all } = await ok(['buildx', 'build', ...flags, dir])
+  assert.match(all, /1\.2\.3\.4\ta\n[\s\S]*\d+\.\d+\.\d+\.\d+\tout\n[\s\S]* 100\n[\s\S]*shm +32768/)
+  const host = ['buildx', 'build', '-f', join(dir, 'host.Dockerfile'), dir]
+  const refused = await run(host)
+  assert.match(refused.all, /network\.host is not allowed/)
+  await ok([...host, '--allow', 'network.host'])
+})
+
+test('an ssh agent nobody offers is left out, unless it is required', async () => {
+  const dir = project('agents', {
+    Dockerfile: 'FROM base\nRUN --mount=type=ssh echo "agent: [$SSH_AUTH_SOCK]"\n',
+    'required.Dockerfile': 'FROM base\nRUN --mount=type=ssh,required=true true\n',
+  })
+  assert.match((await ok(['buildx', 'build', dir])).all, /agent: \[\]/)
+  const { code, all } = await run(['buildx', 'build', '-f', join(dir, 'required.Dockerfile'), dir])
+  assert.equal(code, 1)
+  assert.match(all, /unset ssh forward key default/)
+})
+
+test('an agent is a socket while the step runs, and gone afterwards', async () => {
+  const socket = join(buildx.dir, 'agent')
+  const env = { SSH_AUTH_SOCK: socket }
+  const agent = spawn('ssh-agent', ['-D', '-a', socket], { stdio: 'ignore' })
+  agent.once('error', (error) => assert.fail(`ssh-agent does not run: ${error.message}`))
+  try {
+    for (let i = 0; !existsSync(socket) && i < 100; i++) await sleep(50)
+    const dir = project('agent', {
+      Dockerfile: 'FROM base\nRUN --mount=type=ssh test -S "$SSH_AUTH_SOCK" && echo "agent: $SSH_AUTH_SOCK"\n',
+    })
+    const { all } = await ok(['buildx', 'build', '--ssh', 'default', dir], { env })
+    assert.match(all, /\d agent: \/run\/buildkit\/ssh_agent\.0/)
+  } finally {
+    agent.kill()
+  }
+  const left = join(buildx.instance.home, 'run/agents')
+  assert.deepEqual(existsSync(left) ? readdirSync(left) : [], [])
 })
 
 test('what is not done is said', async () => {

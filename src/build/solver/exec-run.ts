@@ -133,7 +133,10 @@ export const executeRun = async (
       ? [`${mount.env}=${Buffer.from(secrets.get(mount.id)!).toString()}`]
       : [],
   )
-  if ((op.insecure && !env.privileged) || (op.network === 'host' && env.network !== 'host' && !env.privileged)) {
+  if (
+    (op.insecure && !env.privileged) ||
+    (op.network === 'host' && env.network !== 'host' && !env.privileged && !env.hostNetwork)
+  ) {
     throw new SyntaxFault(`${op.insecure ? 'security.insecure' : 'network.host'} is not allowed`, {
       near: op.insecure ? '--security' : '--network',
       hint: 'Allow it for this build: the file asks for more than a build may do by itself.',

@@ -60,6 +60,7 @@ export interface StepEnvironment {
   shmSize: number | undefined
   ulimits: { name: string; soft: number; hard: number }[]
   privileged: boolean
+  hostNetwork: boolean
   secret(id: string): Promise<Uint8Array | undefined>
   /** Path of an agent's socket. */
   ssh(id: string): Promise<string | undefined>

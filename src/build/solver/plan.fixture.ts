@@ -70,6 +70,7 @@ export const plan = async (text: string, options: PlanOptions = {}): Promise<Pla
       shmSize: undefined,
       ulimits: [],
       privileged: false,
+      hostNetwork: false,
       secret: async () => undefined,
       ssh: async () => undefined,
     },

@@ -73,6 +73,7 @@ const requestFor = (job: Job, attrs: Record<string, string>, agents: ForwardedAg
     ),
     tags: [],
     privileged: job.entitlements.includes('security.insecure'),
+    hostNetwork: job.entitlements.includes('network.host'),
     signal,
     findSecret: (id) => secretOf(session, id, signal),
     findAgent: (id) => agents.find(id),
