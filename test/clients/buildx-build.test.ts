@@ -247,7 +247,7 @@ test('an agent is a socket while the step runs, and gone afterwards', async () =
   agent.once('error', (error) => assert.fail(`ssh-agent does not run: ${error.message}`))
   try {
     for (let i = 0; !existsSync(socket) && i < 100; i++) await sleep(50)
-    const dir = project('agent', {
+    const dir = project('with-agent', {
       Dockerfile: 'FROM base\nRUN --mount=type=ssh test -S "$SSH_AUTH_SOCK" && echo "agent: $SSH_AUTH_SOCK"\n',
     })
     const { all } = await ok(['buildx', 'build', '--ssh', 'default', dir], { env })

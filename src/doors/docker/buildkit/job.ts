@@ -1,5 +1,6 @@
 /** A build as clients see it: named by a ref of their choice, asked for on one call, followed and driven on others. */
 import { randomUUID } from 'node:crypto'
+import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../../errors.ts'
 import type { Clock } from '../../../lib/clock.ts'
 import { ProgressLog } from './progress.ts'
@@ -16,6 +17,8 @@ export interface Job {
   exports: Export[]
   progress: ProgressLog
   signal: AbortSignal
+  /** The build context, where it did not come by the session. */
+  upload?: Readable | undefined
   /** What --allow grants. */
   entitlements: readonly string[]
   /** Names and texts of Dockerfiles, for errors that show their lines. */
@@ -28,7 +31,7 @@ export interface Job {
 }
 
 export const createJob = (
-  about: Pick<Job, 'ref' | 'session' | 'exports' | 'signal' | 'entitlements'>,
+  about: Pick<Job, 'ref' | 'session' | 'exports' | 'signal' | 'entitlements' | 'upload'>,
   clock: Pick<Clock, 'now'>,
 ): Job => {
   const { promise, resolve, reject } = Promise.withResolvers<RpcStatus | undefined>()

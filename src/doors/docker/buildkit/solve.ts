@@ -69,7 +69,7 @@ const requestFor = (job: Job, attrs: Record<string, string>, agents: ForwardedAg
     ...requestOf(
       attrs,
       (name) => remoteDirectory(session, name),
-      (url) => uploaded(session, url, signal),
+      (url) => job.upload ?? uploaded(session, url, signal),
     ),
     tags: [],
     privileged: job.entitlements.includes('security.insecure'),

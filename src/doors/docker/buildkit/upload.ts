@@ -3,8 +3,9 @@ import { Readable } from 'node:stream'
 import { BytesMessage } from './messages.ts'
 import type { Session } from './session.ts'
 
-export const isUpload = (context: string | undefined): context is string =>
-  context?.startsWith('http://buildkit-session/') === true
+export const uploadUrl = 'http://buildkit-session/'
+
+export const isUpload = (context: string | undefined): context is string => context?.startsWith(uploadUrl) === true
 
 export const uploaded = (session: Session, context: string, signal: AbortSignal): Readable => {
   const { pathname, host } = new URL(context)

@@ -2,13 +2,16 @@
  * POST /build?version=2: how clients before buildx ask for BuildKit (docker 18.09 to 20.10). Options are in the query, files come
  * by the session, progress goes out as JSON lines with StatusResponse messages inside.
  */
+import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../../errors.ts'
 import type { Exchange, Route } from '../server.ts'
 import { route, textOf } from '../server.ts'
+import { Arrivals } from './arrivals.ts'
 import type { ControlDeps } from './control.ts'
 import { createJob, type Export } from './job.ts'
 import { StatusResponse } from './messages.ts'
 import { solve } from './solve.ts'
+import { uploadUrl } from './upload.ts'
 
 const json = <T>(x: Exchange, name: string, empty: T): T => {
   const text = x.query.get(name)
@@ -57,6 +60,8 @@ interface VersionedBuild {
 
 export const versionedBuild = (deps: ControlDeps): VersionedBuild => {
   const running = new Map<string, AbortController>()
+  /** Contexts that a request of their own brings, by the build they are for. */
+  const uploads = new Arrivals<Readable>('upload')
   return {
     routes: [
       route('POST', '/build/cancel', (x) => {
@@ -66,14 +71,20 @@ export const versionedBuild = (deps: ControlDeps): VersionedBuild => {
     ],
     async serve(x) {
       const id = x.query.get('buildid') ?? ''
-      if (x.query.get('remote') !== 'client-session')
+      if (id.startsWith(uploadPrefix)) {
+        await receive(x, uploads, id.slice(uploadPrefix.length))
+        return
+      }
+      const remote = x.query.get('remote')
+      if (remote !== 'client-session' && remote !== 'upload-request')
         throw new SlipwayError('unsupported', 'this kind of remote context is not supported', {
           hint: 'Use buildx, or download the context and build from the directory.',
         })
       const stop = new AbortController()
       running.set(id, stop)
       try {
-        await build(deps, x, AbortSignal.any([x.signal, stop.signal]))
+        const signal = AbortSignal.any([x.signal, stop.signal])
+        await build(deps, x, signal, remote === 'upload-request' ? await uploads.get(id, signal) : undefined)
       } finally {
         running.delete(id)
       }
@@ -81,10 +92,28 @@ export const versionedBuild = (deps: ControlDeps): VersionedBuild => {
   }
 }
 
-const build = async (deps: ControlDeps, x: Exchange, signal: AbortSignal): Promise<void> => {
+const uploadPrefix = 'upload-request:'
+
+const receive = async (x: Exchange, uploads: Arrivals<Readable>, id: string): Promise<void> => {
+  const body = x.upload()
+  uploads.add(id, body)
+  try {
+    await new Promise<void>((closed) => body.once('close', closed))
+  } finally {
+    uploads.remove(id, body)
+  }
+  x.send(200)
+}
+
+const build = async (
+  deps: ControlDeps,
+  x: Exchange,
+  signal: AbortSignal,
+  upload: Readable | undefined,
+): Promise<void> => {
   const session = await deps.sessions.get(x.query.get('session') ?? '', signal)
   const job = createJob(
-    { ref: x.query.get('buildid') ?? '', session, exports: exportsOf(x), signal, entitlements: [] },
+    { ref: x.query.get('buildid') ?? '', session, exports: exportsOf(x), signal, entitlements: [], upload },
     deps.clock,
   )
   const out = x.stream(200, 'application/json')
@@ -94,7 +123,7 @@ const build = async (deps: ControlDeps, x: Exchange, signal: AbortSignal): Promi
       line({ id: 'moby.buildkit.trace', aux: StatusResponse.encode(status).toString('base64') })
   })()
   try {
-    await solve(deps, job, attrsOf(x), {})
+    await solve(deps, job, { ...attrsOf(x), ...(upload ? { context: uploadUrl } : {}) }, {})
     job.progress.end()
     await followed
     const ID = job.response['containerimage.config.digest']
