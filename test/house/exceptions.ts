@@ -21,18 +21,10 @@ export const exceptions: { rule: string; where: string; what?: string; why: stri
     why: 'the tests of one inner room give it what the engine is given',
   },
   { rule: 'dead-exports', where: 'bench/', why: 'benchmarks come and go; what they measure with stays' },
-  {
-    rule: 'hosts',
-    where: 'src/engine/images/debian.ts',
-    why: 'the mirror base images are made from where the host has no apt sources of its own',
-  },
-  { rule: 'hosts', where: 'src/engine/images/mmdebstrap.ts', why: 'its security archive' },
 ]
 
 /** Lines of files over the limit: may only shrink. */
-export const longFiles: Record<string, number> = {
-  'src/engine/types.ts': 700,
-}
+export const longFiles: Record<string, number> = {}
 
 /** Lines of functions over the limit: may only shrink. */
 export const longFunctions: Record<string, number> = {}

@@ -1,0 +1,123 @@
+/** Sandboxes (what containers share) and the networks they are attached to. */
+
+/** What several containers can share: network, IPC and host name. A docker container has its own; a pod's containers share one. */
+export interface SandboxSpec {
+  id: string
+  hostname: string
+  /** Names others on its networks resolve it by (a container's name first), besides the host name, the short id and aliases. */
+  names?: string[] | undefined
+  domainname?: string | undefined
+  network: SandboxNetwork
+  ports: PublishedPort[]
+  dns: { servers: string[]; searches: string[]; options: string[] }
+  /** "name" → address; 'host-gateway' and 'sandbox:ID' (another's first address) are resolved. Go into /etc/hosts. */
+  hosts: { name: string; address: string }[]
+  sysctls: Record<string, string>
+  labels: Record<string, string>
+  shmSize?: number | undefined
+  /** Share the host's IPC, PID or UTS namespaces. */
+  hostIpc?: boolean | undefined
+}
+export type SandboxNetwork =
+  | { mode: 'none' }
+  | { mode: 'host' }
+  /** Share the network namespace (and hosts, resolv.conf, hostname files) of another sandbox. */
+  | { mode: 'sandbox'; id: string }
+  | { mode: 'attached'; attachments: Attachment[] }
+export interface Attachment {
+  /** Network id or name. */
+  network: string
+  ipv4?: string | undefined
+  ipv6?: string | undefined
+  mac?: string | undefined
+  /** Names that resolve to this endpoint on this network, besides the sandbox's own names. */
+  aliases: string[]
+  /** Interface name inside; default eth0, eth1 … in order. */
+  ifname?: string | undefined
+  /** Bytes a second, both ways; absent: unlimited. */
+  driverOptions?: Record<string, string> | undefined
+}
+export interface PublishedPort {
+  /** '' means every address, IPv4 and IPv6. */
+  hostIp: string
+  /** 0: pick a free one; hostPortEnd makes a range to pick from. */
+  hostPort: number
+  hostPortEnd?: number | undefined
+  containerPort: number
+  protocol: 'tcp' | 'udp' | 'sctp'
+}
+export interface Endpoint {
+  networkId: string
+  networkName: string
+  ifname: string
+  /** Interface on our side. */
+  hostIfname: string
+  mac: string
+  ipv4?: string | undefined
+  ipv4PrefixLength?: number | undefined
+  gateway4?: string | undefined
+  ipv6?: string | undefined
+  ipv6PrefixLength?: number | undefined
+  gateway6?: string | undefined
+  aliases: string[]
+}
+export interface Sandbox {
+  spec: SandboxSpec
+  state: 'stopped' | 'ready'
+  endpoints: Endpoint[]
+  /** As really bound: hostPort is never 0. */
+  ports: PublishedPort[]
+  /** Pinned namespace files; undefined: the host's. */
+  namespaces: { net?: string | undefined; ipc?: string | undefined; uts?: string | undefined }
+  /** Files to bind into each container: /etc/hosts, /etc/resolv.conf, /etc/hostname, and the /dev/shm directory (a tmpfs). */
+  files: { hosts: string; resolvConf: string; hostname: string; shm: string | undefined }
+}
+export interface Sandboxes {
+  create(spec: SandboxSpec): Promise<Sandbox>
+  get(id: string): Sandbox | undefined
+  list(): Sandbox[]
+  /** Makes namespaces, interfaces, addresses, published ports and files. A taken port: 'conflict' that names the port and, where /proc tells, its owner. Started already: no-op. */
+  start(id: string): Promise<Sandbox>
+  /** Takes all of that down; the spec stays. Stopped or gone already: no-op. */
+  stop(id: string): Promise<void>
+  remove(id: string): Promise<void>
+  /** On a running sandbox too. */
+  connect(id: string, attachment: Attachment): Promise<Endpoint>
+  disconnect(id: string, network: string, options?: { force?: boolean }): Promise<void>
+  /** Replaces names other endpoints on the same networks can resolve it by. */
+  rename(id: string, names: { hostname?: string; names: string[] }): Promise<void>
+}
+
+export interface NetworkSpec {
+  name: string
+  /** bridge: a Linux bridge. routed: no bridge, a /32 route a sandbox (pods). null and host stand for the modes of those names. */
+  driver: 'bridge' | 'routed' | 'macvlan' | 'ipvlan' | 'host' | 'null'
+  internal: boolean
+  attachable: boolean
+  ipv6: boolean
+  /** Empty: a free subnet is picked. */
+  ipam: { subnet?: string; gateway?: string; ipRange?: string; auxAddresses?: Record<string, string> }[]
+  options: Record<string, string>
+  labels: Record<string, string>
+  /** Do names of sandboxes resolve on it? False only for docker's default bridge. */
+  dns: boolean
+  /** A subnet that was picked stays for good. Otherwise it may be picked anew at a start while nobody is on the network. */
+  keepSubnets?: boolean | undefined
+}
+export interface Network {
+  id: string // 64 hex
+  spec: NetworkSpec
+  createdAt: number
+  /** Interface name of the bridge, where there is one. */
+  bridge?: string | undefined
+  subnets: { subnet: string; gateway: string }[]
+}
+export interface Networks {
+  create(spec: NetworkSpec): Promise<Network>
+  /** By id, unique id prefix or name. */
+  get(reference: string): Network | undefined
+  list(): Network[]
+  /** 'conflict' while endpoints are on it. */
+  remove(reference: string): Promise<void>
+  endpoints(reference: string): { sandboxId: string; name: string; endpoint: Endpoint }[]
+}
