@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import {
   createWriteStream,
   lstatSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,

@@ -144,7 +144,7 @@ const loadOne = async (
     // Beside the next layer's unpacking.
     const blob = tarSize === undefined ? undefined : keptBlob(store, layer, tarSize, options)
     blob?.catch(() => {}) // seen below
-    if (blob) kept.push(blob)
+    if (blob !== undefined) kept.push(blob)
   }
   const blobs = (await Promise.all(kept)).filter((blob) => blob !== undefined)
   if (options.platform && platformRank(config, options.platform) === 0)
