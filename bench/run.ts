@@ -35,6 +35,9 @@ const main = async (wanted: readonly string[]): Promise<number> => {
     return 1
   }
   const bench = await Bench.open(say)
+  // Ctrl-C leaves nothing behind either.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void bench.close().finally(() => process.exit(130)))
   const results: Result[] = []
   let failed = false
   try {
