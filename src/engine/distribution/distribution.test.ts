@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -226,6 +226,55 @@ test('ways to a registry', () => {
   assert.deepEqual(ways('127.0.0.2:5000')[0], 'http://127.0.0.2:5000')
   assert.deepEqual(ways('127.example.org'), ['https://127.example.org'])
   assert.deepEqual(ways('reg:5000', { insecure: ['reg:5000'] }), ['https://reg:5000 unverified', 'http://reg:5000'])
+})
+
+test('hosts.toml says where to go, for what, and with which headers', () => {
+  const host = join(dir, 'hosts.example:5000')
+  mkdirSync(host)
+  const toml = `server = "https://up.example"
+[host."http://one.example"]
+  capabilities = ["pull"]
+  skip_verify = true
+  [host."http://one.example".header]
+    x-a = ["b", "c"]
+[host."https://two.example/v2/proxied"]
+  override_path = true
+  capabilities = ["pull", "resolve", "push"]
+`
+  writeFileSync(join(host, 'hosts.toml'), toml)
+  const found = originsOf('hosts.example:5000', { certificates: [dir], mirrors: { '*': ['http://unused'] } })
+  assert.deepEqual(
+    found.map(({ url, mirror, wholePath, resolves, pushes, headers }) => [
+      url.href,
+      mirror,
+      wholePath,
+      resolves,
+      pushes,
+      headers,
+    ]),
+    [
+      ['http://one.example/', true, undefined, false, false, { 'x-a': 'b, c' }],
+      ['https://two.example/v2/proxied/', true, true, true, true, undefined],
+      ['https://up.example/', false, undefined, undefined, undefined, undefined],
+    ],
+  )
+  assert.equal(found[0]!.trust.insecure, true)
+  mkdirSync(join(dir, '_default'))
+  writeFileSync(join(dir, '_default/hosts.toml'), '[host."https://all.example"]')
+  assert.deepEqual(
+    originsOf('other.example', { certificates: [dir] }).map(({ url }) => url.href),
+    ['https://all.example/', 'https://other.example/'],
+  )
+  rmSync(join(dir, '_default'), { recursive: true })
+})
+
+test('insecure registries by name, by port and by address block', () => {
+  const insecure = (domain: string, list: string[]) =>
+    originsOf(domain, { certificates: [dir], insecure: list }).some(({ trust }) => trust.insecure)
+  assert.ok(
+    insecure('reg:5000', ['reg']) && insecure('reg:5000', ['reg:5000']) && insecure('10.1.2.3:5000', ['10.0.0.0/8']),
+  )
+  assert.ok(!insecure('reg:5001', ['reg:5000']) && !insecure('11.1.2.3', ['10.0.0.0/8']) && !insecure('x.reg', ['reg']))
 })
 
 test('challenges', () => {
