@@ -233,8 +233,7 @@ class Sync {
       for (const [name, value] of Object.entries(entry.xattrs))
         if (name.startsWith('user.') || name === 'security.capability') this.#files.setXattr(temporary, name, value)
       this.#files.setTimes(temporary, entry.mtimeNs, entry.mtimeNs)
-      // Renaming over a file makes ext4 write the data out at once, which costs more than all the rest.
-      if (there) rmSync(absolute, { force: true })
+      // Never in place: after a power cut the new time could stand on the old data.
       renameSync(temporary, absolute)
     })
   }
