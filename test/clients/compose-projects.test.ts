@@ -22,7 +22,7 @@ services:
     init: true
   web:
     build: {context: ., args: {WHO: world}}
-    environment: {COLOR: "\${COLOR:-red}"}
+    environment: {PAINT: "\${PAINT:-red}"}
     depends_on: {db: {condition: service_healthy}}
     ports: ["127.0.0.1::8080"]
     networks: [front, back]
@@ -79,10 +79,10 @@ for (const generation of ['v1', 'v2'] as const)
       await up(['exec', '-T', 'web', 'touch', '/cache/warm'])
       await up(['up', '-d'])
       assert.equal(await up(['ps', '-q', 'web']), before.web)
-      await up(['up', '-d'], { env: { COLOR: 'blue' } })
+      await up(['up', '-d'], { env: { PAINT: 'blue' } })
       assert.equal(await ok('inspect', '-f', '{{.Id}}', container('db')), before.db)
       assert.notEqual(await up(['ps', '-q', 'web']), before.web)
-      assert.equal(await up(['exec', '-T', 'web', 'sh', '-c', 'echo $COLOR; ls /cache']), 'blue\nwarm')
+      assert.equal(await up(['exec', '-T', 'web', 'sh', '-c', 'echo $PAINT; ls /cache']), 'blue\nwarm')
       // The old one stepped aside by a rename; the new one has the name.
       assert.deepEqual((await ok('ps', '-a', '--format', '{{.Names}}')).split('\n').sort(), [
         container('db'),

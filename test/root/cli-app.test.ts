@@ -26,8 +26,8 @@ services:
     build: .
     init: true
     depends_on: {db: {condition: service_healthy}}
-    environment: {COLOR: "\${COLOR:-blue}"}
-    command: [sh, -c, "echo $$COLOR > /www/index.html; echo web up $$COLOR; echo complaint >&2; exec httpd -f -p 80 -h /www"]
+    environment: {PAINT: "\${PAINT:-blue}"}
+    command: [sh, -c, "echo $$PAINT > /www/index.html; echo web up $$PAINT; echo complaint >&2; exec httpd -f -p 80 -h /www"]
     stop_grace_period: 1s
     ports: ["127.0.0.1:${port}:80"]
     healthcheck: {test: [CMD, wget, -q, -O, /dev/null, "http://127.0.0.1/"], interval: 1s, start_interval: 100ms, start_period: 5s}
@@ -212,7 +212,7 @@ test('scale, restart, and a new environment without an interruption', async (t) 
     }
   })()
   await ok('restart', 'web')
-  await slipway.ok(['up', '-d'], { cwd, env: { COLOR: 'red' } })
+  await slipway.ok(['up', '-d'], { cwd, env: { PAINT: 'red' } })
   await settles('red')
   await ok('rollout', 'undo', 'web')
   await settles('blue')
@@ -284,7 +284,7 @@ test('the daemon: status, stop and start while everything runs on, stop with all
 test('config and convert', async () => {
   assert.equal((await ok('config', '--services')).stdout, 'db\nweb\n')
   assert.match((await ok('config', '--hash', 'web')).stdout, /^web [0-9a-f]{64}\n$/)
-  assert.match((await ok('config', '--variables')).stdout, /^COLOR +false +blue$/m)
+  assert.match((await ok('config', '--variables')).stdout, /^PAINT +false +blue$/m)
   assert.equal(JSON.parse((await ok('config', '--format', 'json', 'db')).stdout).services.web, undefined)
   assert.equal((await ok('config', '-q')).stdout, '')
   assert.match((await run('convert')).stderr, /cannot pull "shop-db"/)

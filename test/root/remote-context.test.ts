@@ -64,8 +64,8 @@ services:
   web:
     build: .
     depends_on: {db: {condition: service_healthy}}
-    environment: {COLOR: "\${COLOR:-blue}", TOKEN_SECRET: "s3cr3t"}
-    command: [sh, -c, "echo $$COLOR > /www/index.html; echo web up $$COLOR; exec httpd -f -p 80 -h /www"]
+    environment: {PAINT: "\${PAINT:-blue}", TOKEN_SECRET: "s3cr3t"}
+    command: [sh, -c, "echo $$PAINT > /www/index.html; echo web up $$PAINT; exec httpd -f -p 80 -h /www"]
     stop_grace_period: 1s
     x-slipway: {drain: 1ms}
     ports: ["${port}:80"]
@@ -123,11 +123,11 @@ test('ps, logs, exec, scale, rollout, restart, stop, start work on it', async ()
   )
   assert.match((await prod('ls')).stdout, /^shop +running\(3\)/m)
   assert.match((await prod('logs', 'web')).stdout, /^web-1 {2}\| web up blue$/m)
-  assert.equal((await prod('exec', '-T', 'web', 'sh', '-c', 'echo $COLOR $TOKEN_SECRET')).stdout, 'blue s3cr3t\n')
+  assert.equal((await prod('exec', '-T', 'web', 'sh', '-c', 'echo $PAINT $TOKEN_SECRET')).stdout, 'blue s3cr3t\n')
   assert.equal((await here.run(['--context', 'prod', 'exec', 'web', 'false'], { cwd, env })).code, 1)
   await prod('scale', 'web=3')
   assert.equal((await prod('ps', '-q', 'web')).stdout.trim().split('\n').length, 3)
-  await here.ok(['--context', 'prod', 'up', '-d', '--image-prefix', prefix], { cwd, env: { ...env, COLOR: 'red' } })
+  await here.ok(['--context', 'prod', 'up', '-d', '--image-prefix', prefix], { cwd, env: { ...env, PAINT: 'red' } })
   assert.match((await prod('rollout', 'status', 'web')).stderr, /Rolled out/)
   assert.match((await prod('logs', 'web')).stdout, /web up red/)
   await prod('rollout', 'undo', 'web')
