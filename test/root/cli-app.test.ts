@@ -80,6 +80,8 @@ test('ps: a table, JSON lines, names, services, states', async () => {
     ],
   )
   assert.deepEqual(parsed[0]!.Publishers, [{ URL: '127.0.0.1', TargetPort: 80, PublishedPort: port, Protocol: 'tcp' }])
+  assert.match(rows[2]!, /"sh -c echo \$PAINT .*…"/)
+  assert.match((await ok('ps', '--no-trunc', 'web')).stdout, /"sh -c echo \$PAINT > [^…]*httpd -f -p 80 -h \/www"/)
   assert.equal((await ok('ps', '--services')).stdout, 'db\nweb\n')
   assert.equal((await ok('ps', '-q', '--status', 'exited')).stdout, '')
   assert.match((await run('ps', '--status', 'sleeping')).stderr, /unknown status sleeping/)

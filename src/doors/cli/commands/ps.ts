@@ -35,7 +35,7 @@ export const ps: Command = {
     toggle('--services', 'Display services'),
     list('--status', 'STATUS', 'Only containers in this state: running, restarting, exited, created'),
     list('--filter', 'KEY=VALUE', 'Only containers that match (status=…)'),
-    toggle('--no-trunc', 'Accepted: nothing but the command is shortened'),
+    toggle('--no-trunc', 'Show whole commands'),
     toggle('--orphans', 'Accepted: services that have left the file are shown'),
     text('--format', 'FORMAT', 'table or json', ['table', 'json']),
   ],
@@ -74,6 +74,7 @@ async function runPs(invocation: Invocation): Promise<number> {
   ]
     .filter((r) => args.length === 0 || args.map(labelValue).includes(r.Service))
     .filter((r) => (states.length > 0 ? states.includes(r.State) : flags.all === true || r.State !== 'exited'))
+    .map((r) => ({ ...r, Command: shownCommand(r.Command, flags['no-trunc'] === true) }))
   if (flags.services === true) for (const s of new Set(rows.map((r) => r.Service))) out(shell, s)
   else if (flags.quiet === true) for (const r of rows) out(shell, r.Name)
   else if (flags.format === 'json') for (const r of rows) out(shell, JSON.stringify(r))
@@ -129,9 +130,13 @@ const stoppedRow = (w: Workload): Row => {
   }
 }
 
+/** Quoted, and cut to 20 characters unless --no-trunc asks for all of it. */
+const shownCommand = (command: string, whole: boolean): string =>
+  command === '' ? '' : JSON.stringify(whole || command.length <= 20 ? command : `${command.slice(0, 19)}…`)
+
 const commandOf = (container: Container | undefined): string => {
   const command = [...(container?.command ?? []), ...(container?.args ?? [])].join(' ')
-  return command === '' ? '' : JSON.stringify(command.length > 20 ? `${command.slice(0, 19)}…` : command)
+  return command
 }
 
 const cells = (r: Row): string[] => [
