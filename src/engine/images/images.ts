@@ -15,7 +15,9 @@ import type { SnapshotStore } from '../snapshots/index.ts'
 import type { Image, Images, PullOptions } from '../types.ts'
 import { Bootstrapper, isUnreachable } from './bootstrap.ts'
 import { importImage } from './import.ts'
+import { LayerBlobs } from './layer-blobs.ts'
 import { loadImages } from './load.ts'
+import { openDocument, openPacking, sendParcel } from './parcels.ts'
 import { pruneImages } from './prune.ts'
 import { Puller, pullReference } from './pull.ts'
 import { Pusher } from './push.ts'
@@ -46,7 +48,8 @@ export const createImages = (
   const current = typeof settings === 'function' ? settings : () => settings
   const distribution = createDistribution(deps.clock, () => current().registries ?? {})
   const puller = new Puller(store, distribution)
-  const pusher = new Pusher(store, distribution)
+  const layerBlobs = new LayerBlobs(store)
+  const pusher = new Pusher(store, distribution, layerBlobs)
   const bootstrapper = new Bootstrapper(store, () => current().bootstrap ?? {})
 
   return {
@@ -61,6 +64,11 @@ export const createImages = (
       store.records.setName(formatReference(withTag(reference)), image.id)
       deps.events.emit({ type: 'image', action: 'tag', id: image.id, attributes: { name: target } })
     },
+    packing: () => openPacking(store, layerBlobs),
+    send: (reference, parcel, options = {}) =>
+      cancellable(options.signal, () => sendParcel(store, distribution, pullReference(reference), parcel, options)),
+    document: (reference, options = {}) =>
+      cancellable(options.signal, () => openDocument(store, distribution, pullReference(reference), options)),
     login: (registry, auth, signal) => cancellable(signal, () => distribution.login(registry, auth, signal)),
     remote: (reference, options = {}) =>
       cancellable(options.signal, () => describeRemote(distribution, pullReference(reference), options)),

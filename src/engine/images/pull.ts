@@ -58,7 +58,10 @@ export class Puller {
     checkPlatform(reference, config, options)
     const image = await this.#store.lease(async (lease) => {
       const { chain, blobs } = await this.#layersOf(lease, repository, manifest, config, options)
-      const names = reference.digest === undefined ? [formatReference(reference)] : []
+      const name = formatReference(reference)
+      const taken =
+        options.yieldName === true && ![undefined, manifest.config.digest].includes(this.#store.resolveName(name))
+      const names = reference.digest === undefined && !taken ? [name] : []
       const repoDigests = [`${repositoryOf(reference)}@${top.digest}`]
       return this.#store.register({
         config: { raw },

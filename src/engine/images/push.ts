@@ -1,7 +1,4 @@
-import { pipeline } from 'node:stream'
-import { createGzip } from 'node:zlib'
 import { SlipwayError } from '../../errors.ts'
-import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import { Semaphore } from '../../lib/semaphore.ts'
 import {
   type Descriptor,
@@ -9,7 +6,6 @@ import {
   familiarName,
   formatReference,
   layerCompression,
-  layerGzipLevel,
   type Manifest,
   mediaTypes,
   parseReference,
@@ -20,7 +16,8 @@ import {
 } from '../../spec/oci/index.ts'
 import type { Distribution, Uploads } from '../distribution/index.ts'
 import type { Image, PullOptions } from '../types.ts'
-import type { KeptManifest, LayerBlob } from './records.ts'
+import type { LayerBlobs } from './layer-blobs.ts'
+import type { KeptManifest } from './records.ts'
 import type { ImageStore, Lease } from './store.ts'
 
 type PushOptions = Omit<PullOptions, 'platform' | 'bootstrap'>
@@ -32,11 +29,12 @@ export class Pusher {
   readonly #store: ImageStore
   readonly #distribution: Distribution
   readonly #uploads = new Semaphore(parallelUploads)
-  readonly #packing = new KeyedMutex()
+  readonly #blobs: LayerBlobs
 
-  constructor(store: ImageStore, distribution: Distribution) {
+  constructor(store: ImageStore, distribution: Distribution, blobs: LayerBlobs) {
     this.#store = store
     this.#distribution = distribution
+    this.#blobs = blobs
   }
 
   push(text: string, options: PushOptions): Promise<Descriptor> {
@@ -99,7 +97,7 @@ export class Pusher {
   ): Promise<Descriptor> {
     const id = short(diffId)
     const say = options.progress ?? (() => {})
-    const blob = await this.#packing.run(diffId, () => this.#compressed(lease, diffId, snapshot, options.signal))
+    const blob = await this.#blobs.compressed(lease, diffId, snapshot, options.signal)
     const descriptor = { mediaType: dockerLayerType(blob.mediaType), digest: blob.digest, size: blob.size }
     const file = this.#store.content.path(blob.digest)
     const { result, source } = await uploads.put(descriptor, { file }, sources, (current) =>
@@ -109,38 +107,6 @@ export class Pusher {
     else if (result === 'mounted') say({ id, status: `Mounted from ${source}` })
     else say({ id, status: 'Pushed' })
     return descriptor
-  }
-
-  /** The layer as a compressed blob, made now if there is none. */
-  async #compressed(lease: Lease, diffId: Digest, snapshot: string, signal?: AbortSignal): Promise<LayerBlob> {
-    const { records, content, snapshots } = this.#store
-    const known = records.blob(diffId)
-    if (known) lease.blob(known.digest)
-    if (known && !content.has(known.digest))
-      throw new SlipwayError('not-found', `content of layer ${diffId} is missing`, { hint: 'Pull the image again.' })
-    if (known && layerCompression(known.mediaType) !== 'none') return known
-    const mediaType = mediaTypes.ociLayerGzip
-    if (known) {
-      const gzip = createGzip({ level: layerGzipLevel, chunkSize: 256 * 1024 })
-      pipeline(content.read(known.digest), gzip, () => {}) // an error destroys gzip, which its reader sees
-      const written = await content.write(gzip, {}, lease.blob)
-      const blob = { diffId, ...written, mediaType, tarSize: known.tarSize }
-      records.setBlob(blob)
-      return blob
-    }
-    const staged = await content.stage()
-    try {
-      const packed = await snapshots.pack(snapshot, staged.path, signal)
-      if (packed.diffId !== diffId)
-        throw new SlipwayError('internal', `layer ${diffId} is now ${packed.diffId}: its files were changed on disk`)
-      lease.blob(packed.blob.digest)
-      await staged.adopt(packed.blob.digest)
-      const blob = { diffId, digest: packed.blob.digest, size: packed.blob.size, mediaType, tarSize: packed.tarSize }
-      records.setBlob(blob)
-      return blob
-    } finally {
-      await staged.drop()
-    }
   }
 
   async #pushManifest(uploads: Uploads, image: Image, layers: Descriptor[], tag: string): Promise<Descriptor> {

@@ -170,6 +170,11 @@ export class ImageRecords {
     return this.#db.prepare('SELECT * FROM layer_blobs WHERE diffId = ?').get(diffId) as LayerBlob | undefined
   }
 
+  /** Has any image this layer? */
+  hasLayer(diffId: Digest): boolean {
+    return this.#db.prepare('SELECT 1 FROM image_layers WHERE diffId = ?').get(diffId) !== undefined
+  }
+
   blobDiffId(digest: Digest): Digest | undefined {
     const row = this.#db.prepare('SELECT diffId FROM layer_blobs WHERE digest = ?').get(digest)
     return (row as { diffId: Digest } | undefined)?.diffId

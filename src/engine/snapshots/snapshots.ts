@@ -156,6 +156,26 @@ class OverlaySnapshots implements SnapshotStore {
     }
   }
 
+  async receive(
+    key: string,
+    parent: string | undefined,
+    { file, digest, diffId }: { file: string; digest: Digest; diffId: Digest },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.unpack(
+      key,
+      parent,
+      { file, digest },
+      {
+        signal,
+        check: (result) => {
+          if (result.diffId !== diffId)
+            throw new SlipwayError('invalid', `layer ${digest} has content ${result.diffId}, expected ${diffId}`)
+        },
+      },
+    )
+  }
+
   async stat(key: string): Promise<SnapshotInfo | undefined> {
     const record = this.#records.get(key)
     return record && this.#info(record, await this.#size(record))

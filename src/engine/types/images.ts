@@ -45,8 +45,50 @@ export interface PullOptions {
   auth?: RegistryAuth | undefined
   signal?: AbortSignal | undefined
   progress?: ((step: TransferProgress) => void) | undefined
+  /** The image gets no name where another one has it. Default: it takes the name over. */
+  yieldName?: boolean | undefined
   /** May debian:SUITE come from the package archive when no registry can be reached? Default: true. */
   bootstrap?: boolean | undefined
+}
+
+/** How a layer is written into an archive. */
+export interface LayerForm {
+  /** Default: as it came, else gzip. */
+  compression?: 'gzip' | 'zstd' | 'uncompressed' | undefined
+  level?: number | undefined
+  /** Layers that are archives already are written anew where they are in another form. */
+  force?: boolean | undefined
+  /** No file is younger than this (ms); the layer has another digest then. */
+  notAfter?: number | undefined
+}
+/** A layer as an archive in a file that stays for as long as the packing is open. The media type is OCI's. */
+export interface PackedLayer extends Descriptor {
+  diffId: Digest
+  file: string
+}
+export interface Packing {
+  layer(snapshot: string, form: LayerForm, signal?: AbortSignal): Promise<PackedLayer>
+  close(): Promise<void>
+}
+/** Something that goes to a registry as one: parts before what refers to them, the root last. */
+export interface Parcel {
+  parts: ParcelPart[]
+  /** A manifest or an index. */
+  root: ParcelPart & { data: Buffer }
+}
+export type ParcelPart = { descriptor: Descriptor } & ({ file: string } | { data: Buffer })
+
+/** A manifest or index at a registry, and what it refers to. */
+export interface RemoteDocument {
+  descriptor: Descriptor
+  body: Buffer
+  /** Another manifest of the repository, by digest. */
+  manifest(digest: Digest): Promise<Buffer>
+  /** A blob of at most 16 MiB. */
+  small(descriptor: Descriptor): Promise<Buffer>
+  /** A blob in a file that stays until close. */
+  download(descriptor: Descriptor, progress?: (bytes: number) => void): Promise<string>
+  close(): Promise<void>
 }
 
 export interface Images {
@@ -59,6 +101,16 @@ export interface Images {
   pull(reference: string, options?: PullOptions): Promise<Image>
   push(reference: string, options?: Omit<PullOptions, 'platform' | 'bootstrap'>): Promise<Descriptor>
   tag(source: string, target: string): Promise<void>
+  /** For making archives of layers; it must be closed. */
+  packing(): Packing
+  /** Sends a parcel to the repository, its root under the name's tag (`byDigest`: without one). `image`: whose it is. */
+  send(
+    reference: string,
+    parcel: Parcel,
+    options?: Omit<PullOptions, 'platform' | 'bootstrap'> & { byDigest?: boolean; image?: Digest },
+  ): Promise<Descriptor>
+  /** What a registry has under a name; it must be closed. Errors as of pull. */
+  document(reference: string, options?: Pick<PullOptions, 'auth' | 'signal'>): Promise<RemoteDocument>
   /**
    * Does the registry (a host, or an address as docker login has it) take these credentials? 'unauthorized' if not. Resolves
    * with an identity token where the registry gives one to keep instead of the password.
@@ -130,6 +182,13 @@ export interface Snapshots {
   commit(key: string, name: string): Promise<void>
   stat(key: string): Promise<SnapshotInfo | undefined>
   list(): Promise<SnapshotInfo[]>
+  /** Commits as `key` what an archive holds, on `parent`; 'invalid' where its content is not `diffId`. Known already: nothing is done. */
+  receive(
+    key: string,
+    parent: string | undefined,
+    layer: { file: string; digest: Digest; diffId: Digest },
+    signal?: AbortSignal,
+  ): Promise<void>
   /** 'conflict' while it has children. One that an image is made of stays for as long as the image does. */
   remove(key: string): Promise<void>
   /** Uncompressed tar of the snapshot's own layer: sorted, numeric ids, deterministic. */
