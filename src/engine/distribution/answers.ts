@@ -1,5 +1,5 @@
 import { type ErrorCode, SlipwayError } from '../../errors.ts'
-import { type Reference, familiarName, familiarRepository } from '../../spec/oci/index.ts'
+import { familiarName, familiarRepository, type Reference } from '../../spec/oci/index.ts'
 import { type HttpAnswer, readBody } from './http.ts'
 
 interface RegistryError {

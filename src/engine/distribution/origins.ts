@@ -1,9 +1,9 @@
 import { isIP } from 'node:net'
 import { SlipwayError } from '../../errors.ts'
 import { contains, parseAddress, parseBlock } from '../../lib/ip.ts'
+import type { RegistryAuth } from '../types.ts'
 import { certificatesIn } from './certificates.ts'
 import { hostsFile } from './hosts-file.ts'
-import type { RegistryAuth } from '../types.ts'
 import type { Trust } from './http.ts'
 import { isLoopback } from './loopback.ts'
 

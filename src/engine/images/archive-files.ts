@@ -4,8 +4,8 @@ import { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
 import { decompress, readTar } from '../../lib/tar/index.ts'
 import type { Digest } from '../../spec/oci/index.ts'
-import type { Lease } from './store.ts'
 import type { Content } from '../content/index.ts'
+import type { Lease } from './store.ts'
 
 /** An image archive's files, by cleaned path. Nothing is written under a name the archive chose: all become blobs. */
 export interface ArchiveFiles {

@@ -17,7 +17,7 @@ import { Bootstrapper, isUnreachable } from './bootstrap.ts'
 import { importImage } from './import.ts'
 import { LayerBlobs } from './layer-blobs.ts'
 import { loadImages } from './load.ts'
-import { openDocument, openPacking, sendParcel } from './parcels.ts'
+import { parcels } from './parcels.ts'
 import { pruneImages } from './prune.ts'
 import { Puller, pullReference } from './pull.ts'
 import { Pusher } from './push.ts'
@@ -64,11 +64,7 @@ export const createImages = (
       store.records.setName(formatReference(withTag(reference)), image.id)
       deps.events.emit({ type: 'image', action: 'tag', id: image.id, attributes: { name: target } })
     },
-    packing: () => openPacking(store, layerBlobs),
-    send: (reference, parcel, options = {}) =>
-      cancellable(options.signal, () => sendParcel(store, distribution, pullReference(reference), parcel, options)),
-    document: (reference, options = {}) =>
-      cancellable(options.signal, () => openDocument(store, distribution, pullReference(reference), options)),
+    ...parcels(store, distribution, layerBlobs),
     login: (registry, auth, signal) => cancellable(signal, () => distribution.login(registry, auth, signal)),
     remote: (reference, options = {}) =>
       cancellable(options.signal, () => describeRemote(distribution, pullReference(reference), options)),

@@ -5,10 +5,10 @@ import { cancelled } from '../../lib/cancel.ts'
 import {
   formatReference,
   hostPlatform,
-  normalizePlatform,
-  parseReference,
   type ImageProcessConfig,
+  normalizePlatform,
   type Platform,
+  parseReference,
   withTag,
 } from '../../spec/oci/index.ts'
 import type { UnpackOptions } from '../snapshots/index.ts'

@@ -16,8 +16,8 @@ import {
   layerCompression,
   type Manifest,
   mediaTypes,
-  parseReference,
   type Platform,
+  parseReference,
   platformRank,
   withTag,
 } from '../../spec/oci/index.ts'

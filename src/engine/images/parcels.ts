@@ -1,5 +1,6 @@
 /** What goes to a registry or comes from one without being an image of ours: indexes, build caches. */
 import { SlipwayError } from '../../errors.ts'
+import { cancellable } from '../../lib/cancel.ts'
 import { Semaphore } from '../../lib/semaphore.ts'
 import {
   type Descriptor,
@@ -12,12 +13,14 @@ import {
 import type { Distribution } from '../distribution/index.ts'
 import type { Images, Packing, Parcel, ParcelPart, PullOptions, RemoteDocument } from '../types.ts'
 import type { LayerBlobs } from './layer-blobs.ts'
+import { pullReference } from './pull.ts'
 import type { ImageStore } from './store.ts'
 
+type Parcels = Pick<Images, 'packing' | 'send' | 'document'>
 type SendOptions = NonNullable<Parameters<Images['send']>[2]>
 const parallelUploads = 3
 
-export const openPacking = (store: ImageStore, blobs: LayerBlobs): Packing => {
+const openPacking = (store: ImageStore, blobs: LayerBlobs): Packing => {
   const { lease, end } = store.openLease()
   return {
     async layer(snapshot, form, signal) {
@@ -37,7 +40,7 @@ const ociType = (type: string): string => {
 const isDocument = ({ descriptor: { mediaType } }: ParcelPart): boolean =>
   isIndexType(mediaType) || isManifestType(mediaType)
 
-export const sendParcel = async (
+const sendParcel = async (
   store: ImageStore,
   distribution: Distribution,
   reference: Reference,
@@ -76,7 +79,7 @@ export const sendParcel = async (
   return root.descriptor
 }
 
-export const openDocument = async (
+const openDocument = async (
   store: ImageStore,
   distribution: Distribution,
   reference: Reference,
@@ -110,3 +113,11 @@ export const openDocument = async (
     close: end,
   }
 }
+
+export const parcels = (store: ImageStore, distribution: Distribution, blobs: LayerBlobs): Parcels => ({
+  packing: () => openPacking(store, blobs),
+  send: (reference, parcel, options = {}) =>
+    cancellable(options.signal, () => sendParcel(store, distribution, pullReference(reference), parcel, options)),
+  document: (reference, options = {}) =>
+    cancellable(options.signal, () => openDocument(store, distribution, pullReference(reference), options)),
+})

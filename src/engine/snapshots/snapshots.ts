@@ -9,7 +9,7 @@ import type { SnapshotInfo, Snapshots } from '../types.ts'
 import { LayerPool } from './layers/pool.ts'
 import type { DiffResult, UnpackLimits, UnpackResult } from './layers/protocol.ts'
 import { readOnlyMount, writableMount } from './mounts.ts'
-import { SnapshotRecords, type SnapshotRecord } from './records.ts'
+import { type SnapshotRecord, SnapshotRecords } from './records.ts'
 
 /** What the images room needs beyond the contract: layers from archives, and a say in what stays. */
 export interface SnapshotStore extends Snapshots {

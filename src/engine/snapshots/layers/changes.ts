@@ -1,9 +1,9 @@
 import type { BigIntStats } from 'node:fs'
+import { isPlain } from '../../../lib/tar/index.ts'
 import { isWhiteout, lstatExact, namesIn } from './files.ts'
 import { LowerView } from './lower.ts'
 import type { Change } from './protocol.ts'
 import { opaqueXattr, type Special } from './special.ts'
-import { isPlain } from '../../../lib/tar/index.ts'
 
 /** Changed paths of an upper directory against the layers below, as docker diff lists them; sorted by path. */
 export const layerChanges = (root: string, lowers: string[], special: Special): Change[] => {

@@ -1,11 +1,11 @@
 import { type BigIntStats, closeSync, openSync, readlinkSync, readSync } from 'node:fs'
 import {
-  encodeTarHeader,
-  encodeName,
   decodeName,
+  encodeName,
+  encodeTarHeader,
   isPlain,
-  tarEnd,
   type TarEntry,
+  tarEnd,
   tarEntry,
   tarPadding,
 } from '../../../lib/tar/index.ts'
