@@ -1,4 +1,5 @@
 /** docker cp: what a path is, and tar streams in and out. */
+import { pipeline } from 'node:stream/promises'
 import type { Engine } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import { iso } from './container-views.ts'
@@ -43,7 +44,7 @@ export const archiveRoutes = ({ containers }: Pick<Engine, 'containers'>): Route
     }),
     route('GET', '/containers/:id/archive', async (x) => {
       const { stat, tar } = await containers.readArchive(x.params.id!, pathOf(x))
-      tar.pipe(x.stream(200, 'application/x-tar', { 'X-Docker-Container-Path-Stat': statHeader(stat) }))
+      await pipeline(tar, x.stream(200, 'application/x-tar', { 'X-Docker-Container-Path-Stat': statHeader(stat) }))
     }),
     route('PUT', '/containers/:id/archive', async (x) => {
       await containers.writeArchive(x.params.id!, pathOf(x), x.upload(), {

@@ -1,4 +1,5 @@
 import { cpus, hostname } from 'node:os'
+import { pipeline } from 'node:stream/promises'
 import type { Engine, Image } from '../../engine/types.ts'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -107,7 +108,7 @@ export const containerRoutes = (engine: ContainerBackend, clock: Clock): Route[]
     }),
     route('GET', '/containers/:id/export', async (x) => {
       const tar = await containers.exportRootfs(x.params.id!)
-      tar.pipe(x.stream(200, 'application/x-tar'))
+      await pipeline(tar, x.stream(200, 'application/x-tar'))
     }),
     route('DELETE', '/containers/:id', async (x) => {
       if (isTrue(x.query.get('link'))) throw bad('links cannot be removed one by one here; remove the container')

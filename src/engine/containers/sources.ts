@@ -45,9 +45,9 @@ export class Staging {
     return at
   }
 
-  bind(source: string, directory: boolean): string {
+  bind(source: string, directory: boolean, options: string[] = ['rbind']): string {
     const at = this.place(directory)
-    this.#ctx.sys.mounts.mount({ type: 'bind', source, target: at, options: ['rbind'] })
+    this.#ctx.sys.mounts.mount({ type: 'bind', source, target: at, options })
     return at
   }
 

@@ -6,6 +6,7 @@ import { removeTree } from '../runtime/remove-tree.ts'
 import { type Context, isAlive, isRunning } from './context.ts'
 import { mountRootfs } from './launch.ts'
 import type { ContainerRecord } from './records.ts'
+import { Staging } from './sources.ts'
 
 const oPath = 0x200000
 
@@ -17,26 +18,26 @@ const ensureTarget = (root: string, inside: string, directory: boolean): void =>
   if (!directory) writeFileSync(path, '', { flag: 'wx', mode: 0o755 })
 }
 
-/** What a stopped container would see: its root file system with its volumes and binds, at a place of its own. */
+/** What a stopped container would see: its root file system with its volumes and binds, at `view`/root. */
 const mountView = async (ctx: Context, record: ContainerRecord, view: string, withVolumes: boolean): Promise<void> => {
-  await mountRootfs(ctx, { id: record.id, paths: { ...record.paths, rootfs: view } })
+  const root = join(view, 'root')
+  await mountRootfs(ctx, { id: record.id, paths: { ...record.paths, rootfs: root } })
   if (!withVolumes) return
+  const staging = new Staging(ctx, view)
   const mounts = [...record.mounts].sort((a, b) => a.target.split('/').length - b.target.split('/').length)
   for (const mount of mounts) {
     if (mount.hostPath === undefined || !existsSync(mount.hostPath)) continue
     if (mount.type === 'volume') await ctx.volumes.acquire(mount.name!, `view-${view}`)
-    const inside = ctx.sys.files.resolveInRoot(view, mount.target)
-    ensureTarget(view, inside, statSync(mount.hostPath).isDirectory())
+    const directory = statSync(mount.hostPath).isDirectory()
+    const inside = ctx.sys.files.resolveInRoot(root, mount.target)
+    ensureTarget(root, inside, directory)
+    const readOnly = 'readOnly' in mount && mount.readOnly
+    // A descriptor goes on meaning what is below the mount, which then could be given no attributes by that name.
+    const source = staging.bind(mount.hostPath, directory, ['rbind', 'rprivate', ...(readOnly ? ['ro'] : [])])
     // Through a descriptor: a link put at the target meanwhile cannot lead the mount out of the view.
-    const fd = ctx.sys.files.openInRoot(view, inside, oPath)
+    const fd = ctx.sys.files.openInRoot(root, inside, oPath)
     try {
-      const readOnly = 'readOnly' in mount && mount.readOnly
-      ctx.sys.mounts.mount({
-        type: 'bind',
-        source: mount.hostPath,
-        target: `/proc/self/fd/${fd}`,
-        options: ['rbind', 'rprivate', ...(readOnly ? ['ro'] : [])],
-      })
+      ctx.sys.mounts.mount({ type: 'bind', source, target: `/proc/self/fd/${fd}`, options: ['rbind'] })
     } finally {
       closeSync(fd)
     }
@@ -75,7 +76,7 @@ export const openView = async (ctx: Context, reference: string, withVolumes: boo
       try {
         await mountView(ctx, record, view, withVolumes)
         opened.resolve({
-          root: view,
+          root: join(view, 'root'),
           release: async () => {
             released.resolve()
           },
