@@ -14,13 +14,16 @@ import { openDatabase } from './lib/database.ts'
 import { createLog, type Log } from './lib/log.ts'
 import { writeAtomically } from './lib/write-atomically.ts'
 import * as kinds from './spec/kube/kinds.ts'
-import { createLinux, returnFreeMemory } from './sys/linux/index.ts'
+import { closeInherited } from './sys/daemonize.ts'
+import { bindSocket, createLinux, returnFreeMemory, takeLock } from './sys/linux/index.ts'
+import { createSupervision, takenCode } from './sys/supervisor.ts'
 
 const version = '0.1.0'
 
 /** Runs until SIGTERM, SIGINT or a stop request; resolves with the exit code. */
 export const runDaemon = async (env: NodeJS.ProcessEnv): Promise<number> => {
   const log = createLog((line) => process.stderr.write(line), env.SLIPWAY_LOG === 'debug' ? 'debug' : 'info')
+  closeInherited(env.SLIPWAY_RESPAWN === undefined ? [] : [3])
   const instance = instanceOf(env)
   process.umask(0o022)
   for (const dir of [instance.stateDir, instance.runDir, instance.logDir])
@@ -28,14 +31,14 @@ export const runDaemon = async (env: NodeJS.ProcessEnv): Promise<number> => {
   const lock = takeLock(join(instance.runDir, 'daemon.lock'))
   if (!lock) {
     log.error('another daemon serves this instance already', { run: instance.runDir })
-    return 1
+    return takenCode
   }
   process.on('unhandledRejection', (error) =>
     log.error('unhandled rejection', {
       error: error instanceof Error ? (error.stack ?? error.message) : String(error),
     }),
   )
-  const daemon = new Daemon(instance, log)
+  const daemon = new Daemon(env, instance, log)
   const stopped = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
     daemon.onStop = resolve
@@ -55,20 +58,9 @@ export const runDaemon = async (env: NodeJS.ProcessEnv): Promise<number> => {
   return 0
 }
 
-/** A lock that the kernel lets go of when this process dies, however it dies. */
-const takeLock = (path: string): { close(): void } | undefined => {
-  const db = openDatabase(path)
-  try {
-    db.exec('PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
-    return db
-  } catch {
-    db.close()
-    return undefined
-  }
-}
-
 class Daemon {
   onStop: () => void = () => {}
+  readonly #env: NodeJS.ProcessEnv
   readonly #instance: ReturnType<typeof instanceOf>
   readonly #log: Log
   readonly #startedAt = Date.now()
@@ -76,8 +68,11 @@ class Daemon {
   readonly #closers: (() => unknown)[] = []
   /** Stop what runs as well, once nothing starts it again. */
   #endContainers = false
+  /** Another daemon follows this one. */
+  #again = false
 
-  constructor(instance: ReturnType<typeof instanceOf>, log: Log) {
+  constructor(env: NodeJS.ProcessEnv, instance: ReturnType<typeof instanceOf>, log: Log) {
+    this.#env = env
     this.#instance = instance
     this.#log = log
   }
@@ -102,9 +97,7 @@ class Daemon {
     this.#closers.push(() => builder.close())
     await builder.recover()
 
-    const docker = createDockerDoor({ engine, builder, sys, instance, version, log: log.room('docker'), clock })
-    this.#closers.push(() => docker.close())
-    await docker.listen(sockets.docker)
+    const supervised = await this.#serveDocker({ engine, builder, sys, instance, version, log, clock })
 
     const cluster = await startControlPlane({ instance, engine, sys, db, log, clock, closers: this.#closers })
     const control = createControlDoor({
@@ -132,13 +125,15 @@ class Daemon {
           memoryBytes: process.memoryUsage.rss(),
         }
       },
-      stop: async ({ containers }) => {
+      stop: async ({ containers, again }) => {
         this.#endContainers = containers
+        this.#again = again
         setTimeout(() => this.onStop(), 20)
       },
     })
     this.#closers.push(() => control.close())
     await control.listen(sockets.control)
+    supervised()
     writeAtomically(
       sockets.daemon,
       JSON.stringify({ pid: process.pid, version, startedAt: this.#startedAt, sockets }),
@@ -148,6 +143,30 @@ class Daemon {
     // A daemon may run for months and be killed: what it has compiled is kept now, for the next one.
     setTimeout(flushCompileCache, 3000).unref()
     log.info('ready', { ms: Date.now() - this.#startedAt, docker: sockets.docker, kubernetes: cluster.url })
+  }
+
+  /** Opens docker's socket. Call the answer once all else is open as well: from then on the daemon comes back when it dies. */
+  async #serveDocker(deps: Parameters<typeof createDockerDoor>[0]): Promise<() => void> {
+    const { instance, sys, log } = deps
+    const path = socketsOf(instance).docker
+    const { processes } = sys
+    const supervision = createSupervision({
+      env: this.#env,
+      runDir: instance.runDir,
+      dockerSocket: path,
+      processes,
+      log,
+    })
+    const listening = supervision.inherited ?? bindSocket(path)
+    // What containers have mounted is this very socket: it stays for the next daemon if there is to be one.
+    this.#closers.push(() => (this.#again ? undefined : rmSync(path, { force: true })))
+    const docker = createDockerDoor({ ...deps, log: log.room('docker') })
+    this.#closers.push(() => docker.close())
+    await docker.listen(path, listening)
+    return () => {
+      supervision.begin(listening)
+      this.#closers.push(() => supervision.end({ again: this.#again }))
+    }
   }
 
   async close(): Promise<void> {

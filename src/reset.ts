@@ -6,6 +6,7 @@ import { SlipwayError } from './errors.ts'
 import { instanceOf, socketsOf } from './instance.ts'
 import { silentLog } from './lib/log.ts'
 import { createLinux } from './sys/linux/index.ts'
+import { endSupervisor } from './sys/supervisor.ts'
 import type { Sys } from './sys/sys.ts'
 
 const patienceMs = 10_000
@@ -15,6 +16,7 @@ export const resetInstance = async (env: Record<string, string | undefined>): Pr
     throw new SlipwayError('forbidden', 'only root can reset an instance', { hint: 'Run the same command with sudo.' })
   const instance = instanceOf(env)
   const sys = createLinux(instance, silentLog)
+  endSupervisor(instance.runDir)
   await endDaemon(socketsOf(instance))
   await removeTraces(sys, instance)
 }

@@ -256,7 +256,6 @@ describe('FeastFlow', { concurrency: false }, () => {
 
 /** What a power cut leaves: no process, no mount, no interface, no rule; files only. The boot id is told to be another. */
 const reboot = async (): Promise<void> => {
-  process.kill(await site.daemonPid(), 'SIGKILL')
   const { tearDown } = await import('./power-cut.ts')
   await tearDown(site.home)
 }

@@ -17,7 +17,7 @@ import type {
 
 export interface ControlClient {
   status(): Promise<DaemonStatus>
-  stop(options: { containers: boolean }): Promise<void>
+  stop(options: { containers?: boolean; again?: boolean }): Promise<void>
   build(order: BuildOrder, progress: (event: BuildProgress) => void, signal: AbortSignal): Promise<ImageAnswer>
   ensureImage(order: EnsureOrder, progress: (step: TransferProgress) => void, signal: AbortSignal): Promise<ImageAnswer>
   push(order: PushOrder, progress: (step: TransferProgress) => void, signal: AbortSignal): Promise<{ digest: string }>

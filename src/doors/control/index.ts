@@ -17,8 +17,8 @@ import type { Log } from '../../lib/log.ts'
 
 interface ControlBackend {
   status(): Promise<DaemonStatus>
-  /** Ends the daemon after the answer is out; `containers`: and everything that runs. */
-  stop(options: { containers: boolean }): Promise<void>
+  /** Ends the daemon after the answer is out; `containers`: and everything that runs; `again`: another one follows. */
+  stop(options: { containers: boolean; again: boolean }): Promise<void>
   images: Pick<Images, 'get' | 'must' | 'pull' | 'push' | 'tag'>
   builder: Pick<Builder, 'build'>
   log: Log
@@ -74,8 +74,8 @@ const answer = async (backend: ControlBackend, req: IncomingMessage, res: Server
     case 'GET /v1/status':
       return json(res, 200, await backend.status())
     case 'POST /v1/stop': {
-      const options = (await readJson(req)) as { containers?: boolean }
-      await backend.stop({ containers: options.containers ?? false })
+      const options = (await readJson(req)) as { containers?: boolean; again?: boolean }
+      await backend.stop({ containers: options.containers ?? false, again: options.again ?? false })
       return json(res, 200, {})
     }
     case 'POST /v1/build':

@@ -29,7 +29,7 @@ interface DockerDoorDeps {
 
 export const createDockerDoor = (
   deps: DockerDoorDeps,
-): { listen(socketPath: string): Promise<void>; close(): void } => {
+): { listen(socketPath: string, fd: number): Promise<void>; close(): void } => {
   const { engine, builder, log, clock } = deps
   const bk = buildkit({ ...deps, images: engine.images, networks: engine.networks })
   const routes = [

@@ -1,5 +1,5 @@
 /** HTTP for the Docker Engine API: versions in the path, Docker's error shape, and connections that are taken over. */
-import { chmodSync, chownSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, readFileSync } from 'node:fs'
 import { type Duplex, PassThrough, type Readable } from 'node:stream'
 import { type ErrorCode, isError, messageOf, SlipwayError } from '../../errors.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../../lib/http/node.ts'
@@ -97,17 +97,14 @@ export const createDockerServer = (routes: readonly Route[], log: Log, about: Re
   server.on('upgrade', (req, socket, head) => serve(req, undefined, socket, head))
   server.on('clientError', (_error, socket) => socket.destroy())
   return {
-    listen: (path: string): Promise<void> =>
+    /** `fd` is bound at `path`, for root alone. */
+    listen: (path: string, fd: number): Promise<void> =>
       new Promise((resolve, reject) => {
-        rmSync(path, { force: true })
         server.once('error', reject)
-        // Nobody may connect between bind and chmod.
-        const old = process.umask(0o177)
-        server.listen(path, () => {
+        server.listen({ fd }, () => {
           shareWithDockerGroup(path)
           resolve()
         })
-        process.umask(old)
       }),
     close: (): void => {
       server.close()

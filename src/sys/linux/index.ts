@@ -12,6 +12,8 @@ import { processes } from './processes.ts'
 import { createOciRuntime, refusedByCrun } from './runtime.ts'
 import { createSharedRun } from './shared-run.ts'
 
+export { takeLock } from './lock.ts'
+export { bindSocket } from './bound-socket.ts'
 export { returnFreeMemory } from './memory.ts'
 
 /** `instance.runDir` is where the runtime's own mount namespace is pinned, when it needs one. */

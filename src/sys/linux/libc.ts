@@ -17,6 +17,8 @@ const native = {
   pipe2: libc.func('int pipe2(void *ends, int flags)'),
   socketpair: libc.func('int socketpair(int domain, int type, int protocol, void *ends)'),
   connect: libc.func('int connect(int fd, void *address, uint length)'),
+  bind: libc.func('int bind(int fd, void *address, uint length)'),
+  flock: libc.func('int flock(int fd, int operation)'),
   ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
   lsetxattr: libc.func('int lsetxattr(const char *path, const char *name, void *value, size_t size, int flags)'),
   lgetxattr: libc.func('long lgetxattr(const char *path, const char *name, void *value, size_t size)'),
@@ -109,6 +111,16 @@ export const socketpair = (): [number, number] => {
 }
 export const connect = (fd: number, address: Buffer, what: string): void => {
   checked(native.connect(fd, address, address.length), `connect ${what}`)
+}
+export const bind = (fd: number, address: Buffer, what: string): void => {
+  checked(native.bind(fd, address, address.length), `bind ${what}`)
+}
+/** False: somebody else has it. Held until the descriptor is closed, at the latest by the end of this process. */
+export const tryLock = (fd: number): boolean => {
+  if (native.flock(fd, 2 | 4) >= 0) return true // LOCK_EX | LOCK_NB
+  const errno = lastErrno()
+  if (errno === 'EAGAIN' || errno === 'EWOULDBLOCK') return false // one number, two names
+  throw callError(errno, 'flock')
 }
 export const ioctl = (fd: number, request: number, argument: Buffer, what: string): void => {
   checked(native.ioctl(fd, request, argument), what)

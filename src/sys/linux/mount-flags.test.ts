@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { hierarchies } from './cgroups.ts'
 import { ioStatV1, ioStatV2, limit, statsV1, statsV2 } from './cgroup-files.ts'
+import { hierarchies } from './cgroups.ts'
 import { MS, parseMountInfo, parseOptions } from './mount-flags.ts'
 
 test('option words become flags, propagation and data', () => {

@@ -1,33 +1,11 @@
-import { closeSync, openSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import { Socket } from 'node:net'
-import { basename, dirname } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
 import type { PacketSocket, PacketSockets } from '../sys.ts'
+import { withAddress } from './bound-socket.ts'
 import * as libc from './libc.ts'
 
-/** sun_path holds 107 bytes and a zero; longer paths go through the descriptor of their directory. */
-const longestPath = 107
 const largestPacket = 32 * 1024
-
-const address = (path: string): Buffer => {
-  const bytes = Buffer.alloc(2 + longestPath + 1)
-  bytes.writeUInt16LE(1, 0) // AF_UNIX
-  bytes.write(path, 2)
-  return bytes
-}
-
-const connectPath = (fd: number, path: string): void => {
-  if (Buffer.byteLength(path) <= longestPath) {
-    libc.connect(fd, address(path), path)
-    return
-  }
-  const dir = openSync(dirname(path), 0x200000)
-  try {
-    libc.connect(fd, address(`/proc/self/fd/${dir}/${basename(path)}`), path)
-  } finally {
-    closeSync(dir)
-  }
-}
 
 interface PipeHandle {
   open(fd: number): number
@@ -78,7 +56,7 @@ export const packets: PacketSockets = {
   async connect(path) {
     const fd = libc.socket(1, 5 | 0x80000 | 0x800) // AF_UNIX; SOCK_SEQPACKET, close-on-exec, non-blocking
     try {
-      connectPath(fd, path)
+      withAddress(path, (at) => libc.connect(fd, at, path))
     } catch (error) {
       closeSync(fd)
       throw error

@@ -25,6 +25,14 @@ const native = {
   waitpid: libc.func('int waitpid(int pid, _Out_ int *status, int options)'),
   dupAbove: libc.func('fcntl', 'int', ['int', 'int', 'int']),
 }
+/** Since glibc 2.34. undefined: what somebody has left open without "close on exec" reaches children. */
+const addCloseFrom = ((): ReturnType<typeof libc.func> | undefined => {
+  try {
+    return libc.func('int posix_spawn_file_actions_addclosefrom_np(void *actions, int from)')
+  } catch {
+    return undefined
+  }
+})()
 /** Larger than the libc's structures (glibc: 80, 336 and 128 bytes). */
 const roomForActions = 256
 const roomForAttributes = 512
@@ -173,6 +181,8 @@ const spawnHere = (request: SpawnRequest): Spawned => {
       return copy
     })
     for (const [as, fd] of high.entries()) check(native.addDup(actions, fd, as), 'posix_spawn')
+    // A monitor lives as long as its container: a pipe or a lock that it held by accident would be held as long.
+    if (addCloseFrom) check(addCloseFrom(actions, high.length), 'posix_spawn')
     if (request.cwd !== undefined) check(native.addChdir(actions, request.cwd), 'posix_spawn')
     const flags = request.detached ? (detachedOnes ??= attributes(true)) : (attached ??= attributes(false))
     const env = Object.entries(request.env).map(([key, value]) => `${key}=${value}`)

@@ -7,6 +7,7 @@ import * as kinds from '../../../spec/kube/kinds.ts'
 import { filesAnnotation, nameAnnotation, projectLabel } from '../app/labels.ts'
 import { stoppedCount } from '../app/stop.ts'
 import { listPods, listWorkloads } from '../app/workloads.ts'
+import { endSupervisor } from '../../../sys/supervisor.ts'
 import { type Command, err, humanDuration, type Invocation, out, table } from '../framework/command.ts'
 import { answers, ensureDaemon } from '../framework/daemon.ts'
 import { text, toggle } from '../framework/flags.ts'
@@ -14,10 +15,11 @@ import { openTarget } from '../framework/target.ts'
 
 export const daemon: Command = {
   name: 'daemon',
-  usage: '[start|status|stop|run]',
+  usage: '[start|status|restart|stop|run]',
   summary: 'The background process that runs everything',
   details: `  start     Start it in the background (any command does so by itself)
   status    Its pid, version, sockets and what it holds
+  restart   Replace it by a new one, as after an update; clients wait, containers run on
   stop      Stop it; containers run on, unless --containers
   run       Run it in the foreground`,
   group: 'system',
@@ -33,11 +35,13 @@ export const daemon: Command = {
         return daemonStatus(invocation)
       case 'status':
         return daemonStatus(invocation)
+      case 'restart':
+        return daemonRestart(invocation)
       case 'stop':
         return daemonStop(invocation)
       default:
         throw new SlipwayError('bad-request', `unknown daemon command: ${invocation.args[0]}`, {
-          hint: 'One of start, status, stop, run.',
+          hint: 'One of start, status, restart, stop, run.',
         })
     }
   },
@@ -106,9 +110,24 @@ const processGone = async (pid: number, limitMs: number): Promise<void> => {
   }
 }
 
-const daemonStop = async ({ shell, flags }: Invocation): Promise<number> => {
+const daemonRestart = async (invocation: Invocation): Promise<number> => {
+  const { shell } = invocation
   const { control } = socketsOf(instanceOf(shell.env))
+  if (await answers(control)) {
+    const client = createControlClient(control)
+    const { pid } = await client.status()
+    await client.stop({ again: true })
+    await processGone(pid, 120_000)
+  }
+  await ensureDaemon(shell)
+  return daemonStatus(invocation)
+}
+
+const daemonStop = async ({ shell, flags }: Invocation): Promise<number> => {
+  const instance = instanceOf(shell.env)
+  const { control } = socketsOf(instance)
   if (!(await answers(control))) {
+    endSupervisor(instance.runDir)
     err(shell, 'The daemon is not running.')
     return 0
   }

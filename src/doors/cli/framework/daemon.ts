@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { SlipwayError } from '../../../errors.ts'
 import { instanceOf, socketsOf } from '../../../instance.ts'
+import { supervisorOf, takenCode } from '../../../sys/supervisor.ts'
 import type { Shell } from './command.ts'
 
 const startLimitMs = 20_000
@@ -32,15 +33,24 @@ export const ensureDaemon = async (shell: Shell): Promise<void> => {
     mkdirSync(dir, { recursive: true, mode: 0o700 })
   const logFile = join(instance.logDir, 'daemon.log')
   const from = existsSync(logFile) ? statSync(logFile).size : 0
-  const log = openSync(logFile, 'a', 0o600)
-  const ended = shell.startDaemon(log)
-  closeSync(log)
   const deadline = Date.now() + startLimitMs
+  let started = false
+  let code: number | undefined
   while (Date.now() < deadline) {
     if (await answers(control)) return
-    const gone = await Promise.race([ended, new Promise<undefined>((go) => setTimeout(() => go(undefined), 10))])
-    if (gone !== undefined && !(await answers(control))) break
+    // One that was killed is coming back by itself.
+    if (!started && supervisorOf(instance.runDir) === undefined) {
+      started = true
+      const log = openSync(logFile, 'a', 0o600)
+      void shell.startDaemon(log).then((ended) => {
+        code = ended
+      })
+      closeSync(log)
+    }
+    // Another command may have been faster: its daemon is awaited.
+    if (code !== undefined && code !== takenCode && !(await answers(control))) break
     if (shell.signal.aborted) throw new SlipwayError('cancelled', 'canceled')
+    await new Promise((go) => setTimeout(go, 10))
   }
   const why = reasonIn(readFileSync(logFile, 'utf8').slice(from))
   throw new SlipwayError('unavailable', `the slipway daemon did not start\n${why}`, { hint: `Its log is ${logFile}.` })

@@ -1,0 +1,156 @@
+/** A daemon that dies comes back by itself, behind the same socket; what watches it may die as well. */
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { socketsOf } from '../../src/instance.ts'
+import { endSupervisor, supervisorOf } from '../../src/sys/supervisor.ts'
+import { collect, startDocker } from './docker-kit.ts'
+
+const docker = startDocker()
+after(() => docker.stop())
+const { home, slipway, env } = docker.instance
+const launcher = join(import.meta.dirname, '../../slipway')
+/** A command of slipway that is not waited for. */
+const command = (...args: string[]) => collect(launcher, args, { env })
+const runDir = join(home, 'run')
+const sockets = socketsOf({ runDir, stateDir: join(home, 'lib') })
+
+const daemonPid = (): number => (JSON.parse(readFileSync(sockets.daemon, 'utf8')) as { pid: number }).pid
+const lives = (pid: number): boolean => existsSync(`/proc/${pid}/exe`)
+/** A process that is being killed may still accept a connection; afterwards none gets lost. */
+const kill = async (...pids: number[]): Promise<void> => {
+  for (const pid of pids) process.kill(pid, 'SIGKILL')
+  await until(() => !pids.some(lives), 'the end')
+}
+const until = async (done: () => boolean, what: string): Promise<void> => {
+  for (const end = Date.now() + 20_000; !done(); await sleep(20))
+    assert.ok(Date.now() < end, `waited in vain for: ${what}`)
+}
+/** Another daemon than `old` serves, with a supervisor of its own. */
+const replaced = (old: number): Promise<void> =>
+  until(() => daemonPid() !== old && lives(daemonPid()) && supervisorOf(runDir) !== undefined, 'another daemon')
+
+/** One request on docker's socket, as found at `path`. */
+const ask = (path: string, socketPath = sockets.docker): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const req = request({ socketPath, path, agent: false }, (res) => {
+      let text = ''
+      res.on('data', (chunk) => {
+        text += String(chunk)
+      })
+      res.on('end', () => resolve(text))
+    })
+    req.on('error', reject)
+    req.end()
+  })
+const programs = (): string[] =>
+  readdirSync('/proc').filter((name) => {
+    if (!/^\d+$/.test(name) || !existsSync(`/proc/${name}/cmdline`)) return false
+    try {
+      return readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(`slipway-supervisor\0${runDir}\0`)
+    } catch {
+      return false
+    }
+  })
+
+let container: number
+before(async () => {
+  await docker.ok('run', '-d', '--name', 'box', '-v', `${sockets.docker}:/docker.sock`, 'busybox', 'sleep', '1000')
+  container = Number(await docker.ok('inspect', '-f', '{{.State.Pid}}', 'box'))
+})
+
+test('killed: a client waits instead of being refused, also one in a container that has the socket mounted', async () => {
+  const [old, { ino }] = [daemonPid(), statSync(sockets.docker)]
+  await kill(old)
+  assert.equal(await ask('/_ping'), 'OK')
+  await replaced(old)
+  assert.equal(statSync(sockets.docker).ino, ino)
+  assert.equal(await ask('/_ping', `/proc/${container}/root/docker.sock`), 'OK')
+  await until(() => programs().length === 1, 'one supervisor')
+  // The one before last has died young, so this one starts a moment later.
+  const second = daemonPid()
+  await kill(second)
+  assert.match(await ask('/containers/json', `/proc/${container}/root/docker.sock`), /"\/box"/)
+  await replaced(second)
+  assert.ok(lives(container))
+})
+
+test('the supervisor killed: the daemon begins another one', async () => {
+  const [old, watcher] = [daemonPid(), supervisorOf(runDir)!]
+  await kill(watcher)
+  await until(() => ![undefined, watcher].includes(supervisorOf(runDir)), 'another supervisor')
+  assert.equal(daemonPid(), old)
+  await kill(old)
+  assert.equal(await ask('/_ping'), 'OK')
+  await replaced(old)
+})
+
+test('both killed together: nothing is lost, and several commands at once make one daemon', async () => {
+  await kill(supervisorOf(runDir)!, daemonPid())
+  assert.equal(supervisorOf(runDir), undefined)
+  const started = await Promise.all([1, 2, 3].map(() => command('daemon', 'start')))
+  assert.deepEqual(
+    started.map(({ code }) => code),
+    [0, 0, 0],
+    started.map(({ stderr }) => stderr).join(''),
+  )
+  assert.equal(await docker.ok('ps', '--format', '{{.Names}}'), 'box')
+  await until(() => programs().length === 1, 'one supervisor')
+})
+
+test('daemon restart: another process, the same socket', async () => {
+  const [old, { ino }] = [daemonPid(), statSync(sockets.docker)]
+  const restarting = command('daemon', 'restart')
+  await until(() => !lives(old), 'the end of the old one')
+  assert.equal(await ask('/_ping'), 'OK')
+  assert.equal((await restarting).code, 0)
+  await replaced(old)
+  assert.equal(statSync(sockets.docker).ino, ino)
+  await until(() => programs().length === 1, 'one supervisor')
+})
+
+test('daemon stop, and SIGTERM, end both; neither leaves a socket', async () => {
+  for (const stop of [() => slipway('daemon', 'stop'), () => process.kill(daemonPid(), 'SIGTERM')]) {
+    const old = daemonPid()
+    stop()
+    await until(() => !lives(old) && programs().length === 0, 'the end of both')
+    assert.ok(!existsSync(sockets.docker))
+    assert.ok(lives(container))
+    slipway('daemon', 'start')
+  }
+})
+
+test('a daemon that cannot start is tried again, later each time; daemon stop ends that', async () => {
+  const log = (): string => readFileSync(join(home, 'log/daemon.log'), 'utf8')
+  const tries = (): number => log().split('starting another one').length
+  const obstruct = (): void => {
+    rmSync(sockets.control)
+    mkdirSync(sockets.control)
+  }
+  const [old, before] = [daemonPid(), tries()]
+  obstruct()
+  await kill(old)
+  await until(() => tries() >= before + 2, 'a second try')
+  rmSync(sockets.control, { recursive: true })
+  assert.equal(await ask('/_ping'), 'OK')
+  await replaced(old)
+
+  obstruct()
+  await kill(daemonPid())
+  slipway('daemon', 'stop')
+  await until(() => programs().length === 0, 'the end of the supervisor')
+  rmSync(sockets.control, { recursive: true })
+  slipway('daemon', 'start')
+})
+
+test('reset ends a supervisor whose daemon has just died', async () => {
+  const [old, watcher] = [daemonPid(), supervisorOf(runDir)!]
+  await kill(old)
+  endSupervisor(runDir)
+  await until(() => !lives(watcher) && programs().length === 0, 'its end')
+  assert.equal((await command('daemon', 'status')).code, 3)
+  assert.ok(lives(container))
+})
