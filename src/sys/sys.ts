@@ -110,6 +110,8 @@ export interface Links {
   batch(lines: readonly string[], options?: { netns?: string; force?: boolean }): Promise<void>
   /** `ip -json ARGS`, parsed. */
   query(args: readonly string[], options?: { netns?: string }): Promise<unknown>
+  /** Names of all links, in `netns` if given. */
+  names(options?: { netns?: string }): Set<string>
   /** Writes a sysctl, '/'-separated below /proc/sys, in `netns` if given. */
   sysctl(key: string, value: string, options?: { netns?: string }): void
 }
@@ -117,6 +119,8 @@ export interface Links {
 export interface Firewall {
   /** One nft transaction (`nft -f -`), in `netns` if given: all of it or nothing. */
   apply(script: string, options?: { netns?: string }): Promise<void>
+  /** The sets of all tables of a family as text, with their elements. */
+  sets(family: string): Promise<string>
   /** Rules of one table as text; undefined when there is none. */
   list(family: string, table: string, options?: { netns?: string }): Promise<string | undefined>
   /** Deletes conntrack entries that match (`conntrack -D` arguments). None: no error. */

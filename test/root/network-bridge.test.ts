@@ -121,7 +121,7 @@ test('a taken port is a conflict that names its owner, and nothing is left of th
       ports: [{ hostIp: '', hostPort: a.ports[0]!.hostPort, containerPort: 80, protocol: 'tcp' }],
     }),
   )
-  await assert.rejects(sandboxes.start('b'), /published by a/)
+  await assert.rejects(sandboxes.start('b'), (error) => isError(error) && error.hint === 'It is published by a.')
 })
 
 test('names resolve on shared networks, over 127.0.0.11, and connect and disconnect work while running', async (t) => {

@@ -1,13 +1,16 @@
 /** A create request as an engine container: pure, but for the lookups it is given. */
-import type { Container, ContainerSpec, PublishedPort, SandboxSpec, VolumeSpec } from '../../engine/types.ts'
-import { SlipwayError } from '../../errors.ts'
+import type { Container, ContainerSpec, SandboxSpec, VolumeSpec } from '../../engine/types.ts'
 import { bad, defined, positive } from './container-fields.ts'
 import { resourcesOf, securityOf } from './container-limits.ts'
+import { findLinked, type Linked, linkHost, linkOf } from './container-links.ts'
 import { mountsOf } from './container-mounts.ts'
+import { attachment, portsOf } from './container-network.ts'
 import type { ContainerConfig, CreateBody, EndpointConfig, HostConfig, Origin } from './wire.ts'
 
 interface CreateLookups {
   container(reference: string): Container
+  /** "80/tcp": of the container and its image. */
+  exposedBy(container: Container): string[]
   /** Ports the image exposes, and whether it is there at all. */
   imagePorts: string[]
   /** CPUs of this machine. */
@@ -34,6 +37,8 @@ export const planCreate = (name: string, body: CreateBody, find: CreateLookups):
     throw bad('could not select device driver "" with capabilities: [[gpu]]', 'GPUs are not supported by this engine.')
   const volumes: VolumeSpec[] = []
   const networks = networksOf(host, NetworkingConfig?.EndpointsConfig ?? {})
+  // Elsewhere links are names on the network; on the default bridge they are lines of /etc/hosts.
+  const linked = networkMode(host) === 'bridge' ? (host.Links ?? []).map((link) => findLinked(link, find)) : []
   const origin: Origin = { Config: config, HostConfig: host, Networks: networks }
   const entrypoint = wordsOf(config.Entrypoint)
   const cmd = wordsOf(config.Cmd)
@@ -50,7 +55,8 @@ export const planCreate = (name: string, body: CreateBody, find: CreateLookups):
     stdinOnce: config.StdinOnce ?? false,
     labels: config.Labels ?? {},
     annotations: host.Annotations ?? {},
-    sandbox: { own: sandboxOf(name, config, host, networks, find) },
+    sandbox: { own: sandboxOf(name, config, host, networks, find, linked) },
+    ...(linked.length > 0 ? { links: linked.map(linkOf) } : {}),
     ...namespacesOf(host),
     mounts: mountsOf(config, host, find, volumes),
     devices: (host.Devices ?? []).map((d) => ({
@@ -129,7 +135,9 @@ const networksOf = (host: HostConfig, given: Record<string, EndpointConfig | nul
   const mode = networkMode(host)
   const all = Object.fromEntries(Object.entries(given ?? {}).map(([k, v]) => [k === 'default' ? 'bridge' : k, v ?? {}]))
   if (['host', 'none'].includes(mode) || mode.startsWith('container:')) return all
-  return { [mode]: all[mode] ?? {}, ...all }
+  const own = all[mode] ?? {}
+  const links = mode === 'bridge' ? [] : (host.Links ?? [])
+  return { ...all, [mode]: links.length > 0 ? { ...own, Links: [...(own.Links ?? []), ...links] } : own }
 }
 
 type OwnSandbox = Omit<SandboxSpec, 'id'>
@@ -139,6 +147,7 @@ const sandboxOf = (
   host: HostConfig,
   networks: Record<string, EndpointConfig>,
   find: CreateLookups,
+  linked: readonly Linked[],
 ): OwnSandbox => {
   const mode = networkMode(host)
   const shared = mode.startsWith('container:') ? find.container(mode.slice(10)) : undefined
@@ -153,7 +162,9 @@ const sandboxOf = (
         ? { mode: 'host' }
         : {
             mode: 'attached',
-            attachments: Object.entries(networks).map(([n, e]) => attachment(n, e, mode, config.MacAddress)),
+            attachments: Object.entries(networks).map(([n, e]) =>
+              attachment(n, e, { find: find.container, mac: n === mode ? config.MacAddress : undefined }),
+            ),
           }
   return {
     hostname: config.Hostname || (mode === 'host' ? find.hostname : ''),
@@ -162,76 +173,17 @@ const sandboxOf = (
     network,
     ports: mode === 'host' || shared ? [] : portsOf(config, host, find.imagePorts),
     dns: { servers: host.Dns ?? [], searches: host.DnsSearch ?? [], options: host.DnsOptions ?? [] },
-    hosts: [...(host.ExtraHosts ?? []).map(extraHost), ...(host.Links ?? []).flatMap((l) => linkHosts(l, find))],
+    hosts: [...(host.ExtraHosts ?? []).map(extraHost), ...linked.map(linkHost)],
     sysctls: Object.fromEntries(Object.entries(host.Sysctls ?? {}).filter(([k]) => k.startsWith('net.'))),
     labels: {},
     ...(host.IpcMode === 'host' ? { hostIpc: true } : {}),
   }
 }
 
-export const attachment = (network: string, e: EndpointConfig, mode: string, mac?: string) => ({
-  network,
-  aliases: e.Aliases ?? [],
-  ...defined({
-    ipv4: e.IPAMConfig?.IPv4Address || undefined,
-    ipv6: e.IPAMConfig?.IPv6Address || undefined,
-    mac: e.MacAddress || (network === mode ? mac : undefined) || undefined,
-    driverOptions: e.DriverOpts ?? undefined,
-  }),
-})
-
 const extraHost = (line: string): { name: string; address: string } => {
   const at = line.search(/[:=]/)
   if (at < 1) throw bad(`bad format for add-host: "${line}"`)
   return { name: line.slice(0, at), address: line.slice(at + 1).replace(/^\[|\]$/g, '') }
-}
-
-/** `--link other:alias` on the default bridge: lines of /etc/hosts, as docker writes them. */
-const linkHosts = (link: string, find: CreateLookups): { name: string; address: string }[] => {
-  const [reference, alias] = link.split(':')
-  const other = find.container(reference!)
-  if (other.status !== 'running')
-    throw new SlipwayError(
-      'conflict',
-      `Cannot link to a non running container: /${other.spec.name} AS ${alias ?? reference}`,
-    )
-  const own = 'own' in other.spec.sandbox ? other.spec.sandbox.own : undefined
-  return [alias ?? reference!, other.spec.name, own?.hostname || other.id.slice(0, 12)].map((name) => ({
-    name,
-    address: `sandbox:${other.sandboxId}`,
-  }))
-}
-
-const portsOf = (config: ContainerConfig, host: HostConfig, imagePorts: string[]): PublishedPort[] => {
-  const ports: PublishedPort[] = []
-  for (const [key, bindings] of Object.entries(host.PortBindings ?? {})) {
-    const { port, protocol } = portKey(key)
-    const list = bindings?.length ? bindings : [{}]
-    for (const b of list) {
-      const range = /^(\d+)(?:-(\d+))?$/.exec(b.HostPort || '0')
-      if (!range) throw bad(`invalid port specification: "${b.HostPort}"`)
-      ports.push({
-        hostIp: b.HostIp === '0.0.0.0' || b.HostIp === '::' ? '' : (b.HostIp ?? ''),
-        hostPort: Number(range[1]),
-        ...defined({ hostPortEnd: range[2] === undefined ? undefined : Number(range[2]) }),
-        containerPort: port,
-        protocol,
-      })
-    }
-  }
-  if (host.PublishAllPorts)
-    for (const key of new Set([...Object.keys(config.ExposedPorts ?? {}), ...imagePorts])) {
-      const { port, protocol } = portKey(key)
-      if (!ports.some((p) => p.containerPort === port && p.protocol === protocol))
-        ports.push({ hostIp: '', hostPort: 0, containerPort: port, protocol })
-    }
-  return ports
-}
-
-const portKey = (key: string): { port: number; protocol: 'tcp' | 'udp' | 'sctp' } => {
-  const match = /^(\d+)(?:\/(tcp|udp|sctp))?$/i.exec(key)
-  if (!match || Number(match[1]) > 65535) throw bad(`invalid port specification: "${key}"`)
-  return { port: Number(match[1]), protocol: (match[2]?.toLowerCase() ?? 'tcp') as 'tcp' | 'udp' | 'sctp' }
 }
 
 const namespacesOf = (host: HostConfig): Partial<ContainerSpec> =>

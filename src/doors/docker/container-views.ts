@@ -1,9 +1,11 @@
 /** Containers as docker lists and inspects them. */
 import { existsSync } from 'node:fs'
-import type { Container, Endpoint, Engine, Sandbox } from '../../engine/types.ts'
+import type { Attachment, Container, Endpoint, Engine, PublishedPort, Sandbox } from '../../engine/types.ts'
 import { humanDuration } from '../../lib/human-duration.ts'
 import { networkMode } from './container-create.ts'
-import type { ContainerConfig, HostConfig, Origin } from './wire.ts'
+import { splitLink } from './container-links.ts'
+import { endpointId } from './container-fields.ts'
+import type { ContainerConfig, EndpointConfig, HostConfig, Origin } from './wire.ts'
 
 type Rooms = Pick<Engine, 'images' | 'sandboxes' | 'networks' | 'containers' | 'snapshots'>
 
@@ -35,6 +37,8 @@ export const statusText = (c: Container, now: number): string => {
 
 export const originOf = (c: Container): Origin | undefined => c.spec.origin as Origin | undefined
 
+const boundAt = ({ hostIp }: PublishedPort): string[] => (hostIp === '' ? ['0.0.0.0', '::'] : [hostIp])
+
 interface PortView {
   IP?: string
   PrivatePort: number
@@ -43,8 +47,8 @@ interface PortView {
 }
 export const portViews = (c: Container, sandbox: Sandbox | undefined, exposed: string[]): PortView[] => {
   const published = (sandbox?.ports ?? []).flatMap((p): PortView[] => {
-    const ips = p.hostIp === '' ? ['0.0.0.0', '::'] : [p.hostIp]
-    return ips.map((IP) => ({ IP, PrivatePort: p.containerPort, PublicPort: p.hostPort, Type: p.protocol }))
+    if (p.hostPort === 0) return [{ PrivatePort: p.containerPort, Type: p.protocol }]
+    return boundAt(p).map((IP) => ({ IP, PrivatePort: p.containerPort, PublicPort: p.hostPort, Type: p.protocol }))
   })
   if (c.status !== 'running' && c.status !== 'paused') return []
   const open = exposed
@@ -68,7 +72,7 @@ const endpointView = (
   e: Endpoint | undefined,
   c: Container,
   network: { id: string; name: string; version: ApiVersion; hostname?: string },
-  asked: { IPAMConfig?: unknown; Links?: string[] | null; Aliases?: string[] | null; DriverOpts?: unknown } | undefined,
+  asked: EndpointConfig | undefined,
 ) => ({
   IPAMConfig: asked?.IPAMConfig ?? null,
   Links: asked?.Links ?? null,
@@ -81,9 +85,9 @@ const endpointView = (
         : [...new Set([...(asked?.Aliases ?? []), c.id.slice(0, 12)])],
   MacAddress: e?.mac ?? '',
   DriverOpts: asked?.DriverOpts ?? null,
-  GwPriority: 0,
+  GwPriority: asked?.GwPriority ?? 0,
   NetworkID: network.id,
-  EndpointID: e ? c.sandboxId.padEnd(64, '0').slice(0, 64) : '',
+  EndpointID: e ? endpointId(network.id, c.sandboxId) : '',
   Gateway: e?.gateway4 ?? '',
   IPAddress: e?.ipv4 ?? '',
   IPPrefixLen: e?.ipv4PrefixLength ?? 0,
@@ -98,6 +102,16 @@ const endpointView = (
             [c.spec.name, ...(asked?.Aliases ?? []), c.id.slice(0, 12), network.hostname ?? ''].filter(Boolean),
           ),
         ],
+})
+
+/** What a network that was joined later was asked for. */
+const askedLater = ({ ipv4, ipv6, aliases, gwPriority }: Attachment): EndpointConfig => ({
+  IPAMConfig:
+    ipv4 === undefined && ipv6 === undefined
+      ? {}
+      : { ...(ipv4 === undefined ? {} : { IPv4Address: ipv4 }), ...(ipv6 === undefined ? {} : { IPv6Address: ipv6 }) },
+  Aliases: aliases,
+  ...(gwPriority === undefined ? {} : { GwPriority: gwPriority }),
 })
 
 const networkViews = (
@@ -125,7 +139,7 @@ const networkViews = (
       endpoint,
       c,
       { id: found?.id ?? '', name, version, hostname: sandbox.spec.hostname },
-      asked[name] ?? { Aliases: a.aliases },
+      asked[name] ?? askedLater(a),
     )
   }
   return views
@@ -241,8 +255,8 @@ const settingsView = async (c: Container, rooms: Rooms, version: ApiVersion) => 
     for (const key of await exposedPorts(c, rooms)) ports[key.includes('/') ? key : `${key}/tcp`] = null
     for (const p of sandbox?.ports ?? []) {
       const key = `${p.containerPort}/${p.protocol}`
-      const ips = p.hostIp === '' ? ['0.0.0.0', '::'] : [p.hostIp]
-      ports[key] = [...(ports[key] ?? []), ...ips.map((HostIp) => ({ HostIp, HostPort: String(p.hostPort) }))]
+      const hostPort = p.hostPort === 0 ? '' : String(p.hostPort)
+      ports[key] = [...(ports[key] ?? []), ...boundAt(p).map((HostIp) => ({ HostIp, HostPort: hostPort }))]
     }
   }
   return {
@@ -340,6 +354,11 @@ const configView = (
   }
 }
 
+const linkView = (c: Container, link: string): string => {
+  const { reference, alias } = splitLink(link)
+  return `/${reference}:/${c.spec.name}/${alias}`
+}
+
 /** Fields that clients send empty when they mean the default. */
 const defaulted = new Set(['CgroupnsMode', 'IpcMode', 'Runtime', 'ShmSize'])
 const stated = (host: HostConfig): HostConfig =>
@@ -365,7 +384,6 @@ const hostConfigView = (c: Container): HostConfig & Record<string, unknown> => {
     GroupAdd: null,
     IpcMode: 'private',
     Cgroup: '',
-    Links: null,
     OomScoreAdj: c.spec.oomScoreAdj ?? 0,
     PidMode: '',
     Privileged: c.spec.security.privileged,
@@ -388,6 +406,7 @@ const hostConfigView = (c: Container): HostConfig & Record<string, unknown> => {
     OomKillDisable: false,
     Ulimits: null,
     ...stated(host),
+    Links: host.Links?.length ? host.Links.map((link) => linkView(c, link)) : null,
     NetworkMode: modeOf(c),
     AutoRemove: c.spec.autoRemove,
     LogConfig: { Type: c.spec.log.driver, Config: c.spec.log.options },

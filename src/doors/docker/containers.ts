@@ -8,7 +8,8 @@ import { attach, attachWebSocket } from './container-attach.ts'
 import { planCreate } from './container-create.ts'
 import { listContainers } from './container-list.ts'
 import { freeName } from './container-name.ts'
-import { inspectView } from './container-views.ts'
+import { splitLink } from './container-links.ts'
+import { inspectView, originOf } from './container-views.ts'
 import { Filters, instant, isTrue } from './filters.ts'
 import { changed } from './images.ts'
 import { sendLogs, streamType } from './io.ts'
@@ -131,7 +132,14 @@ const start = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
   if (length > 7 || length === -1)
     throw bad('starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24')
   if (x.query.get('checkpoint')) throw bad('checkpoint is only supported in experimental mode')
-  const { changed } = await engine.containers.start(x.params.id!)
+  const container = engine.containers.must(x.params.id!)
+  for (const { sandboxId, name, alias } of container.spec.links ?? [])
+    if (engine.containers.list().find((other) => other.sandboxId === sandboxId)?.status !== 'running')
+      throw new SlipwayError(
+        'conflict',
+        `Cannot link to a non running container: /${name} AS /${container.spec.name}/${alias}`,
+      )
+  const { changed } = await engine.containers.start(container.id)
   x.send(changed ? 204 : 304)
 }
 
@@ -143,6 +151,7 @@ const create = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
   const image = body.Image ? await engine.images.get(body.Image) : undefined
   checkPlatform(x.query.get('platform'), body.Image ?? '', image)
   const imagePorts = Object.keys(image?.config.config?.ExposedPorts ?? {})
+  const imagePortsOf = await portsOfLinked(engine, body.HostConfig?.Links ?? [])
   // An image that is missing is said before anything is made.
   if (body.Image && !image) await engine.images.must(body.Image)
   const { spec, volumes, warnings } = planCreate(name, body, {
@@ -151,6 +160,12 @@ const create = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
       if (!other) throw bad(`No such container: ${r}`)
       return other
     },
+    exposedBy: (other) => [
+      ...new Set([
+        ...Object.keys(originOf(other)?.Config.ExposedPorts ?? {}),
+        ...(imagePortsOf.get(other.imageId) ?? []),
+      ]),
+    ],
     imagePorts,
     cpus: cpus().length,
     hostname: hostname(),
@@ -160,6 +175,17 @@ const create = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
     throw notTheImage(error)
   })
   x.send(201, { Id: created.id, Warnings: warnings })
+}
+
+/** By image: what the images of linked containers expose. */
+const portsOfLinked = async (engine: ContainerBackend, links: readonly string[]): Promise<Map<string, string[]>> => {
+  const ports = new Map<string, string[]>()
+  for (const link of links) {
+    const imageId = engine.containers.get(splitLink(link).reference)?.imageId
+    const image = imageId === undefined ? undefined : await engine.images.get(imageId)
+    if (image) ports.set(imageId!, Object.keys(image.config.config?.ExposedPorts ?? {}))
+  }
+  return ports
 }
 
 /** To the docker client, 'not found' means that the image has to be pulled. */

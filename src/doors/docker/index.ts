@@ -38,7 +38,7 @@ export const createDockerDoor = (
     ...statsRoutes(engine, clock),
     ...execRoutes(engine),
     ...imageRoutes(engine, clock),
-    ...networkRoutes(engine),
+    ...networkRoutes(engine, clock),
     ...volumeRoutes(engine),
     ...buildRoutes(builder, bk),
     ...bk.routes,

@@ -1,8 +1,10 @@
-import type { Engine, Network, NetworkSpec } from '../../engine/types.ts'
+import type { Engine, Network } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
-import { attachment } from './container-create.ts'
-import { iso } from './container-views.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { attachment } from './container-network.ts'
 import { Filters } from './filters.ts'
+import { type CreateNetwork, networkSpecOf } from './network-create.ts'
+import { networkView } from './network-views.ts'
 import { type Exchange, type Route, route } from './server.ts'
 import type { EndpointConfig } from './wire.ts'
 
@@ -10,29 +12,9 @@ type Backend = Pick<Engine, 'networks' | 'sandboxes' | 'containers'>
 /** On networks of the embedded cluster: not docker's to see. */
 const clusterLabel = 'dev.slipway.cluster'
 
-interface CreateNetwork {
-  Name?: string
-  CheckDuplicate?: boolean
-  Driver?: string
-  Internal?: boolean
-  Attachable?: boolean
-  Ingress?: boolean
-  EnableIPv6?: boolean
-  EnableIPv4?: boolean
-  Scope?: string
-  ConfigOnly?: boolean
-  IPAM?: {
-    Driver?: string
-    Options?: Record<string, string> | null
-    Config?:
-      | { Subnet?: string; IPRange?: string; Gateway?: string; AuxiliaryAddresses?: Record<string, string> }[]
-      | null
-  } | null
-  Options?: Record<string, string> | null
-  Labels?: Record<string, string> | null
-}
+const isPredefined = (n: Network): boolean => ['bridge', 'host', 'none'].includes(n.spec.name)
 
-export const networkRoutes = (engine: Backend): Route[] => {
+export const networkRoutes = (engine: Backend, clock: Clock): Route[] => {
   const { networks } = engine
   const must = (reference: string): Network => {
     const found = networks.get(reference)
@@ -41,25 +23,16 @@ export const networkRoutes = (engine: Backend): Route[] => {
   }
   return [
     route('GET', '/networks', (x) => list(engine, x)),
-    route('POST', '/networks/create', (x) => create(engine, x)),
-    route('POST', '/networks/prune', async (x) => {
-      const filters = Filters.parse(x.query.get('filters'), ['label', 'label!', 'until'])
-      const removed: string[] = []
-      for (const n of networks.list()) {
-        if (
-          isPredefined(n) ||
-          clusterLabel in n.spec.labels ||
-          networks.endpoints(n.id).length > 0 ||
-          !filters.labels(n.spec.labels)
-        )
-          continue
-        if (usedByStopped(engine, n)) continue
-        await networks.remove(n.id)
-        removed.push(n.spec.name)
-      }
-      x.send(200, { NetworksDeleted: removed.length > 0 ? removed : null })
+    route('POST', '/networks/create', async (x) => {
+      const network = await networks.create(networkSpecOf(await x.json<CreateNetwork>()))
+      x.send(201, { Id: network.id, Warning: '' })
     }),
-    route('GET', '/networks/:id', (x) => x.send(200, view(engine, must(x.params.id!), true))),
+    route('POST', '/networks/prune', (x) => prune(engine, clock, x)),
+    route('GET', '/networks/:id', (x) => {
+      const scope = x.query.get('scope')
+      if (scope && scope !== 'local') throw new SlipwayError('not-found', `network ${x.params.id} not found`)
+      x.send(200, networkView(engine, must(x.params.id!), true))
+    }),
     route('DELETE', '/networks/:id', async (x) => {
       const network = must(x.params.id!)
       if (isPredefined(network))
@@ -68,10 +41,14 @@ export const networkRoutes = (engine: Backend): Route[] => {
       x.send(204)
     }),
     route('POST', '/networks/:id/connect', async (x) => {
-      const body = await x.json<{ Container?: string; EndpointConfig?: EndpointConfig }>()
+      const body = await x.json<{ Container?: string; EndpointConfig?: EndpointConfig | null }>()
       const container = engine.containers.must(body.Container ?? '')
       const network = must(x.params.id!)
-      await engine.sandboxes.connect(container.sandboxId, attachment(network.spec.name, body.EndpointConfig ?? {}, ''))
+      const find = (reference: string) => engine.containers.must(reference)
+      await engine.sandboxes.connect(
+        container.sandboxId,
+        attachment(network.spec.name, body.EndpointConfig ?? {}, { find }),
+      )
       x.send(200)
     }),
     route('POST', '/networks/:id/disconnect', async (x) => {
@@ -83,112 +60,51 @@ export const networkRoutes = (engine: Backend): Route[] => {
   ]
 }
 
-const isPredefined = (n: Network): boolean => ['bridge', 'host', 'none'].includes(n.spec.name)
+const prune = async ({ networks }: Backend, clock: Clock, x: Exchange): Promise<void> => {
+  const filters = Filters.parse(x.query.get('filters'), ['label', 'label!', 'until'])
+  const until = filters.time('until', clock.now())
+  const removed: string[] = []
+  for (const n of networks.list()) {
+    if (isPredefined(n) || clusterLabel in n.spec.labels || networks.endpoints(n.id).length > 0) continue
+    if (!filters.labels(n.spec.labels) || (until !== undefined && n.createdAt > until)) continue
+    if (filters.has('label!') && filters.labels(n.spec.labels, 'label!')) continue
+    if (n.spec.configOnly && networks.list().some(({ spec }) => spec.configFrom === n.spec.name)) continue
+    await networks.remove(n.id)
+    removed.push(n.spec.name)
+  }
+  x.send(200, { NetworksDeleted: removed.length > 0 ? removed : null })
+}
 
-const usedByStopped = (engine: Backend, network: Network): boolean =>
-  engine.sandboxes
-    .list()
-    .some(
-      (s) =>
-        s.state === 'ready' &&
-        s.spec.network.mode === 'attached' &&
-        s.spec.network.attachments.some((a) => engine.networks.get(a.network)?.id === network.id),
-    )
+/** Values of `name` and `id` are patterns; one that is none stands for itself. */
+const matches = (pattern: string, text: string): boolean => {
+  try {
+    return text === pattern || new RegExp(pattern).test(text)
+  } catch {
+    return false
+  }
+}
 
 const list = (engine: Backend, x: Exchange): void => {
   const filters = Filters.parse(x.query.get('filters'), ['dangling', 'driver', 'id', 'label', 'name', 'scope', 'type'])
   const dangling = filters.flag('dangling')
+  for (const type of filters.get('type'))
+    if (type !== 'builtin' && type !== 'custom')
+      throw new SlipwayError('bad-request', `invalid filter: 'type'='${type}'`)
+  const isDangling = (n: Network): boolean => !isPredefined(n) && engine.networks.endpoints(n.id).length === 0
   const found = engine.networks
     .list()
     .filter((n) => !(clusterLabel in n.spec.labels))
     .filter((n) => filters.labels(n.spec.labels))
-    .filter((n) => filters.any('name', (v) => n.spec.name.includes(v)))
-    .filter((n) => filters.any('id', (v) => n.id.includes(v)))
-    .filter((n) => filters.any('driver', (v) => n.spec.driver === v))
+    .filter((n) => filters.any('name', (v) => matches(v, n.spec.name)))
+    .filter((n) => filters.any('id', (v) => matches(v, n.id)))
+    .filter((n) => filters.any('driver', (v) => (n.spec.configOnly ? 'null' : n.spec.driver) === v))
     .filter(() => filters.any('scope', (v) => v === 'local'))
     .filter((n) => filters.any('type', (v) => (v === 'builtin') === isPredefined(n)))
-    .filter(
-      (n) => dangling === undefined || (!isPredefined(n) && engine.networks.endpoints(n.id).length === 0) === dangling,
-    )
+    .filter((n) => dangling === undefined || isDangling(n) === dangling)
+  // Since 1.28 a list does not say who is on them.
+  const detailed = x.version[1] < 28
   x.send(
     200,
-    found.map((n) => view(engine, n, false)),
+    found.map((n) => networkView(engine, n, detailed)),
   )
-}
-
-const create = async (engine: Backend, x: Exchange): Promise<void> => {
-  const body = await x.json<CreateNetwork>()
-  if (!body.Name) throw new SlipwayError('bad-request', 'network name cannot be empty')
-  if (['bridge', 'host', 'none', 'default'].includes(body.Name))
-    throw new SlipwayError('forbidden', `operation is not permitted on predefined ${body.Name} network`)
-  if (engine.networks.list().some((n) => n.spec.name === body.Name))
-    throw new SlipwayError('conflict', `network with name ${body.Name} already exists`)
-  const driver = body.Driver || 'bridge'
-  if (!['bridge', 'macvlan', 'ipvlan'].includes(driver)) {
-    if (driver === 'host' || driver === 'null')
-      throw new SlipwayError('forbidden', `only one instance of "${driver}" network is allowed`)
-    throw new SlipwayError('not-found', `could not find plugin ${driver} in v1 plugin registry: plugin not found`)
-  }
-  const spec: NetworkSpec = {
-    name: body.Name,
-    driver: driver as NetworkSpec['driver'],
-    internal: body.Internal ?? false,
-    attachable: body.Attachable ?? false,
-    ipv6: body.EnableIPv6 ?? false,
-    ipam: (body.IPAM?.Config ?? []).map((c) => ({
-      ...(c.Subnet ? { subnet: c.Subnet } : {}),
-      ...(c.Gateway ? { gateway: c.Gateway } : {}),
-      ...(c.IPRange ? { ipRange: c.IPRange } : {}),
-      ...(c.AuxiliaryAddresses ? { auxAddresses: c.AuxiliaryAddresses } : {}),
-    })),
-    options: body.Options ?? {},
-    labels: body.Labels ?? {},
-    dns: true,
-  }
-  const network = await engine.networks.create(spec)
-  x.send(201, { Id: network.id, Warning: '' })
-}
-
-const view = (engine: Backend, n: Network, withContainers: boolean) => {
-  const containers: Record<string, unknown> = {}
-  if (withContainers)
-    for (const e of engine.networks.endpoints(n.id)) {
-      const owner = engine.containers.list().find((c) => c.sandboxId === e.sandboxId)
-      containers[owner?.id ?? e.sandboxId] = {
-        Name: owner?.spec.name ?? e.name,
-        EndpointID: e.sandboxId.padEnd(64, '0').slice(0, 64),
-        MacAddress: e.endpoint.mac,
-        IPv4Address: e.endpoint.ipv4 ? `${e.endpoint.ipv4}/${e.endpoint.ipv4PrefixLength}` : '',
-        IPv6Address: e.endpoint.ipv6 ? `${e.endpoint.ipv6}/${e.endpoint.ipv6PrefixLength}` : '',
-      }
-    }
-  return {
-    Name: n.spec.name,
-    Id: n.id,
-    Created: iso(n.createdAt),
-    Scope: 'local',
-    Driver: n.spec.driver,
-    EnableIPv4: true,
-    EnableIPv6: n.spec.ipv6,
-    IPAM: {
-      Driver: 'default',
-      Options: n.spec.name === 'bridge' ? null : {},
-      Config: n.subnets.map((s, i) => ({
-        Subnet: s.subnet,
-        ...(n.spec.ipam[i]?.ipRange ? { IPRange: n.spec.ipam[i].ipRange } : {}),
-        Gateway: s.gateway,
-      })),
-    },
-    Internal: n.spec.internal,
-    Attachable: n.spec.attachable,
-    Ingress: false,
-    ConfigFrom: { Network: '' },
-    ConfigOnly: false,
-    Containers: containers,
-    Options: {
-      ...(n.bridge && n.spec.name === 'bridge' ? { 'com.docker.network.bridge.name': n.bridge } : {}),
-      ...n.spec.options,
-    },
-    Labels: n.spec.labels,
-  }
 }

@@ -128,6 +128,7 @@ export interface EndpointConfig {
   Aliases?: string[] | null
   MacAddress?: string
   DriverOpts?: Record<string, string> | null
+  GwPriority?: number
 }
 export interface CreateBody extends ContainerConfig {
   HostConfig?: HostConfig

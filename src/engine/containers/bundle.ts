@@ -9,7 +9,8 @@ import type { Sandbox } from '../types.ts'
 import type { Context } from './context.ts'
 import { findInit } from './init.ts'
 import { namespaces, shmOf } from './joins.ts'
-import { runtimeEnv } from './process.ts'
+import { linkVariables } from './links.ts'
+import { mergeEnv, runtimeEnv } from './process.ts'
 import type { ContainerRecord } from './records.ts'
 import { ociMount, Staging, sandboxFiles } from './sources.ts'
 
@@ -61,7 +62,11 @@ export const writeBundle = async (
   const input: ConfigInput = {
     process: {
       args: spec.init ? ['/sbin/docker-init', '--', ...process.args] : process.args,
-      env: runtimeEnv(process.env, { hostname, tty: spec.tty, home: user.home }),
+      env: runtimeEnv(mergeEnv(linkVariables(spec, ctx.sandboxes), process.env), {
+        hostname,
+        tty: spec.tty,
+        home: user.home,
+      }),
       cwd: posix.normalize(process.cwd),
       user,
       tty: spec.tty,

@@ -1,6 +1,6 @@
 import { closeSync, constants, mkdirSync, openSync, rmSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { messageOf, SlipwayError } from '../../errors.ts'
+import { isError, messageOf, SlipwayError } from '../../errors.ts'
 import type { OciConfig } from '../../spec/oci/index.ts'
 import type { OciRuntime } from '../../sys/sys.ts'
 import { startMonitor } from '../runtime/monitor.ts'
@@ -20,8 +20,20 @@ export const mountRootfs = async (
   ctx.sys.mounts.mount({ ...(await ctx.snapshots.mounts(snapshotKey(id))), target: paths.rootfs })
 }
 
+/** A published port that cannot be had, in docker's words. */
+const portsFailed = (error: unknown, { id, spec }: ContainerRecord): unknown => {
+  if (!isError(error) || (error.details as { port?: number } | undefined)?.port === undefined) return error
+  const { code, message, hint, details } = error
+  const endpoint = `endpoint ${spec.name} (${id})`
+  const prefix = `failed to set up container networking: driver failed programming external connectivity on ${endpoint}`
+  return new SlipwayError(code, `${prefix}: ${message}`, { hint, details, cause: error })
+}
+
 const readySandbox = async (ctx: Context, record: ContainerRecord) => {
-  if (ownsSandbox(record)) return ctx.sandboxes.start(record.sandboxId)
+  if (ownsSandbox(record))
+    return await ctx.sandboxes.start(record.sandboxId).catch((error: unknown) => {
+      throw portsFailed(error, record)
+    })
   const sandbox = ctx.sandboxes.get(record.sandboxId)
   if (sandbox?.state === 'ready') return sandbox
   throw new SlipwayError('conflict', `sandbox ${record.sandboxId} is not running`)

@@ -2,6 +2,7 @@ import { SlipwayError } from '../../errors.ts'
 import type { OciProcess } from '../../spec/oci/index.ts'
 import { type Context, isRunning } from '../containers/context.ts'
 import { diagnose } from '../containers/diagnose.ts'
+import { linkVariables } from '../containers/links.ts'
 import { mergeEnv, runtimeEnv } from '../containers/process.ts'
 import type { ContainerRecord } from '../containers/records.ts'
 import { processConfig } from '../runtime/config.ts'
@@ -30,7 +31,8 @@ export const execProcess = (
   if (magic.test(cwd) || magic.test(ctx.sys.files.resolveInRoot(record.paths.rootfs, cwd)))
     throw new SlipwayError('bad-request', `the working directory '${cwd}' is invalid: it leads into /proc`)
   const hostname = ctx.sandboxes.get(record.sandboxId)?.spec.hostname
-  const env = mergeEnv(record.process.env, spec.env ?? [])
+  const own = mergeEnv(linkVariables(record.spec, ctx.sandboxes), record.process.env)
+  const env = mergeEnv(own, spec.env ?? [])
   return processConfig(
     {
       args: spec.args,

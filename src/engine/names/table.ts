@@ -7,6 +7,8 @@ interface Member {
   sandboxId: string
   /** Lower case; the first one is what its address resolves back to. */
   names: string[]
+  /** Names of its own for other sandboxes. */
+  links?: { alias: string; sandboxId: string }[] | undefined
   ipv4?: string | undefined
   ipv6?: string | undefined
 }
@@ -54,11 +56,14 @@ export const createNameTable = () => {
     leave,
     /** undefined: the name is nobody's on the asker's networks. "web" and "web.NETWORK" both work. */
     find(asker: string, name: string, family: 4 | 6): Found | undefined {
-      for (const [networkId, { networkName }] of members.get(asker) ?? []) {
+      for (const [networkId, { networkName, links }] of members.get(asker) ?? []) {
         const byName = names.get(networkId)!
         const suffix = `.${networkName.toLowerCase()}`
-        const found =
-          byName.get(name) ?? (name.endsWith(suffix) ? byName.get(name.slice(0, -suffix.length)) : undefined)
+        const linked = links?.find(({ alias }) => alias.toLowerCase() === name)
+        const own = linked && members.get(linked.sandboxId)?.get(networkId)
+        const found = own
+          ? [own]
+          : (byName.get(name) ?? (name.endsWith(suffix) ? byName.get(name.slice(0, -suffix.length)) : undefined))
         if (!found) continue
         const all = [...found]
           .map((member) => (family === 4 ? member.ipv4 : member.ipv6))

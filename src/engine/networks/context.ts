@@ -4,9 +4,10 @@ import type { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Sys } from '../../sys/sys.ts'
 import type { Endpoint, Events, Instance, Network } from '../types.ts'
-import type { RulesKeeper } from './firewall.ts'
-import { anchorName, bridgeName } from './links.ts'
+import type { RulesKeeper } from './keeper.ts'
+import { anchorName, bridgeName, parentName } from './links.ts'
 import { defaultMtu } from './mtu.ts'
+import { mtuOption } from './options.ts'
 import type { Records, StoredNetwork } from './records.ts'
 
 /** What the parts of this room share. */
@@ -33,7 +34,12 @@ export const get = (ctx: Context, reference: string): StoredNetwork | undefined 
   const named = all.find((network) => network.spec.name === reference)
   if (named) return named
   const matches = reference.length >= 1 ? all.filter((network) => network.id.startsWith(reference)) : []
-  return matches.length === 1 ? matches[0] : undefined
+  if (matches.length > 1)
+    throw new SlipwayError(
+      'invalid',
+      `network ${reference} is ambiguous (${matches.length} matches found based on ID prefix)`,
+    )
+  return matches[0]
 }
 export const must = (ctx: Context, reference: string): StoredNetwork => {
   const network = get(ctx, reference)
@@ -41,16 +47,26 @@ export const must = (ctx: Context, reference: string): StoredNetwork => {
   return network
 }
 
-export const linkName = (ctx: Context, network: Pick<Network, 'id' | 'spec'>): string =>
-  network.spec.driver === 'routed'
-    ? anchorName(ctx.instance, network.id)
-    : (network.spec.options['com.docker.network.bridge.name'] ?? bridgeName(ctx.instance, network.id))
-
-export const mtu = (network: Network): number => {
-  const wanted = Number(network.spec.options['com.docker.network.driver.mtu'])
-  return wanted >= 68 ? wanted : defaultMtu()
+/** The link of the host that the network is, or sits on; '' for networks without one. */
+export const linkName = (ctx: Context, { id, spec }: Pick<Network, 'id' | 'spec'>): string => {
+  switch (spec.driver) {
+    case 'routed':
+      return anchorName(ctx.instance, id)
+    case 'bridge':
+      return spec.options['com.docker.network.bridge.name'] ?? bridgeName(ctx.instance, id)
+    case 'macvlan':
+    case 'ipvlan':
+      return spec.options.parent || parentName(ctx.instance, id)
+    default:
+      return ''
+  }
 }
 
+/** Links on a parent have its MTU unless another is asked for. */
+export const mtu = ({ spec }: Network): number | undefined =>
+  mtuOption(spec.options) ?? (spec.driver === 'macvlan' || spec.driver === 'ipvlan' ? undefined : defaultMtu())
+
+/** Do its endpoints have an interface on our side? */
 export const hasLinks = ({ spec }: Network): boolean => spec.driver === 'bridge' || spec.driver === 'routed'
 
 /** By interface name. */

@@ -5,19 +5,31 @@
  *
  * The chains can only refuse or translate: a host firewall that drops forwarded packets keeps the last word.
  */
-import { isError } from '../../errors.ts'
-import type { Log } from '../../lib/log.ts'
-import type { Firewall } from '../../sys/sys.ts'
 import type { Instance, Network } from '../types.ts'
+import { bridgeOptions, gatewayMode } from './options.ts'
 
 const sets = {
-  /** Bridges nobody outside may open connections to. */
-  bridges: 'set bridges { type ifname; ',
+  /** Links of ours whose names do not begin with our prefix. */
+  named: 'set named { type ifname; ',
+  /** Bridges nobody outside may open connections to, but to published ports. */
+  closed4: 'set closed4 { type ifname; ',
+  closed6: 'set closed6 { type ifname; ',
+  /** Bridges that are routed to: they answer pings. */
+  routed4: 'set routed4 { type ifname; ',
+  routed6: 'set routed6 { type ifname; ',
+  /** Published ports of sandboxes that are routed to. */
+  open4: 'set open4 { type ipv4_addr . inet_proto . inet_service; ',
+  open6: 'set open6 { type ipv6_addr . inet_proto . inet_service; ',
+  /** From which links of the host a bridge is reached as if nothing were closed. */
+  trusted: 'set trusted { type ifname . ifname; ',
   /** May one sandbox of a bridge talk to another. */
   within: 'map within { type ifname . ifname : verdict; ',
   internal: 'set internal { type ifname; ',
   masquerade4: 'set masquerade4 { type ipv4_addr; flags interval; ',
   masquerade6: 'set masquerade6 { type ipv6_addr; flags interval; ',
+  /** Subnets that leave by one address of the host. */
+  source4: 'map source4 { type ipv4_addr : ipv4_addr; flags interval; ',
+  source6: 'map source6 { type ipv6_addr : ipv6_addr; flags interval; ',
   /** Source and target whose answers would not come back through us. */
   hairpin4: 'set hairpin4 { type ipv4_addr . ipv4_addr; flags interval; ',
   hairpin6: 'set hairpin6 { type ipv6_addr . ipv6_addr; flags interval; ',
@@ -42,30 +54,55 @@ interface Publication {
   targetPort: number
 }
 
-export const elementsOfNetwork = (network: Network): Element[] => {
-  const { spec, bridge, subnets } = network
+/** Who may talk to whom over a bridge. */
+const bridgeElements = (network: Network, bridge: string): Element[] => {
+  const { icc, trusted, name } = bridgeOptions(network.spec.options)
+  const link = `"${bridge}"`
+  const elements: Element[] = [{ set: 'within', key: `${link} . ${link}`, value: icc ? 'accept' : 'drop' }]
+  if (name !== undefined) elements.push({ set: 'named', key: link })
+  if (network.spec.internal) return [...elements, { set: 'internal', key: link }]
+  for (const family of [4, 6] as const) {
+    const mode = gatewayMode(network, family)
+    if (mode !== 'nat-unprotected') elements.push({ set: `closed${family}`, key: link })
+    if (mode === 'routed') elements.push({ set: `routed${family}`, key: link })
+  }
+  return [...elements, ...trusted.map((from): Element => ({ set: 'trusted', key: `"${from}" . ${link}` }))]
+}
+
+/** How a subnet leaves the machine, and comes back to itself. */
+const subnetElements = (network: Network, subnet: string): Element[] => {
+  const family = subnet.includes(':') ? 6 : 4
   const elements: Element[] = []
-  if (bridge !== undefined) {
-    const verdict = spec.options['com.docker.network.bridge.enable_icc'] === 'false' ? 'drop' : 'accept'
-    elements.push({ set: 'within', key: `"${bridge}" . "${bridge}"`, value: verdict })
-    elements.push({ set: spec.internal ? 'internal' : 'bridges', key: `"${bridge}"` })
-  }
-  if (spec.driver !== 'bridge' && spec.driver !== 'routed') return elements
-  for (const { subnet } of subnets) {
-    const family = subnet.includes(':') ? 6 : 4
-    if (bridge !== undefined) elements.push({ set: `hairpin${family}`, key: `${subnet} . ${subnet}` })
-    if (!spec.internal && spec.options['com.docker.network.bridge.enable_ip_masquerade'] !== 'false')
-      elements.push({ set: `masquerade${family}`, key: subnet })
-  }
+  if (network.bridge !== undefined) elements.push({ set: `hairpin${family}`, key: `${subnet} . ${subnet}` })
+  const mode = gatewayMode(network, family)
+  const { masquerade, source4, source6 } = bridgeOptions(network.spec.options)
+  if (network.spec.internal || !masquerade || mode === 'routed' || mode === 'isolated') return elements
+  const source = family === 4 ? source4 : source6
+  if (source === undefined) elements.push({ set: `masquerade${family}`, key: subnet })
+  else elements.push({ set: `source${family}`, key: subnet, value: source })
   return elements
 }
 
+export const elementsOfNetwork = (network: Network): Element[] => {
+  const { spec, bridge, subnets } = network
+  if (spec.driver !== 'bridge' && spec.driver !== 'routed') return []
+  return [
+    ...(bridge === undefined ? [] : bridgeElements(network, bridge)),
+    ...subnets.flatMap(({ subnet }) => subnetElements(network, subnet)),
+  ]
+}
+
+/** Where a published port leads without any translation. */
+export const elementsOfRouted = ({ protocol, target, targetPort }: Publication): Element[] => [
+  { set: target.includes(':') ? 'open6' : 'open4', key: `${target} . ${protocol} . ${targetPort}` },
+]
+
 export const elementsOfPublication = (port: Publication, options: { bridged: boolean }): Element[] => {
   const family = port.target.includes(':') ? 6 : 4
-  const everywhere = port.hostIp === '' || port.hostIp === '0.0.0.0' || port.hostIp === '::'
   if (port.hostIp !== '' && port.hostIp.includes(':') !== (family === 6)) return []
   // The kernel cannot translate connections to ::1; the held socket forwards those.
   if (port.hostIp === '::1') return []
+  const everywhere = port.hostIp === '' || port.hostIp === '0.0.0.0' || port.hostIp === '::'
   const service = `${port.protocol} . ${port.hostPort}`
   const value = `${port.target} . ${port.targetPort}`
   const elements: Element[] = [
@@ -82,6 +119,7 @@ const chains = (prefix: string): string => `
   chain raw {
     type filter hook prerouting priority raw; policy accept;
     iifname "${prefix}*" ip daddr 127.0.0.0/8 drop
+    iifname @named ip daddr 127.0.0.0/8 drop
   }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
@@ -104,22 +142,38 @@ const chains = (prefix: string): string => `
     iifname @internal drop
     oifname @internal drop
     ct status dnat accept
-    oifname @bridges drop
+    iifname . oifname @trusted accept
+    ip daddr . meta l4proto . th dport @open4 accept
+    ip6 daddr . meta l4proto . th dport @open6 accept
+    oifname @routed4 meta l4proto icmp accept
+    oifname @routed6 meta l4proto ipv6-icmp accept
+    meta nfproto ipv4 oifname @closed4 drop
+    meta nfproto ipv6 oifname @closed6 drop
     oifname "${prefix}p*" iifname != "${prefix}p*" drop
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     ct status dnat ip saddr . ip daddr @hairpin4 masquerade
     ct status dnat ip6 saddr . ip6 daddr @hairpin6 masquerade
-    ip saddr 127.0.0.0/8 oifname "${prefix}*" masquerade
-    iifname "${prefix}*" ip saddr @masquerade4 oifname != "${prefix}*" ip daddr != 224.0.0.0/4 masquerade
-    iifname "${prefix}*" ip6 saddr @masquerade6 oifname != "${prefix}*" ip6 daddr != ff00::/8 masquerade
+    oifname "${prefix}*" ip saddr 127.0.0.0/8 masquerade
+    oifname "${prefix}*" return
+    oifname @named ip saddr 127.0.0.0/8 masquerade
+    oifname @named return
+    ip daddr 224.0.0.0/4 return
+    ip6 daddr ff00::/8 return
+    snat ip to ip saddr map @source4
+    snat ip6 to ip6 saddr map @source6
+    ip saddr @masquerade4 masquerade
+    ip6 saddr @masquerade6 masquerade
   }`
 
 const written = ({ key, value }: Element): string => (value === undefined ? key : `${key} : ${value}`)
 
 /** The whole table, replacing what there is, in one transaction. */
-const renderTable = (instance: Pick<Instance, 'nftTable' | 'linkPrefix'>, elements: Iterable<Element>): string => {
+export const renderTable = (
+  instance: Pick<Instance, 'nftTable' | 'linkPrefix'>,
+  elements: Iterable<Element>,
+): string => {
   const bySet = Map.groupBy(elements, ({ set }) => set)
   const declared = Object.entries(sets).map(([name, head]) => {
     const mine = bySet.get(name as Element['set']) ?? []
@@ -129,7 +183,7 @@ const renderTable = (instance: Pick<Instance, 'nftTable' | 'linkPrefix'>, elemen
   return `${table} {\n}\ndelete ${table}\n${table} {\n${declared.join('\n')}${chains(instance.linkPrefix)}\n}\n`
 }
 
-const renderChange = (
+export const renderChange = (
   instance: Pick<Instance, 'nftTable'>,
   change: { add: readonly Element[]; remove: readonly Element[] },
 ): string => {
@@ -138,76 +192,4 @@ const renderChange = (
       ([set, mine]) => `${verb} element inet ${instance.nftTable} ${set} { ${mine.map(written).join(', ')} }\n`,
     )
   return [...lines('delete', change.remove), ...lines('add', change.add)].join('')
-}
-
-/** Keeps the kernel's table equal to the elements asked for. */
-export interface RulesKeeper {
-  /**
-   * Resolves when the kernel has it. Before the first restore() it is only remembered: the table of an earlier daemon stays
-   * in force until the new one can replace it as a whole.
-   */
-  change(change: { add?: readonly Element[]; remove?: readonly Element[] }): Promise<void>
-  /** Writes the whole table. */
-  restore(): Promise<void>
-  /** Writes it only if the kernel has lost it. True: it had. */
-  check(): Promise<boolean>
-  remove(): Promise<void>
-}
-
-export const createRulesKeeper = (instance: Instance, firewall: Firewall, log: Log): RulesKeeper => {
-  const wanted = new Map<string, Element>()
-  const keyOf = ({ set, key }: Element): string => `${set} ${key}`
-  let tail: Promise<unknown> = Promise.resolve()
-  let written = false
-
-  const inTurn = <T>(task: () => Promise<T>): Promise<T> => {
-    const mine = tail.then(task, task)
-    tail = mine.catch(() => {})
-    return mine
-  }
-  const restore = async (): Promise<void> => {
-    await firewall.apply(renderTable(instance, wanted.values()))
-    written = true
-  }
-
-  return {
-    change: ({ add = [], remove = [] }) =>
-      inTurn(async () => {
-        const gone = remove.filter((element) => wanted.delete(keyOf(element)))
-        const fresh = add.filter(
-          (element) => wanted.get(keyOf(element))?.value !== element.value || !wanted.has(keyOf(element)),
-        )
-        const replaced = fresh
-          .filter((element) => wanted.has(keyOf(element)))
-          .map((element) => wanted.get(keyOf(element))!)
-        for (const element of fresh) wanted.set(keyOf(element), element)
-        if (!written) return
-        try {
-          await firewall.apply(renderChange(instance, { add: fresh, remove: [...gone, ...replaced] }))
-        } catch (error) {
-          if (!isError(error, 'internal')) throw error
-          // The table is gone or was changed by somebody: what we want is known, so write all of it.
-          log.warn('writing the firewall table again', { table: instance.nftTable, error: error.message })
-          try {
-            await restore()
-          } catch (again) {
-            for (const element of fresh) wanted.delete(keyOf(element))
-            throw again
-          }
-        }
-      }),
-    restore: () => inTurn(restore),
-    check: () =>
-      inTurn(async () => {
-        if (!written || (await firewall.list('inet', instance.nftTable)) !== undefined) return false
-        log.warn('the firewall table was removed by somebody; writing it again', { table: instance.nftTable })
-        await restore()
-        return true
-      }),
-    remove: () =>
-      inTurn(async () => {
-        await firewall.apply(`table inet ${instance.nftTable} {\n}\ndelete table inet ${instance.nftTable}\n`)
-        written = false
-      }),
-  }
 }

@@ -1,3 +1,6 @@
-export { type Element, elementsOfPublication, type RulesKeeper } from './firewall.ts'
-export { defaultRouteLines, endpointLines } from './links.ts'
+export { type Element, elementsOfPublication, elementsOfRouted } from './firewall.ts'
+export type { RulesKeeper } from './keeper.ts'
+export { defaultRouteLines, endpointLines, outward } from './links.ts'
 export { createNetworks, type NetworkRoom } from './networks.ts'
+export { bridgeOptions, gatewayMode, interfacePrefix, isOnParent } from './options.ts'
+export { kernelReason } from './parents.ts'

@@ -13,8 +13,10 @@ export const withMachineLock = async <T>(clock: Clock, task: () => Promise<T>): 
   lock.unref()
   const locked = (): Promise<boolean> =>
     new Promise((resolve) => {
+      lock.removeAllListeners()
       lock.once('error', () => resolve(false))
-      lock.listen('\0slipway-subnets', () => resolve(true))
+      lock.once('listening', () => resolve(true))
+      lock.listen('\0slipway-subnets')
     })
   const until = clock.now() + patienceMs
   let held = await locked()

@@ -3,11 +3,12 @@ import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { EngineDeps } from '../deps.ts'
 import type { Attachment, Endpoint, Network, Networks } from '../types.ts'
 import { bringUp } from './bring-up.ts'
-import { type Context, endpointsOf, get, hasLinks, linkName, mtu, must } from './context.ts'
+import { type Context, endpointsOf, get, linkName, mtu, must } from './context.ts'
 import { add, create, predefined, remove } from './create.ts'
-import { createRulesKeeper, type RulesKeeper } from './firewall.ts'
+import { createRulesKeeper, type RulesKeeper } from './keeper.ts'
 import { createRecords } from './records.ts'
 import { reserve } from './reserve.ts'
+import { checkWanted } from './validate.ts'
 
 /** What sandboxes need of networks besides what everybody sees. */
 export interface NetworkRoom extends Networks {
@@ -22,10 +23,13 @@ export interface NetworkRoom extends Networks {
     attachment: Attachment,
     ifname: string,
   ): { network: Network; endpoint: Endpoint }
+  /** 'invalid' when it asks for addresses that the network cannot give to anybody. */
+  check(attachment: Attachment): void
   release(networkId: string, sandboxId: string): void
   rename(sandboxId: string, name: string): void
   endpointsOf(sandboxId: string): { network: Network; endpoint: Endpoint }[]
-  mtu(network: Network): number
+  /** The link of the host that the network is, or sits on. */
+  linkName(network: Network): string
   /** Links with our prefix that may stay. */
   ownLinks(): Set<string>
   recover(): Promise<void>
@@ -58,13 +62,19 @@ export const createNetworks = (deps: EngineDeps): NetworkRoom => {
     rules,
     bringUp: async (networkId) => await bringUp(ctx, networkId),
     reserve: (sandboxId, name, attachment, ifname) => reserve(ctx, sandboxId, name, attachment, ifname),
+    check(attachment) {
+      const network = must(ctx, attachment.network)
+      if (attachment.ipv4 !== undefined) checkWanted(attachment.ipv4, 4, network)
+      if (attachment.ipv6 !== undefined) checkWanted(attachment.ipv6, 6, network)
+    },
     release: (networkId, sandboxId) => records.deleteEndpoint(networkId, sandboxId),
     rename(sandboxId, name) {
       for (const { endpoint } of endpointsOf(ctx, sandboxId)) records.saveEndpoint({ sandboxId, name, endpoint })
     },
     endpointsOf: (sandboxId) => endpointsOf(ctx, sandboxId),
     mtu,
-    ownLinks: () => new Set([...records.networks.values()].filter(hasLinks).map((network) => linkName(ctx, network))),
+    ownLinks: () => new Set([...records.networks.values()].map((network) => linkName(ctx, network))),
+    linkName: (network) => linkName(ctx, network),
     async recover() {
       for (const spec of predefined) if (!get(ctx, spec.name)) await add(ctx, spec)
       for (const network of records.networks.values()) {

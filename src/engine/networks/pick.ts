@@ -1,30 +1,58 @@
 import { SlipwayError } from '../../errors.ts'
+import { type Block, formatAddress, parseAddress } from '../../lib/ip.ts'
 import type { Network, NetworkSpec } from '../types.ts'
 import { type Context, linkName } from './context.ts'
-import { candidates, defaultGateway, firstFree, formatBlock, parseBlock, takenByHost, uniqueLocal } from './subnets.ts'
+import { hasGateway } from './options.ts'
+import {
+  candidates,
+  firstFree,
+  formatBlock,
+  freeAddress,
+  isBroad,
+  parseBlock,
+  takenByHost,
+  uniqueLocal,
+} from './subnets.ts'
 
-/** The subnets a spec asks for, and free ones of ours where it does not say. */
+const familyOf = (subnet: string): 4 | 6 => (subnet.includes(':') ? 6 : 4)
+
+/** A subnet asked for. The gateway is what is given, else the first address there is to give: of the range, if there is one. */
+const given = (spec: NetworkSpec, { subnet, gateway, ipRange, auxAddresses = {} }: NetworkSpec['ipam'][number]) => {
+  const block = parseBlock(subnet!)!
+  const taken = new Set(Object.values(auxAddresses).map((text) => formatAddress(parseAddress(text)!)))
+  const first = (): string =>
+    freeAddress({ subnet: block, range: ipRange === undefined ? undefined : parseBlock(ipRange), taken }) ?? ''
+  return { subnet: formatBlock(block), gateway: gateway ?? (hasGateway(spec, block.family) ? first() : '') }
+}
+
+const picked = (spec: NetworkSpec, block: Block): Network['subnets'][number] => ({
+  subnet: formatBlock(block),
+  gateway: hasGateway(spec, block.family) ? freeAddress({ subnet: block, taken: new Set() })! : '',
+})
+
+/** The subnets a spec asks for, and free ones of ours where it does not say. IPv4 comes first. */
 export const pickSubnets = async (ctx: Context, spec: NetworkSpec, id: string): Promise<Network['subnets']> => {
-  const given = spec.ipam.filter(({ subnet }) => subnet !== undefined)
-  const subnets = given.map(({ subnet, gateway }) => {
-    const block = parseBlock(subnet!)!
-    return { subnet: formatBlock(block), gateway: gateway ?? defaultGateway(block) }
-  })
-  if (!subnets.some(({ subnet }) => !subnet.includes(':'))) {
-    const host = await takenByHost(ctx.sys.links, (link) => link === linkName(ctx, { id, spec }))
-    const known = [...ctx.records.networks.values()]
-      .filter((network) => network.id !== id)
-      .flatMap((network) => network.subnets.map(({ subnet }) => parseBlock(subnet)!))
-    const block = firstFree(candidates(spec), [...host, ...known])
+  const ofFamily = (family: 4 | 6) =>
+    spec.ipam
+      .filter(({ subnet }) => subnet !== undefined && familyOf(subnet) === family)
+      .map((pool) => given(spec, pool))
+  const four = spec.ipv4 === false ? [] : ofFamily(4)
+  const six = spec.ipv6 ? ofFamily(6) : []
+  const known = [...ctx.records.networks.values()]
+    .filter((network) => network.id !== id)
+    .flatMap((network) => network.subnets.map(({ subnet }) => parseBlock(subnet)!))
+  if (spec.ipv4 !== false && four.length === 0) {
+    const name = linkName(ctx, { id, spec })
+    const host = await takenByHost(ctx.sys, ctx.instance.nftTable, (link) => link === name)
+    const block =
+      firstFree(candidates(spec), [...host, ...known]) ??
+      firstFree(candidates(spec), [...host.filter((each) => !isBroad(each)), ...known])
     if (!block)
       throw new SlipwayError('unavailable', 'all predefined address pools have been fully subnetted', {
         hint: 'Remove unused networks, or give the network a subnet.',
       })
-    subnets.unshift({ subnet: formatBlock(block), gateway: defaultGateway(block) })
+    four.push(picked(spec, block))
   }
-  if (spec.ipv6 && !subnets.some(({ subnet }) => subnet.includes(':'))) {
-    const block = uniqueLocal(id)
-    subnets.push({ subnet: formatBlock(block), gateway: defaultGateway(block) })
-  }
-  return subnets
+  if (spec.ipv6 && six.length === 0) six.push(picked(spec, uniqueLocal(id)))
+  return [...four, ...six]
 }

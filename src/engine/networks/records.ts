@@ -21,6 +21,8 @@ const steps = [
 /** How the subnets came about: picked ones may be picked anew while nobody is on the network. */
 export interface StoredNetwork extends Network {
   picked: boolean
+  /** Its link, by a name that was asked for, was there before: it stays when the network goes. */
+  foundLink?: boolean | undefined
 }
 interface StoredEndpoint {
   sandboxId: string

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { candidates, defaultGateway, firstFree, formatBlock, freeAddress, parseBlock, uniqueLocal } from './subnets.ts'
+import { candidates, firstFree, formatBlock, freeAddress, parseBlock, uniqueLocal } from './subnets.ts'
 
 const block = (text: string) => parseBlock(text)!
 
@@ -27,6 +27,5 @@ test('addresses: lowest free, never network or broadcast, in the range, behind t
   assert.equal(freeAddress({ subnet: block('10.0.0.0/24'), range: block('10.0.0.128/25'), taken }), '10.0.0.128')
   assert.equal(freeAddress({ subnet: block('10.0.0.0/30'), taken }), undefined)
   assert.equal(freeAddress({ subnet: block('fd00:1::/64'), taken: new Set(['fd00:1::1']) }), 'fd00:1::2')
-  assert.equal(defaultGateway(block('10.0.0.0/24')), '10.0.0.1')
   assert.equal(formatBlock(uniqueLocal('0123456789abcdef')), 'fd01:2345:6789:1::/64')
 })

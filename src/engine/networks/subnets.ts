@@ -1,4 +1,5 @@
 import { readResolvConf } from '../../lib/dns/index.ts'
+import { addressesBoundByOthers } from '../../lib/host-ports/index.ts'
 import {
   type Address,
   addressAt,
@@ -11,7 +12,7 @@ import {
   parseBlock,
   sizeOf,
 } from '../../lib/ip.ts'
-import type { Links } from '../../sys/sys.ts'
+import type { Links, Sys } from '../../sys/sys.ts'
 import type { NetworkSpec } from '../types.ts'
 
 const within = function* (text: string, prefix: number): Generator<Block> {
@@ -48,20 +49,36 @@ export const firstFree = (wanted: Iterable<Block>, taken: readonly Block[]): Blo
   return undefined
 }
 
-/** What the machine already routes somewhere, and its nameservers; `ours` are interface names to leave out. */
-export const takenByHost = async (links: Links, ours: (link: string) => boolean): Promise<Block[]> => {
+/** Routes as broad as this (0.0.0.0/1, 10.0.0.0/8, 172.16.0.0/12) leave room within them, if there is none elsewhere. */
+const broadest = 12
+export const isBroad = ({ prefix }: Block): boolean => prefix <= broadest
+
+const routed = async (links: Links, ours: (link: string) => boolean): Promise<string[]> => {
   const routes = (await links.query(['-4', 'route', 'show', 'table', 'all'])) as { dst?: string; dev?: string }[]
-  const blocks: Block[] = []
-  for (const route of routes) {
-    if (route.dst === undefined || route.dst === 'default' || (route.dev !== undefined && ours(route.dev))) continue
-    const block = parseBlock(route.dst)
-    if (block && block.prefix > 0) blocks.push(block)
-  }
-  for (const server of readResolvConf().servers) {
-    const block = parseBlock(server)
-    if (block) blocks.push(block)
-  }
-  return blocks
+  return routes
+    .filter(({ dev }) => dev === undefined || !ours(dev))
+    .flatMap(({ dst }) => (dst === undefined || dst === 'default' ? [] : [dst]))
+}
+
+/** What other instances' rules speak of, whether they live or have left their tables behind: ours would meet theirs. */
+const inOtherTables = (listing: string, own: string): string[] =>
+  listing
+    .split(/^table /m)
+    .filter((table) => /^inet slipway_[0-9a-f]{4} /.test(table) && !table.startsWith(`inet ${own} `))
+    .flatMap((table) => table.match(/\b\d+(?:\.\d+){3}\/\d+/g) ?? [])
+
+/**
+ * IPv4 blocks that are somebody's on this machine: all that is routed, its name servers, the addresses others listen at, and
+ * what other instances have. `ours` are interface names to leave out, `table` is our own.
+ */
+export const takenByHost = async (
+  sys: Pick<Sys, 'links' | 'firewall'>,
+  table: string,
+  ours: (link: string) => boolean,
+): Promise<Block[]> => {
+  const [routes, sets] = await Promise.all([routed(sys.links, ours), sys.firewall.sets('inet')])
+  const texts = [...routes, ...inOtherTables(sets, table), ...readResolvConf().servers, ...addressesBoundByOthers()]
+  return texts.flatMap((text) => parseBlock(text) ?? []).filter(({ family, prefix }) => family === 4 && prefix > 0)
 }
 
 interface AddressQuestion {
@@ -89,9 +106,6 @@ export const freeAddress = ({ subnet, range, taken, after }: AddressQuestion): s
   }
   return undefined
 }
-
-/** The address that ends in .1 (or the first one usable), as docker picks it. */
-export const defaultGateway = (subnet: Block): string => formatAddress(addressAt(subnet, sizeOf(subnet) > 1n ? 1n : 0n))
 
 export const isIn = (subnet: Block, text: string): boolean => {
   const address = parseAddress(text)

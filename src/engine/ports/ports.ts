@@ -3,7 +3,7 @@ import { messageOf } from '../../errors.ts'
 import type { HeldPort } from '../../lib/host-ports/index.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Firewall } from '../../sys/sys.ts'
-import { type Element, elementsOfPublication, type RulesKeeper } from '../networks/index.ts'
+import { type Element, elementsOfPublication, elementsOfRouted, type RulesKeeper } from '../networks/index.ts'
 import type { PublishedPort } from '../types.ts'
 import { type Held, Holder } from './holder.ts'
 
@@ -13,6 +13,12 @@ export interface PortTargets {
   ipv6?: string | undefined
   /** On a bridge, as opposed to a route of its own. */
   bridged: boolean
+  /** Families whose addresses others have a route to: a published port is open there, and takes none of the machine's. */
+  routed: readonly (4 | 6)[]
+  /** Where ports go that do not say; '' is everywhere. */
+  hostBinding: string
+  /** Connections are accepted by the held socket, and so by the machine's input rules, instead of being translated. */
+  throughInput: boolean
 }
 export interface Ports {
   /** All of them or none. Returns them as bound. A taken port: 'conflict', naming the port and its owner. */
@@ -36,6 +42,7 @@ export const createPorts = (rules: RulesKeeper, firewall: Firewall, log: Log): P
   const connect = (held: HeldPort, port: PublishedPort, targets: PortTargets): void => {
     const address = targets.ipv4 ?? targets.ipv6
     held.target = () => (address === undefined ? undefined : { address, port: port.containerPort })
+    if (targets.throughInput || targets.ipv4 === undefined) return
     // An IPv4 client here means that the kernel has lost our rules.
     held.onStray = () => void rules.check().catch((error: unknown) => log.warn('rules', { error: messageOf(error) }))
   }
@@ -50,7 +57,7 @@ export const createPorts = (rules: RulesKeeper, firewall: Firewall, log: Log): P
       if (ports.length === 0) return []
       const done: Held[] = []
       try {
-        for (const port of ports) done.push(await holder.first(port))
+        for (const port of ports) done.push(await take(holder, port, targets))
         const bound = done.map(({ port }) => port)
         for (const { held, port } of done) if (held) connect(held, port, targets)
         const elements = bound.flatMap((port) => elementsOf(port, targets))
@@ -69,7 +76,7 @@ export const createPorts = (rules: RulesKeeper, firewall: Firewall, log: Log): P
       const held: HeldPort[] = []
       for (const port of ports) {
         try {
-          const one = await holder.hold(port, port.hostPort)
+          const one = takesHostPort(targets) ? (await holder.hold(port, targets.ipv4 ?? '')).held : undefined
           if (one) connect(one, port, targets)
           if (one) held.push(one)
         } catch (error) {
@@ -97,12 +104,27 @@ export const createPorts = (rules: RulesKeeper, firewall: Firewall, log: Log): P
   }
 }
 
+const familyOf = (target: string): 4 | 6 => (target.includes(':') ? 6 : 4)
+const targetsIn = ({ ipv4, ipv6 }: PortTargets): string[] => [ipv4, ipv6].filter((target) => target !== undefined)
+
+const takesHostPort = (targets: PortTargets): boolean =>
+  targetsIn(targets).some((target) => !targets.routed.includes(familyOf(target)))
+
+const bindingOf = (port: PublishedPort, { hostBinding }: PortTargets): PublishedPort =>
+  port.hostIp === '' ? { ...port, hostIp: hostBinding } : port
+
+const take = async (holder: Holder, port: PublishedPort, targets: PortTargets): Promise<Held> => {
+  const { hostPortEnd: _, ...rest } = port
+  if (!takesHostPort(targets)) return { port: { ...rest, hostPort: 0 }, held: undefined }
+  return await holder.first(bindingOf(port, targets), targets.ipv4 ?? targets.ipv6 ?? '')
+}
+
 const elementsOf = (port: PublishedPort, targets: PortTargets): Element[] =>
-  [targets.ipv4, targets.ipv6].flatMap((target) => {
-    if (target === undefined) return []
+  targetsIn(targets).flatMap((target) => {
     const { hostIp, hostPort, protocol, containerPort } = port
     const publication = { hostIp, hostPort, protocol, target, targetPort: containerPort }
-    return elementsOfPublication(publication, { bridged: targets.bridged })
+    if (targets.routed.includes(familyOf(target))) return elementsOfRouted(publication)
+    return targets.throughInput && protocol !== 'sctp' ? [] : elementsOfPublication(publication, targets)
   })
 
 /** UDP flows the kernel remembers go on to where the port led before, or nowhere. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
 import { readResolvConf } from '../../lib/dns/index.ts'
 import { resolverAddress } from '../names/index.ts'
-import type { Attachment, Endpoint, SandboxSpec } from '../types.ts'
+import type { Attachment, Endpoint, Network, SandboxSpec } from '../types.ts'
 import { addressesOf, type Context, dirOf, emit, must } from './context.ts'
 import { hostsLine, renderResolvConf, withoutAddress } from './files.ts'
 import { republish, targetsOf } from './publication.ts'
@@ -18,7 +18,12 @@ const connectLive = async (ctx: Context, record: StoredSandbox, attachment: Atta
   const netns = join(dirOf(ctx, spec.id), 'net')
   const before = ctx.networks.endpointsOf(spec.id)
   const network = await ctx.networks.bringUp(ctx.networks.must(attachment.network).id)
-  const ifname = attachment.ifname ?? nextIfname(before.map(({ endpoint }) => endpoint.ifname))
+  const ifname =
+    attachment.ifname ??
+    nextIfname(
+      network,
+      before.map(({ endpoint }) => endpoint.ifname),
+    )
   const wire = ctx.networks.reserve(spec.id, record.names[0] ?? spec.hostname, attachment, ifname)
   try {
     await ctx.wiring.connect(netns, [wire], [...before, wire])
@@ -58,12 +63,23 @@ const disconnectLive = async (ctx: Context, record: StoredSandbox, wire: Wire): 
   ctx.records.save({ ...must(ctx, spec.id), ports: bound })
 }
 
+const withoutAny = 'container cannot be connected to multiple networks with one of the networks in private (none) mode'
+
+/** The modes none and host have the names of networks, but are none to join. */
+const joinable = (ctx: Context, reference: string): Network => {
+  const network = ctx.networks.must(reference)
+  if (network.spec.driver === 'null' && !network.spec.configOnly) throw new SlipwayError('invalid', withoutAny)
+  if (network.spec.driver === 'host')
+    throw new SlipwayError('invalid', 'container cannot be disconnected from host network or connected to host network')
+  return network
+}
+
 const attachmentsOf = (spec: SandboxSpec): Attachment[] => {
   if (spec.network.mode === 'attached') return spec.network.attachments
   throw new SlipwayError(
-    'forbidden',
+    'invalid',
     spec.network.mode === 'none'
-      ? 'container cannot be connected to multiple networks with one of the networks in private (none) mode'
+      ? withoutAny
       : 'container sharing network namespace with another container or host cannot be connected to any other network',
   )
 }
@@ -76,13 +92,14 @@ export const connect = async (ctx: Context, id: string, attachment: Attachment):
   await ctx.locks.run(id, async () => {
     const record = must(ctx, id)
     const attachments = attachmentsOf(record.spec)
-    const network = ctx.networks.must(attachment.network)
+    const network = joinable(ctx, attachment.network)
     if (attachments.some((other) => ctx.networks.get(other.network)?.id === network.id))
       throw new SlipwayError(
         'forbidden',
         `endpoint with name ${record.names[0] ?? record.spec.hostname} already exists in network ${network.spec.name}`,
       )
     if (record.state === 'stopped') {
+      ctx.networks.check(attachment)
       ctx.records.save(withAttachments(record, [...attachments, attachment]))
       // Addresses are given at the start.
       return {

@@ -20,7 +20,7 @@ const spec: SandboxSpec = {
 const host = { servers: ['127.0.0.53', '192.0.2.1'], searches: ['lan'], options: ['edns0'] }
 
 test('hosts', () => {
-  const text = renderHosts(spec, ['172.17.0.2'], '172.17.0.1')
+  const text = renderHosts(spec, ['172.17.0.2'], ['172.17.0.1'])
   assert.match(text, /^127\.0\.0\.1\tlocalhost\n/)
   assert.ok(text.endsWith('10.9.9.9\tdb\n172.17.0.1\thost.docker.internal\n172.17.0.2\tweb.example.org web\n'))
   assert.ok(!withoutAddress(text, '172.17.0.2').includes('example.org'))

@@ -16,14 +16,16 @@ const ownNames = ({ hostname, domainname }: SandboxSpec): string =>
 
 export const hostsLine = (spec: SandboxSpec, address: string): string => `${address}\t${ownNames(spec)}\n`
 
-/** `gateway` is what 'host-gateway' means. `base` replaces the standard beginning (the host's own file, for mode host). */
+/** `gateways` are what 'host-gateway' means. `base` replaces the standard beginning (the host's own file, for mode host). */
 export const renderHosts = (
   spec: SandboxSpec,
   addresses: readonly string[],
-  gateway: string,
+  gateways: readonly string[],
   base: string = localhost,
 ): string => {
-  const extra = spec.hosts.map(({ name, address }) => `${address === 'host-gateway' ? gateway : address}\t${name}\n`)
+  const extra = spec.hosts.flatMap(({ name, address }) =>
+    (address === 'host-gateway' ? gateways : [address]).map((each) => `${each}\t${name}\n`),
+  )
   const beginning = base === '' || base.endsWith('\n') ? base : `${base}\n`
   return [beginning, ...extra, ...addresses.map((address) => hostsLine(spec, address))].join('')
 }

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readResolvConf } from '../../lib/dns/index.ts'
 import { resolverAddress } from '../names/index.ts'
+import { isOnParent } from '../networks/index.ts'
 import type { SandboxSpec } from '../types.ts'
 import { addressesOf, type Context, dirOf } from './context.ts'
 import { renderHosts, renderResolvConf } from './files.ts'
@@ -23,15 +24,43 @@ const linked = (ctx: Context, spec: SandboxSpec): SandboxSpec => ({
   }),
 })
 
+/** A sandbox that has just got its addresses: whoever has it in its hosts file learns the new one. */
+export const tellLinked = (ctx: Context, id: string): void => {
+  const [wire] = ctx.networks.endpointsOf(id)
+  const [address] = wire ? addressesOf(wire.endpoint) : []
+  if (address === undefined) return
+  for (const { spec, state } of ctx.records.all.values()) {
+    const names = spec.hosts.filter((host) => host.address === `sandbox:${id}`).map(({ name }) => name)
+    if (state !== 'ready' || names.length === 0) continue
+    const path = join(dirOf(ctx, spec.id), 'hosts')
+    const kept = readFileSync(path, 'utf8')
+      .split('\n')
+      .filter((line) => line !== '' && !names.some((name) => line.endsWith(`\t${name}`)))
+    // Written in place: the file is bind-mounted.
+    writeFileSync(path, [...kept, ...names.map((name) => `${address}\t${name}`), ''].join('\n'))
+  }
+}
+
+/** Where the machine is reached from inside: what 'host-gateway' stands for. */
+const hostAddresses = (ctx: Context, wires: readonly Wire[], host: boolean): string[] => {
+  if (host) return ['127.0.0.1']
+  const near = wires.map(({ network }) => network).filter(({ spec }) => !isOnParent(spec))
+  const usual = ctx.networks.must('bridge')
+  for (const { subnets } of [...near, usual]) {
+    const gateways = subnets.flatMap(({ gateway }) => gateway || [])
+    if (gateways.length > 0) return gateways
+  }
+  return ['127.0.0.1']
+}
+
 export const writeFiles = (ctx: Context, spec: SandboxSpec, wires: readonly Wire[]): void => {
   const dir = dirOf(ctx, spec.id)
   const host = spec.network.mode === 'host'
-  const gateway = wires[0]?.network.subnets[0]?.gateway ?? '127.0.0.1'
   const base = host ? readFileSync('/etc/hosts', 'utf8') : undefined
   const addresses = wires.flatMap(({ endpoint }) => addressesOf(endpoint))
   const resolver = needsResolver(spec, wires) ? resolverAddress : undefined
   const question = { spec, host: readResolvConf(), resolver, hostNetwork: host }
-  writeFileSync(join(dir, 'hosts'), renderHosts(linked(ctx, spec), addresses, gateway, base))
+  writeFileSync(join(dir, 'hosts'), renderHosts(linked(ctx, spec), addresses, hostAddresses(ctx, wires, host), base))
   writeFileSync(join(dir, 'resolv.conf'), renderResolvConf(question))
   writeFileSync(join(dir, 'hostname'), `${spec.hostname}\n`)
 }

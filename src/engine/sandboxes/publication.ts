@@ -1,17 +1,25 @@
+import { bridgeOptions, gatewayMode, isOnParent, outward } from '../networks/index.ts'
 import type { PortTargets } from '../ports/index.ts'
 import type { PublishedPort } from '../types.ts'
 import type { Context } from './context.ts'
 import type { StoredSandbox } from './records.ts'
 import type { Wire } from './wiring.ts'
 
-/** Where published ports lead: the first network that leads out. */
+/** Where published ports lead: the first network that leads out through this machine. */
 export const targetsOf = (wires: readonly Wire[]): (PortTargets & { networkId: string }) | undefined => {
-  const wire = wires.find(
-    ({ network }) => !network.spec.internal && network.spec.driver !== 'macvlan' && network.spec.driver !== 'ipvlan',
-  )
+  const wire = outward(wires).find(({ network }) => !isOnParent(network.spec))
   if (!wire) return undefined
-  const { ipv4, ipv6 } = wire.endpoint
-  return { ipv4, ipv6, bridged: wire.network.spec.driver === 'bridge', networkId: wire.network.id }
+  const { network, endpoint } = wire
+  const { hostBinding, throughInput } = bridgeOptions(network.spec.options)
+  return {
+    ipv4: endpoint.ipv4,
+    ipv6: endpoint.ipv6,
+    bridged: network.spec.driver === 'bridge',
+    routed: ([4, 6] as const).filter((family) => gatewayMode(network, family) === 'routed'),
+    hostBinding,
+    throughInput,
+    networkId: network.id,
+  }
 }
 
 /** Moves published ports to the endpoint that leads out now. */
@@ -24,5 +32,6 @@ export const republish = async (
   if (targets?.networkId === before) return record.ports
   await ctx.ports.withdraw(record.spec.id)
   if (!targets) return []
-  return await ctx.ports.publish(record.spec.id, record.ports.length > 0 ? record.ports : record.spec.ports, targets)
+  const bound = record.ports.some(({ hostPort }) => hostPort !== 0)
+  return await ctx.ports.publish(record.spec.id, bound ? record.ports : record.spec.ports, targets)
 }

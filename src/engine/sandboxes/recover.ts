@@ -25,7 +25,7 @@ const adopt = async (ctx: Context, record: StoredSandbox): Promise<void> => {
   const { spec } = record
   const wires = ctx.networks.endpointsOf(spec.id)
   const netns = join(dirOf(ctx, spec.id), 'net')
-  const lost = wires.filter((wire) => !ctx.wiring.exists(wire))
+  const lost = wires.filter((wire) => !ctx.wiring.exists(netns, wire))
   if (lost.length > 0) {
     ctx.log.warn('links of a running sandbox are gone; making them again', { sandbox: spec.id })
     await ctx.wiring.connect(netns, lost, wires)
@@ -53,8 +53,8 @@ const sweep = (ctx: Context): void => {
   const used = ctx.networks.ownLinks()
   for (const id of ctx.records.all.keys())
     for (const { endpoint } of ctx.networks.endpointsOf(id)) used.add(endpoint.hostIfname)
-  const ours = new RegExp(`^${ctx.linkPrefix}[bvpr][0-9a-f]{8}$`)
-  ctx.wiring.discard(present('/sys/class/net').filter((name) => ours.test(name) && !used.has(name)))
+  const ours = new RegExp(`^${ctx.linkPrefix}[bvprd][0-9a-f]{8}$`)
+  ctx.wiring.discard([...ctx.sys.links.names()].filter((name) => ours.test(name) && !used.has(name)))
 }
 
 export const recover = async (ctx: Context): Promise<void> => {

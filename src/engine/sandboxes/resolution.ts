@@ -18,6 +18,7 @@ export const joinNames = (ctx: Context, record: StoredSandbox, { network, endpoi
     networkName: network.spec.name,
     sandboxId: record.spec.id,
     names: [...new Set(all)],
+    links: endpoint.links,
     ipv4: endpoint.ipv4,
     ipv6: endpoint.ipv6,
   })

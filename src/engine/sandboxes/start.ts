@@ -2,9 +2,10 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
-import type { PublishedPort, Sandbox, SandboxSpec } from '../types.ts'
+import { interfacePrefix } from '../networks/index.ts'
+import type { Network, PublishedPort, Sandbox, SandboxSpec } from '../types.ts'
 import { type Context, describe, dirOf, emit, must, ownKinds } from './context.ts'
-import { writeFiles } from './host-files.ts'
+import { tellLinked, writeFiles } from './host-files.ts'
 import { targetsOf } from './publication.ts'
 import type { StoredSandbox } from './records.ts'
 import { joinNames, needsResolver, serveNames } from './resolution.ts'
@@ -25,8 +26,9 @@ export const takeDown = async (ctx: Context, spec: SandboxSpec): Promise<void> =
   for (const { network } of wires) ctx.networks.release(network.id, spec.id)
 }
 
-export const nextIfname = (used: readonly string[]): string => {
-  for (let i = 0; ; i++) if (!used.includes(`eth${i}`)) return `eth${i}`
+export const nextIfname = (network: Network, used: readonly string[]): string => {
+  const prefix = interfacePrefix(network)
+  for (let i = 0; ; i++) if (!used.includes(`${prefix}${i}`)) return `${prefix}${i}`
 }
 
 const reserveAll = async (ctx: Context, record: StoredSandbox): Promise<Wire[]> => {
@@ -34,8 +36,10 @@ const reserveAll = async (ctx: Context, record: StoredSandbox): Promise<Wire[]> 
   if (spec.network.mode !== 'attached') return []
   const wires: Wire[] = []
   for (const attachment of spec.network.attachments) {
-    await ctx.networks.bringUp(ctx.networks.must(attachment.network).id)
-    const ifname = attachment.ifname ?? nextIfname(wires.map(({ endpoint }) => endpoint.ifname))
+    const network = await ctx.networks.bringUp(ctx.networks.must(attachment.network).id)
+    const used = wires.map(({ endpoint }) => endpoint.ifname)
+    const ifname = attachment.ifname ?? nextIfname(network, used)
+    if (used.includes(ifname)) throw new SlipwayError('invalid', `interface name ${ifname} is used twice`)
     wires.push(ctx.networks.reserve(spec.id, record.names[0] ?? spec.hostname, attachment, ifname))
   }
   return wires
@@ -75,6 +79,7 @@ const build = async (ctx: Context, record: StoredSandbox): Promise<void> => {
   if (kinds.includes('net')) applySysctls(ctx, spec, netns)
   for (const wire of wires) joinNames(ctx, record, wire)
   ctx.records.save({ ...record, state: 'ready', ports: bound })
+  tellLinked(ctx, spec.id)
   for (const wire of wires) emit(ctx, 'connect', spec.id, wire)
 }
 

@@ -67,6 +67,16 @@ export interface SecurityOptions {
   readOnlyPaths?: string[] | undefined
 }
 
+export interface ContainerLink {
+  sandboxId: string
+  alias: string
+  /** The other container's. */
+  name: string
+  /** "80/tcp", as the other one exposes them. */
+  ports: string[]
+  /** The other one's environment. */
+  env: string[]
+}
 export interface ContainerSpec {
   /** 64 hex digits; made up if absent. */
   id?: string | undefined
@@ -94,6 +104,8 @@ export interface ContainerSpec {
    * container: started before it, stopped when it exits, removed with it.
    */
   sandbox: { shared: string } | { own: Omit<SandboxSpec, 'id'> }
+  /** Containers whose addresses and environments it is told in its own. */
+  links?: ContainerLink[] | undefined
   /** pid: undefined = own; 'host'; 'container:ID'; 'sandbox' is for pods that share theirs. */
   pidMode?: string | undefined
   /** ipc: undefined = the sandbox's; 'host', 'container:ID', 'none'. */

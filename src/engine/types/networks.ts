@@ -32,13 +32,17 @@ export interface Attachment {
   mac?: string | undefined
   /** Names that resolve to this endpoint on this network, besides the sandbox's own names. */
   aliases: string[]
+  /** Names that only this sandbox has for others, as long as they are on this network too. */
+  links?: { alias: string; sandboxId: string }[] | undefined
   /** Interface name inside; default eth0, eth1 … in order. */
   ifname?: string | undefined
-  /** Bytes a second, both ways; absent: unlimited. */
-  driverOptions?: Record<string, string> | undefined
+  /** Of the networks that lead out, the one with the highest has the default route; then the first by name. */
+  gwPriority?: number | undefined
+  /** Written below /proc/sys once the interface is there; IFNAME in a key stands for its name. */
+  sysctls?: Record<string, string> | undefined
 }
 export interface PublishedPort {
-  /** '' means every address, IPv4 and IPv6. */
+  /** '' means every address, IPv4 and IPv6; '0.0.0.0' and '::' every one of their family. */
   hostIp: string
   /** 0: pick a free one; hostPortEnd makes a range to pick from. */
   hostPort: number
@@ -60,12 +64,15 @@ export interface Endpoint {
   ipv6PrefixLength?: number | undefined
   gateway6?: string | undefined
   aliases: string[]
+  links?: { alias: string; sandboxId: string }[] | undefined
+  gwPriority?: number | undefined
+  sysctls?: Record<string, string> | undefined
 }
 export interface Sandbox {
   spec: SandboxSpec
   state: 'stopped' | 'ready'
   endpoints: Endpoint[]
-  /** As really bound: hostPort is never 0. */
+  /** As really bound: hostPort is 0 only where the network is routed, so that none is needed. */
   ports: PublishedPort[]
   /** Pinned namespace files; undefined: the host's. */
   namespaces: { net?: string | undefined; ipc?: string | undefined; uts?: string | undefined }
@@ -94,9 +101,16 @@ export interface NetworkSpec {
   driver: 'bridge' | 'routed' | 'macvlan' | 'ipvlan' | 'host' | 'null'
   internal: boolean
   attachable: boolean
+  /** Absent: true. */
+  ipv4?: boolean | undefined
   ipv6: boolean
-  /** Empty: a free subnet is picked. */
+  /** Without one of a family: a free subnet is picked. */
   ipam: { subnet?: string; gateway?: string; ipRange?: string; auxAddresses?: Record<string, string> }[]
+  ipamOptions?: Record<string, string> | undefined
+  /** Only holds a configuration for others; nobody can be on it. */
+  configOnly?: boolean | undefined
+  /** The network this one has its configuration of. */
+  configFrom?: string | undefined
   options: Record<string, string>
   labels: Record<string, string>
   /** Do names of sandboxes resolve on it? False only for docker's default bridge. */
@@ -110,6 +124,7 @@ export interface Network {
   createdAt: number
   /** Interface name of the bridge, where there is one. */
   bridge?: string | undefined
+  /** `gateway` is '' where none is kept. */
   subnets: { subnet: string; gateway: string }[]
 }
 export interface Networks {
@@ -119,5 +134,7 @@ export interface Networks {
   list(): Network[]
   /** 'conflict' while endpoints are on it. */
   remove(reference: string): Promise<void>
+  /** Of its interfaces, in bytes; undefined where the parent decides. */
+  mtu(network: Network): number | undefined
   endpoints(reference: string): { sandboxId: string; name: string; endpoint: Endpoint }[]
 }

@@ -14,8 +14,6 @@ export interface Target {
 }
 export interface HeldPort {
   port: number
-  /** The address really bound: '::' holds both families. */
-  address: string
   /** Where to forward what arrives here; asked for each connection. undefined: refused. */
   target: (() => Target | undefined) | undefined
   /** Called when an IPv4 client arrived that the kernel should have translated. */
@@ -32,12 +30,12 @@ export class BindError extends Error {
   }
 }
 
-/** '' is every address. `port` 0 takes a free one. Rejects with a BindError. */
+/** '' is every address, '::' and '0.0.0.0' every one of their family. `port` 0 takes a free one. Rejects with a BindError. */
 export const holdPort = async (hostIp: string, port: number, protocol: Protocol): Promise<HeldPort> => {
   const hold = protocol === 'tcp' ? holdTcp : holdUdp
   if (hostIp !== '') return await hold(hostIp, port)
   try {
-    return await hold('::', port)
+    return await hold('', port)
   } catch (error) {
     const noIpv6 = error instanceof BindError && (error.errno === 'EAFNOSUPPORT' || error.errno === 'EADDRNOTAVAIL')
     if (!noIpv6) throw error
@@ -55,14 +53,13 @@ const holdTcp = async (host: string, port: number): Promise<HeldPort> => {
   const server: Server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(bindError(host, port, error)))
-    server.listen({ host, port, exclusive: true, backlog: 128 }, resolve)
+    server.listen({ host: host || '::', port, ipv6Only: host === '::', exclusive: true, backlog: 128 }, resolve)
   })
   server.removeAllListeners('error')
   server.on('error', () => {}) // accept failing for want of descriptors: the next connection tries again
   const open = new Set<() => void>()
   const held: HeldPort = {
     port: (server.address() as { port: number }).port,
-    address: host,
     target: undefined,
     onStray: undefined,
     close() {
@@ -83,10 +80,11 @@ const holdTcp = async (host: string, port: number): Promise<HeldPort> => {
 }
 
 const holdUdp = async (host: string, port: number): Promise<HeldPort> => {
-  const socket: UdpSocket = createSocket({ type: host.includes(':') ? 'udp6' : 'udp4' })
+  const type = host === '' || host.includes(':') ? 'udp6' : 'udp4'
+  const socket: UdpSocket = createSocket({ type, ipv6Only: host === '::' })
   await new Promise<void>((resolve, reject) => {
     socket.once('error', (error) => reject(bindError(host, port, error)))
-    socket.bind({ address: host, port, exclusive: true }, resolve)
+    socket.bind({ address: host || '::', port, exclusive: true }, resolve)
   })
   socket.removeAllListeners('error')
   socket.on('error', () => {})
@@ -94,7 +92,6 @@ const holdUdp = async (host: string, port: number): Promise<HeldPort> => {
   const relay = relayDatagrams(socket)
   const held: HeldPort = {
     port: socket.address().port,
-    address: host,
     target: undefined,
     onStray: undefined,
     close() {

@@ -1,2 +1,3 @@
 export { BindError, type HeldPort, holdPort } from './hold.ts'
 export { portOwner } from './owner.ts'
+export { addressesBoundByOthers } from './bound.ts'

@@ -5,22 +5,33 @@ import { must, run } from './processes.ts'
 
 const largeOutput = 64 << 20
 
-export const createFirewall = (runIn: RunIn): Firewall => ({
-  async apply(script, options = {}) {
-    if (script.trim() === '') return
-    await runIn(must, options.netns, ['nft', '-f', '-'], { input: script })
-  },
-  async list(family, table, options = {}) {
-    const result = await runIn(run, options.netns, ['nft', 'list', 'table', family, table], { maxOutput: largeOutput })
-    if (result.code === 0) return result.stdout
-    const { stdout } = await runIn(must, options.netns, ['nft', '-j', 'list', 'tables'], { maxOutput: largeOutput })
-    const { nftables } = JSON.parse(stdout) as { nftables: { table?: { family: string; name: string } }[] }
-    if (!nftables.some((entry) => entry.table?.family === family && entry.table.name === table)) return undefined
-    throw new SlipwayError('internal', `nft list table ${family} ${table}: ${result.stderr.trim()}`)
-  },
-  async forget(filter) {
-    // 0: some deleted. 1: none matched. Others: wrong arguments, no permission.
-    const result = await run(['conntrack', '-D', ...filter])
-    if (result.code > 1) throw new SlipwayError('internal', `conntrack -D ${filter.join(' ')}: ${result.stderr.trim()}`)
-  },
-})
+type Tables = { nftables: { table?: { family: string; name: string } }[] }
+
+export const createFirewall = (runIn: RunIn): Firewall => {
+  const tables = async (netns: string | undefined) => {
+    const { stdout } = await runIn(must, netns, ['nft', '-j', 'list', 'tables'], { maxOutput: largeOutput })
+    return (JSON.parse(stdout) as Tables).nftables.flatMap(({ table }) => table ?? [])
+  }
+  return {
+    sets: async (family) => (await must(['nft', 'list', 'sets', family], { maxOutput: largeOutput })).stdout,
+    async apply(script, options = {}) {
+      if (script.trim() === '') return
+      await runIn(must, options.netns, ['nft', '-f', '-'], { input: script })
+    },
+    async list(family, table, options = {}) {
+      const result = await runIn(run, options.netns, ['nft', 'list', 'table', family, table], {
+        maxOutput: largeOutput,
+      })
+      if (result.code === 0) return result.stdout
+      const all = await tables(options.netns)
+      if (!all.some((other) => other.family === family && other.name === table)) return undefined
+      throw new SlipwayError('internal', `nft list table ${family} ${table}: ${result.stderr.trim()}`)
+    },
+    async forget(filter) {
+      // 0: some deleted. 1: none matched. Others: wrong arguments, no permission.
+      const result = await run(['conntrack', '-D', ...filter])
+      if (result.code > 1)
+        throw new SlipwayError('internal', `conntrack -D ${filter.join(' ')}: ${result.stderr.trim()}`)
+    },
+  }
+}

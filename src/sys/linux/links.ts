@@ -38,6 +38,18 @@ export const createLinks = (namespaces: Namespaces, runIn: RunIn): Links => ({
     const { stdout } = await runIn(must, options.netns, ['ip', '-json', ...args], { maxOutput: 64 << 20 })
     return stdout.trim() === '' ? [] : JSON.parse(stdout)
   },
+  names(options = {}) {
+    // Not /sys/class/net: that shows the namespace in which /sys was mounted.
+    const read = (): string => readFileSync('/proc/thread-self/net/dev', 'utf8')
+    const text = options.netns === undefined ? read() : namespaces.within(options.netns, read)
+    return new Set(
+      text
+        .split('\n')
+        .slice(2)
+        .map((line) => line.trim().split(':')[0]!)
+        .filter((name) => name !== ''),
+    )
+  },
   sysctl(key, value, options = {}) {
     const path = `/proc/sys/${key}`
     const write = (): void => {

@@ -1,0 +1,100 @@
+/** A container's networks and published ports, from docker's JSON: pure. */
+import type { Attachment, Container, PublishedPort } from '../../engine/types.ts'
+import { SlipwayError } from '../../errors.ts'
+import { parseAddress } from '../../lib/ip.ts'
+import { bad, defined } from './container-fields.ts'
+import { splitLink } from './container-links.ts'
+import type { ContainerConfig, EndpointConfig, HostConfig } from './wire.ts'
+
+/** "net.ipv4.conf.IFNAME.log_martians=1,…" */
+const sysctlsOf = (text: string | undefined): Record<string, string> | undefined => {
+  if (!text) return undefined
+  return Object.fromEntries(
+    text.split(',').map((entry) => {
+      const [key = '', value] = entry.split('=')
+      if (!/^net\.(ipv4|ipv6|mpls)\.[a-z_]+\.IFNAME\.[a-z0-9_.]+$/i.test(key) || !value)
+        throw bad(`invalid endpoint sysctl "${entry}": it must be net.X.Y.IFNAME.Z=VALUE`)
+      return [key, value]
+    }),
+  )
+}
+
+const checkAddresses = (network: string, e: EndpointConfig): void => {
+  const { IPv4Address, IPv6Address, LinkLocalIPs } = e.IPAMConfig ?? {}
+  const wrong: string[] = []
+  if (['bridge', 'host', 'none', 'default'].includes(network)) {
+    if (IPv4Address || IPv6Address) wrong.push('user specified IP address is supported on user defined networks only')
+    if (e.Aliases?.length) wrong.push('network-scoped alias is supported only for containers in user defined networks')
+  }
+  if (IPv4Address && parseAddress(IPv4Address)?.family !== 4) wrong.push(`invalid IPv4 address: ${IPv4Address}`)
+  if (IPv6Address && parseAddress(IPv6Address)?.family !== 6) wrong.push(`invalid IPv6 address: ${IPv6Address}`)
+  for (const address of LinkLocalIPs ?? [])
+    if (!parseAddress(address)) wrong.push(`invalid link-local IP address: ${address}`)
+  const text = wrong.length === 1 ? wrong[0]! : wrong.map((each) => `* ${each}`).join('\n')
+  if (wrong.length > 0) throw bad(`invalid config for network ${network}: invalid endpoint settings:\n${text}`)
+  if (LinkLocalIPs?.length)
+    throw new SlipwayError('unsupported', 'link-local addresses of one container cannot be chosen here')
+}
+
+interface Lookups {
+  find(reference: string): Container
+  /** Asked for the container as a whole. */
+  mac?: string | undefined
+}
+
+export const attachment = (network: string, e: EndpointConfig, { find, mac }: Lookups): Attachment => {
+  checkAddresses(network, e)
+  const address = e.MacAddress || mac
+  if (address && !/^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i.test(address)) throw bad(`invalid MAC address ${address}`)
+  const options = e.DriverOpts ?? {}
+  const links = (e.Links ?? []).map((link) => {
+    const { reference, alias } = splitLink(link)
+    return { alias, sandboxId: find(reference).sandboxId }
+  })
+  return {
+    network,
+    aliases: e.Aliases ?? [],
+    ...defined({
+      ipv4: e.IPAMConfig?.IPv4Address || undefined,
+      ipv6: e.IPAMConfig?.IPv6Address || undefined,
+      mac: address || undefined,
+      ifname: options['com.docker.network.endpoint.ifname'] || undefined,
+      sysctls: sysctlsOf(options['com.docker.network.endpoint.sysctls']),
+      gwPriority: e.GwPriority || undefined,
+      links: links.length > 0 ? links : undefined,
+    }),
+  }
+}
+
+const portKey = (key: string): { port: number; protocol: 'tcp' | 'udp' | 'sctp' } => {
+  const match = /^(\d+)(?:\/(tcp|udp|sctp))?$/i.exec(key)
+  if (!match || Number(match[1]) > 65535) throw bad(`invalid port specification: "${key}"`)
+  return { port: Number(match[1]), protocol: (match[2]?.toLowerCase() ?? 'tcp') as 'tcp' | 'udp' | 'sctp' }
+}
+
+export const portsOf = (config: ContainerConfig, host: HostConfig, imagePorts: string[]): PublishedPort[] => {
+  const ports: PublishedPort[] = []
+  for (const [key, bindings] of Object.entries(host.PortBindings ?? {})) {
+    const { port, protocol } = portKey(key)
+    const list = bindings?.length ? bindings : [{}]
+    for (const b of list) {
+      const range = /^(\d+)(?:-(\d+))?$/.exec(b.HostPort || '0')
+      if (!range || Number(range[2] ?? range[1]) > 65535) throw bad(`invalid port specification: "${b.HostPort}"`)
+      if (b.HostIp && !parseAddress(b.HostIp)) throw bad(`invalid IP address "${b.HostIp}"`)
+      ports.push({
+        hostIp: b.HostIp ?? '',
+        hostPort: Number(range[1]),
+        ...defined({ hostPortEnd: range[2] === undefined ? undefined : Number(range[2]) }),
+        containerPort: port,
+        protocol,
+      })
+    }
+  }
+  if (host.PublishAllPorts)
+    for (const key of new Set([...Object.keys(config.ExposedPorts ?? {}), ...imagePorts])) {
+      const { port, protocol } = portKey(key)
+      if (!ports.some((p) => p.containerPort === port && p.protocol === protocol))
+        ports.push({ hostIp: '', hostPort: 0, containerPort: port, protocol })
+    }
+  return ports
+}

@@ -1,0 +1,36 @@
+/** What a container is told in its environment of those it is linked to, under docker's names: pure. */
+import type { ContainerLink, Sandbox } from '../types.ts'
+
+const byProtocolAndNumber = (a: string, b: string): number => {
+  const rank = (port: string): number => (port.endsWith('/tcp') ? 0 : 1)
+  return rank(a) - rank(b) || Number.parseInt(a, 10) - Number.parseInt(b, 10)
+}
+
+/** `own` is the container's name. */
+const variablesOf = (link: ContainerLink, own: string, address: string): string[] => {
+  const prefix = link.alias.toUpperCase().replaceAll('-', '_')
+  const ports = link.ports.toSorted(byProtocolAndNumber).map((port) => port.split('/') as [string, string])
+  const url = ([number, protocol]: [string, string]): string => `${protocol}://${address}:${number}`
+  return [
+    ...ports.slice(0, 1).map((port) => `${prefix}_PORT=${url(port)}`),
+    ...ports.flatMap((port) => {
+      const [number, protocol] = port
+      const name = `${prefix}_PORT_${number}_${protocol.toUpperCase()}`
+      return [`${name}=${url(port)}`, `${name}_ADDR=${address}`, `${name}_PORT=${number}`, `${name}_PROTO=${protocol}`]
+    }),
+    `${prefix}_NAME=/${own}/${link.alias}`,
+    ...link.env
+      .filter((entry) => entry.includes('=') && !/^(HOME|PATH)=/.test(entry))
+      .map((entry) => `${prefix}_ENV_${entry}`),
+  ]
+}
+
+/** Those of links whose other side has an address now. */
+export const linkVariables = (
+  { links = [], name }: { links?: ContainerLink[] | undefined; name: string },
+  sandboxes: { get(id: string): Sandbox | undefined },
+): string[] =>
+  links.flatMap((link) => {
+    const address = sandboxes.get(link.sandboxId)?.endpoints[0]?.ipv4
+    return address === undefined ? [] : variablesOf(link, name, address)
+  })
