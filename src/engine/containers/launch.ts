@@ -20,19 +20,25 @@ export const mountRootfs = async (
   ctx.sys.mounts.mount({ ...(await ctx.snapshots.mounts(snapshotKey(id))), target: paths.rootfs })
 }
 
-/** A published port that cannot be had, in docker's words. */
-const portsFailed = (error: unknown, { id, spec }: ContainerRecord): unknown => {
-  if (!isError(error) || (error.details as { port?: number } | undefined)?.port === undefined) return error
+const networking = 'failed to set up container networking: '
+
+/** A sandbox that cannot be made, in docker's words. */
+const networkFailed = (error: unknown, { id, spec }: ContainerRecord): unknown => {
+  if (!isError(error)) return error
   const { code, message, hint, details } = error
-  const endpoint = `endpoint ${spec.name} (${id})`
-  const prefix = `failed to set up container networking: driver failed programming external connectivity on ${endpoint}`
-  return new SlipwayError(code, `${prefix}: ${message}`, { hint, details, cause: error })
+  const what = details as { port?: number; network?: string } | undefined
+  if (what?.port === undefined && what?.network === undefined) return error
+  const why =
+    what.port === undefined
+      ? `failed to create endpoint ${spec.name} on network ${what.network}`
+      : `driver failed programming external connectivity on endpoint ${spec.name} (${id})`
+  return new SlipwayError(code, `${networking}${why}: ${message}`, { hint, details, cause: error })
 }
 
 const readySandbox = async (ctx: Context, record: ContainerRecord) => {
   if (ownsSandbox(record))
     return await ctx.sandboxes.start(record.sandboxId).catch((error: unknown) => {
-      throw portsFailed(error, record)
+      throw networkFailed(error, record)
     })
   const sandbox = ctx.sandboxes.get(record.sandboxId)
   if (sandbox?.state === 'ready') return sandbox
@@ -79,7 +85,7 @@ const startError = (
   record: ContainerRecord,
   error: unknown,
 ): { error: SlipwayError; exitCode: number } => {
-  const fromRuntime = error instanceof SlipwayError && error.code === 'internal'
+  const fromRuntime = isError(error, 'internal') && !error.message.startsWith(networking)
   const reason = fromRuntime ? diagnose(ctx, record, record.process.args[0]!) : undefined
   const prefix =
     'failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process: '

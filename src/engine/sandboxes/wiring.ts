@@ -29,6 +29,7 @@ const portError = (error: unknown, wires: readonly Wire[]): unknown => {
   const wire = wires.find(({ network }) => isOnParent(network.spec))
   if (!wire || !isError(error, 'internal') || !error.message.includes(` type ${wire.network.spec.driver}`)) return error
   return new SlipwayError('internal', `failed to create the ${wire.network.spec.driver} port: ${kernelReason(error)}`, {
+    details: { network: wire.network.spec.name },
     cause: error,
   })
 }
