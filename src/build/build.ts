@@ -1,36 +1,23 @@
 /** One build from request to image. */
 import { randomUUID } from 'node:crypto'
-import { createReadStream, statSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import type { Readable } from 'node:stream'
 import type { Images } from '../engine/types.ts'
 import { isError, messageOf, SlipwayError } from '../errors.ts'
-import type { Clock } from '../lib/clock.ts'
-import { hostPlatform, type Platform, parsePlatform } from '../spec/oci/index.ts'
-import { Bases, familiar, fullName } from './bases.ts'
-import type { StepResult } from './cache/records.ts'
-import { needsAgent, parseGitAddress } from './context/git.ts'
-import type { KeptContexts } from './context/kept.ts'
-import {
-  type FoundDockerfile,
-  findDockerfile,
-  type OpenableContext,
-  type OpenedContext,
-  openContext,
-  treeOf,
-} from './context/open.ts'
-import { findRemoteDockerfile, remoteIgnore, Remotes } from './context/remotes.ts'
+import { formatPlatform, hostPlatform, type Platform, parsePlatform } from '../spec/oci/index.ts'
+import { Bases, fullName } from './bases.ts'
+import { checkCaches } from './cache/remote/entries.ts'
+import { ImportedCaches } from './cache/remote/import.ts'
+import { parametersOf, targetsOf } from './describe.ts'
 import { parseCheck } from './dockerfile/directives.ts'
 import { proxyArgs } from './dockerfile/instructions/arg.ts'
 import { type Dockerfile, parseDockerfile } from './dockerfile/parser.ts'
-import { parametersOf, targetsOf } from './describe.ts'
-import { createLint, type Warning } from './rules/lint.ts'
+import { stepEnvironment } from './environment.ts'
+import { Inputs, type InputsDeps } from './inputs.ts'
+import { exportAll, withInlineCache } from './output/export.ts'
+import { finishConfig, type Product } from './output/product.ts'
+import { createLint, type Lint, type Warning } from './rules/lint.ts'
 import { checkStructure } from './rules/structure.ts'
-import type { SolverDeps } from './solver/deps.ts'
 import { cancelled } from './solver/flights.ts'
 import type { LocalNode, StepEnvironment, Vertex } from './solver/graph.ts'
-import { imageConfig } from './solver/image.ts'
-import { hashOf } from './solver/keys.ts'
 import { codeOf, locate } from './solver/locate.ts'
 import { outlineOf } from './solver/outline.ts'
 import { type PlanInput, planBuild } from './solver/plan.ts'
@@ -38,22 +25,19 @@ import { Report } from './solver/report.ts'
 import { globalScope, platformArgs } from './solver/scope.ts'
 import { Solve } from './solver/solve.ts'
 import type { StageResult } from './solver/stage.ts'
-import { Workspace } from './solver/workspace.ts'
-import type { BuildRequest, BuildResult, Builder, Description, RemoteDirectory } from './types.ts'
+import type { Builder, BuildOutput, BuildRequest, BuildResult, Description, ExportResponse } from './types.ts'
 
-export interface BuildDeps extends SolverDeps {
+export interface BuildDeps extends InputsDeps {
   images: Images
-  /** Where streamed contexts are unpacked. */
-  contextDir: string
-  kept: KeptContexts
 }
-
-type Receive = Parameters<Builder['buildFiles']>[1]
 
 export const runBuild = (deps: BuildDeps, request: BuildRequest): Promise<BuildResult> =>
   during(deps, request, (build) => build.run())
-export const runBuildFiles = (deps: BuildDeps, request: BuildRequest, receive: Receive): Promise<void> =>
-  during(deps, request, (build) => build.files(receive))
+export const runExport = (
+  deps: BuildDeps,
+  request: BuildRequest,
+  outputs: readonly BuildOutput[],
+): Promise<ExportResponse> => during(deps, request, (build) => build.export(outputs))
 
 export const describe = (
   deps: BuildDeps,
@@ -86,53 +70,60 @@ class Build {
   readonly #request: BuildRequest
   readonly #signal: AbortSignal
   readonly #report: Report
-  readonly #platform: Platform
+  readonly #platforms: readonly Platform[]
   readonly #bases: Bases
-  readonly #opened: OpenedContext[] = []
-  readonly #remotes: Remotes
+  readonly #inputs: Inputs
+  readonly #environment: StepEnvironment
+  readonly #imported: ImportedCaches
   #solve: Solve | undefined
 
   constructor(deps: BuildDeps, request: BuildRequest, stop: AbortController) {
     this.#deps = deps
     this.#request = request
     this.#signal = stop.signal
-    this.#remotes = new Remotes(deps.kept)
     this.#report = new Report(request.progress, () => deps.clock.now())
     this.#bases = new Bases(deps.images, request, this.#report, this.#signal)
-    this.#platform = request.platform === undefined ? hostPlatform() : parsePlatform(request.platform)
+    this.#environment = stepEnvironment(request)
+    this.#inputs = new Inputs(deps, request, this.#report, this.#environment, this.#signal)
+    this.#imported = new ImportedCaches(deps, this.#report, this.#signal)
+    this.#platforms = platformsOf(request)
   }
 
   async close(): Promise<void> {
     await this.#solve?.settle()
+    await this.#imported.close()
     await this.#bases.close()
     this.#report.cancel()
-    for (const context of this.#opened) context.close()
-    this.#remotes.close()
+    this.#inputs.close()
   }
 
   async run(): Promise<BuildResult> {
-    const { stage, solve } = await this.#prepare()
-    return await this.#export(stage, await solve.result(stage.rootfs), solve)
+    if (this.#platforms.length > 1)
+      throw new SlipwayError('unsupported', 'docker exporter does not currently support exporting manifest lists', {
+        hint: 'An image for several platforms goes to a registry (--push) or into an archive (--output type=oci,dest=FILE).',
+      })
+    const { products, solve } = await this.#products()
+    return await this.#image(products[0]!, solve, this.#request.tags)
   }
 
-  async files(receive: Receive): Promise<void> {
-    const { stage, solve } = await this.#prepare()
-    const result = await solve.result(stage.rootfs)
-    const { sys, workDir, snapshots, clock } = this.#deps
-    const { config } = imageConfig(stage, result, this.#request.labels, this.#epoch())
-    const space = new Workspace(workDir, sys.mounts, snapshots)
-    try {
-      const root = await space.readable(result.snapshots.at(-1))
-      const created = config.created ?? new Date(clock.now()).toISOString()
-      const rootfs = { type: 'layers' as const, diff_ids: [] }
-      await receive({ root, config: { ...config, created, rootfs } }, this.#signal)
-    } finally {
-      await space.close()
-    }
+  async export(outputs: readonly BuildOutput[]): Promise<ExportResponse> {
+    const { products, solve } = await this.#products()
+    return await exportAll(
+      {
+        deps: this.#deps,
+        report: this.#report,
+        request: this.#request,
+        signal: this.#signal,
+        solve,
+        image: (product, tags) => this.#image(product, solve, tags),
+      },
+      products,
+      outputs,
+    )
   }
 
   async describe(what: Parameters<Builder['describe']>[1]): Promise<Description> {
-    const { found, local } = await this.#read()
+    const { found, local } = await this.#inputs.read()
     const { file, text } = found
     const warnings: Description['warnings'] = []
     const empty = { file, text, targets: [], args: [], secrets: [], ssh: [], caches: [], warnings, error: undefined }
@@ -140,133 +131,78 @@ class Build {
       const dockerfile = parseDockerfile(file, text)
       const known = { ...empty, targets: targetsOf(dockerfile) }
       if (what === 'targets') return known
-      const stage = await this.#plan(dockerfile, local, (warning) => warnings.push(warning))
-      return { ...known, ...parametersOf(dockerfile, stage.rootfs, this.#request) }
+      const [stage] = await this.#plan(dockerfile, local, (warning) => warnings.push(warning))
+      return { ...known, ...parametersOf(dockerfile, stage!.rootfs, this.#request) }
     } catch (error) {
       if (what !== 'check' || !isError(error) || error.at === undefined) throw error
       return { ...empty, error }
     }
   }
 
-  /** The Dockerfile and the build context, of which nothing may be there yet. */
-  async #read(): Promise<{ found: FoundDockerfile; local: LocalNode; remote: boolean }> {
-    const { context: given } = this.#request
-    const context =
-      'remote' in given ? undefined : await this.#open('git' in given ? await this.#clone(given.git) : given)
-    const found = await this.#internal(`load build definition from ${nameOf(this.#request)}`, async (vertex) => {
-      const remote = await findRemoteDockerfile(this.#request, this.#signal)
-      const file = remote ?? (await findDockerfile(this.#request, context!, this.#deps.sys))
-      const size = Buffer.byteLength(file.text)
-      if (remote)
-        this.#report.emit({
-          ...{ type: 'status', id: vertex.id, name: 'transferring dockerfile', current: size },
-        })
-      return file
-    })
-    this.#request.onDockerfile?.(found.file, found.text)
-    const ignoring = found.ignore ? found.ignore.file : '.dockerignore'
-    await this.#internal(`load ${ignoring}`, async () => {})
-    const patterns = found.ignore?.patterns
-    const tree = context
-      ? treeOf(context, patterns)
-      : this.#remotes.tree((given as { remote: RemoteDirectory }).remote, patterns ?? [])
-    return { found, local: { kind: 'local', name: 'context', tree }, remote: !context }
-  }
-
-  /** Everything up to the first step. */
-  async #prepare(): Promise<{ stage: StageResult; solve: Solve }> {
-    const { found, local, remote } = await this.#read()
-    const dockerfile = parseDockerfile(found.file, found.text)
-    const solve = new Solve(this.#deps, { source: dockerfile.source, signal: this.#signal, report: this.#report })
+  /** What is built, for each platform. */
+  async #products(): Promise<{ products: Product[]; solve: Solve }> {
+    checkCaches(this.#request)
+    const read = await this.#inputs.read()
+    const dockerfile = parseDockerfile(read.found.file, read.found.text)
+    const imported = this.#imported
+    const { source } = dockerfile
+    const solve = new Solve(this.#deps, { source, signal: this.#signal, report: this.#report, imported })
     this.#solve = solve
-    const stage = await this.#plan(dockerfile, local)
-    this.#report.emit({ type: 'outline', steps: outlineOf(dockerfile, stage.rootfs) })
-    const wanted = this.#remotes.wanted(stage.rootfs)
-    await Promise.all(wanted.filter(([each]) => each !== local).map((each) => this.#fetchNamed(...each)))
-    await this.#internal('load build context', async (vertex) => {
-      const emit = (current: number): void =>
-        this.#report.emit({ type: 'status', id: vertex.id, name: 'transferring context', current, total: undefined })
-      const own = wanted.find(([each]) => each === local)
-      const fetched =
-        own && (await this.#remotes.fetch(local, own[1], this.#signal, atIntervals(this.#deps.clock, emit)))
-      const bytes = await solve.loadContext(stage.rootfs)
-      emit(fetched ?? (remote ? 0 : bytes))
-    })
-    return { stage, solve }
+    const stages = await this.#plan(dockerfile, read.local)
+    const roots = stages.map(({ rootfs }) => rootfs)
+    this.#report.emit({ type: 'outline', steps: outlineOf(dockerfile, roots) })
+    await Promise.all([this.#inputs.fetch(read, roots, solve), imported.open(this.#request)])
+    const products = await Promise.all(
+      stages.map(async (stage, i): Promise<Product> => {
+        const result = await solve.result(stage.rootfs)
+        return { platform: this.#platforms[i]!, stage, result }
+      }),
+    )
+    return { products, solve }
   }
 
-  async #fetchNamed(local: LocalNode, follow: readonly string[] | undefined): Promise<void> {
-    const vertex = { id: randomUUID(), name: `[context ${local.name}] load from client` }
-    await this.#report.during(vertex, async () => {
-      const emit = (current: number): void =>
-        this.#report.emit({
-          type: 'status',
-          id: vertex.id,
-          name: `transferring ${local.name}:`,
-          current,
-          total: undefined,
-        })
-      emit(await this.#remotes.fetch(local, follow, this.#signal, atIntervals(this.#deps.clock, emit)))
-    })
-  }
-
-  async #clone(text: string): Promise<{ tar: Readable }> {
-    const address = parseGitAddress(text)
-    if (!address) throw new SlipwayError('bad-request', `${text} is not the address of a git repository`)
-    return await this.#internal(`load git source ${text}`, async () => {
-      const agent = needsAgent(address) ? await this.#ssh('default') : undefined
-      const { path } = await this.#deps.git.get(address, { signal: this.#signal, agent })
-      return { tar: createReadStream(path) }
-    })
-  }
-
-  async #open(context: OpenableContext): Promise<OpenedContext> {
-    const opened = await openContext(context, this.#deps.sys, this.#deps.contextDir, this.#signal)
-    this.#opened.push(opened)
-    return opened
-  }
-
-  async #internal<T>(name: string, task: (vertex: Vertex) => Promise<T>): Promise<T> {
-    const vertex = { id: randomUUID(), name: `[internal] ${name}` }
-    return await this.#report.during(vertex, () => task(vertex))
-  }
-
+  /** A stage for each platform. */
   async #plan(
     dockerfile: Dockerfile,
     context: LocalNode,
     warn: (warning: Warning) => void = this.#request.progress,
-  ): Promise<StageResult> {
-    const { args, target, noCache, noCacheFilter = [] } = this.#request
-    const check = args.BUILDKIT_DOCKERFILE_CHECK
-    const lint = createLint(
-      dockerfile.source,
-      check === undefined ? dockerfile.directives.check : parseCheck(check),
-      warn,
-    )
+  ): Promise<StageResult[]> {
+    const check = this.#request.args.BUILDKIT_DOCKERFILE_CHECK
+    const rules = check === undefined ? dockerfile.directives.check : parseCheck(check)
+    const lint = createLint(dockerfile.source, rules, warn)
     checkStructure(dockerfile, lint)
-    const stage = await planBuild({
+    const stages = await Promise.all(
+      this.#platforms.map((platform) => this.#planFor(platform, dockerfile, context, lint)),
+    )
+    lint.failIfAsked()
+    this.#reportUnused(dockerfile)
+    return stages
+  }
+
+  #planFor(platform: Platform, dockerfile: Dockerfile, context: LocalNode, lint: Lint): Promise<StageResult> {
+    const { args, target, noCache, noCacheFilter = [], platforms = [] } = this.#request
+    return planBuild({
       dockerfile,
       lint,
       context,
       target,
-      scope: globalScope(dockerfile, platformArgs(hostPlatform(), this.#platform, target), args),
-      platform: this.#platform,
-      platformGiven: this.#request.platform !== undefined,
+      scope: globalScope(dockerfile, platformArgs(hostPlatform(), platform, target), args),
+      platform,
+      platformGiven: this.#request.platform !== undefined || platforms.length > 0,
+      platformShown: this.#platforms.length > 1,
       buildArgs: args,
       noCache: (name) => noCache === true || (name !== undefined && noCacheFilter.includes(name)),
-      environment: this.#environment(),
-      namedContext: (name) => this.#namedContext(name),
-      image: (reference, platform) => this.#bases.get(reference, platform),
+      environment: this.#environment,
+      namedContext: (name) => this.#inputs.namedContext(name),
+      image: (reference, wanted) => this.#bases.get(reference, wanted),
       locate: (error, range) => locate(dockerfile.source, range, '', error),
     } satisfies PlanInput)
-    lint.failIfAsked()
-    this.#reportUnused(dockerfile, args)
-    return stage
   }
 
-  #reportUnused(dockerfile: Dockerfile, args: Readonly<Record<string, string>>): void {
+  #reportUnused(dockerfile: Dockerfile): void {
+    const { args } = this.#request
     const declared = new Set([
-      ...platformArgs(hostPlatform(), this.#platform, undefined).map(([key]) => key),
+      ...platformArgs(hostPlatform(), hostPlatform(), undefined).map(([key]) => key),
       ...proxyArgs,
       'SOURCE_DATE_EPOCH',
       ...dockerfile.lines.statements.flatMap(({ name, text }) =>
@@ -281,97 +217,20 @@ class Build {
       })
   }
 
-  #environment(): StepEnvironment {
-    const { args, network = 'default', extraHosts = [], shmSize, ulimits = [], privileged = false } = this.#request
-    // Tools read either spelling, so both are set from whichever was given.
-    const proxies = new Map<string, string>()
-    for (const [key, value] of Object.entries(args)) {
-      if (!proxyArgs.includes(key)) continue
-      proxies.set(key.toUpperCase(), value)
-      proxies.set(key.toLowerCase(), value)
-    }
-    return {
-      network,
-      hosts: extraHosts,
-      proxies: [...proxies].map(([key, value]) => `${key}=${value}`),
-      shmSize,
-      ulimits,
-      privileged,
-      hostNetwork: this.#request.hostNetwork ?? false,
-      secret: (id) => this.#secret(id),
-      ssh: (id) => this.#ssh(id),
-    }
-  }
-
-  /** 'default' is the agent of this process; 'id=path' names a socket. */
-  async #ssh(id: string): Promise<string | undefined> {
-    const entry = this.#request.ssh?.find((each) => each.split('=', 1)[0] === id)
-    if (entry === undefined) return await this.#request.findAgent?.(id)
-    const path = entry.includes('=') ? entry.slice(entry.indexOf('=') + 1) : process.env.SSH_AUTH_SOCK
-    const stat = path === undefined || path === '' ? undefined : statSync(path, { throwIfNoEntry: false })
-    if (stat?.isSocket()) return path
-    throw new SlipwayError('unsupported', `invalid ssh agent ${entry}: not a socket`, {
-      hint: 'Give the path of a running agent: --ssh default=$SSH_AUTH_SOCK.',
-    })
-  }
-
-  async #secret(id: string): Promise<Uint8Array | undefined> {
-    const secret = this.#request.secrets?.[id]
-    if (!secret) return await this.#request.findSecret?.(id)
-    if ('value' in secret) return secret.value
-    if ('file' in secret) {
-      try {
-        return await readFile(secret.file)
-      } catch (error) {
-        throw new SlipwayError('not-found', `failed to read secret ${id}: ${(error as Error).message}`, {
-          cause: error,
-        })
-      }
-    }
-    const value = process.env[secret.env]
-    return value === undefined ? undefined : Buffer.from(value)
-  }
-
-  async #namedContext(name: string): Promise<Awaited<ReturnType<PlanInput['namedContext']>>> {
-    const { contexts = {} } = this.#request
-    const value = contexts[name] ?? contexts[familiar(name)]
-    if (value === undefined) return undefined
-    if (typeof value !== 'string') {
-      const exclude = await remoteIgnore(value.remote, this.#signal)
-      return { local: { kind: 'local', name, tree: this.#remotes.tree(value.remote, exclude ?? []) } }
-    }
-    const scheme = /^([a-z][a-z0-9-]*):(?:\/\/)?(.*)$/.exec(value)
-    if (scheme?.[1] === 'docker-image') return { image: scheme[2]! }
-    if (scheme?.[1] === 'target' || scheme?.[1] === 'stage') return { stage: scheme[2]! }
-    if (scheme) {
-      throw new SlipwayError('unsupported', `context ${name}: ${value} is not supported`, {
-        hint: 'A named context is a directory, docker-image://NAME or target:STAGE.',
-      })
-    }
-    const opened = await this.#open({ directory: value })
-    const found = await findDockerfile({ dockerfile: { inline: '' } }, opened, this.#deps.sys)
-    return { local: { kind: 'local', name, tree: treeOf(opened, found.ignore?.patterns) } }
-  }
-
-  async #export(stage: StageResult, result: StepResult, solve: Solve): Promise<BuildResult> {
+  /** The product as an image of this machine, under these names. */
+  async #image(made: Product, solve: Solve, tags: string[]): Promise<BuildResult> {
     const vertex = { id: randomUUID(), name: 'exporting to image' }
     return await this.#report.during(vertex, async () => {
-      const { records, images, clock } = this.#deps
-      const { labels, tags } = this.#request
-      const { config, dated } = imageConfig(stage, result, labels, this.#epoch())
-      const key = hashOf(config, result.snapshots)
+      const { records, images } = this.#deps
+      const product = await withInlineCache({ deps: this.#deps, solve }, this.#request, made)
+      const { config, key, created } = finishConfig(this.#deps, this.#request, product)
       const before = records.image(key)
-      // An image without a single layer has no time to take: the first one made from it decides.
-      const created = config.created ?? before?.created ?? new Date(clock.now()).toISOString()
-      const history = dated
-        ? config.history
-        : config.history?.map((entry) => ({ ...entry, created: entry.created ?? created }))
       const [name] = tags
       const known = before !== undefined && (await images.get(before.image)) !== undefined
       this.#say(vertex, 'exporting layers')
       const image = await images.create({
-        config: { ...config, created, ...(history ? { history } : {}) },
-        snapshots: result.snapshots,
+        config,
+        snapshots: product.result.snapshots,
         ...(name === undefined ? {} : { name }),
       })
       this.#say(vertex, `writing image ${image.id}`)
@@ -385,30 +244,14 @@ class Build {
   #say(vertex: Vertex, name: string): void {
     this.#report.emit({ type: 'status', id: vertex.id, name, current: 0 })
   }
-
-  #epoch(): number | undefined {
-    const text = this.#request.args.SOURCE_DATE_EPOCH
-    if (text === undefined || text === '') return undefined
-    if (!/^\d+$/.test(text)) throw new SlipwayError('invalid', `invalid SOURCE_DATE_EPOCH: ${text}`)
-    return Number(text) * 1000
-  }
 }
 
-/** Progress of a transfer is worth showing ten times a second. */
-const atIntervals = (clock: Clock, emit: (current: number) => void): ((current: number) => void) => {
-  let last = 0
-  return (current) => {
-    if (clock.now() - last < 100) return
-    last = clock.now()
-    emit(current)
-  }
+const platformsOf = ({ platform, platforms = [] }: BuildRequest): Platform[] => {
+  const texts = platforms.length > 0 ? platforms : platform === undefined ? [] : [platform]
+  const found = new Map(texts.map((text) => [formatPlatform(parsePlatform(text)), parsePlatform(text)]))
+  return found.size === 0 ? [hostPlatform()] : [...found.values()]
 }
 
 /** A program or the file system may fail in ways nobody foresaw. */
 const asSlipwayError = (error: unknown): SlipwayError =>
   error instanceof SlipwayError ? error : new SlipwayError(codeOf(error), messageOf(error), { cause: error })
-
-const nameOf = ({ dockerfile }: BuildRequest): string =>
-  dockerfile === undefined || 'inline' in dockerfile
-    ? 'Dockerfile'
-    : (dockerfile.path.split('/').at(-1) ?? 'Dockerfile')

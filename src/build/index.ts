@@ -11,7 +11,7 @@ import type { Log } from '../lib/log.ts'
 import { Semaphore } from '../lib/semaphore.ts'
 import type { Sys } from '../sys/sys.ts'
 import type { BuildDeps } from './build.ts'
-import { describe, runBuild, runBuildFiles } from './build.ts'
+import { describe, runBuild, runExport } from './build.ts'
 import type { CollectDeps } from './cache/collect.ts'
 import { cacheUsage, createGarbageCollector, dropOrphans, prune } from './cache/collect.ts'
 import { CacheMounts } from './cache/mounts.ts'
@@ -25,8 +25,9 @@ import { Flights } from './solver/flights.ts'
 import { activePrefix, clearDirectory } from './solver/workspace.ts'
 import type { Builder, BuildRequest } from './types.ts'
 
-export { plainProgress } from './progress/index.ts'
 export { parseGitAddress } from './context/git.ts'
+export { type FileTree, type WalkedFile, walkTrees } from './output/files.ts'
+export { plainProgress } from './progress/index.ts'
 export type * from './types.ts'
 
 interface BuilderDeps {
@@ -64,7 +65,7 @@ export const createBuilder = (given: BuilderDeps): Builder => {
   }
   return {
     build: (request) => tracked(request, (given) => runBuild(deps, given)),
-    buildFiles: (request, receive) => tracked(request, (given) => runBuildFiles(deps, given, receive)),
+    export: (request, outputs) => tracked(request, (given) => runExport(deps, given, outputs)),
     describe: (request, what) => tracked(request, (given) => describe(deps, given, what)),
     async prune(options) {
       const everything = options.all && options.until === undefined && options.keepBytes === undefined

@@ -2,14 +2,21 @@
 import type { Readable } from 'node:stream'
 import type { Image, RegistryAuth } from '../engine/types.ts'
 import type { SlipwayError, SourcePosition } from '../errors.ts'
-import type { ImageConfig } from '../spec/oci/index.ts'
+import type { Descriptor } from '../spec/oci/index.ts'
 
 export interface BuildRequest {
   /**
    * Where COPY and ADD read: a directory on this machine, a tar stream (plain, gzip, …) that is unpacked first, or a directory
-   * on the client's machine, of which only what is needed and has changed is fetched; or a git repository, REMOTE[#REF[:SUBDIRECTORY]].
+   * on the client's machine, of which only what is needed and has changed is fetched; or a git repository, REMOTE[#REF[:SUBDIRECTORY]];
+   * or what an http(s) address gives: an archive, else a Dockerfile.
    */
-  context: { directory: string } | { tar: Readable } | { remote: RemoteDirectory } | { git: string } | { none: true }
+  context:
+    | { directory: string }
+    | { tar: Readable }
+    | { remote: RemoteDirectory }
+    | { git: string }
+    | { url: string }
+    | { none: true }
   /** Path within the context, default 'Dockerfile'; or its text (`inline`). An absolute path is read from this machine. */
   dockerfile?: { path: string } | { inline: string } | { remote: RemoteDirectory; path: string } | undefined
   target?: string | undefined
@@ -18,6 +25,8 @@ export interface BuildRequest {
   /** Names for the result. */
   tags: string[]
   platform?: string | undefined
+  /** Instead of `platform`: the same build for each; more than one only for export(). */
+  platforms?: readonly string[] | undefined
   noCache?: boolean | undefined
   noCacheFilter?: string[] | undefined
   /** Ask the registry for base images even when they are here. */
@@ -26,6 +35,14 @@ export interface BuildRequest {
   extraHosts?: { name: string; address: string }[] | undefined
   shmSize?: number | undefined
   ulimits?: { name: string; soft: number; hard: number }[] | undefined
+  /** What RUN steps see; default 'buildkitsandbox'. */
+  hostname?: string | undefined
+  /** RUN steps run in cgroups below this one of ours. */
+  cgroupParent?: string | undefined
+  /** Caches of other builders, looked at after the own one: `registry` (attribute `ref`) and `local` (`store`, `digest`). */
+  cacheFrom?: readonly CacheEntry[] | undefined
+  /** Where the cache goes after the build: `inline` (into the image), `registry` (`ref`), `local` (`store`); `mode` min or max. */
+  cacheTo?: readonly CacheEntry[] | undefined
   /** Named contexts: directory paths, 'docker-image://…', or another stage's result. */
   contexts?: Record<string, string | { remote: RemoteDirectory }> | undefined
   secrets?: Record<string, { file: string } | { env: string } | { value: Uint8Array }> | undefined
@@ -44,6 +61,52 @@ export interface BuildRequest {
   signal?: AbortSignal | undefined
   progress: (event: BuildProgress) => void
 }
+
+/** An entry of --cache-from or --cache-to, with the attributes that buildx documents. */
+export interface CacheEntry {
+  type: string
+  attrs: Readonly<Record<string, string>>
+  /** Of type local: the directory. */
+  store?: ContentStore | undefined
+}
+
+/** Blobs by digest somewhere else: a directory laid out as OCI says, here or on a client's machine. */
+export interface ContentStore {
+  /** 'not-found' comes with the first chunk. */
+  read(digest: string): AsyncIterable<Uint8Array>
+  /** One that is there already is not sent. */
+  write(descriptor: Descriptor, data: () => AsyncIterable<Uint8Array>): Promise<void>
+  /** The manifest that goes by a tag. Not asked where the client looks it up itself. */
+  find?(tag: string): Promise<Descriptor | undefined>
+  /** Makes it the one. Not asked where the client does it. */
+  tag?(tag: string, descriptor: Descriptor): Promise<void>
+}
+
+/**
+ * An exporter, with the attributes that buildx documents: `image` (also `moby`; attribute push sends it to its registry),
+ * `docker`, `oci`, `tar`, `local`, `none`. What it makes goes to where its type says.
+ */
+export interface BuildOutput {
+  type: string
+  attrs: Readonly<Record<string, string>>
+  /** docker, oci, tar. */
+  archive?: ((data: Readable, signal: AbortSignal, progress: (bytes: number) => void) => Promise<void>) | undefined
+  /** docker and oci with tar=false. */
+  store?: ContentStore | undefined
+  /** local: directories, each with the path below the destination that its files go to ('' is the destination itself). */
+  files?:
+    | ((
+        trees: { path: string; root: string }[],
+        signal: AbortSignal,
+        progress: (bytes: number) => void,
+      ) => Promise<void>)
+    | undefined
+}
+/**
+ * What exporters say, by BuildKit's names: containerimage.digest, containerimage.config.digest, containerimage.descriptor
+ * (JSON in base64), image.name, cache.manifest (JSON).
+ */
+export type ExportResponse = Record<string, string>
 
 /** A directory on the client's machine. */
 export interface RemoteDirectory {
@@ -144,11 +207,8 @@ export interface Builder {
    * successfully: exit code: N`, details { stage, exitCode, output: last lines, source: the lines with a caret }.
    */
   build(request: BuildRequest): Promise<BuildResult>
-  /** As build, but makes no image: `receive` reads the result, mounted read-only until it is done. */
-  buildFiles(
-    request: BuildRequest,
-    receive: (result: { root: string; config: ImageConfig }, signal: AbortSignal) => Promise<void>,
-  ): Promise<void>
+  /** Builds for all platforms and serves every output. With none, it only builds. */
+  export(request: BuildRequest, outputs: readonly BuildOutput[]): Promise<ExportResponse>
   /** Builds nothing: `targets` only reads the file, `outline` and `check` also look at the base images' configurations. */
   describe(request: BuildRequest, what: 'check' | 'outline' | 'targets'): Promise<Description>
   prune(options: {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { setTimeout as after } from 'node:timers/promises'
 import { test } from 'node:test'
+import { setTimeout as after } from 'node:timers/promises'
 import { systemClock } from './clock.ts'
 import { WorkQueue } from './work-queue.ts'
 

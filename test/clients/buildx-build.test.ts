@@ -261,8 +261,10 @@ test('an agent is a socket while the step runs, and gone afterwards', async () =
 
 test('what is not done is said', async () => {
   const dir = project('told', { Dockerfile: 'FROM base\n' })
-  const { all } = await ok(['buildx', 'build', '--cache-to', 'type=inline', dir])
-  assert.match(all, /cache export to "inline" is not supported and was ignored/)
+  const refused = await run(['buildx', 'build', '--sbom=true', dir])
+  assert.equal(refused.code, 1)
+  assert.match(refused.all, /Attestations are not supported/)
+  assert.doesNotMatch((await ok(['buildx', 'build', '--provenance=false', '--sbom=false', dir])).all, /ttestations/)
 })
 
 test('the cache is listed and pruned', async () => {

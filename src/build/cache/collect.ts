@@ -9,6 +9,7 @@ import { createPacer } from '../context/pacer.ts'
 import type { Builder } from '../types.ts'
 import type { CacheMount, CacheMounts } from './mounts.ts'
 import type { CacheRecord, CacheRecords } from './records.ts'
+import { stepPrefix } from './step-prefix.ts'
 
 export interface CollectDeps {
   records: CacheRecords
@@ -20,8 +21,6 @@ export interface CollectDeps {
   inUse: ReadonlyMap<string, number>
   now(): number
 }
-/** Names of the snapshots steps result in. */
-export const stepPrefix = 'build-'
 
 type Usage = Awaited<ReturnType<Builder['cacheUsage']>>[number]
 type PruneOptions = Parameters<Builder['prune']>[0]

@@ -77,6 +77,17 @@ export class CacheRecords {
     })
   }
 
+  /** All keys that lead to a record. */
+  keysOf(id: string): string[] {
+    const rows = this.#db.prepare('SELECT key FROM build_keys WHERE record = ? ORDER BY key').all(id)
+    return (rows as { key: string }[]).map(({ key }) => key)
+  }
+
+  /** Does a record answer for this snapshot? */
+  owns(snapshot: string): boolean {
+    return this.#db.prepare('SELECT 1 FROM build_records WHERE snapshot = ? AND owned = 1').get(snapshot) !== undefined
+  }
+
   /** Another key for a record; the record may be gone by now. */
   alias(key: string, id: string): void {
     this.#alias(key, id)

@@ -28,9 +28,9 @@ export class Remotes {
     return tree
   }
 
-  /** Those of `node`'s directories that are still to be fetched, with what is read from them; undefined: everything. */
-  wanted(node: Rootfs): [LocalNode, string[] | undefined][] {
-    return [...localPaths(node)].filter(([local]) => this.#pending.has(local.tree))
+  /** Those of the graph's directories that are still to be fetched, with what is read from them; undefined: everything. */
+  wanted(roots: readonly Rootfs[]): [LocalNode, string[] | undefined][] {
+    return [...localPaths(roots)].filter(([local]) => this.#pending.has(local.tree))
   }
 
   async fetch(
@@ -52,7 +52,7 @@ export class Remotes {
 }
 
 /** What steps read from each directory. */
-const localPaths = (node: Rootfs): Map<LocalNode, string[] | undefined> => {
+const localPaths = (roots: readonly Rootfs[]): Map<LocalNode, string[] | undefined> => {
   const found = new Map<LocalNode, Set<string> | undefined>()
   const seen = new Set<Source>()
   const add = (local: LocalNode, paths: string[]): void => {
@@ -84,7 +84,7 @@ const localPaths = (node: Rootfs): Map<LocalNode, string[] | undefined> => {
       }
     }
   }
-  visit(node)
+  for (const root of roots) visit(root)
   return new Map([...found].map(([local, paths]) => [local, paths && [...paths].sort()]))
 }
 

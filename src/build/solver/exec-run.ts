@@ -155,7 +155,8 @@ export const executeRun = async (
     resources: {},
     ulimits: env.ulimits,
     shmSize: env.shmSize,
-    hostname: 'buildkitsandbox',
+    hostname: env.hostname ?? 'buildkitsandbox',
+    cgroupParent: env.cgroupParent,
     signal: context.signal,
     output: (chunk: OutputChunk) => {
       tail.add(chunk.data)

@@ -1,6 +1,7 @@
 /** Steps under way, shared by all builds that want the same one. */
-import { SlipwayError } from '../../errors.ts'
+
 import type { OutputChunk } from '../../engine/types.ts'
+import { SlipwayError } from '../../errors.ts'
 
 /** What a step reports while it runs; each build shows it under its own vertex. */
 export type StepEvent =

@@ -59,6 +59,8 @@ export interface StepEnvironment {
   proxies: string[]
   shmSize: number | undefined
   ulimits: { name: string; soft: number; hard: number }[]
+  hostname: string | undefined
+  cgroupParent: string | undefined
   privileged: boolean
   hostNetwork: boolean
   secret(id: string): Promise<Uint8Array | undefined>

@@ -56,4 +56,5 @@ const mount = (wanted: RunMount): unknown => {
 const environment = (op: RunOp, { env }: Pick<OpNode, 'env'>): unknown => [
   op.network ?? env.network,
   env.hosts.map(({ name, address }) => `${name}=${address}`).sort(),
+  ...(env.hostname === undefined ? [] : [env.hostname]),
 ]

@@ -2,8 +2,8 @@ import type { ErrorCode } from '../../errors.ts'
 import { messageOf, SlipwayError } from '../../errors.ts'
 import type { Range, Source } from '../dockerfile/source.ts'
 import { faultAt, SyntaxFault } from '../dockerfile/source.ts'
-import { cancelled } from './flights.ts'
 import { StepFailure } from './exec-run.ts'
+import { cancelled } from './flights.ts'
 
 /** Gives an error of a step its place in the Dockerfile. */
 export const locate = (source: Source, range: Range, stage: string, error: unknown): unknown => {

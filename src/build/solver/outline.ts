@@ -3,8 +3,8 @@ import type { Dockerfile } from '../dockerfile/parser.ts'
 import type { BuildOutline } from '../types.ts'
 import type { Rootfs, Source, Vertex } from './graph.ts'
 
-/** Every vertex below `node`. */
-const verticesOf = (node: Rootfs): Vertex[] => {
+/** Every vertex below the roots. */
+const verticesOf = (roots: readonly Rootfs[]): Vertex[] => {
   const seen = new Set<Source>()
   const found: Vertex[] = []
   const visit = (at: Source): void => {
@@ -16,13 +16,13 @@ const verticesOf = (node: Rootfs): Vertex[] => {
     if (at.kind === 'merge') visit(at.layer)
     else for (const source of at.sources) if (source) visit(source)
   }
-  visit(node)
+  for (const root of roots) visit(root)
   return found
 }
 
-export const outlineOf = ({ lines, source }: Dockerfile, result: Rootfs): BuildOutline['steps'] => {
+export const outlineOf = ({ lines, source }: Dockerfile, roots: readonly Rootfs[]): BuildOutline['steps'] => {
   const byLine = new Map<number, string[]>()
-  for (const { id, at } of verticesOf(result)) {
+  for (const { id, at } of verticesOf(roots)) {
     if (at?.line === undefined || at.file !== source.file) continue
     byLine.set(at.line, [...(byLine.get(at.line) ?? []), id])
   }

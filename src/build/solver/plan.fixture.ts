@@ -69,6 +69,8 @@ export const plan = async (text: string, options: PlanOptions = {}): Promise<Pla
       proxies: [],
       shmSize: undefined,
       ulimits: [],
+      hostname: undefined,
+      cgroupParent: undefined,
       privileged: false,
       hostNetwork: false,
       secret: async () => undefined,

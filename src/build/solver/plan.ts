@@ -23,6 +23,8 @@ export interface PlanInput {
   platform: Platform
   /** Was the platform asked for, or is it this machine's? */
   platformGiven: boolean
+  /** One of several: steps tell whose they are. */
+  platformShown?: boolean | undefined
   target: string | undefined
   buildArgs: Readonly<Record<string, string>>
   noCache(stage: string | undefined): boolean
@@ -143,7 +145,7 @@ class Planner {
     const { dockerfile, lint, buildArgs, scope } = this.#in
     const own = stage.from.name === undefined ? undefined : await this.#in.namedContext(stage.from.name)
     if (own) return await this.#contextStage(own, stage)
-    const steps = new Steps(stage, this.#named)
+    const steps = this.#steps(stage)
     const { result: base, counts, triggers } = await this.#baseOf(stage, steps)
     const commands = [...triggers, ...stage.commands]
     steps.total = (counts ? 1 : 0) + commands.filter((command) => command.step).length
@@ -156,6 +158,14 @@ class Planner {
       globals: scope.values,
       node: (command, op, input, shown) => this.#node(stage, steps, sources, command, op, input, shown, base.platform),
     })
+  }
+
+  /** BuildKit's way: `linux/amd64->arm64` is built on one for another. */
+  #steps(stage: Stage): Steps {
+    const { platformShown, platform: target } = this.#in
+    const { platform } = this.#bases[stage.index]!
+    const other = formatPlatform(platform) === formatPlatform(target) ? '' : `->${targetText(platform, target)}`
+    return new Steps(stage, this.#named, platformShown ? formatPlatform(platform) + other : undefined)
   }
 
   /** What a stage starts from. `counts`: FROM is a step of its own. */
@@ -213,7 +223,7 @@ class Planner {
     const { range } = stage.statement
     if ('image' in context) {
       const image = await this.#image(context.image, platform, range)
-      const vertex = new Steps(stage, this.#named).vertex(`FROM ${fullName(context.image)}`, this.#in.dockerfile, range)
+      const vertex = this.#steps(stage).vertex(`FROM ${fullName(context.image)}`, this.#in.dockerfile, range)
       return imageStage(image, { kind: 'image', image, vertex })
     }
     if ('stage' in context) return await this.#stage(this.#mustFind(context.stage, range))
@@ -355,6 +365,9 @@ class Planner {
     }
   }
 }
+
+const targetText = (own: Platform, target: Platform): string =>
+  own.os === target.os ? formatPlatform(target).slice(target.os.length + 1) : formatPlatform(target)
 
 const plausibleName = (name: string): boolean => /^[a-z0-9][\w./:@-]*$/i.test(name) && !/[:@/]$/.test(name)
 

@@ -2,9 +2,12 @@
 import { randomUUID } from 'node:crypto'
 import { lstatSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import type { Image } from '../../engine/types.ts'
 import { isError, SlipwayError } from '../../errors.ts'
-import { stepPrefix } from '../cache/collect.ts'
+import { chainIds } from '../../spec/oci/index.ts'
 import type { CacheRecord, StepResult } from '../cache/records.ts'
+import type { ImportedCaches } from '../cache/remote/import.ts'
+import { stepPrefix } from '../cache/step-prefix.ts'
 import type { Tree } from '../context/tree.ts'
 import type { Source as DockerfileSource } from '../dockerfile/source.ts'
 import type { CopyOp, RunMount } from '../ops.ts'
@@ -27,6 +30,8 @@ interface SolveOptions {
   source: DockerfileSource
   signal: AbortSignal
   report: Report
+  /** Other builders' caches. */
+  imported: ImportedCaches
 }
 
 const scratchResult: StepResult = { snapshots: [], steps: [], contentKey: 'scratch' }
@@ -70,7 +75,7 @@ export class Solve {
   }
 
   /** Looks at everything the graph reads from directories, side by side; what is missing is reported by the step itself. Bytes of all files. */
-  async loadContext(node: Source): Promise<number> {
+  async loadContext(roots: readonly Source[]): Promise<number> {
     const seen = new Set<Source>()
     const wanted: Promise<unknown>[] = []
     const visit = (at: Source): void => {
@@ -88,7 +93,7 @@ export class Solve {
         else if (isRun(at)) wanted.push(this.#contents.local(source, bindCopy(sourcePath(at.op.mounts[i]!))))
       }
     }
-    visit(node)
+    for (const root of roots) visit(root)
     await Promise.allSettled(wanted)
     return this.#contents.bytes
   }
@@ -120,12 +125,12 @@ export class Solve {
     if (node.kind === 'image') {
       report.end(node.vertex, { cached: true })
       const { snapshots } = node.image
-      return this.#hold({ snapshots, steps: [], contentKey: hashOf('image', snapshots.at(-1) ?? 'scratch') })
+      return this.#hold({ snapshots, steps: [], contentKey: imageKey(node.image) })
     }
     try {
       this.#options.signal.throwIfAborted()
       const chain = await this.#chain(node)
-      const known = await this.#lookup(chain.own)
+      const known = await this.#lookup(chain.own, node)
       if (known) {
         this.#showCached(node)
         return this.#hold(known.result)
@@ -136,7 +141,11 @@ export class Solve {
     }
   }
 
-  async #lookup(key: string): Promise<CacheRecord | undefined> {
+  async #lookup(key: string, node: OpNode | MergeNode): Promise<CacheRecord | undefined> {
+    return (await this.#recorded(key)) ?? (await this.#options.imported.take(key, baseOf(node), node.vertex))
+  }
+
+  async #recorded(key: string): Promise<CacheRecord | undefined> {
     const { records, snapshots } = this.#deps
     const record = records.find(key)
     if (!record) return undefined
@@ -165,7 +174,7 @@ export class Solve {
     const below = await input
     const content = hashOf('content', prepared.definition, below.contentKey, prepared.sources)
     const salted = chain.own !== chain.plain
-    const record = salted ? undefined : await this.#lookup(content)
+    const record = salted ? undefined : await this.#lookup(content, node)
     if (record) {
       records.alias(chain.plain, record.id)
       this.#showCached(node)
@@ -228,6 +237,11 @@ export class Solve {
 
   // ── keys ──
 
+  /** What a later build finds a node's result by. */
+  async keyOf(node: Source): Promise<string> {
+    return (await this.#chain(node)).plain
+  }
+
   #chain(node: Source): Promise<ChainKey> {
     let found = this.#chains.get(node)
     if (!found) {
@@ -241,7 +255,7 @@ export class Solve {
   async #makeChain(node: Source): Promise<ChainKey> {
     const same = (key: string): ChainKey => ({ plain: key, own: key })
     if (node.kind === 'scratch') return same('scratch')
-    if (node.kind === 'image') return same(hashOf('image', node.image.snapshots.at(-1) ?? 'scratch'))
+    if (node.kind === 'image') return same(imageKey(node.image))
     if (node.kind === 'local') throw new SlipwayError('internal', 'a directory has no key of its own')
     const inputs = node.kind === 'merge' ? [node.input, node.layer] : [node.input]
     const chains = await Promise.all(inputs.map((input) => this.#chain(input)))
@@ -381,6 +395,16 @@ export class Solve {
     if (!isError(located, 'cancelled')) report.end(node.vertex, { error: located })
     return located
   }
+}
+
+/** By content: the same on every machine that has the image. */
+const imageKey = ({ config }: Image): string => hashOf('image', chainIds(config.rootfs.diff_ids).at(-1) ?? 'scratch')
+
+/** The image that a node's root filesystem begins with. */
+const baseOf = (node: OpNode | MergeNode): Image | undefined => {
+  let at: Rootfs = node
+  while (at.kind === 'op' || at.kind === 'merge') at = at.input
+  return at.kind === 'image' ? at.image : undefined
 }
 
 interface Prepared {

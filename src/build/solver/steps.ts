@@ -10,7 +10,11 @@ export class Steps {
   readonly stage: string
   #done = 0
 
-  constructor({ from, index }: Stage, named: boolean) {
+  readonly #platform: string
+
+  /** `platform` comes first in what is shown, where there are several. */
+  constructor({ from, index }: Stage, named: boolean, platform: string | undefined) {
+    this.#platform = platform === undefined ? '' : `${platform} `
     this.stage = from.name ?? (named ? `stage-${index}` : '')
     if (!named) this.stage = ''
   }
@@ -35,6 +39,6 @@ export class Steps {
   }
   #prefix(): string {
     const count = String(this.#done).padStart(String(this.total).length)
-    return `[${this.stage === '' ? '' : `${this.stage} `}${count}/${this.total}] `
+    return `[${this.#platform}${this.stage === '' ? '' : `${this.stage} `}${count}/${this.total}] `
   }
 }

@@ -1,10 +1,10 @@
 /** A small client of the Docker Engine API on a unix socket. */
 import { type IncomingMessage, request } from 'node:http'
+import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { createInterface } from 'node:readline'
 import { type ErrorCode, SlipwayError } from '../../errors.ts'
-import { takeOver, type TakenOver } from './streams.ts'
+import { type TakenOver, takeOver } from './streams.ts'
 
 export interface EngineCall {
   method?: 'GET' | 'POST' | 'DELETE' | undefined

@@ -1,5 +1,5 @@
 /** A container's streams: the connection that is taken over, and the frames on it. */
-import { request, type IncomingMessage } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
 import type { Duplex, Readable, Writable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
 

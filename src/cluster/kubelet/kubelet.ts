@@ -6,15 +6,15 @@ import { messageOf } from '../../errors.ts'
 import { equalJson } from '../../lib/json.ts'
 import type { Container, Pod } from '../../spec/kube/generated/types.ts'
 import * as kinds from '../../spec/kube/kinds.ts'
-import { PodImages } from './images.ts'
 import { hostResolver } from './host.ts'
+import { PodImages } from './images.ts'
 import { PodIndex } from './pod-index.ts'
 import { PodVolumes, podPlaces } from './pod-volumes.ts'
 import { PodWorker } from './pod-worker.ts'
 import { ProbeBoard, type ProbeKind } from './probes.ts'
 import { podRuntime, withPodRuntime } from './runtime.ts'
 import { sandboxSpec } from './sandbox-spec.ts'
-import { label, type KubeletDeps, type ProbeResults } from './types.ts'
+import { type KubeletDeps, label, type ProbeResults } from './types.ts'
 
 const gatherMs = 500
 const tokenLookMs = 60_000

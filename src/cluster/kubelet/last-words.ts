@@ -1,7 +1,7 @@
 /** What a container leaves behind for `kubectl describe`: its termination message file, or the end of its log. */
 import { mkdir, open, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Container as EngineContainer, Containers, MountSpec } from '../../engine/index.ts'
+import type { Containers, Container as EngineContainer, MountSpec } from '../../engine/index.ts'
 import type { Container } from '../../spec/kube/generated/types.ts'
 import { attemptOf } from './tries.ts'
 

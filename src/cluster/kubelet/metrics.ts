@@ -4,8 +4,8 @@ import type { Container as EngineContainer } from '../../engine/index.ts'
 import type { PodUsage } from '../../spec/kube/client.ts'
 import type { CgroupStats } from '../../sys/sys.ts'
 import type { PodIndex } from './pod-index.ts'
-import { label, type KubeletDeps } from './types.ts'
 import type { PodWorker } from './pod-worker.ts'
+import { type KubeletDeps, label } from './types.ts'
 
 interface Sample {
   time: number

@@ -1,5 +1,5 @@
 /** The kubelet's view of what it works with: narrow, so that tests can stand in for the rest. */
-import type { Container as EngineContainer, Engine } from '../../engine/index.ts'
+import type { Engine, Container as EngineContainer } from '../../engine/index.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { ObjectClient } from '../../spec/kube/client.ts'

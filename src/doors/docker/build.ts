@@ -1,4 +1,5 @@
 /** POST /build: the classic builder's endpoint; its output is JSON lines with `stream`, `aux` and `errorDetail`. */
+import { parseGitAddress } from '../../build/index.ts'
 import type { Builder, BuildRequest } from '../../build/types.ts'
 import { messageOf, SlipwayError } from '../../errors.ts'
 import { registryOfKey } from '../../spec/docker/config.ts'
@@ -23,10 +24,6 @@ const jsonQuery = <T>(x: Exchange, name: string, empty: T): T => {
 }
 
 const build = async (builder: Pick<Builder, 'build'>, x: Exchange): Promise<void> => {
-  if (x.query.get('remote'))
-    throw new SlipwayError('unsupported', 'building from a URL is not offered', {
-      hint: 'Download the context and build from the directory.',
-    })
   const out = lines(x)
   const quiet = isTrue(x.query.get('q'))
   const text = classicOutput()
@@ -79,7 +76,7 @@ const requestOf = (x: Exchange): Omit<BuildRequest, 'progress' | 'signal'> => {
   const network = x.query.get('networkmode')
   const auths = registryConfig(x.headers['x-registry-config'])
   return {
-    context: { tar: x.upload() },
+    context: contextOf(x),
     dockerfile: { path: x.query.get('dockerfile') || 'Dockerfile' },
     target: x.query.get('target') || undefined,
     args: Object.fromEntries(args),
@@ -89,6 +86,8 @@ const requestOf = (x: Exchange): Omit<BuildRequest, 'progress' | 'signal'> => {
     noCache: isTrue(x.query.get('nocache')),
     pull: isTrue(x.query.get('pull')),
     network: network === 'none' || network === 'host' ? network : 'default',
+    cgroupParent: x.query.get('cgroupparent') || undefined,
+    cacheFrom: jsonQuery<string[]>(x, 'cachefrom', []).map((ref) => ({ type: 'registry', attrs: { ref } })),
     extraHosts: (x.query.get('extrahosts') ?? '')
       .split(',')
       .filter(Boolean)
@@ -101,6 +100,14 @@ const requestOf = (x: Exchange): Omit<BuildRequest, 'progress' | 'signal'> => {
     })),
     auth: (registry) => auths[registry],
   }
+}
+
+const contextOf = (x: Exchange): BuildRequest['context'] => {
+  const remote = x.query.get('remote')
+  if (!remote) return { tar: x.upload() }
+  if (parseGitAddress(remote)) return { git: remote }
+  if (/^https?:\/\//.test(remote)) return { url: remote }
+  throw new SlipwayError('bad-request', `remote ${remote} could not be processed: unsupported scheme`)
 }
 
 const registryConfig = (header: string | string[] | undefined): Record<string, ReturnType<typeof authOf>> => {

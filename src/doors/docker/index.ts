@@ -9,8 +9,8 @@ import { buildkit } from './buildkit/index.ts'
 import { containerRoutes } from './containers.ts'
 import { execRoutes } from './exec.ts'
 import { imageRoutes } from './images.ts'
-import { checkpointRoutes, pluginRoutes } from './not-offered.ts'
 import { networkRoutes } from './networks.ts'
+import { checkpointRoutes, pluginRoutes } from './not-offered.ts'
 import { apiVersion, createDockerServer } from './server.ts'
 import { statsRoutes } from './stats.ts'
 import { swarmRoutes } from './swarm.ts'
@@ -19,7 +19,7 @@ import { volumeRoutes } from './volumes.ts'
 
 interface DockerDoorDeps {
   engine: Engine
-  builder: Pick<Builder, 'build' | 'buildFiles' | 'describe' | 'prune' | 'cacheUsage'>
+  builder: Pick<Builder, 'build' | 'export' | 'describe' | 'prune' | 'cacheUsage'>
   sys: Pick<Sys, 'cgroups' | 'files' | 'processes'>
   instance: Instance
   version: string

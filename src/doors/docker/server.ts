@@ -1,10 +1,10 @@
 /** HTTP for the Docker Engine API: versions in the path, Docker's error shape, and connections that are taken over. */
 import { chmodSync, chownSync, readFileSync } from 'node:fs'
 import { type Duplex, PassThrough, type Readable } from 'node:stream'
+import type { WebSocket } from 'ws'
 import { type ErrorCode, isError, messageOf, SlipwayError } from '../../errors.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../../lib/http/node.ts'
 import type { Log } from '../../lib/log.ts'
-import type { WebSocket } from 'ws'
 
 export const apiVersion = '1.50'
 export const minApiVersion = '1.24'

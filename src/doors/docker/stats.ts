@@ -1,5 +1,5 @@
-import { cpus } from 'node:os'
 import { readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import type { Container, ContainerStats, Engine } from '../../engine/types.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { isTrue } from './filters.ts'

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../../errors.ts'
 import { removeTree } from '../runtime/remove-tree.ts'
@@ -8,6 +8,7 @@ import { clearRun, emptyCgroup, takeDown } from './launch.ts'
 import { follow, scheduleRestart } from './lifecycle.ts'
 import type { ContainerRecord } from './records.ts'
 import { firstDelayMs, shouldRestart } from './restart.ts'
+import { stepCgroup } from './step.ts'
 
 /** What has to be done about one container when a daemon starts. */
 type Recovery =
@@ -96,7 +97,8 @@ const sweep = async (ctx: Context): Promise<void> => {
   const { runDir, stateDir, cgroupParent } = ctx.instance
   const known = (id: string): boolean => ctx.records.byId(id) !== undefined
   for (const step of namesIn(join(runDir, 'steps'))) {
-    await emptyCgroup(ctx, `${cgroupParent}/${step}`)
+    const named = join(runDir, 'steps', step, stepCgroup)
+    await emptyCgroup(ctx, existsSync(named) ? readFileSync(named, 'utf8') : `${cgroupParent}/${step}`)
     removeTree(ctx.sys.mounts, join(ctx.paths.oci, step))
     removeTree(ctx.sys.mounts, join(runDir, 'steps', step))
   }

@@ -13,6 +13,12 @@ import { emptyCgroup } from './launch.ts'
 import { runtimeEnv } from './process.ts'
 import { makeStubs, removeStubs } from './stubs.ts'
 
+/** Names the step's cgroup, for whoever cleans up after a kill. */
+export const stepCgroup = 'cgroup'
+
+const cgroupOf = ({ instance }: Context, id: string, { cgroupParent }: BuildStep): string =>
+  posix.join('/', cgroupParent || instance.cgroupParent, id)
+
 const sandboxSpec = (id: string, step: BuildStep): SandboxSpec => ({
   id,
   hostname: step.hostname ?? 'buildkitsandbox',
@@ -111,7 +117,7 @@ const writeConfig = async (
       resources: step.resources,
       sysctls: {},
       annotations: {},
-      cgroupsPath: `${ctx.instance.cgroupParent}/${id}`,
+      cgroupsPath: cgroupOf(ctx, id, step),
     },
     ctx.machine,
   )
@@ -131,7 +137,7 @@ const runBundle = async (ctx: Context, id: string, step: BuildStep, bundle: stri
   })
   const onAbort = (): void => {
     child.kill('SIGKILL')
-    void emptyCgroup(ctx, `${ctx.instance.cgroupParent}/${id}`)
+    void emptyCgroup(ctx, cgroupOf(ctx, id, step))
   }
   step.signal?.addEventListener('abort', onAbort, { once: true })
   const pump = (stream: typeof child.stdout, name: OutputChunk['stream']): Promise<void> =>
@@ -144,7 +150,7 @@ const runBundle = async (ctx: Context, id: string, step: BuildStep, bundle: stri
   try {
     const { code } = await child.exited
     // Whatever the program has left behind holds the pipes open: it goes first.
-    await emptyCgroup(ctx, `${ctx.instance.cgroupParent}/${id}`)
+    await emptyCgroup(ctx, cgroupOf(ctx, id, step))
     await ended
     if (step.signal?.aborted) throw new SlipwayError('cancelled', 'cancelled', { cause: step.signal.reason })
     const said = code === 0 ? '' : readFileSync(log, { encoding: 'utf8', flag: 'a+' })
@@ -181,6 +187,7 @@ export const runStep =
     const id = `step-${randomBytes(8).toString('hex')}`
     const bundle = join(ctx.instance.runDir, 'steps', id)
     mkdirSync(bundle, { recursive: true, mode: 0o700 })
+    writeFileSync(join(bundle, stepCgroup), cgroupOf(ctx, id, step))
     let left: string[] = []
     try {
       await ctx.sandboxes.create(sandboxSpec(id, step))
@@ -189,7 +196,7 @@ export const runStep =
       left = makeStubs(ctx.sys.files, step.rootfs, mounts)
       return await runBundle(ctx, id, step, bundle)
     } finally {
-      await emptyCgroup(ctx, `${ctx.instance.cgroupParent}/${id}`)
+      await emptyCgroup(ctx, cgroupOf(ctx, id, step))
       removeStubs(ctx.sys.files, left)
       rmSync(join(ctx.paths.oci, id), { recursive: true, force: true })
       if (ctx.sandboxes.get(id)) {

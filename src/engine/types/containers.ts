@@ -352,6 +352,8 @@ export interface BuildStep {
   ulimits: ContainerSpec['ulimits']
   shmSize?: number | undefined
   hostname?: string | undefined
+  /** Default: the instance's own. */
+  cgroupParent?: string | undefined
   output: (chunk: OutputChunk) => void
   signal?: AbortSignal | undefined
 }

@@ -1,4 +1,4 @@
-import type { Answer as ResourceRecord, DecodedPacket, Packet } from 'dns-packet'
+import type { DecodedPacket, Packet, Answer as ResourceRecord } from 'dns-packet'
 
 /** What we know of a name. undefined from a zone: not ours, ask elsewhere. */
 export interface Known {

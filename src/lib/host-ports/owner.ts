@@ -1,5 +1,5 @@
-import { basename } from 'node:path'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { basename } from 'node:path'
 import type { Protocol } from './hold.ts'
 
 interface PortOwner {

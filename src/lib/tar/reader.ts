@@ -1,5 +1,5 @@
 import type { TarEntry } from './entry.ts'
-import { TarParser, type TarLimits } from './parser.ts'
+import { type TarLimits, TarParser } from './parser.ts'
 
 export interface ReadMember {
   entry: TarEntry

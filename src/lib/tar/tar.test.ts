@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import {
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-  truncateSync,
-  openSync,
-  writeSync,
   closeSync,
-  symlinkSync,
   linkSync,
   mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,6 +1,5 @@
 export { chainIds, sha256 } from './chain.ts'
 export type * from './image.ts'
-export type * from './runtime.ts'
 export { isIndexType, isManifestType, layerCompression, layerGzipLevel, mediaTypes } from './media-types.ts'
 export {
   choosePlatform,
@@ -20,3 +19,4 @@ export {
   repositoryOf,
   withTag,
 } from './reference.ts'
+export type * from './runtime.ts'

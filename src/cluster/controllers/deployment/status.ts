@@ -3,7 +3,7 @@ import { parseTimestamp, timestamp } from '../../../lib/timestamp.ts'
 import type { Deployment, DeploymentCondition, DeploymentStatus } from '../../../spec/kube/generated/types.ts'
 import { findCondition, withCondition, withoutCondition } from '../objects/conditions.ts'
 import { isComplete } from './plan.ts'
-import { maxUnavailable, replicasOf, type Revisions, wanted } from './revisions.ts'
+import { maxUnavailable, type Revisions, replicasOf, wanted } from './revisions.ts'
 
 export interface StatusInput extends Revisions {
   deployment: Deployment

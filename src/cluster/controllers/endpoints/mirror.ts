@@ -1,10 +1,10 @@
 import type {
   Endpoint,
-  EndpointSlice as SliceObject,
   EndpointSubset,
   Endpoints as EndpointsObject,
+  EndpointSlice as SliceObject,
 } from '../../../spec/kube/generated/types.ts'
-import { Endpoints, EndpointSlice, Service } from '../../../spec/kube/kinds.ts'
+import { EndpointSlice, Endpoints, Service } from '../../../spec/kube/kinds.ts'
 import { canonical, equal, ownerReference } from '../objects/meta.ts'
 import { controller, keyFor, watch } from '../run/controller.ts'
 import { familyOf } from './endpoint.ts'

@@ -1,11 +1,11 @@
+import { parseTimestamp, timestamp } from '../../../lib/timestamp.ts'
 import type {
-  Pod as PodObject,
   PodDisruptionBudget as BudgetObject,
   PodDisruptionBudgetStatus,
+  Pod as PodObject,
 } from '../../../spec/kube/generated/types.ts'
 import { Deployment, Pod, PodDisruptionBudget, ReplicaSet, StatefulSet } from '../../../spec/kube/kinds.ts'
 import { isEmptySelector, matchesSelector } from '../../../spec/kube/label-selector.ts'
-import { parseTimestamp, timestamp } from '../../../lib/timestamp.ts'
 import { withCondition } from '../objects/conditions.ts'
 import { equal, scaledValue } from '../objects/meta.ts'
 import { isPodFinished, isPodReady } from '../objects/pods.ts'

@@ -1,5 +1,5 @@
 import { messageOf } from '../../../errors.ts'
-import type { Namespace as NamespaceObject, NamespaceCondition } from '../../../spec/kube/generated/types.ts'
+import type { NamespaceCondition, Namespace as NamespaceObject } from '../../../spec/kube/generated/types.ts'
 import { ConfigMap, Namespace, ServiceAccount } from '../../../spec/kube/kinds.ts'
 import { withCondition } from '../objects/conditions.ts'
 import { equal } from '../objects/meta.ts'

@@ -1,5 +1,5 @@
 import { parseTimestamp, timestamp } from '../../../lib/timestamp.ts'
-import type { Node as NodeObject, NodeCondition, Pod as PodObject, Taint } from '../../../spec/kube/generated/types.ts'
+import type { NodeCondition, Node as NodeObject, Pod as PodObject, Taint } from '../../../spec/kube/generated/types.ts'
 import { Lease, Node, Pod } from '../../../spec/kube/kinds.ts'
 import { tolerates } from '../../../spec/kube/node-affinity.ts'
 import { findCondition } from '../objects/conditions.ts'

@@ -1,10 +1,10 @@
 import { messageOf } from '../../../errors.ts'
 import { formatBytes } from '../../../lib/quantity.ts'
 import type {
-  ObjectReference,
-  PersistentVolume as VolumeObject,
   PersistentVolumeClaim as ClaimObject,
+  ObjectReference,
   StorageClass as StorageClassObject,
+  PersistentVolume as VolumeObject,
 } from '../../../spec/kube/generated/types.ts'
 import { Node, PersistentVolume, PersistentVolumeClaim, StorageClass } from '../../../spec/kube/kinds.ts'
 import { equal } from '../objects/meta.ts'
@@ -12,8 +12,8 @@ import { type Context, controller, keyFor, watch } from '../run/controller.ts'
 import {
   bindCompleted,
   boundByController,
-  capacityOf,
   type ClaimStep,
+  capacityOf,
   planClaim,
   provisioner,
   requested,

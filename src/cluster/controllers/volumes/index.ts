@@ -1,6 +1,6 @@
 import { StorageClass } from '../../../spec/kube/kinds.ts'
-import type { ControllerClient } from '../run/writes.ts'
 import type { Controller } from '../run/controller.ts'
+import type { ControllerClient } from '../run/writes.ts'
 import { defaultClass, defaultClassKey, provisioner } from './claim-plan.ts'
 import { claims } from './claims.ts'
 import { claimProtection, ephemeralClaims } from './protection.ts'

@@ -2,9 +2,9 @@
 import { isError, SlipwayError } from '../../../errors.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
+import { besideFile, fieldManager, hashedLabel, selectorOf, serviceLabel } from './labels.ts'
 import { isStopped, startWorkload } from './stop.ts'
 import { isWorkload } from './workloads.ts'
-import { besideFile, fieldManager, hashedLabel, selectorOf, serviceLabel } from './labels.ts'
 
 /** Every kind a project can consist of, in apply order. */
 export const projectKinds: readonly kinds.Kind[] = [

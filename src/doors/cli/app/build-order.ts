@@ -3,7 +3,7 @@ import type { BuildRequest } from '../../../build/types.ts'
 import type { BuildOrder } from '../../../clients/control/index.ts'
 import type { RegistryAuth } from '../../../engine/types.ts'
 import { SlipwayError } from '../../../errors.ts'
-import { positionOf, type Project, type Service } from '../../../spec/compose/project.ts'
+import { type Project, positionOf, type Service } from '../../../spec/compose/project.ts'
 
 interface BuildWish {
   project: Project

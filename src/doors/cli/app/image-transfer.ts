@@ -7,10 +7,10 @@ import { pipeline } from 'node:stream/promises'
 import type { EngineClient, EngineLine } from '../../../clients/engine/index.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { familiarName, parseReference } from '../../../spec/oci/index.ts'
-import { createTransferDisplay } from '../progress/transfer.ts'
 import { out, type Shell } from '../framework/command.ts'
 import { openEngine } from '../framework/engine.ts'
 import type { Call } from '../framework/subcommands.ts'
+import { createTransferDisplay } from '../progress/transfer.ts'
 import { registryAuth } from './registry-auth.ts'
 
 const authHeader = async (reference: string, env: Shell['env']): Promise<Record<string, string>> => {

@@ -5,7 +5,7 @@ import type { ObjectClient, PodLogOptions } from '../../../spec/kube/client.ts'
 import type { Pod } from '../../../spec/kube/generated/types.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
 import { selectorOf, serviceLabel } from './labels.ts'
-import { type PrintWish, Printer } from './log-printer.ts'
+import { Printer, type PrintWish } from './log-printer.ts'
 import { listPods, mainContainer } from './workloads.ts'
 
 interface LogWish extends PrintWish {

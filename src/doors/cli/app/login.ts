@@ -3,9 +3,9 @@ import { text as readAll } from 'node:stream/consumers'
 import { SlipwayError } from '../../../errors.ts'
 import { registryOfKey } from '../../../spec/docker/config.ts'
 import { err, out, type Shell } from '../framework/command.ts'
-import { eraseCredentials, storeCredentials } from './credentials.ts'
 import { openEngine } from '../framework/engine.ts'
 import type { Call } from '../framework/subcommands.ts'
+import { eraseCredentials, storeCredentials } from './credentials.ts'
 
 export const login = async ({ shell, args, flags }: Call): Promise<number> => {
   const registry = registryOfKey(args[0] ?? 'docker.io')

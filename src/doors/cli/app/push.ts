@@ -1,8 +1,8 @@
 /** Images on their way to a registry that another cluster can pull from; what runs there is pinned by digest. */
 import type { ControlClient } from '../../../clients/control/index.ts'
 import { SlipwayError } from '../../../errors.ts'
-import { parseReference } from '../../../spec/oci/index.ts'
 import type { Project, Service } from '../../../spec/compose/project.ts'
+import { parseReference } from '../../../spec/oci/index.ts'
 import type { Progress } from '../progress/progress.ts'
 import { imageName, type ServiceImage } from './images.ts'
 import { registryAuth } from './registry-auth.ts'

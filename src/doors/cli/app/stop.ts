@@ -7,8 +7,8 @@ import { selectorOf, stoppedAnnotation, stoppedNode } from './labels.ts'
 import {
   dependentsFirst,
   listWorkloads,
-  pickServices,
   type ProjectNames,
+  pickServices,
   type Workload,
   workloadKinds,
 } from './workloads.ts'

@@ -1,25 +1,25 @@
 /** `up`: load, build or pull, lower, apply in waves, wait for each, and say where it is. */
 import {
+  type Loss,
+  type LowerResult,
   labelValue,
   lower,
-  type LowerResult,
-  type Loss,
   refuseLosses,
   renderLosses,
   type Wave,
 } from '../../../compose/index.ts'
 import { SlipwayError } from '../../../errors.ts'
+import type { Project } from '../../../spec/compose/project.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import type { KubeObject } from '../../../spec/kube/kinds.ts'
-import type { Project } from '../../../spec/compose/project.ts'
 import type { Progress } from '../progress/progress.ts'
 import { type Applied, applyObject, keptTemplates, leftovers, listProject, unreferenced } from './apply.ts'
-import { isWorkload, pickServices } from './workloads.ts'
 import type { ServiceImage } from './images.ts'
 import { hashedLabel, serviceLabel, stoppedAnnotation, stoppedNode } from './labels.ts'
 import { checkPorts, waitForPorts } from './ports.ts'
 import { waitUntilReachable } from './reachable.ts'
 import { type Goal, settled, waitForWorkload } from './rollout.ts'
+import { isWorkload, pickServices } from './workloads.ts'
 
 interface UpWish {
   project: Project

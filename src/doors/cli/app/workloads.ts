@@ -1,10 +1,10 @@
 /** The workloads and pods of a project in a cluster, by Compose service. */
 import { labelValue } from '../../../compose/index.ts'
 import { SlipwayError } from '../../../errors.ts'
+import { nearest } from '../../../lib/nearest.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import type { DaemonSet, Deployment, Job, Pod, StatefulSet } from '../../../spec/kube/generated/types.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
-import { nearest } from '../../../lib/nearest.ts'
 import { selectorOf, serviceLabel } from './labels.ts'
 
 type WorkloadKind = 'Deployment' | 'StatefulSet' | 'DaemonSet' | 'Job'

@@ -1,11 +1,11 @@
 import { prepareImages } from '../app/images.ts'
 import { pushImages } from '../app/push.ts'
-import { wantedServices } from './up.ts'
-import { progressFor } from '../framework/progress.ts'
 import type { Command } from '../framework/command.ts'
 import { list, text, toggle } from '../framework/flags.ts'
+import { progressFor } from '../framework/progress.ts'
 import { openProject } from '../framework/project.ts'
 import { openControl } from '../framework/target.ts'
+import { wantedServices } from './up.ts'
 
 export const build: Command = {
   name: 'build',

@@ -1,11 +1,11 @@
+import { writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { listVariables, renderConfig, serviceHash } from '../../../compose/index.ts'
 import { imageName } from '../app/images.ts'
 import { pickServices } from '../app/workloads.ts'
 import { type Command, out, table } from '../framework/command.ts'
 import { text, toggle } from '../framework/flags.ts'
 import { loadOptions, openProject } from '../framework/project.ts'
-import { writeFileSync } from 'node:fs'
-import { resolve } from 'node:path'
 
 export const config: Command = {
   name: 'config',

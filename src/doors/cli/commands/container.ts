@@ -1,7 +1,7 @@
 /** `slipway container …`: docker's container commands for machines without a docker client, over the same API. */
-import { isError } from '../../../errors.ts'
+
 import { demultiplex } from '../../../clients/engine/index.ts'
-import { humanSize } from '../progress/transfer.ts'
+import { isError } from '../../../errors.ts'
 import { execIn, runContainer, runFlags } from '../app/container-run.ts'
 import { humanDuration, out, table } from '../framework/command.ts'
 import { openEngine } from '../framework/engine.ts'
@@ -13,9 +13,10 @@ import {
   forEach,
   inspectEach,
   many,
-  shortId,
   type Subcommand,
+  shortId,
 } from '../framework/subcommands.ts'
+import { humanSize } from '../progress/transfer.ts'
 
 interface Port {
   IP?: string

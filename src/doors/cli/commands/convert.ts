@@ -1,17 +1,17 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { createControlClient } from '../../../clients/control/index.ts'
+import type { LowerOptions } from '../../../compose/index.ts'
 import { lower, renderLossesJson, renderManifests } from '../../../compose/index.ts'
+import { instanceOf, socketsOf } from '../../../instance.ts'
+import type { Project } from '../../../spec/compose/project.ts'
 import { imageName, pinnedName } from '../app/images.ts'
 import { remoteName } from '../app/push.ts'
-import { answers } from '../framework/daemon.ts'
-import { instanceOf, socketsOf } from '../../../instance.ts'
-import { createControlClient } from '../../../clients/control/index.ts'
 import { reportLosses } from '../app/up.ts'
 import { type Command, err, type Invocation } from '../framework/command.ts'
+import { answers } from '../framework/daemon.ts'
 import { list, text, toggle } from '../framework/flags.ts'
 import { openProject } from '../framework/project.ts'
-import type { Project } from '../../../spec/compose/project.ts'
-import type { LowerOptions } from '../../../compose/index.ts'
 
 export const convert: Command = {
   name: 'convert',

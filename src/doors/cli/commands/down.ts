@@ -1,14 +1,14 @@
+import type { ObjectClient } from '../../../spec/kube/client.ts'
+import * as kinds from '../../../spec/kube/kinds.ts'
 import { gone, listProject, projectKinds } from '../app/apply.ts'
 import { projectLabel, selectorOf, serviceLabel } from '../app/labels.ts'
 import { dependentsFirst, isWorkload, pickServices } from '../app/workloads.ts'
-import type { ObjectClient } from '../../../spec/kube/client.ts'
-import * as kinds from '../../../spec/kube/kinds.ts'
 import type { Command, Invocation } from '../framework/command.ts'
 import { durationMs, text, toggle } from '../framework/flags.ts'
-import { projectNames } from '../framework/project.ts'
-import type { Progress } from '../progress/progress.ts'
-import { openTarget } from '../framework/target.ts'
 import { progressFor } from '../framework/progress.ts'
+import { projectNames } from '../framework/project.ts'
+import { openTarget } from '../framework/target.ts'
+import type { Progress } from '../progress/progress.ts'
 
 export const down: Command = {
   name: 'down',

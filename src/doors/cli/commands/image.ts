@@ -1,8 +1,8 @@
 /** `slipway image …`: docker's image commands for machines without a docker client, over the same API. */
 import { isError } from '../../../errors.ts'
+import { parseReference } from '../../../spec/oci/index.ts'
 import { bootstrap, importRoot, load, pull, push, save } from '../app/image-transfer.ts'
 import { login, logout } from '../app/login.ts'
-import { humanSize } from '../progress/transfer.ts'
 import { humanDuration, out, table } from '../framework/command.ts'
 import { openEngine } from '../framework/engine.ts'
 import { list, text, toggle } from '../framework/flags.ts'
@@ -13,10 +13,10 @@ import {
   forEach,
   inspectEach,
   many,
-  shortId,
   type Subcommand,
+  shortId,
 } from '../framework/subcommands.ts'
-import { parseReference } from '../../../spec/oci/index.ts'
+import { humanSize } from '../progress/transfer.ts'
 
 interface Listed {
   Id: string

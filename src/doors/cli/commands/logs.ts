@@ -1,6 +1,6 @@
+import { SlipwayError } from '../../../errors.ts'
 import { streamLogs } from '../app/log-stream.ts'
 import { listWorkloads, pickServices } from '../app/workloads.ts'
-import { SlipwayError } from '../../../errors.ts'
 import type { Command, Invocation } from '../framework/command.ts'
 import { durationMs, text, toggle, wholeNumber } from '../framework/flags.ts'
 import { wantsColor } from '../framework/progress.ts'

@@ -1,5 +1,15 @@
 import { labelValue } from '../../../compose/index.ts'
 import { SlipwayError } from '../../../errors.ts'
+import type {
+  Container,
+  ContainerStatus,
+  Service as KubeService,
+  Pod,
+  PodTemplateSpec,
+} from '../../../spec/kube/generated/types.ts'
+import * as kinds from '../../../spec/kube/kinds.ts'
+import { hostIpAnnotation } from '../../../spec/kube/runtime-annotation.ts'
+import { selectorOf, serviceLabel } from '../app/labels.ts'
 import { isStopped, stoppedCount } from '../app/stop.ts'
 import {
   listPods,
@@ -9,20 +19,10 @@ import {
   type ServicePod,
   type Workload,
 } from '../app/workloads.ts'
-import type {
-  Container,
-  ContainerStatus,
-  Pod,
-  PodTemplateSpec,
-  Service as KubeService,
-} from '../../../spec/kube/generated/types.ts'
-import * as kinds from '../../../spec/kube/kinds.ts'
 import { type Command, humanDuration, type Invocation, out, table } from '../framework/command.ts'
 import { list, text, toggle } from '../framework/flags.ts'
 import { projectNames } from '../framework/project.ts'
 import { openTarget } from '../framework/target.ts'
-import { selectorOf, serviceLabel } from '../app/labels.ts'
-import { hostIpAnnotation } from '../../../spec/kube/runtime-annotation.ts'
 
 export const ps: Command = {
   name: 'ps',

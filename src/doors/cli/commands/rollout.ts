@@ -6,10 +6,10 @@ import { followWorkload } from '../app/rollout.ts'
 import { listWorkloads, pickServices, type Workload, workloadKinds } from '../app/workloads.ts'
 import { type Command, humanDuration, type Invocation, out, table } from '../framework/command.ts'
 import { text, wholeNumber } from '../framework/flags.ts'
+import { progressFor } from '../framework/progress.ts'
 import { projectNames } from '../framework/project.ts'
 import { openTarget } from '../framework/target.ts'
 import { restartServices } from './scale.ts'
-import { progressFor } from '../framework/progress.ts'
 
 const revisionKey = 'deployment.kubernetes.io/revision'
 

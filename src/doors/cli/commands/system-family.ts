@@ -3,11 +3,11 @@ import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { SlipwayError } from '../../../errors.ts'
 import { instanceOf } from '../../../instance.ts'
-import { humanSize } from '../progress/transfer.ts'
 import { err, out, table } from '../framework/command.ts'
 import { openEngine } from '../framework/engine.ts'
 import { list, text, toggle } from '../framework/flags.ts'
 import { type Call, family, filtersOf } from '../framework/subcommands.ts'
+import { humanSize } from '../progress/transfer.ts'
 
 interface Usage {
   LayersSize: number

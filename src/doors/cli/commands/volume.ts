@@ -1,10 +1,10 @@
 /** `slipway volume …`: docker's volume commands for machines without a docker client. */
 import { isError, SlipwayError } from '../../../errors.ts'
-import { humanSize } from '../progress/transfer.ts'
 import { out, table } from '../framework/command.ts'
 import { openEngine } from '../framework/engine.ts'
 import { list, text, toggle } from '../framework/flags.ts'
 import { type Call, family, filtersOf, forEach, inspectEach, many, pairs } from '../framework/subcommands.ts'
+import { humanSize } from '../progress/transfer.ts'
 
 interface Volume {
   Name: string

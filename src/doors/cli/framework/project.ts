@@ -1,5 +1,5 @@
 /** The project a command is about: from its files, or by name alone where the files are not needed. */
-import { loadProject, type LoadOptions, type LoadResult } from '../../../compose/index.ts'
+import { type LoadOptions, type LoadResult, loadProject } from '../../../compose/index.ts'
 import { isError } from '../../../errors.ts'
 import type { ProjectNames } from '../app/workloads.ts'
 import { err, type Invocation } from './command.ts'

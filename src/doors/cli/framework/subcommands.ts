@@ -2,7 +2,7 @@
 import { SlipwayError } from '../../../errors.ts'
 import { nearest } from '../../../lib/nearest.ts'
 import { type Command, err, out, type Shell } from './command.ts'
-import { type Flag, flagHelp, type Flags, parseFlags, toggle } from './flags.ts'
+import { type Flag, type Flags, flagHelp, parseFlags, toggle } from './flags.ts'
 
 /** What a subcommand is given. */
 export interface Call {

@@ -1,8 +1,9 @@
 /** Which cluster a command works on: the embedded one of this instance, or any other by --context. */
-import type { ObjectClient } from '../../../spec/kube/client.ts'
-import { createHttpClient, loadKubeconfig } from '../../../clients/kube/index.ts'
+
 import { type ControlClient, createControlClient } from '../../../clients/control/index.ts'
+import { createHttpClient, loadKubeconfig } from '../../../clients/kube/index.ts'
 import { instanceOf, socketsOf } from '../../../instance.ts'
+import type { ObjectClient } from '../../../spec/kube/client.ts'
 import { runHelper } from '../../../sys/daemonize.ts'
 import type { Invocation } from './command.ts'
 import { ensureDaemon } from './daemon.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { PassThrough } from 'node:stream'
-import { stripVTControlCharacters } from 'node:util'
 import { test } from 'node:test'
+import { stripVTControlCharacters } from 'node:util'
 import { buildSteps } from './build-steps.ts'
 import { createProgress, type ProgressMode } from './progress.ts'
 

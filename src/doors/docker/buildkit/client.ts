@@ -43,8 +43,9 @@ export class GrpcClient {
     [request, reply]: readonly [Message<A>, Message<B>],
     value: Partial<A>,
     signal: AbortSignal,
+    metadata: Metadata = {},
   ): Promise<B> {
-    const stream = this.open(path, {}, signal)
+    const stream = this.open(path, metadata, signal)
     await stream.send(request.encode(value))
     stream.end()
     let found: B | undefined

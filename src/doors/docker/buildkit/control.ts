@@ -5,6 +5,7 @@ import type { Arrivals } from './arrivals.ts'
 import { createJob, type Export, type Job } from './job.ts'
 import {
   BuildHistoryRequest,
+  type CacheOptionsEntry,
   ControlSolveRequest,
   ControlSolveResponse,
   DiskUsageResponse,
@@ -103,11 +104,17 @@ const solveJob = async (deps: ControlDeps, request: SolveRequest, call: Call) =>
   const signal = AbortSignal.any([call.signal, stop.signal])
   session.client.onClose(() => stop.abort(new SlipwayError('cancelled', 'context canceled')))
   const job = createJob(
-    { ref: request.Ref, session, exports: exportsOf(request), signal, entitlements: request.Entitlements },
+    {
+      ref: request.Ref,
+      session,
+      exports: exportsOf(request),
+      caches: cachesOf(request),
+      signal,
+      entitlements: request.Entitlements,
+    },
     deps.clock,
   )
   deps.jobs.add(job.ref, job)
-  tellIgnored(job, request)
   try {
     if (request.Frontend !== '')
       await solveFrontend(deps, job, request.Frontend, request.FrontendAttrs, request.FrontendInputs)
@@ -128,15 +135,22 @@ const solveJob = async (deps: ControlDeps, request: SolveRequest, call: Call) =>
   }
 }
 
-/** Nothing is left out in silence. */
-const tellIgnored = (job: Job, { Cache, FrontendAttrs }: SolveRequest): void => {
-  const say = (message: string): void => job.progress.emit({ type: 'notice', message })
-  for (const { Type } of Cache?.Exports ?? [])
-    say(`cache export to "${Type}" is not supported and was ignored: the cache stays in this builder`)
-  for (const { Type } of Cache?.Imports ?? [])
-    say(`cache import from "${Type}" is not supported and was ignored: steps are looked up in this builder's own cache`)
-  for (const name of ['cgroup-parent', 'hostname'])
-    if (FrontendAttrs[name]) say(`${name}=${FrontendAttrs[name]} is not supported and was ignored`)
+const cachesOf = ({ Cache }: SolveRequest): Job['caches'] => {
+  const plain = (entries: Partial<Decoded<typeof CacheOptionsEntry>>[] = []) =>
+    entries.map(({ Type = '', Attrs = {} }) => ({ type: Type, attrs: Attrs }))
+  return { from: plain(Cache?.Imports), to: plain(Cache?.Exports) }
+}
+
+/** Nothing that was asked for is left out in silence; buildx asks for a small provenance by itself. */
+const tellIgnored = (job: Job, attrs: Readonly<Record<string, string>>): void => {
+  for (const what of ['provenance', 'sbom']) {
+    const wanted = attrs[`attest:${what}`]
+    if (wanted === undefined || /(^|,)(disabled=true|inline-only=true)(,|$)/.test(wanted)) continue
+    job.progress.emit({
+      type: 'notice',
+      message: `${what} attestations are not made by this builder: the result has none`,
+    })
+  }
 }
 
 /** The frontend that a `# syntax=` line would fetch is the same language, which the builder speaks itself. */
@@ -150,6 +164,7 @@ export const solveFrontend = async (
   const known = frontend === 'dockerfile.v0' || (frontend === 'gateway.v0' && /dockerfile/.test(attrs.source ?? ''))
   if (!known)
     throw new SlipwayError('unsupported', `frontend ${frontend} not found`, { hint: 'Only Dockerfiles are built.' })
+  tellIgnored(job, attrs)
   return await telling(job, () => solve(deps, job, attrs, inputs))
 }
 

@@ -1,8 +1,7 @@
 /** Results sent to the client: moby.filesync.v1.FileSend, as one stream of bytes or as a directory with fsutil's packets. */
-import { lstatSync, readdirSync, readlinkSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Readable } from 'node:stream'
+import { type FileTree, type WalkedFile, walkTrees } from '../../../build/index.ts'
 import { SlipwayError } from '../../../errors.ts'
 import type { GrpcStream, Metadata } from './client.ts'
 import { goMode } from './file-mode.ts'
@@ -52,21 +51,21 @@ const drain = async (stream: GrpcStream): Promise<void> => {
   for await (const _ of stream.messages());
 }
 
-/** The whole directory: the client writes it over what it has. Owners are left out, as the client is not root. */
-export const sendDirectory = async (
+/** The whole of the trees: the client writes it over what it has. Owners are left out, as the client is not root. */
+export const sendTrees = async (
   session: Session,
   exporter: number,
-  root: string,
+  trees: readonly FileTree[],
+  time: bigint | undefined,
   signal: AbortSignal,
   progress: (bytes: number) => void,
 ): Promise<void> => {
   const stream = openSend(session, exporter, {}, signal)
-  const files: (string | undefined)[] = []
-  const sender = new Sender(stream, root, files, progress)
+  const sender = new Sender(stream, progress)
   const answers = sender.answer()
   answers.catch(() => stream.cancel())
   try {
-    await sender.tell('')
+    for (const file of walkTrees(trees)) await sender.tell(file, time)
     await stream.send(Packet.encode({ type: packetTypes.stat }))
   } catch (error) {
     stream.cancel()
@@ -78,49 +77,35 @@ export const sendDirectory = async (
 
 class Sender {
   readonly #stream: GrpcStream
-  readonly #root: string
-  /** By id; undefined for what has no data. */
-  readonly #files: (string | undefined)[]
+  /** Where each file's data is, by id; undefined for what has no data. */
+  readonly #files: (string | undefined)[] = []
   readonly #progress: (bytes: number) => void
-  readonly #links = new Map<string, string>()
   #sent = 0
 
-  constructor(stream: GrpcStream, root: string, files: (string | undefined)[], progress: (bytes: number) => void) {
+  constructor(stream: GrpcStream, progress: (bytes: number) => void) {
     this.#stream = stream
-    this.#root = root
-    this.#files = files
     this.#progress = progress
   }
 
   /** Entries in the order clients check: each name after its parent, siblings bytewise with '/' below everything. */
-  async tell(directory: string): Promise<void> {
-    const names = readdirSync(join(this.#root, directory), { encoding: 'buffer' }).sort(Buffer.compare).map(String)
-    for (const name of names) {
-      const path = directory === '' ? name : `${directory}/${name}`
-      const absolute = join(this.#root, path)
-      const stat = lstatSync(absolute, { bigint: true })
-      const mode = Number(stat.mode)
-      const hardLink = stat.isFile() && stat.nlink > 1n ? this.#links.get(`${stat.dev}:${stat.ino}`) : undefined
-      if (stat.isFile() && stat.nlink > 1n && hardLink === undefined) this.#links.set(`${stat.dev}:${stat.ino}`, path)
-      this.#files.push(stat.isFile() ? path : undefined)
-      await this.#stream.send(
-        Packet.encode({
-          type: packetTypes.stat,
-          stat: {
-            path,
-            mode: goMode(mode),
-            uid: Number(stat.uid),
-            gid: Number(stat.gid),
-            size: stat.isFile() && hardLink === undefined ? Number(stat.size) : 0,
-            modTime: stat.mtimeNs,
-            linkname: stat.isSymbolicLink() ? readlinkSync(absolute) : (hardLink ?? ''),
-            devmajor: Number((stat.rdev >> 8n) & 0xfffn),
-            devminor: Number((stat.rdev & 0xffn) | ((stat.rdev >> 12n) & 0xfff00n)),
-          },
-        }),
-      )
-      if (stat.isDirectory()) await this.tell(path)
-    }
+  async tell({ path, absolute, stat, link, target }: WalkedFile, time: bigint | undefined): Promise<void> {
+    this.#files.push(stat.isFile() ? absolute : undefined)
+    await this.#stream.send(
+      Packet.encode({
+        type: packetTypes.stat,
+        stat: {
+          path,
+          mode: goMode(Number(stat.mode)),
+          uid: Number(stat.uid),
+          gid: Number(stat.gid),
+          size: stat.isFile() && link === undefined ? Number(stat.size) : 0,
+          modTime: time ?? stat.mtimeNs,
+          linkname: target ?? link ?? '',
+          devmajor: Number((stat.rdev >> 8n) & 0xfffn),
+          devminor: Number((stat.rdev & 0xffn) | ((stat.rdev >> 12n) & 0xfff00n)),
+        },
+      }),
+    )
   }
 
   /** Serves the client's requests until it has all it wants. */
@@ -140,7 +125,7 @@ class Sender {
   async #file(id: number): Promise<void> {
     const path = this.#files[id]
     if (path === undefined) throw new SlipwayError('bad-request', `invalid file id ${id}`)
-    const file = await open(join(this.#root, path))
+    const file = await open(path)
     try {
       const buffer = Buffer.alloc(chunkSize)
       for (;;) {

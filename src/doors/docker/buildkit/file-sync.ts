@@ -3,9 +3,10 @@
  * order, ended by one without a stat); we ask for files by their place in that list (REQ) and get their data (DATA, ended by
  * an empty one); FIN from us and then from the client ends it.
  */
+
+import type { RemoteDirectory, RemoteEntry, RemoteTransfer } from '../../../build/types.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { AsyncQueue } from '../../../lib/async-queue.ts'
-import type { RemoteDirectory, RemoteEntry, RemoteTransfer } from '../../../build/types.ts'
 import type { GrpcStream, Metadata } from './client.ts'
 import { kindOf, permissionsOf } from './file-mode.ts'
 import { Packet, packetTypes, type Stat } from './messages.ts'

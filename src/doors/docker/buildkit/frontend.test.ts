@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import type { RemoteDirectory } from '../../../build/types.ts'
-import { requestOf } from './frontend.ts'
+import { cacheImportsOf, requestOf } from './frontend.ts'
 
 const directory = (name: string): RemoteDirectory => ({ key: name, open: () => assert.fail('not opened') })
 const parse = (attrs: Record<string, string>) => requestOf(attrs, directory, () => Readable.from([]))
@@ -53,8 +53,18 @@ test('attributes of buildx', () => {
   assert.equal(parse({ 'no-cache': '' }).noCache, true)
 })
 
-test('several platforms and contexts that are nowhere near are refused in words', () => {
-  assert.throws(() => parse({ platform: 'linux/amd64,linux/arm64' }), { code: 'unsupported' })
-  assert.throws(() => parse({ context: 'https://example.com/x.tar' }), { code: 'unsupported' })
+test('platforms, remote contexts and caches', () => {
+  assert.deepEqual(parse({ platform: 'linux/amd64,linux/arm64' }).platforms, ['linux/amd64', 'linux/arm64'])
+  assert.deepEqual(parse({ context: 'https://example.com/x.tar' }).context, { url: 'https://example.com/x.tar' })
+  assert.deepEqual(parse({ context: 'https://example.com/x.git#main' }).context, {
+    git: 'https://example.com/x.git#main',
+  })
+  assert.throws(() => parse({ context: 'ftp://example.com/x.tar' }), { code: 'unsupported' })
+  const imports = JSON.stringify([{ Type: 'local', Attrs: { src: 'd', digest: 'sha256:0' } }])
+  assert.deepEqual(cacheImportsOf({ 'cache-from': 'a,b', 'cache-imports': imports }), [
+    { type: 'registry', attrs: { ref: 'a' } },
+    { type: 'registry', attrs: { ref: 'b' } },
+    { type: 'local', attrs: { src: 'd', digest: 'sha256:0' } },
+  ])
   assert.ok('tar' in parse({ context: 'http://buildkit-session/1' }).context)
 })

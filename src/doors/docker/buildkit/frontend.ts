@@ -1,7 +1,7 @@
 /** A Dockerfile frontend's attributes as a request to the builder. */
 import type { Readable } from 'node:stream'
 import { parseGitAddress } from '../../../build/index.ts'
-import type { BuildRequest, RemoteDirectory } from '../../../build/types.ts'
+import type { BuildRequest, CacheEntry, RemoteDirectory } from '../../../build/types.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { isUpload } from './upload.ts'
 
@@ -15,18 +15,13 @@ export const requestOf = (
 ): FrontendRequest => {
   const noCache = attrs['no-cache']
   const network = attrs['force-network-mode']
-  const platform = attrs.platform || undefined
-  if (platform?.includes(','))
-    throw new SlipwayError('unsupported', 'multiple platforms feature is currently not supported', {
-      hint: 'Build one platform at a time: this builder makes images for one.',
-    })
   const shmSize = Number(attrs['shm-size'] ?? 0)
   return {
     ...contextOf(attrs, directory, upload),
     target: attrs.target || undefined,
     args: withPrefix(attrs, 'build-arg:'),
     labels: withPrefix(attrs, 'label:'),
-    platform,
+    platforms: commaList(attrs.platform),
     noCache: noCache === '',
     ...(noCache ? { noCacheFilter: noCache.split(',') } : {}),
     pull: attrs['image-resolve-mode'] === 'pull',
@@ -34,6 +29,8 @@ export const requestOf = (
     extraHosts: commaList(attrs['add-hosts']).map((line) => hostOf(line)),
     ...(shmSize > 0 ? { shmSize } : {}),
     ulimits: commaList(attrs.ulimit).map(ulimit),
+    hostname: attrs.hostname || undefined,
+    cgroupParent: attrs['cgroup-parent'] || undefined,
     contexts: Object.fromEntries(
       Object.entries(withPrefix(attrs, 'context:')).map(([name, value]) => [
         // A platform may follow the name.
@@ -55,17 +52,28 @@ const contextOf = (
     const local = attrs.dockerfilekey === undefined ? {} : { remote: directory(attrs.dockerfilekey) }
     return { context: { tar: upload(url) }, dockerfile: { ...local, path } }
   }
-  if (url && parseGitAddress(url)) {
+  if (url && (parseGitAddress(url) || /^https?:\/\//.test(url))) {
     const local = attrs.dockerfilekey === undefined ? {} : { remote: directory(attrs.dockerfilekey) }
-    return { context: { git: url }, dockerfile: { ...local, path } }
+    const context = parseGitAddress(url) ? { git: url } : { url }
+    return { context, dockerfile: { ...local, path } }
   }
-  if (url)
-    throw new SlipwayError('unsupported', `building from ${url} is not supported`, {
-      hint: 'Download the context and build from the directory.',
-    })
+  if (url) throw new SlipwayError('unsupported', `building from ${url} is not supported`)
   return {
     context: { remote: directory(attrs.contextkey ?? 'context') },
     dockerfile: { remote: directory(attrs.dockerfilekey ?? 'dockerfile'), path },
+  }
+}
+
+/** Where the frontend is told to look for caches: `cache-imports` is JSON, `cache-from` (of older clients) a list of references. */
+export const cacheImportsOf = (attrs: Readonly<Record<string, string>>): Omit<CacheEntry, 'store'>[] => {
+  const refs = commaList(attrs['cache-from']).map((ref) => ({ type: 'registry', attrs: { ref } }))
+  const text = attrs['cache-imports']
+  if (!text) return refs
+  try {
+    const entries = JSON.parse(text) as { Type?: string; Attrs?: Record<string, string> }[]
+    return [...refs, ...entries.map(({ Type = '', Attrs = {} }) => ({ type: Type, attrs: Attrs }))]
+  } catch (cause) {
+    throw new SlipwayError('bad-request', 'failed to unmarshal cache-imports', { cause })
   }
 }
 

@@ -1,6 +1,7 @@
 /** A build as clients see it: named by a ref of their choice, asked for on one call, followed and driven on others. */
 import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
+import type { CacheEntry } from '../../../build/types.ts'
 import { SlipwayError } from '../../../errors.ts'
 import type { Clock } from '../../../lib/clock.ts'
 import { ProgressLog } from './progress.ts'
@@ -11,10 +12,13 @@ export interface Export {
   type: string
   attrs: Record<string, string>
 }
+export type Cache = Omit<CacheEntry, 'store'>
 export interface Job {
   ref: string
   session: Session
   exports: Export[]
+  /** Where the cache comes from and goes to, as Control.Solve has it. */
+  caches: { from: Cache[]; to: Cache[] }
   progress: ProgressLog
   signal: AbortSignal
   /** The build context, where it did not come by the session. */
@@ -31,7 +35,7 @@ export interface Job {
 }
 
 export const createJob = (
-  about: Pick<Job, 'ref' | 'session' | 'exports' | 'signal' | 'entitlements' | 'upload'>,
+  about: Pick<Job, 'ref' | 'session' | 'exports' | 'caches' | 'signal' | 'entitlements' | 'upload'>,
   clock: Pick<Clock, 'now'>,
 ): Job => {
   const { promise, resolve, reject } = Promise.withResolvers<RpcStatus | undefined>()

@@ -205,6 +205,23 @@ export const GetSecretRequest = message({ ID: string(1) })
 export const GetSecretResponse = message({ data: bytes(1) })
 export const CheckAgentRequest = message({ ID: string(1) })
 
+// ── containerd.services.content.v1 (api/services/content/v1/content.proto) ──
+export const ContentInfoRequest = message({ digest: string(1) })
+export const ContentInfo = message({ digest: string(1), size: int(2) })
+export const ContentInfoResponse = message({ info: nested(1, () => ContentInfo) })
+export const ReadContentRequest = message({ digest: string(1), offset: int(2), size: int(3) })
+export const ReadContentResponse = message({ offset: int(1), data: bytes(2) })
+export const writeActions = { stat: 0, write: 1, commit: 2 } as const
+export const WriteContentRequest = message({
+  action: int(1),
+  ref: string(2),
+  total: int(3),
+  expected: string(4),
+  offset: int(5),
+  data: bytes(6),
+})
+export const WriteContentResponse = message({ action: int(1), offset: int(4), total: int(5), digest: string(6) })
+
 // ── grpc.health.v1 ──
 export const HealthCheckRequest = message({ service: string(1) })
 /** 1: serving */

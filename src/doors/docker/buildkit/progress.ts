@@ -1,8 +1,8 @@
 /** A build's progress as moby.buildkit.v1.StatusResponse messages, for whoever follows it, also from its middle. */
 import { createHash } from 'node:crypto'
 import type { BuildProgress } from '../../../build/types.ts'
-import type { Decoded } from './protobuf.ts'
 import type { StatusResponse, Timestamp, Vertex, VertexStatus } from './messages.ts'
+import type { Decoded } from './protobuf.ts'
 
 type Status = Partial<Decoded<typeof StatusResponse>>
 type VertexState = Partial<Decoded<typeof Vertex>> & { digest: string }

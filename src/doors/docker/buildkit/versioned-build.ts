@@ -52,6 +52,11 @@ const exportsOf = (x: Exchange): Export[] => {
   return outputs.map(({ Type, Attrs = {} }) => ({ type: Type, attrs: { ...(name ? { name } : {}), ...Attrs } }))
 }
 
+const cachesOf = (x: Exchange) => ({
+  from: json<string[]>(x, 'cachefrom', []).map((ref) => ({ type: 'registry', attrs: { ref } })),
+  to: [],
+})
+
 interface VersionedBuild {
   /** Serves POST /build with version=2. */
   serve(x: Exchange): Promise<void>
@@ -113,7 +118,15 @@ const build = async (
 ): Promise<void> => {
   const session = await deps.sessions.get(x.query.get('session') ?? '', signal)
   const job = createJob(
-    { ref: x.query.get('buildid') ?? '', session, exports: exportsOf(x), signal, entitlements: [], upload },
+    {
+      ref: x.query.get('buildid') ?? '',
+      session,
+      exports: exportsOf(x),
+      caches: cachesOf(x),
+      signal,
+      entitlements: [],
+      upload,
+    },
     deps.clock,
   )
   const out = x.stream(200, 'application/json')

@@ -1,0 +1,2 @@
+/** Names of the snapshots steps result in. */
+export const stepPrefix = 'build-'

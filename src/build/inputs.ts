@@ -1,0 +1,218 @@
+/** What one build reads: its Dockerfile, its context and the named ones; the same for all platforms. */
+import { randomUUID } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import { SlipwayError } from '../errors.ts'
+import type { Clock } from '../lib/clock.ts'
+import { familiar } from './bases.ts'
+import { needsAgent, parseGitAddress } from './context/git.ts'
+import type { KeptContexts } from './context/kept.ts'
+import {
+  type FoundDockerfile,
+  findDockerfile,
+  type OpenableContext,
+  type OpenedContext,
+  openContext,
+  treeOf,
+} from './context/open.ts'
+import { findRemoteDockerfile, Remotes, remoteIgnore } from './context/remotes.ts'
+import { isArchive } from './context/unpack.ts'
+import type { SolverDeps } from './solver/deps.ts'
+import type { LocalNode, Rootfs, StepEnvironment, Vertex } from './solver/graph.ts'
+import type { PlanInput } from './solver/plan.ts'
+import type { Report } from './solver/report.ts'
+import type { Solve } from './solver/solve.ts'
+import type { BuildRequest, RemoteDirectory } from './types.ts'
+
+export interface InputsDeps extends SolverDeps {
+  /** Where streamed contexts are unpacked. */
+  contextDir: string
+  kept: KeptContexts
+}
+type NamedContext = Awaited<ReturnType<PlanInput['namedContext']>>
+
+export interface Read {
+  found: FoundDockerfile
+  local: LocalNode
+  /** On the client's machine, still to be fetched. */
+  remote: boolean
+}
+
+export class Inputs {
+  readonly #deps: InputsDeps
+  readonly #request: BuildRequest
+  readonly #report: Report
+  readonly #signal: AbortSignal
+  readonly #environment: StepEnvironment
+  readonly #opened: OpenedContext[] = []
+  readonly #remotes: Remotes
+  readonly #named = new Map<string, Promise<NamedContext>>()
+
+  constructor(
+    deps: InputsDeps,
+    request: BuildRequest,
+    report: Report,
+    environment: StepEnvironment,
+    signal: AbortSignal,
+  ) {
+    this.#deps = deps
+    this.#request = request
+    this.#report = report
+    this.#signal = signal
+    this.#environment = environment
+    this.#remotes = new Remotes(deps.kept)
+  }
+
+  close(): void {
+    for (const context of this.#opened) context.close()
+    this.#remotes.close()
+  }
+
+  /** The Dockerfile and the build context, of which nothing may be there yet. */
+  async read(): Promise<Read> {
+    const { request, context } = await this.#fetched()
+    const found = await this.#internal(`load build definition from ${nameOf(request)}`, async (vertex) => {
+      const remote = await findRemoteDockerfile(request, this.#signal)
+      const file = remote ?? (await findDockerfile(request, context!, this.#deps.sys))
+      const size = Buffer.byteLength(file.text)
+      if (remote)
+        this.#report.emit({ ...{ type: 'status', id: vertex.id, name: 'transferring dockerfile', current: size } })
+      return file
+    })
+    request.onDockerfile?.(found.file, found.text)
+    const ignoring = found.ignore ? found.ignore.file : '.dockerignore'
+    await this.#internal(`load ${ignoring}`, async () => {})
+    const patterns = found.ignore?.patterns
+    const tree = context
+      ? treeOf(context, patterns)
+      : this.#remotes.tree((request.context as { remote: RemoteDirectory }).remote, patterns ?? [])
+    return { found, local: { kind: 'local', name: 'context', tree }, remote: !context }
+  }
+
+  /** Brings here what the steps below `roots` read, and looks at it. */
+  async fetch({ local, remote }: Read, roots: readonly Rootfs[], solve: Solve): Promise<void> {
+    const wanted = this.#remotes.wanted(roots)
+    await Promise.all(wanted.filter(([each]) => each !== local).map((each) => this.#fetchNamed(...each)))
+    await this.#internal('load build context', async (vertex) => {
+      const emit = (current: number): void =>
+        this.#report.emit({ type: 'status', id: vertex.id, name: 'transferring context', current, total: undefined })
+      const own = wanted.find(([each]) => each === local)
+      const fetched =
+        own && (await this.#remotes.fetch(local, own[1], this.#signal, atIntervals(this.#deps.clock, emit)))
+      const bytes = await solve.loadContext(roots)
+      emit(fetched ?? (remote ? 0 : bytes))
+    })
+  }
+
+  namedContext(name: string): Promise<NamedContext> {
+    let found = this.#named.get(name)
+    if (!found) {
+      found = this.#openNamed(name)
+      found.catch(() => {})
+      this.#named.set(name, found)
+    }
+    return found
+  }
+
+  /** The request with contexts that are elsewhere brought here; `context` is undefined where it is on the client's machine. */
+  async #fetched(): Promise<{ request: BuildRequest; context: OpenedContext | undefined }> {
+    const request = this.#request
+    const { context } = request
+    if ('remote' in context) return { request, context: undefined }
+    if ('git' in context) return { request, context: await this.#open(await this.#clone(context.git)) }
+    if (!('url' in context)) return { request, context: await this.#open(context) }
+    const { path } = await this.#download(context.url)
+    if (await isArchive(this.#deps.sys.processes, path))
+      return { request, context: await this.#open({ tar: createReadStream(path) }) }
+    // Not an archive: then it is the Dockerfile itself.
+    const text = await readFile(path, 'utf8')
+    return { request: { ...request, dockerfile: { inline: text } }, context: await this.#open({ none: true }) }
+  }
+
+  async #download(url: string): Promise<{ path: string }> {
+    return await this.#internal(`load remote build context ${url}`, (vertex) =>
+      this.#deps.downloads.get(url, {
+        signal: this.#signal,
+        progress: (current, total) => this.#report.emit({ type: 'status', id: vertex.id, name: url, current, total }),
+      }),
+    )
+  }
+
+  async #clone(text: string): Promise<{ tar: Readable }> {
+    const address = parseGitAddress(text)
+    if (!address) throw new SlipwayError('bad-request', `${text} is not the address of a git repository`)
+    return await this.#internal(`load git source ${text}`, async () => {
+      const agent = needsAgent(address) ? await this.#environment.ssh('default') : undefined
+      const { path } = await this.#deps.git.get(address, { signal: this.#signal, agent })
+      return { tar: createReadStream(path) }
+    })
+  }
+
+  async #open(context: OpenableContext): Promise<OpenedContext> {
+    const opened = await openContext(context, this.#deps.sys, this.#deps.contextDir, this.#signal)
+    this.#opened.push(opened)
+    return opened
+  }
+
+  async #internal<T>(name: string, task: (vertex: Vertex) => Promise<T>): Promise<T> {
+    const vertex = { id: randomUUID(), name: `[internal] ${name}` }
+    return await this.#report.during(vertex, () => task(vertex))
+  }
+
+  async #fetchNamed(local: LocalNode, follow: readonly string[] | undefined): Promise<void> {
+    const vertex = { id: randomUUID(), name: `[context ${local.name}] load from client` }
+    await this.#report.during(vertex, async () => {
+      const name = `transferring ${local.name}:`
+      const emit = (current: number): void =>
+        this.#report.emit({ type: 'status', id: vertex.id, name, current, total: undefined })
+      emit(await this.#remotes.fetch(local, follow, this.#signal, atIntervals(this.#deps.clock, emit)))
+    })
+  }
+
+  async #openNamed(name: string): Promise<NamedContext> {
+    const { contexts = {} } = this.#request
+    const value = contexts[name] ?? contexts[familiar(name)]
+    if (value === undefined) return undefined
+    if (typeof value !== 'string') {
+      const exclude = await remoteIgnore(value.remote, this.#signal)
+      return { local: { kind: 'local', name, tree: this.#remotes.tree(value.remote, exclude ?? []) } }
+    }
+    if (parseGitAddress(value)) return await this.#tree(name, await this.#open(await this.#clone(value)))
+    if (/^https?:\/\//.test(value)) {
+      const { path } = await this.#download(value)
+      if (!(await isArchive(this.#deps.sys.processes, path)))
+        throw new SlipwayError('invalid', `context ${name}: ${value} is not an archive`)
+      return await this.#tree(name, await this.#open({ tar: createReadStream(path) }))
+    }
+    const scheme = /^([a-z][a-z0-9-]*):(?:\/\/)?(.*)$/.exec(value)
+    if (scheme?.[1] === 'docker-image') return { image: scheme[2]! }
+    if (scheme?.[1] === 'target' || scheme?.[1] === 'stage') return { stage: scheme[2]! }
+    if (scheme) {
+      throw new SlipwayError('unsupported', `context ${name}: ${value} is not supported`, {
+        hint: 'A named context is a directory, a git repository, an archive at an http(s) address, docker-image://NAME or target:STAGE.',
+      })
+    }
+    return await this.#tree(name, await this.#open({ directory: value }))
+  }
+
+  async #tree(name: string, opened: OpenedContext): Promise<NamedContext> {
+    const found = await findDockerfile({ dockerfile: { inline: '' } }, opened, this.#deps.sys)
+    return { local: { kind: 'local', name, tree: treeOf(opened, found.ignore?.patterns) } }
+  }
+}
+
+/** Progress of a transfer is worth showing ten times a second. */
+const atIntervals = (clock: Clock, emit: (current: number) => void): ((current: number) => void) => {
+  let last = 0
+  return (current) => {
+    if (clock.now() - last < 100) return
+    last = clock.now()
+    emit(current)
+  }
+}
+
+const nameOf = ({ dockerfile }: BuildRequest): string =>
+  dockerfile === undefined || 'inline' in dockerfile
+    ? 'Dockerfile'
+    : (dockerfile.path.split('/').at(-1) ?? 'Dockerfile')

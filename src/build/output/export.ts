@@ -1,0 +1,314 @@
+/** What becomes of a build: images, archives, directories, caches. */
+import { randomUUID } from 'node:crypto'
+import type { Image, Images, Snapshots } from '../../engine/types.ts'
+import { SlipwayError } from '../../errors.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { type Descriptor, formatPlatform, mediaTypes, parseReference } from '../../spec/oci/index.ts'
+import type { Sys } from '../../sys/sys.ts'
+import { fullName } from '../bases.ts'
+import type { CacheRecords } from '../cache/records.ts'
+import { type UsedRecord, usedRecords } from '../cache/remote/collect.ts'
+import { exportCache, inlineCacheOf, storeParcel } from '../cache/remote/export.ts'
+import type { Vertex } from '../solver/graph.ts'
+import type { Report } from '../solver/report.ts'
+import type { Solve } from '../solver/solve.ts'
+import { Workspace } from '../solver/workspace.ts'
+import type { BuildOutput, BuildRequest, BuildResult, ExportResponse } from '../types.ts'
+import { type FileTree, packTrees } from './files.ts'
+import { layoutTar } from './layout.ts'
+import { type Written, writeManifests } from './manifest.ts'
+import { annotationsOf, isOn, namesOf } from './options.ts'
+import { epochOf, finishConfig, type Product } from './product.ts'
+
+interface ExportContext {
+  deps: {
+    sys: Sys
+    clock: Clock
+    images: Images
+    snapshots: Snapshots
+    records: CacheRecords
+    workDir: string
+  }
+  report: Report
+  request: BuildRequest
+  signal: AbortSignal
+  solve: Solve
+  /** Makes the product an image of this machine, under these names. */
+  image(product: Product, tags: string[]): Promise<BuildResult>
+}
+
+/** Serves the outputs one after the other, then the caches. */
+export const exportAll = async (
+  context: ExportContext,
+  products: readonly Product[],
+  outputs: readonly BuildOutput[],
+): Promise<ExportResponse> => {
+  const response: ExportResponse = {}
+  for (const output of outputs) await exportOne(context, products, output, response)
+  const used = usedBy(context, products)
+  for (const entry of context.request.cacheTo ?? [])
+    await exportCache({ ...context, images: context.deps.images }, entry, used, response)
+  return response
+}
+
+/** The records of all products. */
+const usedBy =
+  ({ deps, solve }: Pick<ExportContext, 'deps' | 'solve'>, products: readonly Product[]) =>
+  async (everything: boolean): Promise<UsedRecord[]> => {
+    const found = new Map<string, UsedRecord>()
+    for (const { stage } of products)
+      for (const each of await usedRecords(deps.records, stage.rootfs, everything, (node) => solve.keyOf(node)))
+        found.set(each.record.id, each)
+    return [...found.values()]
+  }
+
+/** Puts the cache of the build into what becomes of it, where that was asked for. */
+export const withInlineCache = async (
+  context: Pick<ExportContext, 'deps' | 'solve'>,
+  { cacheTo = [], args }: Pick<BuildRequest, 'cacheTo' | 'args'>,
+  product: Product,
+): Promise<Product> => {
+  const wanted = cacheTo.some(({ type }) => type === 'inline') || isOn(args.BUILDKIT_INLINE_CACHE, false)
+  if (!wanted) return product
+  return { ...product, inlineCache: inlineCacheOf(await usedBy(context, [product])(false)) }
+}
+
+const exportOne = async (
+  context: ExportContext,
+  products: readonly Product[],
+  output: BuildOutput,
+  response: ExportResponse,
+): Promise<void> => {
+  switch (output.type) {
+    case 'none':
+    case 'cacheonly':
+      return
+    case 'image':
+    case 'moby':
+    case 'registry':
+      return await exportImage(context, products, output, response)
+    case 'docker':
+    case 'oci':
+      return await exportLayout(context, products, output, response)
+    case 'local':
+    case 'tar':
+      return await exportFiles(context, products, output)
+    default:
+      throw new SlipwayError('unsupported', `exporter "${output.type}" could not be found`, {
+        hint: 'Known are image, registry, docker, oci, local and tar.',
+      })
+  }
+}
+
+// ── images ──
+
+const noLists = (): SlipwayError =>
+  new SlipwayError('unsupported', 'docker exporter does not currently support exporting manifest lists', {
+    hint: 'An image for several platforms goes to a registry (--push) or into an archive (--output type=oci,dest=FILE).',
+  })
+
+/** Attributes that only a manifest of the caller's making can have. */
+const isPlain = ({ attrs }: BuildOutput): boolean =>
+  !Object.keys(attrs).some((attr) =>
+    /^(annotation|compression|force-compression|oci-mediatypes|rewrite-timestamp|push-by-digest)/.test(attr),
+  )
+
+const exportImage = async (
+  context: ExportContext,
+  products: readonly Product[],
+  output: BuildOutput,
+  response: ExportResponse,
+): Promise<void> => {
+  const { attrs } = output
+  const names = namesOf(attrs)
+  const push = isOn(attrs.push) || output.type === 'registry'
+  const byDigest = isOn(attrs['push-by-digest'])
+  if (push && names.length === 0) throw new SlipwayError('bad-request', 'tag is needed when pushing to registry')
+  const stored = isOn(attrs.store, !push || !byDigest) && products.length === 1 && !isOn(attrs['rewrite-timestamp'])
+  if (products.length > 1 && !push) throw noLists()
+  let image: Image | undefined
+  if (stored) {
+    const made = await context.image(products[0]!, byDigest ? [] : names)
+    image = made.image
+    response['containerimage.config.digest'] = image.id
+    response['containerimage.digest'] = image.id
+  }
+  if (names.length > 0) response['image.name'] = names.join(',')
+  if (!push) return stored ? undefined : await loadRewritten(context, products, output, names, response)
+  if (image && isPlain(output)) return await pushPlain(context, names, response)
+  await withManifests(context, products, output, async (written) => {
+    tell(response, written)
+    for (const name of names)
+      await shown(context, `pushing ${name}`, 'pushing layers', async () => {
+        const auth = await context.request.auth?.(parseReference(name).domain)
+        await context.deps.images.send(name, written.parcel, {
+          ...{ byDigest, signal: context.signal },
+          ...(auth ? { auth } : {}),
+          ...(image ? { image: image.id } : {}),
+        })
+      })
+  })
+}
+
+const pushPlain = async (context: ExportContext, names: readonly string[], response: ExportResponse): Promise<void> => {
+  for (const name of names)
+    await shown(context, `pushing ${name}`, 'pushing layers', async () => {
+      const auth = await context.request.auth?.(parseReference(name).domain)
+      const sent = await context.deps.images.push(name, { ...(auth ? { auth } : {}), signal: context.signal })
+      response['containerimage.digest'] = sent.digest
+      response['containerimage.descriptor'] = encoded(sent)
+    })
+}
+
+/** Layers that are other ones than what the steps made come into the store as any archive does. */
+const loadRewritten = (
+  context: ExportContext,
+  products: readonly Product[],
+  output: BuildOutput,
+  names: readonly string[],
+  response: ExportResponse,
+): Promise<void> =>
+  withManifests(context, products, output, async (written) => {
+    const { images } = context.deps
+    const archive = layoutTar(written, names, 'oci', output.attrs)
+    const [image] = await images.load(archive, { signal: context.signal })
+    tell(response, written)
+    response['containerimage.config.digest'] = image!.id
+  })
+
+const encoded = (descriptor: Descriptor): string => Buffer.from(JSON.stringify(descriptor)).toString('base64')
+
+const tell = (response: ExportResponse, { parcel: { root }, configs }: Written): void => {
+  response['containerimage.digest'] = root.descriptor.digest
+  response['containerimage.descriptor'] = encoded(root.descriptor)
+  delete response['containerimage.config.digest']
+  if (configs.length === 1) response['containerimage.config.digest'] = configs[0]!.descriptor.digest
+}
+
+const withManifests = async (
+  context: ExportContext,
+  products: readonly Product[],
+  { type, attrs }: BuildOutput,
+  task: (written: Written) => Promise<void>,
+): Promise<void> => {
+  const { deps, request, signal } = context
+  const packing = deps.images.packing()
+  try {
+    const title = type === 'oci' || type === 'docker' ? `exporting to ${type} image format` : 'exporting to image'
+    const written = await shown(context, title, 'exporting layers', async (say) => {
+      const finished = []
+      for (const product of products) {
+        const whole = await withInlineCache(context, request, product)
+        finished.push({ product: whole, finished: finishConfig(deps, request, whole) })
+      }
+      const made = await writeManifests({ packing, type, attrs, args: request.args, signal }, finished)
+      for (const { descriptor } of made.configs) say(`exporting config ${descriptor.digest}`)
+      const { mediaType, digest } = made.parcel.root.descriptor
+      const isIndex = mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList
+      say(`exporting ${isIndex ? 'manifest list' : 'manifest'} ${digest}`)
+      for (const name of namesOf(attrs)) say(`naming to ${fullName(name)}`)
+      return made
+    })
+    await task(written)
+  } finally {
+    await packing.close()
+  }
+}
+
+// ── archives and directories ──
+
+const exportLayout = async (
+  context: ExportContext,
+  products: readonly Product[],
+  output: BuildOutput,
+  response: ExportResponse,
+): Promise<void> => {
+  const { type, attrs } = output
+  if (type === 'docker' && (products.length > 1 || annotationsOf(attrs, 'index'))) throw noLists()
+  const names = namesOf(attrs)
+  await withManifests(context, products, output, async (written) => {
+    if (isOn(attrs.tar, true)) {
+      await sending(context, output, `sending tarball`, layoutTar(written, names, type, attrs))
+    } else {
+      if (!output.store) throw new SlipwayError('bad-request', 'output directory is required for tar=false')
+      await shown(context, `writing ${type} layout`, 'copying blobs', () => storeParcel(output.store!, written.parcel))
+      for (const name of names.length > 0 ? names : ['latest'])
+        await output.store.tag?.(name, written.parcel.root.descriptor)
+    }
+    tell(response, written)
+    if (names.length > 0) response['image.name'] = names.join(',')
+  })
+}
+
+const sending = async (
+  context: ExportContext,
+  output: BuildOutput,
+  what: string,
+  data: ReturnType<typeof layoutTar>,
+): Promise<void> => {
+  const { archive } = output
+  if (!archive) throw new SlipwayError('bad-request', `output file is required for ${output.type} exporter`)
+  try {
+    await shown(context, what, what, (_say, progress) => archive(data, context.signal, progress))
+  } finally {
+    data.destroy()
+  }
+}
+
+const exportFiles = async (
+  context: ExportContext,
+  products: readonly Product[],
+  output: BuildOutput,
+): Promise<void> => {
+  const { sys, workDir, snapshots } = context.deps
+  const split = isOn(output.attrs['platform-split'], products.length > 1)
+  const epoch = epochOf(context.request.args)
+  const space = new Workspace(workDir, sys.mounts, snapshots)
+  try {
+    const trees: FileTree[] = []
+    for (const { platform, result } of products) {
+      const path = split ? formatPlatform(platform).replaceAll('/', '_') : ''
+      trees.push({ path, root: await space.readable(result.snapshots.at(-1)) })
+    }
+    if (output.type === 'tar') {
+      const data = packTrees(trees, sys.files, epoch === undefined ? undefined : BigInt(epoch) * 1_000_000n)
+      await sending(context, output, 'exporting to client tarball', data)
+      return
+    }
+    const { files } = output
+    if (!files) throw new SlipwayError('bad-request', 'output directory is required for local exporter')
+    await shown(context, 'exporting to client directory', 'copying files', (_say, progress) =>
+      files(trees, context.signal, progress),
+    )
+  } finally {
+    await space.close()
+  }
+}
+
+/** Shows a step of an exporter as a vertex; `what` counts its bytes. */
+const shown = async <T>(
+  { report, deps: { clock } }: ExportContext,
+  name: string,
+  what: string,
+  task: (say: (name: string) => void, progress: (bytes: number) => void) => Promise<T>,
+): Promise<T> => {
+  const vertex: Vertex = { id: randomUUID(), name }
+  const show = (status: string, current: number): void =>
+    report.emit({ type: 'status', id: vertex.id, name: status, current })
+  let last = 0
+  let shownAt = 0
+  return await report.during(vertex, async () => {
+    show(what, 0)
+    const result = await task(
+      (status) => show(status, 0),
+      (bytes) => {
+        last = bytes
+        if (clock.now() - shownAt < 100) return
+        shownAt = clock.now()
+        show(what, bytes)
+      },
+    )
+    if (last > 0) show(what, last)
+    return result
+  })
+}

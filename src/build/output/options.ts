@@ -1,0 +1,78 @@
+/** Attributes of exporters, as buildx documents them. */
+import type { LayerForm } from '../../engine/types.ts'
+import { SlipwayError } from '../../errors.ts'
+import { formatReference, layerCompression, mediaTypes, parseReference, withTag } from '../../spec/oci/index.ts'
+
+type Attrs = Readonly<Record<string, string>>
+
+/** Go's strconv.ParseBool, and '' which buildx sends for a bare key. */
+export const isOn = (text: string | undefined, otherwise = false): boolean => {
+  if (text === undefined) return otherwise
+  if (['', '1', 't', 'T', 'true', 'TRUE', 'True'].includes(text)) return true
+  if (['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(text)) return false
+  throw new SlipwayError('bad-request', `non-bool value specified: ${text}`)
+}
+
+/** How layers are written. */
+export const formOf = (attrs: Attrs, epoch?: number): LayerForm => {
+  const { compression } = attrs
+  if (compression === 'estargz')
+    throw new SlipwayError('unsupported', 'unsupported compression type estargz', {
+      hint: 'Known are gzip, zstd and uncompressed.',
+    })
+  if (compression !== undefined && !['gzip', 'zstd', 'uncompressed'].includes(compression))
+    throw new SlipwayError('bad-request', `unsupported compression type ${compression}`)
+  const level = attrs['compression-level']
+  const most = compression === 'zstd' ? 22 : 9
+  if (level !== undefined && !(/^\d+$/.test(level) && Number(level) <= most))
+    throw new SlipwayError('bad-request', `non-integer value ${level} specified for compression-level`, {
+      hint: `Levels go from 0 to ${most}.`,
+    })
+  if (isOn(attrs['rewrite-timestamp']) && epoch === undefined)
+    throw new SlipwayError('bad-request', 'rewrite-timestamp needs a SOURCE_DATE_EPOCH', {
+      hint: 'Give it as a build argument.',
+    })
+  return {
+    compression: compression as LayerForm['compression'],
+    level: level === undefined ? undefined : Number(level),
+    force: isOn(attrs['force-compression']),
+    ...(isOn(attrs['rewrite-timestamp']) ? { notAfter: epoch } : {}),
+  }
+}
+
+/** Whole names, each with its tag. */
+export const namesOf = ({ name }: Attrs): string[] =>
+  (name ?? '')
+    .split(',')
+    .filter((each) => each !== '')
+    .map((each) => formatReference(withTag(parseReference(each))))
+
+/** Where an annotation stands; 'manifest' is the default. */
+type Level = 'manifest' | 'index' | 'manifest-descriptor' | 'index-descriptor'
+
+/** Of one level, and where it is about one platform's manifest, that platform's. */
+export const annotationsOf = (attrs: Attrs, level: Level, platform?: string): Record<string, string> | undefined => {
+  const found: Record<string, string> = {}
+  for (const [attr, value] of Object.entries(attrs)) {
+    const match = /^annotation(?:-(manifest|index|manifest-descriptor|index-descriptor))?(?:\[([^\]]*)\])?\.(.+)$/.exec(
+      attr,
+    )
+    if (!match || (match[1] ?? 'manifest') !== level) continue
+    if (match[2] === undefined || match[2] === platform) found[match[3]!] = value
+  }
+  return Object.keys(found).length > 0 ? found : undefined
+}
+
+const hasAnnotations = (attrs: Attrs): boolean => Object.keys(attrs).some((attr) => /^annotation[-.[]/.test(attr))
+
+/** OCI's media types, or docker's; docker's know neither annotations nor zstd. */
+export const usesOci = (type: string, attrs: Attrs): boolean => {
+  if (hasAnnotations(attrs) || attrs.compression === 'zstd') return true
+  return isOn(attrs['oci-mediatypes'], type === 'oci')
+}
+
+export const dockerTyped = (mediaType: string): string => {
+  const compression = layerCompression(mediaType)
+  if (compression === 'none') return mediaTypes.dockerLayer
+  return compression === 'gzip' ? mediaTypes.dockerLayerGzip : mediaTypes.dockerLayerZstd
+}

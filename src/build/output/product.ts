@@ -1,0 +1,51 @@
+/** What a build made for one platform, and the configuration its image gets. */
+
+import { SlipwayError } from '../../errors.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { ImageConfig, Platform } from '../../spec/oci/index.ts'
+import type { CacheRecords, StepResult } from '../cache/records.ts'
+import { imageConfig } from '../solver/image.ts'
+import { hashOf } from '../solver/keys.ts'
+import type { StageResult } from '../solver/stage.ts'
+import type { BuildRequest } from '../types.ts'
+
+export interface Product {
+  platform: Platform
+  stage: StageResult
+  result: StepResult
+  /** The cache of this build as it stands in the image (--cache-to type=inline): base64. */
+  inlineCache?: string | undefined
+}
+
+export interface FinishedConfig {
+  config: Omit<ImageConfig, 'rootfs'>
+  /** Of everything but the times that are made up here. */
+  key: string
+  created: string
+}
+
+export const finishConfig = (
+  { records, clock }: { records: CacheRecords; clock: Clock },
+  { labels, args }: Pick<BuildRequest, 'labels' | 'args'>,
+  { stage, result, inlineCache }: Product,
+): FinishedConfig => {
+  const made = imageConfig(stage, result, labels, epochOf(args))
+  const config = {
+    ...made.config,
+    ...(inlineCache === undefined ? {} : { 'moby.buildkit.cache.v0': inlineCache }),
+  }
+  const key = hashOf(config, result.snapshots)
+  // An image without a single layer has no time to take: the first one made from it decides.
+  const created = config.created ?? records.image(key)?.created ?? new Date(clock.now()).toISOString()
+  const history = made.dated
+    ? config.history
+    : config.history?.map((entry) => ({ ...entry, created: entry.created ?? created }))
+  return { config: { ...config, created, ...(history ? { history } : {}) }, key, created }
+}
+
+/** SOURCE_DATE_EPOCH in ms. */
+export const epochOf = ({ SOURCE_DATE_EPOCH: text }: Readonly<Record<string, string>>): number | undefined => {
+  if (text === undefined || text === '') return undefined
+  if (!/^\d+$/.test(text)) throw new SlipwayError('invalid', `invalid SOURCE_DATE_EPOCH: ${text}`)
+  return Number(text) * 1000
+}
