@@ -1,8 +1,10 @@
 /** A create request as an engine container: pure, but for the lookups it is given. */
 import type { Container, ContainerSpec, SandboxSpec, VolumeSpec } from '../../engine/types.ts'
+import { checkCreate, extraHost } from './container-checks.ts'
 import { bad, defined, positive } from './container-fields.ts'
-import { resourcesOf, securityOf } from './container-limits.ts'
+import { type Parts, resourcesOf, securityOf } from './container-limits.ts'
 import { findLinked, type Linked, linkHost, linkOf } from './container-links.ts'
+import { logOf } from './container-log.ts'
 import { mountsOf } from './container-mounts.ts'
 import { attachment, portsOf } from './container-network.ts'
 import type { ContainerConfig, CreateBody, EndpointConfig, HostConfig, Origin } from './wire.ts'
@@ -13,8 +15,7 @@ interface CreateLookups {
   exposedBy(container: Container): string[]
   /** Ports the image exposes, and whether it is there at all. */
   imagePorts: string[]
-  /** CPUs of this machine. */
-  cpus: number
+  parts: Parts
   /** Of this machine: the name of containers on its network. */
   hostname: string
 }
@@ -31,6 +32,7 @@ const wordsOf = (value: string[] | string | null | undefined): string[] | undefi
 export const planCreate = (name: string, body: CreateBody, find: CreateLookups): CreatePlan => {
   const { HostConfig: host = {}, NetworkingConfig, ...config } = body
   if (!config.Image) throw bad('no image specified')
+  checkCreate(config, host)
   if (host.Isolation && host.Isolation !== 'default')
     throw bad(`Invalid isolation: "${host.Isolation}" - linux only supports 'default'`)
   if (host.DeviceRequests?.length)
@@ -65,7 +67,7 @@ export const planCreate = (name: string, body: CreateBody, find: CreateLookups):
       permissions: d.CgroupPermissions || 'rwm',
     })),
     deviceCgroupRules: host.DeviceCgroupRules ?? [],
-    resources: resourcesOf(host, find.cpus),
+    resources: resourcesOf(host, find.parts),
     security: securityOf(host),
     ulimits: (host.Ulimits ?? []).map((u) => ({ name: u.Name, soft: u.Soft, hard: u.Hard })),
     ...defined({
@@ -98,35 +100,6 @@ const restartOf = (host: HostConfig): ContainerSpec['restart'] => {
   return { policy, maxRetries }
 }
 
-const logOf = (host: HostConfig): ContainerSpec['log'] => {
-  const driver = host.LogConfig?.Type || 'json-file'
-  if (driver !== 'json-file' && driver !== 'local' && driver !== 'none')
-    throw bad(
-      `error looking up logging plugin ${driver}: plugin "${driver}" not found`,
-      'Available here: json-file, local, none.',
-    )
-  const options = host.LogConfig?.Config ?? {}
-  return {
-    driver,
-    options,
-    ...defined({
-      maxSize: bytes(options['max-size']),
-      maxFiles: options['max-file'] === undefined ? undefined : Number(options['max-file']),
-    }),
-  }
-}
-
-/** "10m" → bytes. */
-const bytes = (text: string | undefined): number | undefined => {
-  if (text === undefined) return undefined
-  const match = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i.exec(text)
-  if (!match) throw bad(`invalid size: '${text}'`)
-  return (
-    Math.floor(Number(match[1]) * 1024 ** 'kmgtp'.indexOf(match[2]!.toLowerCase() || ' ') * (match[2] ? 1024 : 1)) ||
-    Math.floor(Number(match[1]))
-  )
-}
-
 /** The mode as docker names it: bridge by default. */
 export const networkMode = (host: HostConfig): string =>
   !host.NetworkMode || host.NetworkMode === 'default' ? 'bridge' : host.NetworkMode
@@ -151,9 +124,6 @@ const sandboxOf = (
 ): OwnSandbox => {
   const mode = networkMode(host)
   const shared = mode.startsWith('container:') ? find.container(mode.slice(10)) : undefined
-  if (shared && host.PortBindings && Object.keys(host.PortBindings).length > 0)
-    throw bad('conflicting options: port publishing and the container type network mode')
-  if (shared && config.Hostname) throw bad('conflicting options: hostname and the network mode')
   const network: SandboxSpec['network'] = shared
     ? { mode: 'sandbox', id: shared.sandboxId }
     : mode === 'none' || config.NetworkDisabled
@@ -178,12 +148,6 @@ const sandboxOf = (
     labels: {},
     ...(host.IpcMode === 'host' ? { hostIpc: true } : {}),
   }
-}
-
-const extraHost = (line: string): { name: string; address: string } => {
-  const at = line.search(/[:=]/)
-  if (at < 1) throw bad(`bad format for add-host: "${line}"`)
-  return { name: line.slice(0, at), address: line.slice(at + 1).replace(/^\[|\]$/g, '') }
 }
 
 const namespacesOf = (host: HostConfig): Partial<ContainerSpec> =>

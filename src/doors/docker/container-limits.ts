@@ -3,25 +3,65 @@ import type { ContainerSpec, SecurityOptions } from '../../engine/types.ts'
 import { bad, defined, positive } from './container-fields.ts'
 import type { HostConfig } from './wire.ts'
 
-/** "0-2,5" → its bounds; enough to see whether they are there. */
-const cpuList = (text: string): number[] => {
-  if (!/^(\d+(-\d+)?(,\d+(-\d+)?)*)?$/.test(text)) throw bad(`Invalid value ${text} for cpuset cpus`)
-  return text.split(/[,-]/).filter(Boolean).map(Number)
+/** Of this machine: how many there are of each. */
+export interface Parts {
+  cpus: number
+  /** NUMA nodes. */
+  nodes: number
 }
 
-export const resourcesOf = (host: HostConfig, cpus: number): ContainerSpec['resources'] => {
-  if (host.NanoCpus && (host.NanoCpus < 0 || host.NanoCpus > cpus * 1e9))
-    throw bad(`range of CPUs is from 0.01 to ${cpus.toFixed(2)}, as there are only ${cpus} CPUs available`)
-  if (host.Memory && host.Memory < 6 * 1024 * 1024) throw bad('Minimum memory limit allowed is 6MB')
-  if (host.Memory && host.MemorySwap && host.MemorySwap > 0 && host.MemorySwap < host.Memory)
+const least = 6 * 1024 * 1024
+
+/** Refuses limits in dockerd's words (moby: daemon/daemon_unix.go). An update may name swap alone: the memory limit stays. */
+export const checkResources = (host: HostConfig, parts: Parts, update: boolean): void => {
+  checkMemory(host, update)
+  checkCpu(host, parts.cpus)
+  available(host.CpusetCpus, parts.cpus, 'cpuset cpus', 'CPUs')
+  available(host.CpusetMems, parts.nodes, 'cpuset mems', 'memory nodes')
+  const weight = host.BlkioWeight ?? 0
+  if (weight > 0 && (weight < 10 || weight > 1000)) throw bad('Range of blkio weight is from 10 to 1000')
+  const { CpuRealtimePeriod: period = 0, CpuRealtimeRuntime: runtime = 0 } = host
+  if (period !== 0 && runtime > period) throw bad('cpu real-time runtime cannot be higher than cpu real-time period')
+}
+
+const checkMemory = (host: HostConfig, update: boolean): void => {
+  const { Memory: memory = 0, MemorySwap: swap = 0, MemoryReservation: reservation = 0 } = host
+  if (memory !== 0 && memory < least) throw bad('Minimum memory limit allowed is 6MB')
+  if (memory > 0 && swap > 0 && swap < memory)
     throw bad('Minimum memoryswap limit should be larger than memory limit, see usage')
-  if (host.MemorySwap && host.MemorySwap > 0 && !host.Memory)
+  if (memory === 0 && swap > 0 && !update)
     throw bad('You should always set the Memory limit when using Memoryswap limit, see usage')
-  if (host.NanoCpus && (host.CpuQuota || host.CpuPeriod))
-    throw bad('Conflicting options: Nano CPUs and CPU Period cannot both be set.')
-  const missing = cpuList(host.CpusetCpus ?? '').find((cpu) => cpu >= cpus)
-  if (missing !== undefined)
-    throw bad(`Requested CPUs are not available - requested ${host.CpusetCpus}, available: 0-${cpus - 1}`)
+  const swappiness = host.MemorySwappiness ?? -1
+  if (swappiness !== -1 && (swappiness < 0 || swappiness > 100))
+    throw bad(`Invalid value: ${swappiness}, valid memory swappiness range is 0-100`)
+  if (reservation > 0 && reservation < least) throw bad('Minimum memory reservation allowed is 6MB')
+  if (memory > 0 && reservation > 0 && memory < reservation)
+    throw bad('Minimum memory limit can not be less than memory reservation limit, see usage')
+}
+
+const checkCpu = (host: HostConfig, cpus: number): void => {
+  const { NanoCpus: nano = 0, CpuPeriod: period = 0, CpuQuota: quota = 0 } = host
+  if (nano > 0 && period > 0) throw bad('Conflicting options: Nano CPUs and CPU Period cannot both be set')
+  if (nano > 0 && quota > 0) throw bad('Conflicting options: Nano CPUs and CPU Quota cannot both be set')
+  if (nano < 0 || nano > cpus * 1e9)
+    throw bad(`range of CPUs is from 0.01 to ${cpus}.00, as there are only ${cpus} CPUs available`)
+  if (period !== 0 && (period < 1000 || period > 1_000_000))
+    throw bad('CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)')
+  if (quota > 0 && quota < 1000) throw bad('CPU cfs quota can not be less than 1ms (i.e. 1000)')
+}
+
+/** "0-2,5": the bounds are enough to see whether all of it is there. */
+const available = (text: string | undefined, count: number, field: string, what: string): void => {
+  if (!text) return
+  if (!/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(text)) throw bad(`Invalid value ${text} for ${field}`)
+  if (text.split(/[,-]/).some((n) => Number(n) >= count))
+    throw bad(
+      `Requested ${what} are not available - requested ${text}, available: 0${count > 1 ? `-${count - 1}` : ''}`,
+    )
+}
+
+export const resourcesOf = (host: HostConfig, parts: Parts): ContainerSpec['resources'] => {
+  checkResources(host, parts, false)
   const nano = host.NanoCpus ? { cpuQuota: Math.round(host.NanoCpus / 10_000), cpuPeriod: 100_000 } : {}
   const kinds = [
     ['weight', host.BlkioWeightDevice],

@@ -1,4 +1,5 @@
 /** Binds, mounts, tmpfs and --volumes-from of a create request. */
+import { posix } from 'node:path'
 import type { Container, MountSpec, VolumeSpec } from '../../engine/types.ts'
 import type { SlipwayError } from '../../errors.ts'
 import { bad, defined, positive } from './container-fields.ts'
@@ -20,92 +21,125 @@ export const mountsOf = (
     if (at >= 0) mounts.splice(at, 1)
     mounts.push(mount)
   }
-  for (const bind of host.Binds ?? []) add(bindMount(bind, host.VolumeDriver ?? '', volumes))
-  const taken = new Set<string>(mounts.map((m) => m.target))
-  for (const mount of host.Mounts ?? []) {
-    if (taken.has(mount.Target ?? '') && !(host.VolumesFrom ?? []).length)
-      throw bad(`Duplicate mount point: ${mount.Target}`)
-    add(typedMount(mount, volumes))
+  const tmpfs = Object.entries(host.Tmpfs ?? {}).map(([target, options]) => ({ target: tmpfsTarget(target), options }))
+  // What was asked for here wins over what comes with another container or the image, but not over itself.
+  const taken = new Set(tmpfs.map(({ target }) => target))
+  const asked = (mount: MountSpec): void => {
+    if (taken.has(mount.target)) throw bad(`Duplicate mount point: ${mount.target}`)
+    taken.add(mount.target)
+    add(mount)
   }
-  for (const [target, options] of Object.entries(host.Tmpfs ?? {}))
+  for (const bind of host.Binds ?? []) asked(bindMount(bind, host.VolumeDriver ?? '', volumes))
+  for (const mount of host.Mounts ?? []) asked(typedMount(mount, volumes))
+  for (const { target, options } of tmpfs)
     add({ type: 'tmpfs', target, options: options === '' ? [] : options.split(',') })
-  for (const target of Object.keys(config.Volumes ?? {}))
+  for (const declared of Object.keys(config.Volumes ?? {})) {
+    const target = clean(declared)
     if (!mounts.some((m) => m.target === target))
       add({ type: 'volume', volume: '', target, readOnly: false, copyUp: true })
+  }
   return mounts
 }
 
+/** "/a//b/" → "/a/b". */
+const clean = (target: string): string => posix.normalize(target).replace(/(.)\/$/, '$1')
+
+const tmpfsTarget = (given: string): string => {
+  const target = clean(given)
+  if (target === '/') throw bad(`invalid specification: destination can't be '/'`)
+  if (!target.startsWith('/')) throw bad(`invalid mount path: '${given}' mount path must be absolute`)
+  return target
+}
+
 const fromContainer = (from: string, find: Lookup): MountSpec[] => {
-  const [reference, mode] = from.split(':')
+  const [reference = '', ...rest] = from.split(':')
+  if (reference === '') throw bad('volumes-from specification cannot be an empty string')
+  const options = modeOptions(rest.join(':'))
+  // How a mount is made was settled with the other container.
+  if (!options || options.some((option) => option === 'nocopy' || propagations.includes(option)))
+    throw bad(`invalid mode: ${rest.join(':')}`)
   return find
-    .container(reference!)
+    .container(reference)
     .mounts.filter((m) => m.type === 'volume' || m.type === 'bind')
     .map((m) => {
       const { name, hostPath: _, ...spec } = m
-      const shared = spec.type === 'volume' && name ? { ...spec, volume: name, copyUp: false } : spec
-      return mode === 'ro' ? ({ ...shared, readOnly: true } as MountSpec) : (shared as MountSpec)
+      const shared =
+        spec.type === 'volume' && name
+          ? { ...spec, volume: name, copyUp: false, anonymous: spec.volume === '' || spec.anonymous }
+          : spec
+      return options.includes('ro') ? ({ ...shared, readOnly: true } as MountSpec) : (shared as MountSpec)
     })
 }
 
 const propagations = ['rprivate', 'private', 'rshared', 'shared', 'rslave', 'slave']
-const absolute = (target: string, spec: string): string => {
-  if (!target.startsWith('/'))
-    throw bad(
-      `invalid volume specification: '${spec}': invalid mount config for type "bind": invalid mount path: '${target}' mount path must be absolute`,
-    )
-  if (target === '/')
-    throw bad(`invalid volume specification: '${spec}': invalid specification: destination can't be '/'`)
-  return target
+/** Of each kind at most one. */
+const optionKinds = [['ro', 'rw'], ['z', 'Z'], ['nocopy'], ['cached', 'delegated', 'consistent'], propagations]
+
+/** The words after the last colon of `-v`; undefined if they are none. */
+const modeOptions = (mode: string): string[] | undefined => {
+  const options = mode === '' ? [] : mode.split(',')
+  const fits =
+    options.every((option) => optionKinds.some((kind) => kind.includes(option))) &&
+    optionKinds.every((kind) => options.filter((option) => kind.includes(option)).length <= 1)
+  return fits ? options : undefined
 }
 
 const bindMount = (text: string, driver: string, volumes: VolumeSpec[]): MountSpec => {
+  const invalid = (why = ''): SlipwayError => bad(`invalid volume specification: '${text}'${why && `: ${why}`}`)
   const parts = text.split(':')
-  if (parts.length > 3 || parts.some((p) => p === '')) throw bad(`invalid volume specification: '${text}'`)
-  if (parts.length === 1)
-    return { type: 'volume', volume: '', target: absolute(parts[0]!, text), readOnly: false, copyUp: true }
-  const [source, target, mode = ''] = parts as [string, string, string?]
-  const options = mode === '' ? [] : mode.split(',')
-  for (const o of options)
-    if (!['ro', 'rw', 'z', 'Z', 'nocopy', 'cached', 'delegated', 'consistent', ...propagations].includes(o))
-      throw bad(`invalid mode: ${mode}`)
+  // A mode has no place behind a path inside: "/foo:rw" is no bind.
+  if (parts.length > 3 || parts.includes('') || (parts.length === 2 && modeOptions(parts[1]!))) throw invalid()
+  const [source, given, mode] = parts.length === 1 ? ['', parts[0]!, ''] : [parts[0]!, parts[1]!, parts[2] ?? '']
+  const options = modeOptions(mode)
+  if (!options) throw bad(`invalid mode: ${mode}`)
+  const type = source.startsWith('/') ? 'bind' : 'volume'
+  const config = (why: string): SlipwayError => invalid(`invalid mount config for type "${type}": ${why}`)
+  const target = clean(given)
+  if (target === '/') throw invalid(`invalid specification: destination can't be '/'`)
+  if (!target.startsWith('/')) throw config(`invalid mount path: '${given}' mount path must be absolute`)
   const readOnly = options.includes('ro')
   const propagation = options.find((o) => propagations.includes(o))
-  if (source.startsWith('/'))
+  if (type === 'bind') {
+    if (options.includes('nocopy')) throw config('field VolumeOptions must not be specified')
     return {
-      type: 'bind',
-      source,
-      target: absolute(target, text),
+      type,
+      source: clean(source),
+      target,
       readOnly,
       createSource: true,
       recursive: true,
       ...defined({ propagation }),
     }
+  }
+  if (propagation !== undefined) throw config('field BindOptions must not be specified')
+  if (source === '') return { type, volume: '', target, readOnly, copyUp: true }
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(source))
     throw bad(
       `create ${source}: "${source}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
     )
   volumes.push({ name: source, driver: driver || 'local', options: {}, labels: {} })
-  return {
-    type: 'volume',
-    volume: source,
-    target: absolute(target, text),
-    readOnly,
-    copyUp: !options.includes('nocopy'),
-  }
+  return { type, volume: source, target, readOnly, copyUp: !options.includes('nocopy') }
 }
 
 const typedMount = (m: MountConfig, volumes: VolumeSpec[]): MountSpec => {
   const invalid = (why: string): SlipwayError => bad(`invalid mount config for type "${m.Type}": ${why}`)
-  const target = m.Target ?? ''
-  if (target === '') throw invalid('field Target must not be empty')
-  if (!target.startsWith('/')) throw invalid(`invalid mount path: '${target}' mount path must be absolute`)
+  if (!m.Target) throw invalid('field Target must not be empty')
+  const target = clean(m.Target)
+  if (target === '/') throw invalid(`invalid specification: destination can't be '/'`)
+  if (!target.startsWith('/')) throw invalid(`invalid mount path: '${m.Target}' mount path must be absolute`)
+  const extra = { bind: 'BindOptions', volume: 'VolumeOptions', tmpfs: 'TmpfsOptions' } as const
+  for (const [type, field] of Object.entries(extra))
+    if (type !== m.Type && type !== 'tmpfs' && m[field]) throw invalid(`field ${field} must not be specified`)
   const readOnly = m.ReadOnly ?? false
   switch (m.Type) {
     case 'bind':
       if (!m.Source) throw invalid('field Source must not be empty')
+      if (!m.Source.startsWith('/')) throw invalid(`invalid mount path: '${m.Source}' mount path must be absolute`)
+      if (m.BindOptions?.Propagation && !propagations.includes(m.BindOptions.Propagation))
+        throw invalid(`invalid propagation mode: ${m.BindOptions.Propagation}`)
       return {
         type: 'bind',
-        source: m.Source,
+        source: clean(m.Source),
         target,
         readOnly,
         createSource: m.BindOptions?.CreateMountpoint ?? false,
@@ -114,6 +148,8 @@ const typedMount = (m: MountConfig, volumes: VolumeSpec[]): MountSpec => {
       }
     case 'volume': {
       const driver = m.VolumeOptions?.DriverConfig
+      if (!m.Source && m.VolumeOptions?.Subpath) throw invalid('must not set Subpath when using anonymous volumes')
+      if (!m.Source && readOnly) throw invalid('must not set ReadOnly mode when using anonymous volumes')
       if (m.Source)
         volumes.push({
           name: m.Source,
@@ -142,6 +178,6 @@ const typedMount = (m: MountConfig, volumes: VolumeSpec[]): MountSpec => {
       if (!m.Source) throw invalid('field Source must not be empty')
       return { type: 'image', image: m.Source, target, ...defined({ subpath: m.ImageOptions?.Subpath || undefined }) }
     default:
-      throw bad(`invalid mount type: "${m.Type}"`)
+      throw invalid('mount type unknown')
   }
 }

@@ -1,3 +1,4 @@
+import { existsSync, readdirSync } from 'node:fs'
 import { cpus, hostname } from 'node:os'
 import { pipeline } from 'node:stream/promises'
 import type { Engine, Image } from '../../engine/types.ts'
@@ -7,6 +8,8 @@ import { archiveRoutes } from './container-archive.ts'
 import { attach, attachWebSocket } from './container-attach.ts'
 import { planCreate } from './container-create.ts'
 import { listContainers } from './container-list.ts'
+import { checkResources, type Parts } from './container-limits.ts'
+import { logDetails } from './container-log.ts'
 import { freeName } from './container-name.ts'
 import { splitLink } from './container-links.ts'
 import { inspectView, originOf } from './container-views.ts'
@@ -69,6 +72,7 @@ const lifecycleRoutes = (engine: ContainerBackend): Route[] => {
     }),
     route('POST', '/containers/:id/update', async (x) => {
       const body = await x.json<HostConfig>()
+      checkResources(body, machineParts(), true)
       await containers.update(x.params.id!, updateOf(body))
       x.send(200, { Warnings: [] })
     }),
@@ -167,7 +171,7 @@ const create = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
       ]),
     ],
     imagePorts,
-    cpus: cpus().length,
+    parts: machineParts(),
     hostname: hostname(),
   })
   for (const volume of volumes) await engine.volumes.create(volume)
@@ -187,6 +191,13 @@ const portsOfLinked = async (engine: ContainerBackend, links: readonly string[])
   }
   return ports
 }
+
+const nodesDir = '/sys/devices/system/node'
+const machineParts = (): Parts => ({
+  cpus: cpus().length,
+  // A kernel without NUMA has no such directory.
+  nodes: existsSync(nodesDir) ? readdirSync(nodesDir).filter((name) => /^node\d+$/.test(name)).length : 1,
+})
 
 /** To the docker client, 'not found' means that the image has to be pulled. */
 const notTheImage = (error: unknown): unknown =>
@@ -267,7 +278,11 @@ const logs = async (engine: ContainerBackend, clock: Clock, x: Exchange): Promis
     signal: x.signal,
   })
   const out = x.stream(200, streamType(container.spec.tty, x.version))
-  await sendLogs(out, lines, { tty: container.spec.tty, timestamps: isTrue(x.query.get('timestamps')) })
+  await sendLogs(out, lines, {
+    tty: container.spec.tty,
+    timestamps: isTrue(x.query.get('timestamps')),
+    details: isTrue(x.query.get('details')) ? logDetails(container) : undefined,
+  })
 }
 
 const prune = async (engine: ContainerBackend, clock: Clock, x: Exchange): Promise<void> => {

@@ -61,12 +61,13 @@ export const joinStreams = async (
 export const sendLogs = async (
   out: Writable,
   lines: AsyncIterable<LogLine>,
-  options: { tty: boolean; timestamps: boolean },
+  options: { tty: boolean; timestamps: boolean; details: string | undefined },
 ): Promise<void> => {
   let fresh = true
   for await (const line of lines) {
     if (out.destroyed) break
-    const data = options.timestamps && fresh ? Buffer.concat([Buffer.from(`${line.time} `), line.data]) : line.data
+    const head = `${options.timestamps ? `${line.time} ` : ''}${options.details === undefined ? '' : `${options.details} `}`
+    const data = fresh && head !== '' ? Buffer.concat([Buffer.from(head), line.data]) : line.data
     fresh = !line.partial
     await written(out, options.tty ? data : frame(line.stream, data))
   }

@@ -46,7 +46,7 @@ export const writeBundle = async (
   const user = resolveUserIn(ctx.sys.files, paths.rootfs, process.user, spec.groups)
   const runtime = await ctx.sys.processes.ociRuntime()
   const staging = new Staging(ctx, paths.bundle)
-  const mounts = sandboxFiles(sandbox, record.mounts)
+  const mounts = sandboxFiles(sandbox, record)
   for (const mount of record.mounts) mounts.push(await ociMount(ctx, record, mount, staging, runtime.enter.length > 0))
   if (spec.init)
     mounts.push({

@@ -70,7 +70,7 @@ const configOf = ({ spec, process, mounts }: ContainerRecord, image: ImageProces
   const entrypoint = spec.entrypoint ?? image.Entrypoint
   return {
     ...image,
-    Env: process.env,
+    Env: process.env.filter((entry) => entry.includes('=')),
     User: process.user,
     WorkingDir: process.cwd,
     Entrypoint: entrypoint,

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
-import { SlipwayError } from '../../errors.ts'
+import { isError, SlipwayError } from '../../errors.ts'
 import { containerCapabilities } from '../runtime/capabilities.ts'
 import { parseDeviceRule, requestedDevices } from '../runtime/devices.ts'
 import { removeTree } from '../runtime/remove-tree.ts'
 import { rlimits } from '../runtime/rlimits.ts'
 import { profileContext, seccompFor } from '../runtime/seccomp.ts'
+import { signalNumber } from '../runtime/signals.ts'
 import type { Container, ContainerSpec, Image, MountSpec, SandboxSpec } from '../types.ts'
 import { type Context, emit, ownerLabel } from './context.ts'
 import { findInit } from './init.ts'
@@ -30,6 +31,13 @@ export const checkName = (ctx: Context, name: string): void => {
   if (holder) throw nameTaken(name, holder.id)
 }
 
+/** Files that virtual file systems stand in for; anything else would undo what is hidden and read-only there (runc, checkProcMount). */
+const mountableInProc = new Set(
+  ['cpuinfo', 'diskstats', 'meminfo', 'stat', 'swaps', 'uptime', 'loadavg', 'slabinfo', 'net/dev']
+    .concat('sys/kernel/ns_last_pid', 'sys/crypto/fips_enabled')
+    .map((name) => `/proc/${name}`),
+)
+
 /** What would make every start fail is refused now, in the words of who asked. */
 const validate = (ctx: Context, spec: ContainerSpec): void => {
   const { own } = ctx.machine
@@ -48,12 +56,15 @@ const validate = (ctx: Context, spec: ContainerSpec): void => {
   if (spec.runtime !== undefined && !['', 'crun', 'runc', 'io.containerd.runc.v2'].includes(spec.runtime))
     throw new SlipwayError('bad-request', `unknown or invalid runtime name: ${spec.runtime}`)
   if (spec.init) findInit()
+  if (spec.stopSignal) signalNumber(spec.stopSignal)
   const seen = new Set<string>()
   for (const { target } of spec.mounts) {
     if (!posix.isAbsolute(target))
       throw new SlipwayError('bad-request', `invalid mount path: '${target}' mount path must be absolute`)
     const normal = posix.normalize(target).replace(/(.)\/$/, '$1')
     if (normal === '/') throw new SlipwayError('bad-request', `invalid specification: destination can't be '/'`)
+    if (normal.startsWith('/proc/') && !mountableInProc.has(normal))
+      throw new SlipwayError('bad-request', `"${normal}" cannot be mounted because it is inside /proc`)
     if (seen.has(normal)) throw new SlipwayError('bad-request', `Duplicate mount point: ${target}`)
     seen.add(normal)
   }
@@ -85,9 +96,9 @@ const makeVolumes = (ctx: Context, mounts: Container['mounts']): void => {
   for (const mount of mounts) if (mount.type === 'volume') ctx.volumes.ensure(mount.name!, mount.volume === '')
 }
 
-/** The anonymous volumes that were made for this container. */
+/** The anonymous volumes that were made for this container, or for one whose volumes it shares. */
 const anonymousVolumes = ({ mounts }: Pick<Container, 'mounts'>): string[] =>
-  mounts.flatMap((mount) => (mount.type === 'volume' && mount.volume === '' ? [mount.name!] : []))
+  mounts.flatMap((mount) => (mount.type === 'volume' && (mount.volume === '' || mount.anonymous) ? [mount.name!] : []))
 
 const record = (ctx: Context, id: string, spec: ContainerSpec, image: Image): ContainerRecord => {
   const config = image.config.config ?? {}
@@ -131,7 +142,12 @@ export const forget = async (
   ctx.volumes.release(target.id)
   ctx.records.delete(target.id)
   ctx.forgetLive(target.id)
-  if (volumes) for (const name of anonymousVolumes(target)) await ctx.volumes.remove(name, { force: true })
+  if (!volumes) return
+  for (const name of anonymousVolumes(target))
+    await ctx.volumes.remove(name, { force: true }).catch((error: unknown) => {
+      // Somebody else has it: the last one takes it along.
+      if (!isError(error, 'conflict')) throw error
+    })
 }
 
 export const snapshotKey = (id: string): string => `container-${id}`

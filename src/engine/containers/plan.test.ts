@@ -17,7 +17,7 @@ test('command lines', () => {
 })
 
 test('environment: who wins, what is added', () => {
-  assert.deepEqual(mergeEnv(['A=1', 'B=2', 'C=3'], ['B=x=y', 'C', 'D=']), ['A=1', 'B=x=y', 'D='])
+  assert.deepEqual(mergeEnv(['A=1', 'B=2', 'C=3'], ['B=x=y', 'C', 'D=']), ['A=1', 'B=x=y', 'C', 'D='])
   assert.deepEqual(environment({ env: ['A=2'] }, { Env: ['A=1'] }), [
     'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     'A=2',
@@ -29,6 +29,8 @@ test('environment: who wins, what is added', () => {
     'A=1',
     'HOME=/root',
   ])
+  const without = environment({ env: ['HOSTNAME', 'PATH', 'HOME='] }, { Env: ['A=1', 'PATH=/p'] })
+  assert.deepEqual(runtimeEnv(without, { hostname: 'h', tty: false, home: '/h' }), ['A=1', 'HOME=/h'])
   assert.ok(runtimeEnv(['HOME=/mine'], { hostname: undefined, tty: false, home: '/root' }).includes('HOME=/mine'))
 })
 

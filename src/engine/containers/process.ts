@@ -6,15 +6,13 @@ const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 
 const keyOf = (entry: string): string => entry.split('=', 1)[0]!
 
-/** `over` wins over `base`; "KEY" without '=' removes. Order: as first named. */
-export const mergeEnv = (base: readonly string[], over: readonly string[]): string[] => {
-  const merged = new Map(base.map((entry) => [keyOf(entry), entry]))
-  for (const entry of over) {
-    if (entry.includes('=')) merged.set(keyOf(entry), entry)
-    else merged.delete(entry)
-  }
-  return [...merged.values()]
-}
+/**
+ * `over` wins over `base`. "KEY" without '=' takes a variable away, and stays: it may be one that is added when the program
+ * runs. Order: as first named.
+ */
+export const mergeEnv = (base: readonly string[], over: readonly string[]): string[] => [
+  ...new Map([...base, ...over].map((entry) => [keyOf(entry), entry])).values(),
+]
 
 /** Entrypoint and command as docker combines them: a given entrypoint drops the image's command. */
 export const commandLine = (spec: Pick<ContainerSpec, 'entrypoint' | 'cmd'>, image: ImageProcessConfig): string[] => {
@@ -29,19 +27,26 @@ export const commandLine = (spec: Pick<ContainerSpec, 'entrypoint' | 'cmd'>, ima
   return args
 }
 
-/** The environment on record: the image's and the caller's, with a PATH. */
+/** The environment on record: the image's and the caller's, with a PATH unless it is to have none. */
 export const environment = (spec: Pick<ContainerSpec, 'env'>, image: ImageProcessConfig): string[] => {
   const merged = mergeEnv(image.Env ?? [], spec.env)
-  return merged.some((entry) => entry.startsWith('PATH=')) ? merged : [defaultPath, ...merged]
+  return merged.some((entry) => keyOf(entry) === 'PATH') ? merged : [defaultPath, ...merged]
 }
 
-/** What is added when it runs: HOSTNAME, TERM with a terminal, HOME from the passwd file. The record's own values win. */
+/**
+ * What a program gets: HOSTNAME and TERM with a terminal are added, the record's own win. HOME comes from the passwd file
+ * where it is not set, or empty.
+ */
 export const runtimeEnv = (
   env: readonly string[],
-  { hostname, tty, home }: { hostname: string | undefined; tty: boolean; home: string },
+  more: { hostname: string | undefined; tty: boolean; home: string },
 ): string[] => {
-  const [path = defaultPath] = env.filter((entry) => entry.startsWith('PATH='))
-  const first = [path, ...(hostname === undefined ? [] : [`HOSTNAME=${hostname}`]), ...(tty ? ['TERM=xterm'] : [])]
-  const merged = mergeEnv(first, env)
-  return merged.some((entry) => entry.startsWith('HOME=')) ? merged : [...merged, `HOME=${home}`]
+  const path = env.find((entry) => keyOf(entry) === 'PATH') ?? defaultPath
+  const added = [
+    path,
+    ...(more.hostname === undefined ? [] : [`HOSTNAME=${more.hostname}`]),
+    ...(more.tty ? ['TERM=xterm'] : []),
+  ]
+  const merged = mergeEnv(added, env).filter((entry) => entry.includes('=') && entry !== 'HOME=')
+  return merged.some((entry) => entry.startsWith('HOME=')) ? merged : [...merged, `HOME=${more.home}`]
 }

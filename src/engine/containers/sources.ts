@@ -143,8 +143,9 @@ export const ociMount = async (
   }
 }
 
-/** /etc/hosts, /etc/resolv.conf and /etc/hostname of the sandbox, where the container does not bring its own. */
-export const sandboxFiles = ({ files }: Sandbox, mounts: Container['mounts']): OciMount[] => {
+/** /etc/hosts, /etc/resolv.conf and /etc/hostname of the sandbox, where the container does not bring its own; as read-only as the rest. */
+export const sandboxFiles = ({ files }: Sandbox, { mounts, spec }: ContainerRecord): OciMount[] => {
+  const access = spec.security.readOnlyRootfs ? 'ro' : 'rw'
   const taken = new Set(mounts.map(({ target }) => target))
   const wanted: [string, string][] = [
     ['/etc/hosts', files.hosts],
@@ -153,5 +154,5 @@ export const sandboxFiles = ({ files }: Sandbox, mounts: Container['mounts']): O
   ]
   return wanted
     .filter(([target, source]) => !taken.has(target) && source !== '' && existsSync(source))
-    .map(([destination, source]) => ({ destination, type: 'bind', source, options: ['rbind', 'rprivate', 'rw'] }))
+    .map(([destination, source]) => ({ destination, type: 'bind', source, options: ['rbind', 'rprivate', access] }))
 }

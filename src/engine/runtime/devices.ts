@@ -45,9 +45,10 @@ export const requestedDevices = (
     const stat = statSync(hostPath, { throwIfNoEntry: false })
     const access = permissions || 'rwm'
     const inside = containerPath || hostPath
-    if (stat?.isDirectory()) return hostDevices(hostPath, inside).map((device) => ({ device, access }))
+    const within = stat?.isDirectory() ? hostDevices(hostPath, inside) : []
+    if (within.length > 0) return within.map((device) => ({ device, access }))
     if (stat && isDevice(stat)) return [{ device: deviceOf(inside, stat), access }]
-    const reason = stat ? 'not a device node' : 'no such file or directory'
+    const reason = stat ? `"${hostPath}": not a device node` : 'no such file or directory'
     throw new SlipwayError(
       'bad-request',
       `error gathering device information while adding custom device "${hostPath}": ${reason}`,

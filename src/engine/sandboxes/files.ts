@@ -10,9 +10,12 @@ ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 `
 
-/** "web.example.org web" or "web". */
-const ownNames = ({ hostname, domainname }: SandboxSpec): string =>
-  domainname ? `${hostname}.${domainname} ${hostname}` : hostname
+/** "web.example.org web" or "web"; the host name may hold the domain. */
+const ownNames = ({ hostname, domainname }: SandboxSpec): string => {
+  const full = domainname ? `${hostname}.${domainname}` : hostname
+  const [first] = full.split('.', 1)
+  return first === full ? full : `${full} ${first}`
+}
 
 export const hostsLine = (spec: SandboxSpec, address: string): string => `${address}\t${ownNames(spec)}\n`
 

@@ -18,7 +18,17 @@ export type MountSpec =
       copyUp?: boolean | undefined
     }
   /** `copyUp`: the image's content at the target is copied in while the volume is empty. */
-  | { type: 'volume'; volume: string; target: string; readOnly: boolean; subpath?: string | undefined; copyUp: boolean }
+  | {
+      type: 'volume'
+      /** '' makes one for this container. */
+      volume: string
+      target: string
+      readOnly: boolean
+      subpath?: string | undefined
+      copyUp: boolean
+      /** It was made for another container, and goes with the last one like its own. */
+      anonymous?: boolean | undefined
+    }
   | {
       type: 'tmpfs'
       target: string
