@@ -21,9 +21,7 @@ export const listing: Benchmark = {
     for (const side of sides) await createAll(side)
     const [ours, theirs] = await inTurn(15, ...sides.map((side) => () => side.time('ps', '-a')))
     for (const side of sides) await side.docker('rm', '-f', ...names('many', created))
-    return [
-      { name: `docker ps -a, ${created} containers`, ours: ours!, peer: theirs!, unit: 'ms', goal: { most: 0.4 } },
-    ]
+    return [{ name: `docker ps -a, ${created} containers`, ours: ours!, peer: theirs!, unit: 'ms', goal: { most: 1 } }]
   },
 }
 
@@ -67,6 +65,8 @@ export const parallelRuns: Benchmark = {
         return took
       }),
     )
-    return [{ name: `${parallel} × docker run -d at once`, ours: ours!, peer: theirs!, unit: 'ms', goal: { most: 1 } }]
+    return [
+      { name: `${parallel} × docker run -d at once`, ours: ours!, peer: theirs!, unit: 'ms', goal: { most: 0.4 } },
+    ]
   },
 }

@@ -14,6 +14,7 @@ const packages = [
   'libluajit-5.1-2',
   'libluajit-5.1-common',
   'podman',
+  'buildah',
   'libsubid4',
   'libgpgme11',
   'libassuan0',
@@ -21,7 +22,7 @@ const packages = [
   'golang-github-containers-image',
   'docker-registry',
 ]
-const programs = ['dockerd', 'containerd', 'wrk', 'podman', 'docker-registry']
+const programs = ['dockerd', 'containerd', 'wrk', 'podman', 'buildah', 'docker-registry']
 
 /**
  * An environment in which dockerd and wrk are on PATH. What the machine has is used; what it lacks is downloaded and

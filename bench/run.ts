@@ -1,5 +1,6 @@
 /** `npm run bench [-- NAME...]`: runs the benchmarks and prints a table of both sides, their ratio and the goal. */
 import { Bench } from './bench.ts'
+import { builds } from './build.ts'
 import { commandLine } from './command-line.ts'
 import { daemonStart } from './daemon-start.ts'
 import { idleCost } from './idle.ts'
@@ -15,6 +16,7 @@ const benchmarks = [
   logReading,
   parallelRuns,
   images,
+  builds,
   serviceThroughput,
   daemonStart,
   commandLine,
