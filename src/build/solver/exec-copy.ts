@@ -76,7 +76,7 @@ export const executeCopy = async (
   signal: AbortSignal,
 ): Promise<Executed> => {
   const { files } = deps.sys
-  const { key, root } = await space.writable(parent)
+  const { key, root, upper } = await space.writable(parent)
   const owner = ownerOf(files, root, op.chown)
   const writer = new RootWriter({
     files,
@@ -91,12 +91,15 @@ export const executeCopy = async (
     for (const item of selected) {
       const archive = unpack && item.name !== '' ? item.entries[0]! : undefined
       if (archive?.kind === 'file' && (await isArchive(deps.sys.processes, archive.absolute))) {
+        await writer.flush()
         writer.directory(op.dest)
         const target = { files, root, dest: op.dest, owner, devices: true, signal }
         await unpackFile(deps.sys.processes, archive.absolute, target)
       } else await writer.copy([item], op.dest, several || selected.length > 1, op.parents)
     }
   }
+  space.unmount(root)
+  await writer.finish(upper)
   return { key, root, changed: true, cacheable: !writer.changed }
 }
 
@@ -122,12 +125,12 @@ export const executeMerge = async (
   parent: string | undefined,
   signal: AbortSignal,
 ): Promise<Executed> => {
-  const { key, root } = await space.writable(parent)
+  const { key, root, upper } = await space.writable(parent)
   // Written below the mount, where nothing of the parent is seen or followed.
   space.unmount(root)
-  const [from, to] = [await deps.snapshots.stat(layer), await deps.snapshots.stat(key)]
-  if (!from || !to) throw new SlipwayError('internal', 'a snapshot of a linked layer is gone')
-  await mirror(deps, from.path, to.path, signal)
+  const from = await deps.snapshots.stat(layer)
+  if (!from) throw new SlipwayError('internal', 'a snapshot of a linked layer is gone')
+  await mirror(deps, from.path, upper, signal)
   return { key, root, changed: true, cacheable: true }
 }
 

@@ -87,12 +87,9 @@ const seed = async (deps: SolverDeps, input: NonNullable<MountInputs[number]>, d
       path: input.source,
       exclude: [],
     })
-    await new RootWriter({ files, root: directory, owner: undefined, mode: undefined }).copy(
-      selected,
-      '/',
-      false,
-      false,
-    )
+    const writer = new RootWriter({ files, root: directory, owner: undefined, mode: undefined })
+    await writer.copy(selected, '/', false, false)
+    await writer.flush()
   } finally {
     await space.close()
   }

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Snapshots } from '../../engine/types.ts'
-import type { Mounts } from '../../sys/sys.ts'
+import type { Mount, Mounts } from '../../sys/sys.ts'
 
 /** Active snapshots of steps that have not ended; recover() removes them. */
 export const activePrefix = 'build-active-'
@@ -29,14 +29,14 @@ export class Workspace {
     return path
   }
 
-  /** A writable root filesystem on top of `parent`. */
-  async writable(parent: string | undefined): Promise<{ key: string; root: string }> {
+  /** A writable root filesystem on top of `parent`; `upper` is the directory that takes what is written there. */
+  async writable(parent: string | undefined): Promise<{ key: string; root: string; upper: string }> {
     const key = activePrefix + randomUUID()
     const mount = await this.#snapshots.prepare(key, parent)
     this.#active.add(key)
     const root = this.make('rootfs')
     this.#mounts.mount({ ...mount, target: root })
-    return { key, root }
+    return { key, root, upper: upperOf(mount) }
   }
 
   /** A committed snapshot to read from; undefined is an empty directory. */
@@ -61,6 +61,14 @@ export class Workspace {
     for (const key of this.#active) await this.#snapshots.remove(key)
   }
 }
+
+const upperOf = ({ type, source, options }: Mount): string =>
+  type === 'bind'
+    ? source
+    : options
+        .find((option) => option.startsWith('upperdir='))!
+        .slice('upperdir='.length)
+        .replace(/\\(.)/g, '$1')
 
 /** Unmounts everything at and below `path`, last first, and deletes it; with a mount left nothing is deleted. */
 export const clearDirectory = (mounts: Mounts, path: string): void => {

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { silentLog } from '../../lib/log.ts'
+import { createLinux } from '../../sys/linux/index.ts'
+import { select } from './select.ts'
+import { RootWriter } from './write.ts'
+
+const { files } = createLinux({ runDir: '/nonexistent' }, silentLog)
+
+const inDirectory = async (body: (dir: string) => Promise<void>): Promise<void> => {
+  const dir = mkdtempSync(join(tmpdir(), 'slipway-write-'))
+  try {
+    await body(dir)
+  } finally {
+    rmSync(dir, { recursive: true })
+  }
+}
+
+const writerFor = (root: string): RootWriter =>
+  new RootWriter({ files, root, owner: { uid: process.getuid!(), gid: process.getgid!() }, mode: undefined })
+
+const selected = (root: string, path: string) =>
+  select({ root, resetOwner: true, stable: true }, files, { path, exclude: [] })
+
+test('of two sources with the same directory, the later one wins; what is below new directories goes to the upper one', () =>
+  inDirectory(async (dir) => {
+    for (const [name, shared] of [
+      ['a', 'first'],
+      ['b', 'second'],
+    ] as const) {
+      mkdirSync(join(dir, name, 'deep/deeper'), { recursive: true })
+      writeFileSync(join(dir, name, 'deep/deeper/shared'), shared)
+      writeFileSync(join(dir, name, `deep/only-${name}`), name)
+    }
+    const [root, upper] = [join(dir, 'root'), join(dir, 'upper')]
+    mkdirSync(root)
+    const writer = writerFor(root)
+    for (const source of ['/a', '/b']) await writer.copy(await selected(dir, source), '/to/', true, false)
+    await writer.flush()
+    assert.equal(readFileSync(join(root, 'to/deep/deeper/shared'), 'utf8'), 'second')
+    assert.equal(readFileSync(join(root, 'to/deep/only-a'), 'utf8'), 'a')
+    assert.equal(readFileSync(join(root, 'to/deep/only-b'), 'utf8'), 'b')
+
+    const late = writerFor(root)
+    await late.copy(await selected(dir, '/a'), '/new/', false, false)
+    mkdirSync(join(upper, 'new'), { recursive: true })
+    await late.finish(upper)
+    assert.equal(readFileSync(join(upper, 'new/deep/deeper/shared'), 'utf8'), 'first')
+    assert.equal(lstatSync(join(root, 'new/deep'), { throwIfNoEntry: false }), undefined)
+  }))
+
+test('times, permissions, links and large files are copied; a source that changes meanwhile is told of', () =>
+  inDirectory(async (dir) => {
+    const from = join(dir, 'from/sub')
+    mkdirSync(from, { recursive: true })
+    writeFileSync(join(from, 'run'), 'x'.repeat(200_000), { mode: 0o751 })
+    symlinkSync('run', join(from, 'link'))
+    utimesSync(join(from, 'run'), 1_600_000_000, 1_600_000_000)
+    utimesSync(from, 1_500_000_000, 1_500_000_000)
+    mkdirSync(join(dir, 'root'))
+    const writer = writerFor(join(dir, 'root'))
+    const items = await selected(dir, '/from')
+    await writer.copy(items, '/to/', false, false)
+    await writer.flush()
+    assert.equal(writer.changed, false)
+    const to = join(dir, 'root/to/sub')
+    const stat = lstatSync(join(to, 'run'))
+    assert.equal(stat.mode & 0o7777, 0o751)
+    assert.equal(stat.mtimeMs, 1_600_000_000_000)
+    assert.equal(lstatSync(to).mtimeMs, 1_500_000_000_000)
+    assert.equal(readFileSync(join(to, 'link'), 'utf8'), 'x'.repeat(200_000))
+    writeFileSync(join(from, 'run'), 'changed')
+    await writer.copy(items, '/again/', false, false)
+    await writer.flush()
+    assert.equal(writer.changed, true)
+  }))
