@@ -1,5 +1,7 @@
 /** Networks, names, published ports, volumes. */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { createConnection, createServer, type AddressInfo } from 'node:net'
 import { after, afterEach, test } from 'node:test'
 import { startDocker, until } from './docker-kit.ts'
@@ -30,11 +32,11 @@ const freePort = (): Promise<number> =>
       server.close(() => resolve(port))
     })
   })
-const said = (port: number): Promise<string> =>
+const said = (port: number, host = '127.0.0.1'): Promise<string> =>
   until(`an answer on ${port}`, async () => {
     const text = await new Promise<string>((resolve) => {
       let got = ''
-      const socket = createConnection(port, '127.0.0.1')
+      const socket = createConnection(port, host)
       socket.on('data', (data) => {
         got += String(data)
       })
@@ -99,6 +101,25 @@ test('names resolve on a network: containers, aliases, after a rename, after con
 test('links on the default bridge', async () => {
   await ok('run', '-d', '--name', 'linked', ...serving('linked'))
   assert.equal(await asked('bridge', 'al', '--link', 'linked:al'), 'linked')
+  const env = await ok('run', '--rm', '--name', 'asker', '--link', 'linked:al', 'busybox', 'env')
+  assert.match(env, /^AL_NAME=\/asker\/al$/m)
+  // The other's address is looked up again when it has changed.
+  await ok('run', '-d', '--name', 'asker', '--link', 'linked:al', 'busybox', 'sleep', '100')
+  assert.equal(await ok('inspect', '-f', '{{json .HostConfig.Links}}', 'asker'), '["/linked:/asker/al"]')
+  await ok('stop', '-t0', 'linked')
+  await ok('run', '-d', '--name', 'between', 'busybox', 'sleep', '100')
+  await ok('start', 'linked')
+  const now = await ok('inspect', '-f', '{{.NetworkSettings.IPAddress}}', 'linked')
+  assert.match(await ok('exec', 'asker', 'cat', '/etc/hosts'), new RegExp(`^${now}\tal `, 'm'))
+  await ok('stop', '-t0', 'linked', 'asker')
+  assert.match(await fails(1, 'start', 'asker'), /Cannot link to a non running container: \/linked AS \/asker\/al/)
+  // On networks with names a link is one more, for the one who asked.
+  await ok('network', 'create', 'nl')
+  await ok('run', '-d', '--name', 'far', '--network', 'nl', ...serving('far'))
+  assert.equal(await asked('nl', 'near', '--link', 'far:near'), 'far')
+  assert.notEqual((await docker.run(['run', '--rm', '--network', 'nl', 'busybox', 'nslookup', 'near'])).code, 0)
+  await ok('rm', '-f', 'far')
+  await ok('network', 'rm', 'nl')
 })
 
 test('published ports: given, picked, of the image, taken', async () => {
@@ -131,6 +152,170 @@ test('published ports: given, picked, of the image, taken', async () => {
   const { Ports } = JSON.parse(await ok('inspect', '-f', '{{json .NetworkSettings}}', 'pub'))
   assert.deepEqual(Ports['80/tcp'], [{ HostIp: '127.0.0.1', HostPort: String(port) }])
   assert.equal(Ports['99/tcp'], null)
+})
+
+/** A cable between two links of the test's own, with the one end for macvlan networks. */
+const withCable = async (body: (parent: string) => Promise<void>): Promise<void> => {
+  const parent = `tn${process.pid % 100_000}a`
+  execFileSync('ip', ['link', 'add', parent, 'type', 'veth', 'peer', 'name', `${parent.slice(0, -1)}b`])
+  try {
+    for (const name of [parent, `${parent.slice(0, -1)}b`]) execFileSync('ip', ['link', 'set', name, 'up'])
+    await body(parent)
+  } finally {
+    execFileSync('ip', ['link', 'del', parent])
+  }
+}
+
+test('macvlan: addresses, names, modes, a restart of the daemon, what is refused', async () => {
+  await withCable(async (parent) => {
+    const subnet = ['--subnet', '10.213.20.0/24', '--ip-range', '10.213.20.64/26', '--aux-address', 'a=10.213.20.65']
+    await ok('network', 'create', '-d', 'macvlan', '-o', `parent=${parent}`, ...subnet, 'mac')
+    const [seen] = JSON.parse(await ok('network', 'inspect', 'mac'))
+    assert.deepEqual(seen.IPAM.Config, [
+      { Subnet: '10.213.20.0/24', IPRange: '10.213.20.64/26', AuxiliaryAddresses: { a: '10.213.20.65' } },
+    ])
+    await ok('run', '-d', '--name', 'm1', '--network', 'mac', '--network-alias', 'peer', 'busybox', 'sleep', '100')
+    const fixed = ['--ip', '10.213.20.9', '--mac-address', '02:11:22:33:44:55']
+    await ok('run', '-d', '--name', 'm2', '--network', 'mac', ...fixed, 'busybox', 'sleep', '100')
+    const told = '{{.IPAddress}} {{.Gateway}} {{.MacAddress}}'
+    const of = (name: string) => ok('inspect', '-f', `{{with .NetworkSettings.Networks.mac}}${told}{{end}}`, name)
+    assert.match(await of('m1'), /^10\.213\.20\.66 10\.213\.20\.64 02:/)
+    assert.equal(await of('m2'), '10.213.20.9 10.213.20.64 02:11:22:33:44:55')
+    docker.instance.slipway('daemon', 'stop')
+    docker.instance.slipway('daemon', 'start')
+    assert.match(await ok('exec', 'm2', 'busybox', 'ping', '-c', '1', '-W', '2', 'peer'), / 0% packet loss/)
+    assert.match(await ok('exec', 'm2', 'ip', 'route'), /^default via 10\.213\.20\.64 dev eth0/)
+    const create = (...args: string[]) => fails(1, 'network', 'create', '-d', ...args, 'no')
+    assert.match(
+      await create('macvlan', '-o', `parent=${parent}`, '-o', 'macvlan_mode=passthru'),
+      /cannot use mode passthru/,
+    )
+    assert.match(await create('macvlan', '-o', 'macvlan_mode=x'), /requested macvlan mode 'x' is not valid/)
+    assert.match(await create('macvlan', '-o', 'parent=lo'), /loopback interface is not a valid macvlan parent link/)
+    assert.match(await create('macvlan', '-o', 'parent=nosuch0'), /invalid subinterface vlan name nosuch0/)
+    assert.match(await create('ipvlan', '-o', 'ipvlan_mode=x'), /requested ipvlan mode 'x' is not valid/)
+    await ok('rm', '-f', 'm1', 'm2')
+    await ok('network', 'rm', 'mac')
+    assert.ok(existsSync(`/sys/class/net/${parent}`), 'a parent that was there stays')
+    // Only one may sit on a parent that is passed through.
+    await ok('network', 'create', '-d', 'macvlan', '-o', `parent=${parent}`, '-o', 'macvlan_mode=passthru', 'one')
+    await ok('run', '-d', '--name', 'm1', '--network', 'one', 'busybox', 'sleep', '100')
+    assert.match(
+      await fails(125, 'run', '--rm', '--name', 'm2', '--network', 'one', 'busybox', 'true'),
+      /failed to create endpoint m2 on network one: failed to create the macvlan port/,
+    )
+    await ok('rm', '-f', 'm1')
+    await ok('network', 'rm', 'one')
+  })
+  // Without a parent there is only the network itself.
+  await ok('network', 'create', '-d', 'macvlan', 'alone')
+  await ok('run', '-d', '--name', 'm1', '--network', 'alone', 'busybox', 'sleep', '100')
+  assert.match(
+    await ok('run', '--rm', '--network', 'alone', 'busybox', 'busybox', 'ping', '-c', '1', 'm1'),
+    / 0% packet loss/,
+  )
+  assert.doesNotMatch(await ok('exec', 'm1', 'ip', 'route'), /default/)
+  await ok('rm', '-f', 'm1')
+  await ok('network', 'rm', 'alone')
+})
+
+test('IPv6: fixed and picked subnets, names, published ports of each family', async () => {
+  await ok('network', 'create', '--ipv6', '--subnet', 'fd00:2:13::/64', '--subnet', '10.213.21.0/24', 'six')
+  await ok('network', 'create', '--ipv6', '--ipv4=false', 'only')
+  const [only] = JSON.parse(await ok('network', 'inspect', 'only'))
+  assert.match(only.IPAM.Config[0].Subnet, /^fd.*\/64$/)
+  assert.deepEqual([only.EnableIPv4, only.EnableIPv6, only.IPAM.Config.length], [false, true, 1])
+  const port = String(await freePort())
+  const ports = ['-p', `0.0.0.0:${port}:80`, '-p', `[::1]:${port}:80`]
+  await ok('run', '-d', '--name', 's1', '--network', 'six', '--ip6', 'fd00:2:13::10', ...ports, ...serving('six'))
+  assert.match(
+    await ok('run', '--rm', '--network', 'six', 'busybox', 'nslookup', '-type=aaaa', 's1'),
+    /Address: fd00:2:13::10/,
+  )
+  assert.equal(await asked('six', 'fd00:2:13::10'), 'six')
+  assert.equal(await said(Number(port)), 'six\n')
+  assert.equal(await said(Number(port), '::1'), 'six\n')
+  assert.equal(await ok('port', 's1', '80'), `0.0.0.0:${port}\n[::1]:${port}`)
+  assert.match(await ok('run', '--rm', '--network', 'only', 'busybox', 'ip', 'addr', 'show', 'dev', 'eth0'), /inet6 fd/)
+  assert.match(
+    await fails(125, 'run', '--rm', '--network', 'only', '--ip6', 'fd00::1', 'busybox', 'true'),
+    /supported only when connecting to networks with user configured subnets/,
+  )
+  assert.match(
+    await fails(125, 'run', '--rm', '--network', 'six', '--ip6', 'fd00::1', 'busybox', 'true'),
+    /no configured subnet or ip-range contain the IP address fd00::1/,
+  )
+  await ok('rm', '-f', 's1')
+  await ok('network', 'rm', 'six', 'only')
+})
+
+test('bridges: names, modes, who leads out, configurations, filters', async () => {
+  const bridge = `tn${process.pid % 100_000}br`
+  const option = (name: string, value: string): string[] => ['-o', `com.docker.network.bridge.${name}=${value}`]
+  const own = [...option('name', bridge), ...option('enable_icc', 'false'), ...option('host_binding_ipv4', '127.0.0.1')]
+  await ok('network', 'create', ...own, '-o', 'com.docker.network.driver.mtu=1300', 'named')
+  const port = await freePort()
+  await ok('run', '-d', '--name', 'n1', '--network', 'named', '-p', `${port}:80`, ...serving('named'))
+  assert.equal(await ok('port', 'n1'), `80/tcp -> 127.0.0.1:${port}`)
+  assert.equal(await said(port), 'named\n')
+  assert.match(await ok('exec', 'n1', 'ip', 'link', 'show', 'dev', 'eth0'), /mtu 1300/)
+  assert.equal(
+    (await docker.run(['run', '--rm', '--network', 'named', 'busybox', 'busybox', 'ping', '-c1', '-W1', 'n1'])).code,
+    1,
+  )
+  await ok('rm', '-f', 'n1')
+  await ok('network', 'rm', 'named')
+  assert.ok(!existsSync(`/sys/class/net/${bridge}`))
+
+  const refused = (...args: string[]) => fails(1, 'network', 'create', ...args, 'no')
+  assert.match(await refused(...option('gateway_mode_ipv4', 'x')), /value: x \(unknown gateway mode x\)/)
+  assert.match(await refused(...option('gateway_mode_ipv4', 'isolated')), /only be used for an internal network/)
+  assert.match(await refused(...option('enable_icc', 'maybe')), /strconv.ParseBool: parsing "maybe": invalid syntax/)
+  assert.match(await refused('--subnet', '10.213.1.1/24'), /invalid subnet 10.213.1.1\/24: it should be 10.213.1.0\/24/)
+  assert.match(await refused('--scope', 'swarm'), /cannot create a swarm scoped network when swarm is not active/)
+
+  // Routed: the port is open at the container's own address, from other networks too, and nowhere else.
+  await ok('network', 'create', ...option('gateway_mode_ipv4', 'routed'), 'routed')
+  await ok('run', '-d', '--name', 'r1', '--network', 'routed', '-p', '80', ...serving('routed'))
+  const address = await ok('inspect', '-f', '{{.NetworkSettings.Networks.routed.IPAddress}}', 'r1')
+  assert.equal(await asked('bridge', address), 'routed')
+  assert.match(await ok('ps', '--format', '{{.Ports}}'), /^80\/tcp$/)
+  await ok('rm', '-f', 'r1')
+
+  await ok('network', 'create', '--config-only', '--subnet', '10.213.22.0/24', '--label', 'c=1', 'cfg')
+  await ok('network', 'create', '--config-from', 'cfg', 'aaa')
+  const [from] = JSON.parse(await ok('network', 'inspect', 'aaa'))
+  assert.deepEqual(
+    [from.IPAM.Config, from.ConfigFrom, from.Labels],
+    [[{ Subnet: '10.213.22.0/24' }], { Network: 'cfg' }, { c: '1' }],
+  )
+  assert.match(await fails(1, 'network', 'rm', 'cfg'), /configuration network "cfg" is in use/)
+
+  // The default route is that of the highest priority, then of the first name.
+  await ok('network', 'create', 'bbb')
+  await ok('run', '-d', '--name', 'g1', '--network', 'bbb', 'busybox', 'sleep', '100')
+  const leads = async () => /^default via (\S+) dev (\S+)/m.exec(await ok('exec', 'g1', 'ip', 'route'))?.[2]
+  assert.equal(await leads(), 'eth0')
+  await ok('network', 'connect', '--ip', '10.213.22.7', 'aaa', 'g1')
+  assert.equal(await leads(), 'eth1')
+  await ok('network', 'disconnect', 'aaa', 'g1')
+  await ok('network', 'connect', '--gw-priority', '-1', 'aaa', 'g1')
+  assert.equal(await leads(), 'eth0')
+  assert.match(
+    await fails(1, 'network', 'connect', 'host', 'g1'),
+    /cannot be disconnected from host network or connected/,
+  )
+  assert.match(
+    await fails(1, 'network', 'connect', 'cfg', 'g1'),
+    /cannot create endpoint on configuration-only network/,
+  )
+  const named = await ok('network', 'ls', '-q', '--filter', 'name=^(aaa|bbb)$', '--filter', 'dangling=false')
+  assert.equal(named.split('\n').length, 2)
+  assert.equal(await ok('network', 'ls', '--filter', 'driver=null', '--format', '{{.Name}}'), 'cfg\nnone')
+  assert.equal(await ok('network', 'prune', '-f', '--filter', 'until=1h'), '')
+  assert.equal(await ok('network', 'prune', '-f'), 'Deleted Networks:\nrouted\n')
+  await ok('rm', '-f', 'g1')
+  await ok('network', 'rm', 'aaa', 'bbb', 'cfg')
 })
 
 test('volumes: create, use, refuse, prune; the image fills an empty one', async () => {

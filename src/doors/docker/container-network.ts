@@ -14,7 +14,8 @@ const sysctlsOf = (text: string | undefined): Record<string, string> | undefined
       const [key = '', value] = entry.split('=')
       if (!/^net\.(ipv4|ipv6|mpls)\.[a-z_]+\.IFNAME\.[a-z0-9_.]+$/i.test(key) || !value)
         throw bad(`invalid endpoint sysctl "${entry}": it must be net.X.Y.IFNAME.Z=VALUE`)
-      return [key, value]
+      // Docker's client writes options in small letters.
+      return [key.replace(/\.ifname\./i, '.IFNAME.'), value]
     }),
   )
 }
