@@ -175,7 +175,7 @@ const run = async (ctx: Context, record: ContainerRecord, config: OciConfig): Pr
   const runtime = await processes.ociRuntime()
   ctx.seccomp.keep(config.linux.seccomp, runtime, join(ctx.paths.oci, id))
   await startProgram(ctx, runtime, id)
-  const running = ctx.records.change(id, { status: 'running', startedAt: ctx.clock.now(), finishedAt: undefined })
+  const running = ctx.records.change(id, { status: 'running', startedAt: ctx.clock.now() })
   emit(ctx, created, 'start')
   return running
 }

@@ -37,8 +37,8 @@ const onExit = async (ctx: Context, id: string, exit: Exit): Promise<void> => {
   const record = ctx.records.byId(id)
   if (!record) return
   const live = ctx.live(id)
-  const now = ctx.clock.now()
-  const ranMs = now - (record.startedAt ?? now)
+  const finishedAt = exit.at ?? ctx.clock.now()
+  const ranMs = Math.max(0, finishedAt - (record.startedAt ?? finishedAt))
   const { exitCode, oomKilled } = exit
   const again =
     !record.internal.stopped &&
@@ -49,7 +49,7 @@ const onExit = async (ctx: Context, id: string, exit: Exit): Promise<void> => {
     pid: 0,
     exitCode,
     oomKilled,
-    finishedAt: now,
+    finishedAt,
     error: exit.unknown ? 'the monitor of the container was lost; its exit code is not known' : '',
   })
   if (oomKilled) emit(ctx, record, 'oom')
@@ -64,7 +64,8 @@ const onExit = async (ctx: Context, id: string, exit: Exit): Promise<void> => {
   } else if (ended.spec.autoRemove) await removeNow(ctx, ended, { volumes: true })
 }
 
-export const scheduleRestart = (ctx: Context, id: string, delayMs: number): void => {
+/** `counted`: false where nothing has failed, as when a container is started because the daemon is. */
+export const scheduleRestart = (ctx: Context, id: string, delayMs: number, { counted = true } = {}): void => {
   const live = ctx.live(id)
   const due = new AbortController()
   live.restart = due
@@ -75,8 +76,8 @@ export const scheduleRestart = (ctx: Context, id: string, delayMs: number): void
         // Stopped, removed or started by somebody while this waited for its turn.
         if (due.signal.aborted || ctx.records.byId(id)?.status !== 'restarting') return
         live.restart = undefined
-        const record = ctx.records.change(id, { restartCount: ctx.records.must(id).restartCount + 1 })
-        await startRecord(ctx, record)
+        const restartCount = ctx.records.must(id).restartCount + (counted ? 1 : 0)
+        await startRecord(ctx, ctx.records.change(id, { restartCount }))
       }),
     )
     .catch((error) => {

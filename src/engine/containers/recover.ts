@@ -66,13 +66,14 @@ const act = async (ctx: Context, record: ContainerRecord): Promise<void> => {
       if (record.spec.autoRemove) {
         await dropParts(ctx, exited)
         await forget(ctx, exited, { volumes: true })
-      } else if (!record.internal.stopped && shouldRestart(record.spec.restart, rebootExitCode, record.restartCount))
-        restartSoon(ctx, exited)
+      } else if (!record.internal.stopped && shouldRestart(record.spec.restart, rebootExitCode, 0))
+        restartSoon(ctx, ctx.records.change(id, { restartCount: 0 }), { counted: false })
       return
     }
     case 'restart':
       await takeDown(ctx, record)
-      restartSoon(ctx, record)
+      if (record.status === 'restarting') restartSoon(ctx, record, { counted: true })
+      else restartSoon(ctx, ctx.records.change(id, { restartCount: 0 }), { counted: false })
       return
     case 'abandon':
       await takeDown(ctx, record)
@@ -84,10 +85,11 @@ const act = async (ctx: Context, record: ContainerRecord): Promise<void> => {
   }
 }
 
-const restartSoon = (ctx: Context, record: ContainerRecord): void => {
+/** As docker: what starts because the daemon does begins to count anew. */
+const restartSoon = (ctx: Context, record: ContainerRecord, options: { counted: boolean }): void => {
   ctx.records.change(record.id, { status: 'restarting', stopped: false })
   ctx.live(record.id).backoffMs = firstDelayMs
-  scheduleRestart(ctx, record.id, firstDelayMs)
+  scheduleRestart(ctx, record.id, firstDelayMs, options)
 }
 
 const namesIn = (dir: string): string[] => (existsSync(dir) ? readdirSync(dir) : [])

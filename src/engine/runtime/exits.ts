@@ -1,10 +1,12 @@
-import { existsSync, type FSWatcher, mkdirSync, readFileSync, rmSync, watch } from 'node:fs'
+import { existsSync, type FSWatcher, mkdirSync, readFileSync, rmSync, statSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import type { Log } from '../../lib/log.ts'
 
 export interface Exit {
   exitCode: number
   oomKilled: boolean
+  /** When the monitor saw it: nobody else may have been there. Milliseconds; undefined: the monitor was lost. */
+  at: number | undefined
   /** The monitor was lost: the code is a guess. */
   unknown?: boolean
 }
@@ -84,6 +86,10 @@ export class Exits {
     if (text === '' && alive) return
     this.#expected.delete(id)
     const oomKilled = existsSync(join(this.#persist, id, 'oom'))
-    expected.resolve(text === '' ? { exitCode: 137, oomKilled, unknown: true } : { exitCode: Number(text), oomKilled })
+    expected.resolve(
+      text === ''
+        ? { exitCode: 137, oomKilled, at: undefined, unknown: true }
+        : { exitCode: Number(text), oomKilled, at: Math.round(statSync(file).mtimeMs) },
+    )
   }
 }
