@@ -12,7 +12,6 @@ import type {
 import { apiVersionOf, type Kind, type KubeObject, type ObjectMetaHolder } from '../../spec/kube/kinds.ts'
 import type { HttpConfig } from './config.ts'
 import { podMetrics } from './metrics.ts'
-import { openCommand, openPortForward } from './streams.ts'
 import { Transport } from './transport.ts'
 import { readWatch } from './watch.ts'
 
@@ -210,6 +209,9 @@ const scaling = (transport: Transport, paths: Paths): Pick<ObjectClient, 'getSca
   },
 })
 
+/** WebSocket and SPDY are for few commands. */
+const streams = () => import('./streams.ts')
+
 const pods = (
   transport: Transport,
   paths: Paths,
@@ -225,9 +227,9 @@ const pods = (
         : new SlipwayError('unavailable', `the log broke off: ${messageOf(error)}`, { cause: error })
     }
   },
-  exec: (pod, o) => openCommand(transport, paths.pod(pod, 'exec'), o),
-  attach: (pod, o) => openCommand(transport, paths.pod(pod, 'attach'), { ...o, command: [] }),
-  portForward: (pod, port) => openPortForward(transport, paths.pod(pod, 'portforward'), port),
+  exec: async (pod, o) => (await streams()).openCommand(transport, paths.pod(pod, 'exec'), o),
+  attach: async (pod, o) => (await streams()).openCommand(transport, paths.pod(pod, 'attach'), { ...o, command: [] }),
+  portForward: async (pod, port) => (await streams()).openPortForward(transport, paths.pod(pod, 'portforward'), port),
   podMetrics: (o) => podMetrics(transport, o),
 })
 

@@ -52,7 +52,7 @@ const applied: Record<Applied, string> = {
 
 /** Rejects with the reason when something does not come up; what did come up stays. */
 export const bringUp = async (wish: UpWish, progress: Progress): Promise<LowerResult> => {
-  const lowered = lowerProject(wish, progress)
+  const lowered = await lowerProject(wish, progress)
   const waves = wish.noDeps
     ? lowered.waves.map((wave) => wave.filter((one) => wish.services.includes(one.service)))
     : lowered.waves
@@ -96,9 +96,9 @@ const unknownScale = (wish: UpWish): void => {
   )
 }
 
-const lowerProject = (wish: UpWish, progress: Progress): LowerResult => {
+const lowerProject = async (wish: UpWish, progress: Progress): Promise<LowerResult> => {
   unknownScale(wish)
-  const lowered = lower(wish.project, {
+  const lowered = await lower(wish.project, {
     destination: wish.destination,
     images: wish.images,
     scale: wish.scale,

@@ -2,6 +2,7 @@
 import { labelValue } from '../../../compose/index.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { nearest } from '../../../lib/nearest.ts'
+import type { Project, Service } from '../../../spec/compose/project.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import type { DaemonSet, Deployment, Job, Pod, StatefulSet } from '../../../spec/kube/generated/types.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
@@ -148,4 +149,23 @@ export const dependentsFirst = async <T extends { service: string }>(
     return run
   }
   await Promise.all(all.map(begin))
+}
+
+/** The named services and what they depend on, or all. */
+export const wantedServices = (project: Project, names: readonly string[], noDeps: boolean): Service[] => {
+  const all = Object.values(project.services)
+  if (names.length === 0) return all
+  const picked = new Set<string>()
+  const visit = (name: string): void => {
+    const service = project.services[name]
+    if (picked.has(name) || !service) return
+    picked.add(name)
+    if (!noDeps) for (const dependency of Object.keys(service.depends_on ?? {})) visit(dependency)
+  }
+  for (const { service } of pickServices(
+    all.map((s) => ({ service: s.name })),
+    names,
+  ))
+    visit(service)
+  return all.filter((s) => picked.has(s.name))
 }

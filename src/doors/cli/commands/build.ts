@@ -5,7 +5,7 @@ import { list, text, toggle } from '../framework/flags.ts'
 import { progressFor } from '../framework/progress.ts'
 import { openProject } from '../framework/project.ts'
 import { openControl } from '../framework/target.ts'
-import { wantedServices } from './up.ts'
+import { wantedServices } from '../app/workloads.ts'
 
 export const build: Command = {
   name: 'build',

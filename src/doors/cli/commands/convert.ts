@@ -43,7 +43,7 @@ async function runConvert(invocation: Invocation): Promise<number> {
   const project = await openProject(invocation)
   const destination = (flags.for as 'local' | 'cluster' | undefined) ?? 'cluster'
   const images = await imagesFor(invocation, project, destination)
-  const { objects, losses } = lower(project, { destination, images })
+  const { objects, losses } = await lower(project, { destination, images })
   if (flags.report) writeFileSync(resolve(shell.cwd, flags.report as string), renderLossesJson(losses))
   const allowed = (flags['allow-loss'] as string[] | undefined) ?? []
   reportLosses(losses, { allowed, strict: flags.strict === true }, (line) => err(shell, line))

@@ -7,7 +7,7 @@ import { streamLogs } from '../app/log-stream.ts'
 import { pushImages } from '../app/push.ts'
 import { stopProject } from '../app/stop.ts'
 import { bringUp } from '../app/up.ts'
-import { pickServices } from '../app/workloads.ts'
+import { pickServices, wantedServices } from '../app/workloads.ts'
 import { type Command, err, type Invocation, out } from '../framework/command.ts'
 import { failureText } from '../framework/failure.ts'
 import { durationMs, list, text, toggle, wholeNumber } from '../framework/flags.ts'
@@ -54,25 +54,6 @@ export const up: Command = {
     toggle('-y, --yes', 'Accepted: nothing is asked'),
   ],
   run: runUp,
-}
-
-/** The named services and what they depend on, or all. */
-export const wantedServices = (project: Project, names: readonly string[], noDeps: boolean): Service[] => {
-  const all = Object.values(project.services)
-  if (names.length === 0) return all
-  const picked = new Set<string>()
-  const visit = (name: string): void => {
-    const service = project.services[name]
-    if (picked.has(name) || !service) return
-    picked.add(name)
-    if (!noDeps) for (const dependency of Object.keys(service.depends_on ?? {})) visit(dependency)
-  }
-  for (const { service } of pickServices(
-    all.map((s) => ({ service: s.name })),
-    names,
-  ))
-    visit(service)
-  return all.filter((s) => picked.has(s.name))
 }
 
 const exclusive: [string, string][] = [

@@ -1,7 +1,6 @@
 /** Which cluster a command works on: the embedded one of this instance, or any other by --context. */
 
 import { type ControlClient, createControlClient } from '../../../clients/control/index.ts'
-import { createHttpClient, loadKubeconfig } from '../../../clients/kube/index.ts'
 import { instanceOf, socketsOf } from '../../../instance.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import { runHelper } from '../../../sys/daemonize.ts'
@@ -23,6 +22,8 @@ export const openControl = async ({ shell }: Invocation): Promise<ControlClient>
 /** Starts the daemon when the embedded cluster is meant. An unknown context: 'not-found' that lists those there are. */
 export const openTarget = async (invocation: Invocation): Promise<Target> => {
   const { shell, globals } = invocation
+  // Not for those who only want the daemon's own door.
+  const { createHttpClient, loadKubeconfig } = await import('../../../clients/kube/index.ts')
   const context = (globals.context as string | undefined) ?? ''
   if (context === '') {
     await ensureDaemon(shell)
