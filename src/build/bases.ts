@@ -65,13 +65,20 @@ export class Bases {
     return await this.#report.during(vertex, async () => {
       const here = this.#request.pull ? undefined : await this.#images.get(reference)
       // An image made for another machine serves where nobody asked for a platform.
-      const asked = this.#request.platform !== undefined || formatPlatform(platform) !== formatPlatform(hostPlatform())
-      if (here && (!asked || here.platform.architecture === platform.architecture)) return here
+      const { platforms = [] } = this.#request
+      const asked =
+        this.#request.platform !== undefined ||
+        platforms.length > 0 ||
+        formatPlatform(platform) !== formatPlatform(hostPlatform())
+      const serves = (image: Image): boolean => !asked || image.platform.architecture === platform.architecture
+      if (here && serves(here)) return here
       try {
         return await this.#images.pull(reference, {
           platform,
           auth: await this.#request.auth?.(registryOf(reference)),
           signal: this.#signal,
+          // The name stays with the image for this machine.
+          yieldName: formatPlatform(platform) !== formatPlatform(hostPlatform()),
           // Making an image anew that is here would change the base for no reason.
           bootstrap: (await this.#images.get(reference)) === undefined,
           progress: (step) => this.#showTransfer(vertex, step),
@@ -79,7 +86,7 @@ export class Bases {
       } catch (error) {
         // What is here still serves when the registry does not answer.
         const local = isError(error, 'unavailable') ? await this.#images.get(reference) : undefined
-        if (local) {
+        if (local && serves(local)) {
           this.#request.progress({
             type: 'notice',
             message: `${familiar(reference)}: the registry cannot be reached, using the local image`,

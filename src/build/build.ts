@@ -12,7 +12,7 @@ import { proxyArgs } from './dockerfile/instructions/arg.ts'
 import { type Dockerfile, parseDockerfile } from './dockerfile/parser.ts'
 import { stepEnvironment } from './environment.ts'
 import { Inputs, type InputsDeps } from './inputs.ts'
-import { exportAll, withInlineCache } from './output/export.ts'
+import { checkOutputs, exportAll, noLists, withInlineCache } from './output/export.ts'
 import { finishConfig, type Product } from './output/product.ts'
 import { createLint, type Lint, type Warning } from './rules/lint.ts'
 import { checkStructure } from './rules/structure.ts'
@@ -98,15 +98,13 @@ class Build {
   }
 
   async run(): Promise<BuildResult> {
-    if (this.#platforms.length > 1)
-      throw new SlipwayError('unsupported', 'docker exporter does not currently support exporting manifest lists', {
-        hint: 'An image for several platforms goes to a registry (--push) or into an archive (--output type=oci,dest=FILE).',
-      })
+    if (this.#platforms.length > 1) throw noLists()
     const { products, solve } = await this.#products()
     return await this.#image(products[0]!, solve, this.#request.tags)
   }
 
   async export(outputs: readonly BuildOutput[]): Promise<ExportResponse> {
+    checkOutputs(outputs, this.#request, this.#platforms.length)
     const { products, solve } = await this.#products()
     return await exportAll(
       {

@@ -3,7 +3,14 @@ import { randomUUID } from 'node:crypto'
 import type { Image, Images, Snapshots } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { type Descriptor, formatPlatform, mediaTypes, parseReference } from '../../spec/oci/index.ts'
+import {
+  type Descriptor,
+  formatPlatform,
+  hostPlatform,
+  mediaTypes,
+  parseReference,
+  platformRank,
+} from '../../spec/oci/index.ts'
 import type { Sys } from '../../sys/sys.ts'
 import { fullName } from '../bases.ts'
 import type { CacheRecords } from '../cache/records.ts'
@@ -17,7 +24,7 @@ import type { BuildOutput, BuildRequest, BuildResult, ExportResponse } from '../
 import { type FileTree, packTrees } from './files.ts'
 import { layoutTar } from './layout.ts'
 import { type Written, writeManifests } from './manifest.ts'
-import { annotationsOf, isOn, namesOf } from './options.ts'
+import { annotationsOf, formOf, isOn, namesOf } from './options.ts'
 import { epochOf, finishConfig, type Product } from './product.ts'
 
 interface ExportContext {
@@ -35,6 +42,28 @@ interface ExportContext {
   solve: Solve
   /** Makes the product an image of this machine, under these names. */
   image(product: Product, tags: string[]): Promise<BuildResult>
+}
+
+/** What can be said against the outputs before anything is built. */
+export const checkOutputs = (
+  outputs: readonly BuildOutput[],
+  { args }: Pick<BuildRequest, 'args'>,
+  platforms: number,
+): void => {
+  for (const output of outputs) {
+    const { type, attrs } = output
+    if (!exporters.includes(type))
+      throw new SlipwayError('unsupported', `exporter "${type}" could not be found`, {
+        hint: 'Known are image, registry, docker, oci, local and tar.',
+      })
+    formOf(attrs, epochOf(args))
+    const names = namesOf(attrs)
+    const isImage = ['image', 'moby', 'registry'].includes(type)
+    if (isImage && pushes(output) && names.length === 0)
+      throw new SlipwayError('bad-request', 'tag is needed when pushing to registry')
+    const isList = platforms > 1 || annotationsOf(attrs, 'index') !== undefined
+    if (isList && (type === 'docker' || (isImage && !pushes(output)))) throw noLists()
+  }
 }
 
 /** Serves the outputs one after the other, then the caches. */
@@ -93,16 +122,15 @@ const exportOne = async (
     case 'local':
     case 'tar':
       return await exportFiles(context, products, output)
-    default:
-      throw new SlipwayError('unsupported', `exporter "${output.type}" could not be found`, {
-        hint: 'Known are image, registry, docker, oci, local and tar.',
-      })
   }
 }
 
 // ── images ──
 
-const noLists = (): SlipwayError =>
+const exporters = ['none', 'cacheonly', 'image', 'moby', 'registry', 'docker', 'oci', 'local', 'tar']
+const pushes = ({ type, attrs }: BuildOutput): boolean => isOn(attrs.push) || type === 'registry'
+
+export const noLists = (): SlipwayError =>
   new SlipwayError('unsupported', 'docker exporter does not currently support exporting manifest lists', {
     hint: 'An image for several platforms goes to a registry (--push) or into an archive (--output type=oci,dest=FILE).',
   })
@@ -121,21 +149,21 @@ const exportImage = async (
 ): Promise<void> => {
   const { attrs } = output
   const names = namesOf(attrs)
-  const push = isOn(attrs.push) || output.type === 'registry'
+  const push = pushes(output)
   const byDigest = isOn(attrs['push-by-digest'])
-  if (push && names.length === 0) throw new SlipwayError('bad-request', 'tag is needed when pushing to registry')
-  const stored = isOn(attrs.store, !push || !byDigest) && products.length === 1 && !isOn(attrs['rewrite-timestamp'])
-  if (products.length > 1 && !push) throw noLists()
+  const stored = isOn(attrs.store, !push || !byDigest) && !isOn(attrs['rewrite-timestamp'])
   let image: Image | undefined
   if (stored) {
-    const made = await context.image(products[0]!, byDigest ? [] : names)
+    // Of several, this machine has the one it can run; the whole is in the registry.
+    const own = [...products].sort((a, b) => rankHere(b) - rankHere(a))[0]!
+    const made = await context.image(own, byDigest ? [] : names)
     image = made.image
     response['containerimage.config.digest'] = image.id
     response['containerimage.digest'] = image.id
   }
   if (names.length > 0) response['image.name'] = names.join(',')
   if (!push) return stored ? undefined : await loadRewritten(context, products, output, names, response)
-  if (image && isPlain(output)) return await pushPlain(context, names, response)
+  if (image && products.length === 1 && isPlain(output)) return await pushPlain(context, names, response)
   await withManifests(context, products, output, async (written) => {
     tell(response, written)
     for (const name of names)
@@ -149,6 +177,8 @@ const exportImage = async (
       })
   })
 }
+
+const rankHere = ({ platform }: Product): number => platformRank(platform, hostPlatform())
 
 const pushPlain = async (context: ExportContext, names: readonly string[], response: ExportResponse): Promise<void> => {
   for (const name of names)
@@ -224,7 +254,6 @@ const exportLayout = async (
   response: ExportResponse,
 ): Promise<void> => {
   const { type, attrs } = output
-  if (type === 'docker' && (products.length > 1 || annotationsOf(attrs, 'index'))) throw noLists()
   const names = namesOf(attrs)
   await withManifests(context, products, output, async (written) => {
     if (isOn(attrs.tar, true)) {

@@ -15,6 +15,7 @@ import { topOf } from './deps.ts'
 import type { Executed } from './exec-copy.ts'
 import type { StepContext } from './flights.ts'
 import type { OpNode } from './graph.ts'
+import { cannotRun } from './foreign.ts'
 import { hashOf } from './keys.ts'
 import { noteStubs, removeStubs } from './stubs.ts'
 import { Workspace } from './workspace.ts'
@@ -25,11 +26,13 @@ export class StepFailure extends Error {
   readonly args: string[]
   /** Last lines of its output. */
   readonly output: string
-  constructor(exitCode: number, args: string[], output: string) {
+  readonly hint: string | undefined
+  constructor(exitCode: number, args: string[], output: string, hint: string | undefined) {
     super(`process ${JSON.stringify(args.join(' '))} did not complete successfully: exit code: ${exitCode}`)
     this.exitCode = exitCode
     this.args = args
     this.output = output
+    this.hint = hint
   }
 }
 
@@ -160,8 +163,9 @@ export const executeRun = async (
       context.emit({ type: 'log', stream: chunk.stream, data: chunk.data })
     },
   })
+
   context.signal.throwIfAborted()
-  if (exitCode !== 0) throw new StepFailure(exitCode, op.args, tail.text())
+  if (exitCode !== 0) throw new StepFailure(exitCode, op.args, tail.text(), cannotRun(node.platform))
   removeStubs(files, stubs)
   return { key, root, changed: true, cacheable: true }
 }

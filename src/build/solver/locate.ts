@@ -8,10 +8,10 @@ import { cancelled } from './flights.ts'
 /** Gives an error of a step its place in the Dockerfile. */
 export const locate = (source: Source, range: Range, stage: string, error: unknown): unknown => {
   if (error instanceof StepFailure) {
-    const { exitCode, output, message } = error
+    const { exitCode, output, message, hint } = error
     return faultAt(source, range, {
       message,
-      hint: undefined,
+      hint,
       near: undefined,
       details: { stage, exitCode, output },
       cause: error,

@@ -12,6 +12,7 @@ import {
 } from '../../spec/oci/index.ts'
 import { type ApiVersion, iso } from './container-views.ts'
 import { Filters, isTrue } from './filters.ts'
+import type { RecentPushes } from './recent-pushes.ts'
 import { type Exchange, type Route, route, textOf } from './server.ts'
 
 type Backend = Pick<Engine, 'images' | 'containers' | 'snapshots'>
@@ -40,7 +41,7 @@ export const authOf = (header: string | string[] | undefined): RegistryAuth | un
   return auth.username || auth.identityToken || auth.registryToken ? auth : undefined
 }
 
-export const imageRoutes = (engine: Backend, clock: Clock): Route[] => {
+export const imageRoutes = (engine: Backend, clock: Clock, pushed: RecentPushes): Route[] => {
   const { images } = engine
   return [
     route('GET', '/images/json', (x) => list(engine, clock, x)),
@@ -87,7 +88,7 @@ export const imageRoutes = (engine: Backend, clock: Clock): Route[] => {
       await images.tag(x.params.name!, tag ? `${repo}:${tag}` : repo)
       x.send(201)
     }),
-    route('POST', '/images/:name*/push', (x) => push(images, x)),
+    route('POST', '/images/:name*/push', (x) => push(images, pushed, x)),
     route('DELETE', '/images/:name*', async (x) => {
       const gone = await images.remove(x.params.name!, {
         force: isTrue(x.query.get('force')),
@@ -417,7 +418,7 @@ const load = async (images: Engine['images'], x: Exchange): Promise<void> => {
 }
 
 /** Without a tag every tag the repository has here, as docker push -a asks. */
-const push = async (images: Engine['images'], x: Exchange): Promise<void> => {
+const push = async (images: Engine['images'], pushed: RecentPushes, x: Exchange): Promise<void> => {
   const given = x.params.name!
   const tag = x.query.get('tag') ?? ''
   const parsed = parseReference(given)
@@ -427,6 +428,11 @@ const push = async (images: Engine['images'], x: Exchange): Promise<void> => {
   try {
     for (const name of names) {
       const image = await images.get(name)
+      const done = pushed.take(name, image?.id)
+      if (done) {
+        out.line({ status: `${parseReference(name).tag ?? 'latest'}: digest: ${done.digest} size: ${done.size}` })
+        continue
+      }
       if (!image)
         throw new SlipwayError('not-found', `An image does not exist locally with the tag: ${familiarRepository(name)}`)
       fitting(image, name, platformOf(x))

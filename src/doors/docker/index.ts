@@ -11,6 +11,7 @@ import { execRoutes } from './exec.ts'
 import { imageRoutes } from './images.ts'
 import { networkRoutes } from './networks.ts'
 import { checkpointRoutes, pluginRoutes } from './not-offered.ts'
+import { RecentPushes } from './recent-pushes.ts'
 import { apiVersion, createDockerServer } from './server.ts'
 import { statsRoutes } from './stats.ts'
 import { swarmRoutes } from './swarm.ts'
@@ -31,13 +32,14 @@ export const createDockerDoor = (
   deps: DockerDoorDeps,
 ): { listen(socketPath: string, fd: number): Promise<void>; close(): void } => {
   const { engine, builder, log, clock } = deps
-  const bk = buildkit({ ...deps, images: engine.images, networks: engine.networks })
+  const pushed = new RecentPushes(clock)
+  const bk = buildkit({ ...deps, images: engine.images, networks: engine.networks, pushed })
   const routes = [
     ...systemRoutes(deps),
     ...containerRoutes(engine, clock),
     ...statsRoutes(engine, clock),
     ...execRoutes(engine),
-    ...imageRoutes(engine, clock),
+    ...imageRoutes(engine, clock, pushed),
     ...networkRoutes(engine, clock),
     ...volumeRoutes(engine),
     ...buildRoutes(builder, bk),

@@ -5,6 +5,8 @@ import type { Engine, Instance } from '../../../engine/types.ts'
 import { messageOf, SlipwayError } from '../../../errors.ts'
 import type { Clock } from '../../../lib/clock.ts'
 import type { Log } from '../../../lib/log.ts'
+import type { Descriptor } from '../../../spec/oci/index.ts'
+import type { RecentPushes } from '../recent-pushes.ts'
 import { type ForwardedAgents, forwardedAgents } from './agent.ts'
 import { sessionStore } from './content-store.ts'
 import { sendStream, sendTrees } from './export.ts'
@@ -20,7 +22,8 @@ import { uploaded } from './upload.ts'
 
 export interface SolveDeps {
   builder: Pick<Builder, 'build' | 'export' | 'describe' | 'prune' | 'cacheUsage'>
-  images: Pick<Engine['images'], 'remove'>
+  images: Pick<Engine['images'], 'remove' | 'get'>
+  pushed: RecentPushes
   instance: Pick<Instance, 'runDir'>
   clock: Clock
   log: Log
@@ -40,6 +43,7 @@ export const solve = async (
   try {
     const request = requestFor(job, { ...attrs, ...(await inputContexts(deps, attrs, inputs)) }, agents)
     Object.assign(job.response, await deps.builder.export(request, outputsOf(job, request.args.SOURCE_DATE_EPOCH)))
+    await notePushes(deps, job)
     return async () => job.response['containerimage.config.digest'] ?? (await resultImage(deps, job, request))
   } finally {
     agents.close()
@@ -117,6 +121,19 @@ const forget = (deps: SolveDeps, image: string): Promise<unknown> =>
     // Something uses it meanwhile.
     deps.log.debug('image of a result kept', { image, error: messageOf(error) }),
   )
+
+/** Clients that do not trust moby to push (its exporter's name) push again. */
+const notePushes = async ({ pushed, images }: SolveDeps, { exports, response }: Job): Promise<void> => {
+  const [only, ...others] = exports
+  const descriptor = response['containerimage.descriptor']
+  if (only?.type !== 'moby' || only.attrs.push !== 'true' || others.length > 0 || descriptor === undefined) return
+  for (const name of (response['image.name'] ?? '').split(',').filter((each) => each !== ''))
+    pushed.add(
+      name,
+      JSON.parse(Buffer.from(descriptor, 'base64').toString()) as Descriptor,
+      (await images.get(name))?.id,
+    )
+}
 
 /** Exporters as the builder has them: what they make goes to the session. */
 const outputsOf = ({ session, exports, signal }: Job, epoch: string | undefined): BuildOutput[] => {

@@ -1,0 +1,221 @@
+/** What becomes of a build: indexes of several platforms, archives, directories, registries, and how their parts are written. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { shell, startBuildx } from './buildx-kit.ts'
+import { type Registry, startRegistry } from './images-kit.ts'
+
+const buildx = startBuildx()
+const { ok, run, project } = buildx
+let registry: Registry
+after(() => {
+  registry?.stop()
+  buildx.stop()
+})
+
+const perPlatform = `FROM scratch
+ARG TARGETPLATFORM TARGETOS TARGETARCH TARGETVARIANT BUILDPLATFORM
+COPY text /text-$TARGETARCH$TARGETVARIANT
+LABEL target=$TARGETPLATFORM os=$TARGETOS build=$BUILDPLATFORM
+`
+let dir = ''
+before(async () => {
+  registry = await startRegistry(buildx.dir)
+  dir = project('platforms', { Dockerfile: perPlatform, text: 'hello' })
+  await ok(['buildx', 'build', '-t', 'base', project('base', { Dockerfile: shell })])
+})
+
+interface Descriptor {
+  mediaType: string
+  digest: string
+  platform?: { os: string; architecture: string; variant?: string }
+  annotations?: Record<string, string>
+}
+interface Document {
+  mediaType: string
+  manifests: Descriptor[]
+  config: Descriptor
+  layers: Descriptor[]
+  annotations?: Record<string, string>
+}
+const at = (path: string): string => join(buildx.dir, path)
+const json = <T>(path: string): T => JSON.parse(readFileSync(path, 'utf8')) as T
+const blob = <T = Document>(layout: string, { digest }: Descriptor): T =>
+  json(join(layout, 'blobs/sha256', digest.slice(7)))
+const remote = async (path: string): Promise<Document> => {
+  const types = [
+    'oci.image.index.v1',
+    'oci.image.manifest.v1',
+    'docker.distribution.manifest.list.v2',
+    'docker.distribution.manifest.v2',
+  ]
+  const accept = types.map((type) => `application/vnd.${type}+json`).join(', ')
+  const answer = await fetch(`http://${registry.host}/v2/${path}`, { headers: { accept } })
+  assert.equal(answer.status, 200, path)
+  return (await answer.json()) as Document
+}
+
+test('several platforms: an index with an image each, as an archive, a directory and files', async () => {
+  const platform = ['--platform', 'linux/amd64,linux/arm64,linux/arm/v6']
+  const tar = at('multi.tar')
+  const layout = at('multi-layout')
+  const files = at('multi-files')
+  const { all } = await ok([
+    ...['buildx', 'build', ...platform, '-o', `type=oci,dest=${tar},name=reg.example/multi:1`],
+    ...['-o', `type=oci,dest=${layout},tar=false`, '-o', `type=local,dest=${files}`, dir],
+  ])
+  assert.match(all, /\[linux\/arm64 1\/1\] COPY text \/text-arm64/)
+  mkdirSync(at('multi'))
+  execFileSync('tar', ['xf', tar, '-C', at('multi')])
+  for (const from of [at('multi'), layout]) {
+    const [top] = json<Document>(join(from, 'index.json')).manifests
+    const index = blob(from, top!)
+    assert.equal(index.mediaType, 'application/vnd.oci.image.index.v1+json')
+    const found = index.manifests.map((each) => {
+      const config = blob<{ architecture: string; variant?: string; config: { Labels: object } }>(
+        from,
+        blob(from, each).config,
+      )
+      return { ...each.platform, ...config.config.Labels, same: config.architecture === each.platform?.architecture }
+    })
+    const common = { os: 'linux', build: 'linux/amd64', same: true }
+    assert.deepEqual(found, [
+      { ...common, architecture: 'amd64', target: 'linux/amd64' },
+      { ...common, architecture: 'arm64', target: 'linux/arm64' },
+      { ...common, architecture: 'arm', variant: 'v6', target: 'linux/arm/v6' },
+    ])
+  }
+  const named = json<Document>(join(at('multi'), 'index.json')).manifests[0]!.annotations
+  assert.equal(named?.['io.containerd.image.name'], 'reg.example/multi:1')
+  assert.deepEqual(readdirSync(files).sort(), ['linux_amd64', 'linux_arm64', 'linux_arm_v6'])
+  assert.equal(readFileSync(join(files, 'linux_arm_v6/text-armv6'), 'utf8'), 'hello')
+  assert.match(
+    execFileSync('skopeo', ['inspect', '--override-arch=arm64', `oci:${layout}`], { encoding: 'utf8' }),
+    /arm64/,
+  )
+
+  const merged = at('merged')
+  const split = ['-o', `type=local,dest=${merged},platform-split=false`]
+  await ok(['buildx', 'build', '--platform', 'linux/amd64,linux/arm64', ...split, dir])
+  assert.deepEqual(readdirSync(merged).sort(), ['text-amd64', 'text-arm64'])
+})
+
+test('several platforms: pushed as an index that others build on; --load and the store refuse a list', async () => {
+  const name = `${registry.host}/multi:1`
+  const metadata = at('metadata.json')
+  const push = ['--push', '-t', name, '--metadata-file', metadata]
+  await ok(['buildx', 'build', '--platform', 'linux/amd64,linux/arm64', ...push, dir])
+  const index = await remote('multi/manifests/1')
+  assert.deepEqual(
+    index.manifests.map(({ platform }) => platform?.architecture),
+    ['amd64', 'arm64'],
+  )
+  const told = json<Record<string, unknown>>(metadata)
+  assert.equal((told['containerimage.descriptor'] as Descriptor).digest, told['containerimage.digest'])
+  assert.equal(told['image.name'], name)
+  assert.match(String(told['buildx.build.ref']), /default/)
+
+  const on = project('on-multi', { Dockerfile: `FROM ${name}\nCOPY text /more\n`, text: 'more' })
+  const files = at('on-multi-files')
+  await ok(['pull', name])
+  await ok(['buildx', 'build', '--platform', 'linux/arm64,linux/amd64', '-o', files, on])
+  assert.deepEqual(readdirSync(join(files, 'linux_arm64')).sort(), ['more', 'text-arm64'])
+  assert.deepEqual(readdirSync(join(files, 'linux_amd64')).sort(), ['more', 'text-amd64'])
+  // The name is still that of this machine's image.
+  assert.match((await ok(['image', 'inspect', name, '-f', '{{.Architecture}}'])).stdout, /amd64/)
+
+  for (const how of ['--load', '-t=store']) {
+    const { code, all } = await run(['buildx', 'build', '--platform', 'linux/amd64,linux/arm64', how, dir])
+    assert.equal(code, 1)
+    assert.match(all, /docker exporter does not currently support exporting manifest lists/)
+  }
+})
+
+test('RUN for an architecture that nothing here emulates says so', async () => {
+  const header = Buffer.alloc(64)
+  header.write('7f454c46020101', 'hex')
+  header.writeUInt16LE(2, 16)
+  header.writeUInt16LE(258, 18)
+  const foreign = project('foreign', { Dockerfile: 'FROM scratch\nCOPY --chmod=755 sh /bin/sh\nRUN true\n' })
+  writeFileSync(join(foreign, 'sh'), header)
+  const { code, all } = await run(['buildx', 'build', '--platform', 'linux/loong64', foreign])
+  assert.equal(code, 1)
+  assert.match(all, /linux\/loong64 programs do not run on this machine/)
+  assert.match(all, /Dockerfile:3/)
+})
+
+test('a registry gets layers, types and annotations as they were asked for', async () => {
+  const app = project('options', { Dockerfile: 'FROM base\nRUN echo own > /own\n' })
+  const push = async (attrs: string): Promise<void> =>
+    void (await ok(['buildx', 'build', '-o', `type=image,push=true,${attrs}`, app]))
+  const types = ({ config, layers }: Document): string[] => [
+    ...new Set([config, ...layers].map(({ mediaType }) => mediaType)),
+  ]
+
+  await push(`name=${registry.host}/plain:1`)
+  assert.deepEqual(types(await remote('plain/manifests/1')), [
+    'application/vnd.docker.container.image.v1+json',
+    'application/vnd.docker.image.rootfs.diff.tar.gzip',
+  ])
+  await push(`name=${registry.host}/zstd:1,compression=zstd,compression-level=5,force-compression=true`)
+  assert.deepEqual(types(await remote('zstd/manifests/1')), [
+    'application/vnd.oci.image.config.v1+json',
+    'application/vnd.oci.image.layer.v1.tar+zstd',
+  ])
+  await push(`name=${registry.host}/raw:1,compression=uncompressed,force-compression=true,oci-mediatypes=true`)
+  assert.deepEqual(types(await remote('raw/manifests/1')).slice(1), ['application/vnd.oci.image.layer.v1.tar'])
+  for (const name of ['zstd', 'raw']) {
+    await ok(['pull', `${registry.host}/${name}:1`])
+    assert.match((await ok(['run', '--rm', `${registry.host}/${name}:1`, 'cat', '/own'])).stdout, /own/)
+  }
+
+  const annotated = 'annotation.a=1,annotation-index.b=2,annotation-manifest-descriptor.c=3'
+  await push(`name=${registry.host}/notes:1,${annotated}`)
+  const index = await remote('notes/manifests/1')
+  assert.deepEqual(index.annotations, { b: '2' })
+  assert.deepEqual(index.manifests[0]!.annotations, { c: '3' })
+  assert.deepEqual((await remote(`notes/manifests/${index.manifests[0]!.digest}`)).annotations, { a: '1' })
+
+  const wrong = await run(['buildx', 'build', '-o', 'type=image,compression=brotli', app])
+  assert.match(wrong.all, /unsupported compression type brotli/)
+})
+
+test('docker archives, several outputs, ids', async () => {
+  const app = project('several', { Dockerfile: 'FROM base\nRUN echo own > /own\n' })
+  const [archive, layout, iid] = [at('image.tar'), at('layout.tar'), at('several.iid')]
+  await ok([
+    ...['buildx', 'build', '-o', `type=docker,dest=${archive},name=several:1`, '-o', `type=oci,dest=${layout}`],
+    ...['--iidfile', iid, app],
+  ])
+  assert.match(execFileSync('skopeo', ['inspect', `oci-archive:${layout}`], { encoding: 'utf8' }), /Layers/)
+  const { stdout } = await ok(['load', '-i', archive])
+  assert.match(stdout, /Loaded image: several:1/)
+  assert.equal((await ok(['image', 'inspect', 'several:1', '-f', '{{.Id}}'])).stdout.trim(), readFileSync(iid, 'utf8'))
+  assert.match(execFileSync('tar', ['xOf', archive, 'manifest.json'], { encoding: 'utf8' }), /several:1/)
+})
+
+test('SOURCE_DATE_EPOCH with rewrite-timestamp: the same digest however often it is built', async () => {
+  const app = project('reproducible', { Dockerfile: 'FROM base\nRUN echo a > /a; touch /b\nCOPY text /\n', text: 'x' })
+  const build = async (n: number, attrs: string): Promise<string> => {
+    const metadata = at(`epoch-${n}.json`)
+    const epoch = ['--build-arg', 'SOURCE_DATE_EPOCH=1700000000', '--no-cache', '--metadata-file', metadata]
+    await ok(['buildx', 'build', ...epoch, '-o', `type=oci,dest=${at(`epoch-${n}.tar`)}${attrs}`, app])
+    return json<Record<string, string>>(metadata)['containerimage.digest']!
+  }
+  const first = await build(1, ',rewrite-timestamp=true')
+  assert.equal(await build(2, ',rewrite-timestamp=true'), first)
+  assert.notEqual(await build(3, ''), first)
+  await ok(['load', '-i', at('epoch-1.tar')])
+  const wrong = await run(['buildx', 'build', '-o', `type=oci,dest=${at('x.tar')},rewrite-timestamp=true`, app])
+  assert.equal(wrong.code, 1)
+  assert.match(wrong.all, /rewrite-timestamp needs a SOURCE_DATE_EPOCH/)
+  const files = at('epoch-files')
+  await ok(['buildx', 'build', '--build-arg', 'SOURCE_DATE_EPOCH=1700000000', '-o', `type=tar,dest=${files}.tar`, app])
+  const listed = execFileSync('tar', ['--utc', '--full-time', '-tvf', `${files}.tar`, 'a', 'text'], {
+    encoding: 'utf8',
+  })
+  assert.equal(listed.match(/2023-11-14 22:13:20/g)?.length, 2, listed)
+  assert.ok(existsSync(at('epoch-2.tar')))
+})
