@@ -133,15 +133,7 @@ export const executeRun = async (
       ? [`${mount.env}=${Buffer.from(secrets.get(mount.id)!).toString()}`]
       : [],
   )
-  if (
-    (op.insecure && !env.privileged) ||
-    (op.network === 'host' && env.network !== 'host' && !env.privileged && !env.hostNetwork)
-  ) {
-    throw new SyntaxFault(`${op.insecure ? 'security.insecure' : 'network.host'} is not allowed`, {
-      near: op.insecure ? '--security' : '--network',
-      hint: 'Allow it for this build: the file asks for more than a build may do by itself.',
-    })
-  }
+  checkLeave(node)
   const exitCode = await deps.containers.runStep({
     rootfs: root,
     args: op.args,
@@ -168,6 +160,19 @@ export const executeRun = async (
   if (exitCode !== 0) throw new StepFailure(exitCode, op.args, tail.text(), cannotRun(node.platform))
   removeStubs(files, stubs)
   return { key, root, changed: true, cacheable: true }
+}
+
+/** What a file may not ask for by itself. */
+const checkLeave = ({ op, env }: OpNode<RunOp>): void => {
+  if (
+    (op.insecure && !env.privileged) ||
+    (op.network === 'host' && env.network !== 'host' && !env.privileged && !env.hostNetwork)
+  ) {
+    throw new SyntaxFault(`${op.insecure ? 'security.insecure' : 'network.host'} is not allowed`, {
+      near: op.insecure ? '--security' : '--network',
+      hint: 'Allow it for this build: the file asks for more than a build may do by itself.',
+    })
+  }
 }
 
 /** The end of a step's output, for its error. */
