@@ -1,7 +1,7 @@
 /** Takes down all that one instance has on the machine, whether its daemon runs or not, and nothing else. */
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { createControlClient } from './clients/control/index.ts'
-import type { Instance } from './engine/index.ts'
+import { type Instance, removeHostRules } from './engine/index.ts'
 import { SlipwayError } from './errors.ts'
 import { instanceOf, socketsOf } from './instance.ts'
 import { silentLog } from './lib/log.ts'
@@ -25,9 +25,10 @@ export const resetInstance = async (env: Record<string, string | undefined>): Pr
 export const removeTraces = async (sys: Sys, instance: Instance): Promise<void> => {
   await killAll(sys, instance.cgroupParent)
   unmountAll(sys, [instance.runDir, instance.stateDir])
-  await removeLinks(sys, instance.linkPrefix)
+  await removeLinks(sys, instance)
   for (const table of tablesOf(instance.nftTable))
     await sys.firewall.apply(`add table ${table}\ndelete table ${table}\n`)
+  await removeHostRules(sys.processes, instance)
   sys.cgroups.remove(instance.cgroupParent)
   rmSync(instance.runDir, { recursive: true, force: true })
 }
@@ -63,8 +64,11 @@ const unmountAll = (sys: Sys, prefixes: string[]): void => {
     for (const mount of sys.mounts.below(prefix).toReversed()) sys.mounts.unmount(mount.target, { detach: true })
 }
 
-const removeLinks = async (sys: Sys, prefix: string): Promise<void> => {
-  const links = (await sys.links.query(['link', 'show'])) as { ifname: string }[]
-  const ours = links.filter((l) => l.ifname.startsWith(prefix)).map((l) => `link del dev ${l.ifname}`)
+/** By their names; those that were given another are known by their mark. */
+const removeLinks = async (sys: Sys, instance: Instance): Promise<void> => {
+  const links = (await sys.links.query(['link', 'show'])) as { ifname: string; ifalias?: string }[]
+  const ours = links
+    .filter(({ ifname, ifalias }) => ifname.startsWith(instance.linkPrefix) || ifalias === `slipway-${instance.id}`)
+    .map(({ ifname }) => `link del dev ${ifname}`)
   if (ours.length > 0) await sys.links.batch(ours, { force: true })
 }

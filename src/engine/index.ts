@@ -8,6 +8,7 @@ import { createSnapshots } from './snapshots/index.ts'
 import type { Engine } from './types.ts'
 import { createVolumes } from './volumes/index.ts'
 
+export { removeHostRules } from './networks/index.ts'
 export type * from './types.ts'
 
 /** Wires the rooms of the engine. Nothing is touched on the machine before `recover`. */

@@ -119,6 +119,10 @@ export interface Links {
 export interface Firewall {
   /** One nft transaction (`nft -f -`), in `netns` if given: all of it or nothing. */
   apply(script: string, options?: { netns?: string }): Promise<void>
+  /** Is there such a table? Costs microseconds. */
+  has(family: string, table: string): boolean
+  /** A number that changes with each change of anybody's rules in nf_tables. Costs microseconds. */
+  generation(): number
   /** The sets of all tables of a family as text, with their elements. */
   sets(family: string): Promise<string>
   /** Rules of one table as text; undefined when there is none. */

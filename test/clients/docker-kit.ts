@@ -62,13 +62,13 @@ const busyboxTar = (dir: string): string => {
   return tar
 }
 
-/** Starts an instance with the image busybox:latest. Call stop() in after(). */
-export const startDocker = (): Docker => {
+/** Starts an instance with the image busybox:latest. Call stop() in after(). `within`: see startInstance. */
+export const startDocker = (within: readonly string[] = []): Docker => {
   if (!installed('docker')) throw missing('docker', "Docker's command line client (Debian: docker-cli or docker.io)")
   if (!existsSync('/bin/busybox')) throw missing('/bin/busybox', 'a static busybox (Debian: busybox-static)')
   if (!installed('script')) throw missing('script', 'it for a terminal (Debian: bsdutils)')
   const dir = mkdtempSync(join(tmpdir(), 'slipway-docker-'))
-  const instance = startInstance()
+  const instance = startInstance(within)
   const { env } = instance
   const stop = (): void => {
     rmSync(dir, { recursive: true, force: true })

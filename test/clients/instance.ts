@@ -19,7 +19,8 @@ export interface TestInstance {
   stop(): void
 }
 
-export const startInstance = (): TestInstance => {
+/** `within` goes in front of every call of the slipway command, like "nsenter --net=FILE". */
+export const startInstance = (within: readonly string[] = []): TestInstance => {
   if (process.getuid?.() !== 0) throw new Error('these tests start a daemon: run them as root')
   const home = mkdtempSync(join(tmpdir(), 'slipway-test-'))
   const dockerSocket = join(home, 'run', 'docker.sock')
@@ -31,8 +32,14 @@ export const startInstance = (): TestInstance => {
     DOCKER_CLI_HINTS: 'false',
     KUBECONFIG: join(home, 'lib', 'kubeconfig'),
   }
+  const [program, ...words] = [...within, slipway]
   const run = (...args: string[]): string =>
-    execFileSync(slipway, args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 })
+    execFileSync(program!, [...words, ...args], {
+      env,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 60_000,
+    })
   let stopped = false
   const stop = (): void => {
     if (stopped) return

@@ -43,6 +43,8 @@ interface RunningServiceProxy extends ServiceProxy {
 const retryMs = 1000
 const portRetryMs = 5000
 const checkEveryMs = 30_000
+/** Asking whether the table is there costs next to nothing. */
+const verifyEveryMs = 1000
 
 export const createServiceProxy = (options: ServiceProxyOptions): RunningServiceProxy => new Proxier(options)
 
@@ -98,8 +100,11 @@ class Proxier implements RunningServiceProxy {
     if (serviceCidr !== undefined) await routeServices(sys.links, this.#frame.linkPrefix, serviceCidr)
     this.#request()
     await this.#firstTry.promise
-    const timer = setInterval(() => this.#periodically(), checkEveryMs).unref()
-    this.#stops.push(() => clearInterval(timer))
+    const timers = [
+      setInterval(() => this.#periodically(), checkEveryMs).unref(),
+      setInterval(() => this.#verify(), verifyEveryMs).unref(),
+    ]
+    this.#stops.push(() => timers.forEach(clearInterval))
   }
 
   async drained(podUid: string, signal?: AbortSignal): Promise<void> {
@@ -192,22 +197,16 @@ class Proxier implements RunningServiceProxy {
   #periodically(): void {
     if (this.#lookAround()) for (const service of this.#services.list()) this.#dirty.add(keyOf(service))
     if (this.#dirty.size > 0) this.#request()
-    this.#verify()
   }
 
   /** Writes everything if somebody has removed our table. */
   #verify(): void {
     const { sys, log } = this.#options
     const { table } = this.#frame
-    sys.firewall
-      .list('inet', table)
-      .then((text) => {
-        if (text !== undefined || this.#committed === undefined) return
-        log.warn('the table of service rules was removed by somebody; writing it again', { table })
-        this.#committed = undefined
-        this.#request()
-      })
-      .catch((error: unknown) => log.warn('service rules', { error: messageOf(error) }))
+    if (this.#committed === undefined || sys.firewall.has('inet', table)) return
+    log.warn('the table of service rules was removed by somebody; writing it again', { table })
+    this.#committed = undefined
+    this.#request()
   }
 
   /** Have this machine's addresses changed? */

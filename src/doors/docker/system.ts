@@ -135,6 +135,7 @@ const offered = {
 
 const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend) => {
   const containers = engine.containers.list()
+  const warnings = engine.networks.warnings()
   const count = (status: string): number => containers.filter((c) => c.status === status).length
   const runtime = await sys.processes.ociRuntime()
   return {
@@ -193,7 +194,7 @@ const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend
     InitCommit: { ID: '' },
     SecurityOptions: ['name=seccomp,profile=builtin'],
     CDISpecDirs: [],
-    Warnings: null,
+    Warnings: warnings.length > 0 ? warnings.map((each) => `WARNING: ${each}`) : null,
   }
 }
 

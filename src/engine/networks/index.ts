@@ -1,4 +1,5 @@
 export { type Element, elementsOfPublication, elementsOfRouted } from './firewall.ts'
+export { removeHostRules } from './host-rules.ts'
 export type { RulesKeeper } from './keeper.ts'
 export { defaultRouteLines, endpointLines, outward } from './links.ts'
 export { createNetworks, type NetworkRoom } from './networks.ts'

@@ -64,7 +64,7 @@ export const createRulesKeeper = (instance: Instance, firewall: Firewall, log: L
     restore: () => inTurn(restore),
     check: () =>
       inTurn(async () => {
-        if (!written || (await firewall.list('inet', instance.nftTable)) !== undefined) return false
+        if (!written || firewall.has('inet', instance.nftTable)) return false
         log.warn('the firewall table was removed by somebody; writing it again', { table: instance.nftTable })
         await restore()
         return true

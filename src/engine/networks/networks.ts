@@ -3,9 +3,10 @@ import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { EngineDeps } from '../deps.ts'
 import type { Attachment, Endpoint, Network, Networks } from '../types.ts'
 import { bringUp } from './bring-up.ts'
-import { type Context, endpointsOf, get, linkName, mtu, must } from './context.ts'
+import { type Context, endpointsOf, get, hasLinks, linkName, mtu, must } from './context.ts'
 import { add, create, predefined, remove } from './create.ts'
 import { createRulesKeeper, type RulesKeeper } from './keeper.ts'
+import { createHostRules, type HostRules } from './host-rules.ts'
 import { createRecords } from './records.ts'
 import { reserve } from './reserve.ts'
 import { checkWanted } from './validate.ts'
@@ -13,6 +14,7 @@ import { checkWanted } from './validate.ts'
 /** What sandboxes need of networks besides what everybody sees. */
 export interface NetworkRoom extends Networks {
   rules: RulesKeeper
+  hostRules: HostRules
   must(reference: string): Network
   /** Makes the network's interfaces if they are missing (after a reboot, or deleted by hand). */
   bringUp(networkId: string): Promise<Network>
@@ -35,6 +37,13 @@ export interface NetworkRoom extends Networks {
   recover(): Promise<void>
 }
 
+/** Links that packets are forwarded by, as iptables names them: all with our prefix by one name. */
+const forwardedLinks = (ctx: Context): string[] => {
+  const up = [...ctx.records.networks.values()].filter((network) => ctx.up.has(network.id) && hasLinks(network))
+  const named = up.map((network) => linkName(ctx, network)).filter((name) => !name.startsWith(ctx.instance.linkPrefix))
+  return up.length === 0 ? [] : [`${ctx.instance.linkPrefix}+`, ...named]
+}
+
 export const createNetworks = (deps: EngineDeps): NetworkRoom => {
   const { instance, sys, events, clock } = deps
   const log = deps.log.room('networks')
@@ -52,6 +61,7 @@ export const createNetworks = (deps: EngineDeps): NetworkRoom => {
     up: new Set(),
     lastGiven: new Map(),
   }
+  const hostRules = createHostRules({ instance, sys, log, links: () => forwardedLinks(ctx) })
   return {
     create: async (spec) => await create(ctx, spec),
     get: (reference) => get(ctx, reference),
@@ -60,6 +70,8 @@ export const createNetworks = (deps: EngineDeps): NetworkRoom => {
     remove: async (reference) => await remove(ctx, reference),
     endpoints: (reference) => [...records.endpointsOf(must(ctx, reference).id).values()],
     rules,
+    hostRules,
+    warnings: hostRules.warnings,
     bringUp: async (networkId) => await bringUp(ctx, networkId),
     reserve: (sandboxId, name, attachment, ifname) => reserve(ctx, sandboxId, name, attachment, ifname),
     check(attachment) {

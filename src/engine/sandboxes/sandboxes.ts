@@ -21,7 +21,8 @@ export interface SandboxRoom extends Sandboxes {
   close(): Promise<void>
 }
 
-const checkEveryMs = 30_000
+/** Asking whether anything has changed costs next to nothing. */
+const checkEveryMs = 1000
 
 export const createSandboxes = (deps: EngineDeps, networks: NetworkRoom): SandboxRoom => {
   const { instance, sys, events } = deps
@@ -80,6 +81,7 @@ export const createSandboxes = (deps: EngineDeps, networks: NetworkRoom): Sandbo
       await recover(ctx)
       checking ??= setInterval(() => {
         ctx.networks.rules.check().catch((error: unknown) => ctx.log.warn('firewall', { error: messageOf(error) }))
+        void ctx.networks.hostRules.check()
       }, checkEveryMs).unref()
     },
     async close() {

@@ -134,6 +134,8 @@ export interface Networks {
   list(): Network[]
   /** 'conflict' while endpoints are on it. */
   remove(reference: string): Promise<void>
+  /** Sentences for the user: what of this machine's firewall stops containers. */
+  warnings(): string[]
   /** Of its interfaces, in bytes; undefined where the parent decides. */
   mtu(network: Network): number | undefined
   endpoints(reference: string): { sandboxId: string; name: string; endpoint: Endpoint }[]

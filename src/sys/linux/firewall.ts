@@ -1,6 +1,7 @@
 import { SlipwayError } from '../../errors.ts'
 import type { Firewall } from '../sys.ts'
 import type { RunIn } from './links.ts'
+import { generation, hasTable } from './netfilter.ts'
 import { must, run } from './processes.ts'
 
 const largeOutput = 64 << 20
@@ -13,6 +14,8 @@ export const createFirewall = (runIn: RunIn): Firewall => {
     return (JSON.parse(stdout) as Tables).nftables.flatMap(({ table }) => table ?? [])
   }
   return {
+    has: hasTable,
+    generation,
     sets: async (family) => (await must(['nft', 'list', 'sets', family], { maxOutput: largeOutput })).stdout,
     async apply(script, options = {}) {
       if (script.trim() === '') return

@@ -96,7 +96,8 @@ export const setns = (fd: number, kind: number): void => {
 export const sethostname = (name: string): void => {
   checked(native.sethostname(name, Buffer.byteLength(name)), `sethostname ${name}`)
 }
-export const socket = (domain: number, type: number): number => checked(native.socket(domain, type, 0), 'socket')
+export const socket = (domain: number, type: number, protocol = 0): number =>
+  checked(native.socket(domain, type, protocol), 'socket')
 /** Both ends close on exec. */
 export const pipe = (): { read: number; write: number } => {
   const ends = new Int32Array(2)

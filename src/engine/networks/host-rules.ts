@@ -1,0 +1,174 @@
+/**
+ * The forward hooks of others on this machine. A packet has to pass all of them, so whoever drops there has the last word,
+ * and a policy of "drop" (dockerd, ufw and others set one) ends what our table lets through. Where iptables has such a policy,
+ * rules that accept our links are kept at the very end of its chain: what anybody refuses by a rule stays refused. What cannot
+ * be helped like that is told to the user.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { messageOf } from '../../errors.ts'
+import type { Log } from '../../lib/log.ts'
+import type { Sys } from '../../sys/sys.ts'
+import type { Instance } from '../types.ts'
+
+const variants = [
+  { program: 'iptables-nft', family: 'ip', legacy: undefined },
+  { program: 'ip6tables-nft', family: 'ip6', legacy: undefined },
+  { program: 'iptables-legacy', family: 'ip', legacy: '/proc/self/net/ip_tables_names' },
+  { program: 'ip6tables-legacy', family: 'ip6', legacy: '/proc/self/net/ip6_tables_names' },
+] as const
+type Variant = (typeof variants)[number]
+
+interface BaseChain {
+  family: string
+  table: string
+  name: string
+  hook?: string | undefined
+  policy?: string | undefined
+}
+type Listing = { nftables: { chain?: BaseChain; rule?: { expr: object[] } }[] }
+
+/** What deletes the rules that bear the mark. */
+const marked = (listing: string, mark: string): string[][] =>
+  listing
+    .replaceAll('"', '')
+    .split('\n')
+    .filter((line) => line.startsWith('-A FORWARD ') && line.includes(` --comment ${mark} `))
+    .map((line) => ['-D', ...line.split(' ').slice(1)])
+
+/** What `iptables -S` says of FORWARD, as what has to be called to put our rules last: pure. Empty: all is well. */
+export const planForward = (listing: string, mark: string, links: readonly string[]): string[][] => {
+  const lines = listing.replaceAll('"', '').split('\n')
+  const rules = lines.filter((line) => line.startsWith('-A FORWARD '))
+  const ours = links.flatMap((link) =>
+    ['-i', '-o'].map((side) => ['FORWARD', side, link, '-m', 'comment', '--comment', mark, '-j', 'ACCEPT']),
+  )
+  const wanted = lines.includes('-P FORWARD DROP') ? ours : []
+  const stale = marked(listing, mark).filter((words) => words.at(-1) === 'ACCEPT')
+  const last = rules.slice(rules.length - wanted.length)
+  if (stale.length === wanted.length && wanted.every((words, i) => last[i] === `-A ${words.join(' ')}`)) return []
+  return [...stale, ...wanted.map((words) => ['-A', ...words])]
+}
+
+/** A jump to DOCKER-USER where somebody has filled that chain and nothing leads there, as it does with dockerd: pure. */
+export const planUserChain = (listing: string, mark: string): string[][] => {
+  const lines = listing.split('\n')
+  const filled = lines.some((line) => line.startsWith('-A DOCKER-USER ') && line !== '-A DOCKER-USER -j RETURN')
+  const reached = lines.some((line) => / -j DOCKER-USER$/.test(line))
+  if (!filled || reached) return []
+  return [['-I', 'FORWARD', '-m', 'comment', '--comment', mark, '-j', 'DOCKER-USER']]
+}
+
+const isRefusal = (expression: object): boolean => 'drop' in expression || 'reject' in expression
+/** Does it end by refusing whatever is left? */
+const refusesRest = ({ nftables }: Listing): boolean => {
+  const last = nftables.flatMap(({ rule }) => rule ?? []).at(-1)
+  const said = (last?.expr ?? []).filter((expression) => !('counter' in expression))
+  return said.length === 1 && isRefusal(said[0]!)
+}
+
+/** Chains we do not write into. */
+const refusing = async (processes: Sys['processes'], chains: readonly BaseChain[]): Promise<string[]> => {
+  const found: string[] = []
+  for (const { family, table, name, policy } of chains) {
+    if (table.startsWith('slipway_')) continue
+    const iptables = table === 'filter' && name === 'FORWARD' && family !== 'inet'
+    const { stdout, code } = await processes.run(['nft', '-j', 'list', 'chain', family, table, name])
+    const rest = code === 0 && refusesRest(JSON.parse(stdout) as Listing)
+    if ((policy === 'drop' && !iptables) || rest)
+      found.push(`chain ${name} of nftables' table ${family} ${table} refuses forwarded packets`)
+  }
+  return found
+}
+
+export interface HostRules {
+  /** Looks at what has changed, at most every few seconds. Never fails. */
+  check(): Promise<void>
+  /** Sentences for the user, of what stops forwarded packets. */
+  warnings(): string[]
+}
+
+const restMs = 2000
+
+interface Parts {
+  instance: Instance
+  sys: Pick<Sys, 'firewall' | 'processes'>
+  log: Log
+  /** Names of links as iptables takes them ("sw1a2b+"); empty while there is no network. */
+  links: () => string[]
+}
+
+export const createHostRules = ({ instance, sys, log, links }: Parts): HostRules => {
+  const mark = `slipway-${instance.id}`
+  let seen: string | undefined
+  let lookedAt = 0
+  let busy = false
+  let warnings: string[] = []
+
+  const lists = ({ legacy }: Variant, chains: readonly BaseChain[], family: string): boolean =>
+    legacy === undefined
+      ? chains.some((chain) => chain.family === family && chain.table === 'filter' && chain.name === 'FORWARD')
+      : existsSync(legacy) && readFileSync(legacy, 'utf8').split('\n').includes('filter')
+
+  const settle = async (variant: Variant, wanted: readonly string[]): Promise<void> => {
+    const { program } = variant
+    const { stdout, code, stderr } = await sys.processes.run([program, '-w', '-S'])
+    if (code !== 0) return log.warn('the host firewall cannot be read', { program, error: stderr.trim() })
+    const steps = [...planForward(stdout, mark, wanted), ...planUserChain(stdout, mark)]
+    for (const words of steps) await sys.processes.must([program, '-w', ...words])
+    if (steps.length > 0) log.info('rules for our links in the host firewall', { program, steps: steps.length })
+  }
+
+  const look = async (): Promise<void> => {
+    const wanted = links()
+    const { stdout } = await sys.processes.must(['nft', '-j', 'list', 'chains'])
+    const all = (JSON.parse(stdout) as Listing).nftables.flatMap(({ chain }) => chain ?? [])
+    const chains = all.filter(({ hook }) => hook === 'forward')
+    for (const variant of variants) if (lists(variant, chains, variant.family)) await settle(variant, wanted)
+    const before = warnings
+    warnings = (await refusing(sys.processes, chains)).map(
+      (what) =>
+        `${what}: containers may not be reached from outside, nor reach it. Accept iifname "${instance.linkPrefix}*" and oifname "${instance.linkPrefix}*" there.`,
+    )
+    for (const warning of warnings) if (!before.includes(warning)) log.warn(warning)
+  }
+
+  const state = (): string =>
+    [
+      sys.firewall.generation(),
+      links().join(' '),
+      // The old iptables has no generation: it is looked at each time.
+      variants.some(({ legacy }) => legacy !== undefined && existsSync(legacy) && readFileSync(legacy, 'utf8') !== '')
+        ? Date.now()
+        : '',
+    ].join(' ')
+
+  return {
+    async check() {
+      if (busy || links().length === 0 || performance.now() - lookedAt < restMs || state() === seen) return
+      busy = true
+      try {
+        await look()
+        seen = state()
+      } catch (error) {
+        log.warn('the host firewall', { error: messageOf(error) })
+      } finally {
+        lookedAt = performance.now()
+        busy = false
+      }
+    },
+    warnings: () => warnings,
+  }
+}
+
+/** Takes our rules out of iptables, however the instance ended. */
+export const removeHostRules = async (processes: Sys['processes'], instance: Pick<Instance, 'id'>): Promise<void> => {
+  const mark = `slipway-${instance.id}`
+  for (const { program, legacy } of variants) {
+    if (legacy !== undefined && !existsSync(legacy)) continue
+    const { stdout, code } = await processes
+      .run([program, '-w', '-S', 'FORWARD'])
+      .catch(() => ({ stdout: '', code: 1 })) // not installed
+    if (code !== 0) continue
+    for (const words of marked(stdout, mark)) await processes.run([program, '-w', ...words])
+  }
+}
