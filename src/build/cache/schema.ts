@@ -37,4 +37,8 @@ export const schema: readonly string[] = [
    CREATE TABLE build_images (
      key TEXT PRIMARY KEY, created TEXT NOT NULL, image TEXT NOT NULL
    ) STRICT;`,
+  `CREATE TABLE build_facts (
+     facts TEXT PRIMARY KEY,             -- of everything selected, by what lstat says of it
+     digest TEXT NOT NULL, bytes INTEGER NOT NULL, used_at INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;`,
 ]

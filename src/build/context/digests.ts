@@ -8,12 +8,21 @@ import { transaction } from '../../lib/database.ts'
 import type { Entry } from './tree.ts'
 
 export interface FileDigests {
-  /** Hex sha256 of a file's data. `stable`: its inode number means the same file tomorrow. */
-  of(entry: Entry, stable: boolean): Promise<string>
+  /** Those of the entries' digests (hex sha256 of the data) that are remembered. */
+  known(entries: readonly Entry[]): Map<Entry, string>
+  /** Reads a file. `stable`: its inode number means the same file tomorrow, so the digest is remembered. */
+  read(entry: Entry, stable: boolean): Promise<string>
+  /** What was made of entries about which the file system said the same then. */
+  total(facts: string): Total | undefined
+  setTotal(facts: string, total: Total): void
   /** Writes down what was learnt. */
   flush(): void
   /** Drops what was not used since `before` (ms). */
   forget(before: number): void
+}
+interface Total {
+  digest: string
+  bytes: number
 }
 
 /** Above this a file is read in pieces off the main thread. */
@@ -21,16 +30,30 @@ const atOnce = 256 * 1024
 /** A file changed this recently may change again without its times telling (ms). */
 const settled = 50
 
+export const isSettled = (ctimeNs: bigint): boolean => Number(ctimeNs / 1_000_000n) + settled < Date.now()
+
+interface Row {
+  ino: bigint
+  size: bigint
+  mtime_ns: bigint
+  ctime_ns: bigint
+  digest: string
+}
+
 export const createFileDigests = (db: DatabaseSync, now: () => number): FileDigests => {
   const find = db.prepare(
-    'SELECT digest FROM build_files WHERE dev = ? AND ino = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?',
+    `SELECT ino, size, mtime_ns, ctime_ns, digest FROM build_files
+     WHERE dev = ? AND ino IN (SELECT value FROM json_each(?))`,
   )
+  find.setReadBigInts(true)
   const put = db.prepare(
     `INSERT INTO build_files (dev, ino, size, mtime_ns, ctime_ns, digest, used_at) VALUES (?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (dev, ino) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
        ctime_ns = excluded.ctime_ns, digest = excluded.digest, used_at = excluded.used_at`,
   )
-  const drop = db.prepare('DELETE FROM build_files WHERE used_at < ?')
+  const findTotal = db.prepare('SELECT digest, bytes FROM build_facts WHERE facts = ?')
+  const putTotal = db.prepare('INSERT OR REPLACE INTO build_facts (facts, digest, bytes, used_at) VALUES (?, ?, ?, ?)')
+  const drop = ['build_files', 'build_facts'].map((table) => db.prepare(`DELETE FROM ${table} WHERE used_at < ?`))
   let learnt: { key: bigint[]; digest: string }[] = []
   const flush = (): void => {
     if (learnt.length === 0) return
@@ -41,19 +64,39 @@ export const createFileDigests = (db: DatabaseSync, now: () => number): FileDige
     })
   }
   return {
-    async of(entry, stable) {
+    known(entries) {
+      const found = new Map<Entry, string>()
+      const byDevice = new Map<bigint, Map<bigint, Entry[]>>()
+      for (const entry of entries) {
+        const [dev, ino] = keyOf(entry.stat!)
+        const inodes = byDevice.get(dev) ?? new Map<bigint, Entry[]>()
+        byDevice.set(dev, inodes)
+        inodes.set(ino, [...(inodes.get(ino) ?? []), entry])
+      }
+      for (const [dev, inodes] of byDevice)
+        for (const row of find.all(dev, `[${[...inodes.keys()].join(',')}]`) as unknown as Row[])
+          for (const entry of inodes.get(row.ino)!) {
+            const stat = entry.stat!
+            if (stat.size === row.size && stat.mtimeNs === row.mtime_ns && stat.ctimeNs === row.ctime_ns)
+              found.set(entry, row.digest)
+          }
+      return found
+    },
+    async read(entry, stable) {
       if (entry.data) return createHash('sha256').update(entry.data).digest('hex')
-      const stat = entry.stat!
-      const key = keyOf(stat)
-      const row = stable ? (find.get(...key) as { digest: string } | undefined) : undefined
-      if (row) return row.digest
+      // Before it is read: a change that comes while it is read must show in its times.
+      const keep = stable && isSettled(entry.stat!.ctimeNs)
       const digest = await sha256File(entry.absolute, entry.size)
-      if (stable && Number(stat.ctimeMs) + settled < Date.now()) learnt.push({ key, digest })
+      if (keep) learnt.push({ key: keyOf(entry.stat!), digest })
       if (learnt.length >= 2000) flush()
       return digest
     },
+    total: (facts) => findTotal.get(facts) as Total | undefined,
+    setTotal: (facts, { digest, bytes }) => void putTotal.run(facts, digest, bytes, now()),
     flush,
-    forget: (before) => void drop.run(before),
+    forget(before) {
+      for (const each of drop) each.run(before)
+    },
   }
 }
 
@@ -64,6 +107,17 @@ const keyOf = (stat: BigIntStats): [bigint, bigint, bigint, bigint, bigint] => [
   stat.mtimeNs,
   stat.ctimeNs,
 ]
+
+/** Everything that lstat says of entries. The time of change stands for extended attributes as well. */
+export const factsOf = (name: string, entries: readonly Entry[]): string =>
+  `${JSON.stringify(name)}\n${entries
+    .map(({ path, kind, mode, uid, gid, link, stat }) =>
+      [
+        ...[JSON.stringify(path), kind, mode, uid, gid, JSON.stringify(link)],
+        ...[stat!.dev, stat!.ino, stat!.size, stat!.rdev, stat!.mtimeNs, stat!.ctimeNs],
+      ].join(' '),
+    )
+    .join('\n')}\n`
 
 const sha256File = async (path: string, size: number): Promise<string> => {
   const hash = createHash('sha256')

@@ -5,7 +5,7 @@ import { basename, join, posix } from 'node:path'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
 import type { FileDigests } from './digests.ts'
-import { hashEntry } from './digests.ts'
+import { factsOf, hashEntry, isSettled } from './digests.ts'
 import { globExpression, hasWildcards, unescapeGlob } from './glob.ts'
 import { createPacer } from './pacer.ts'
 import type { Patterns } from './patterns.ts'
@@ -146,6 +146,8 @@ const withParents = async (
   return taken.size === 0 ? [] : [{ name: '', entries: all.filter((entry) => taken.has(entry)) }]
 }
 
+const batchSize = 1000
+
 /** One digest for everything selected. */
 export const digestSelected = async (
   selected: readonly Selected[],
@@ -153,18 +155,41 @@ export const digestSelected = async (
   digests: FileDigests,
   signal?: AbortSignal,
 ): Promise<{ digest: string; bytes: number }> => {
+  const facts = tree.stable ? await hashFacts(selected, signal) : undefined
+  const known = facts && digests.total(facts)
+  if (known) return known
+  const settled = selected.every(({ entries }) => entries.every(({ stat }) => isSettled(stat!.ctimeNs)))
   const hash = createHash('sha256')
   const pace = createPacer()
   let bytes = 0
   for (const { name, entries } of selected) {
     hash.update(`${JSON.stringify(name)}\n`)
-    for (const entry of entries) {
-      await pace()
-      signal?.throwIfAborted()
-      bytes += entry.size
-      hashEntry(hash, entry, entry.kind === 'file' ? await digests.of(entry, tree.stable) : '')
+    for (let at = 0; at < entries.length; at += batchSize) {
+      const batch = entries.slice(at, at + batchSize)
+      const remembered = tree.stable ? digests.known(batch.filter(({ kind }) => kind === 'file')) : undefined
+      for (const entry of batch) {
+        await pace()
+        signal?.throwIfAborted()
+        bytes += entry.size
+        const data = entry.kind === 'file' ? (remembered?.get(entry) ?? (await digests.read(entry, tree.stable))) : ''
+        hashEntry(hash, entry, data)
+      }
     }
   }
   digests.flush()
-  return { digest: hash.digest('hex'), bytes }
+  const total = { digest: hash.digest('hex'), bytes }
+  if (facts && settled) digests.setTotal(facts, total)
+  return total
+}
+
+const hashFacts = async (selected: readonly Selected[], signal?: AbortSignal): Promise<string> => {
+  const hash = createHash('sha256')
+  const pace = createPacer()
+  for (const { name, entries } of selected)
+    for (let at = 0; at < entries.length || at === 0; at += batchSize) {
+      await pace()
+      signal?.throwIfAborted()
+      hash.update(factsOf(name, entries.slice(at, at + batchSize)))
+    }
+  return hash.digest('hex')
 }

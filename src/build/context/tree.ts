@@ -31,7 +31,7 @@ export interface Entry {
   /** Target of a symlink. */
   link: string
   rdev: bigint
-  xattrs: [string, Buffer][]
+  readonly xattrs: [string, Buffer][]
   mtimeNs: bigint
   /** Content that is in no file (here-documents). */
   data?: Buffer | undefined
@@ -44,6 +44,7 @@ export const entryOf = (tree: Tree, files: SpecialFiles, path: string, absolute:
   const stat = lstatSync(absolute, { bigint: true })
   const kind = kindOf(stat)
   if (!kind) return undefined
+  let xattrs: Entry['xattrs'] | undefined
   return {
     path,
     absolute,
@@ -54,7 +55,10 @@ export const entryOf = (tree: Tree, files: SpecialFiles, path: string, absolute:
     size: kind === 'file' ? Number(stat.size) : 0,
     link: kind === 'symlink' ? readlinkSync(absolute) : '',
     rdev: kind === 'char' || kind === 'block' ? stat.rdev : 0n,
-    xattrs: xattrsOf(files, absolute),
+    // Asked for when they are needed: an unchanged context does not need them.
+    get xattrs() {
+      return (xattrs ??= xattrsOf(files, absolute))
+    },
     mtimeNs: stat.mtimeNs,
     stat,
   }

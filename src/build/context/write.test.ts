@@ -3,6 +3,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -81,6 +82,12 @@ test('times, permissions, links and large files are copied; a source that change
     assert.equal(stat.mtimeMs, 1_600_000_000_000)
     assert.equal(lstatSync(to).mtimeMs, 1_500_000_000_000)
     assert.equal(readFileSync(join(to, 'link'), 'utf8'), 'x'.repeat(200_000))
+    rmSync(join(from, 'run'))
+    const without = writerFor(join(dir, 'root'))
+    await without.copy(items, '/without/', false, false)
+    await without.flush()
+    assert.equal(without.changed, true)
+    assert.deepEqual(readdirSync(join(dir, 'root/without/sub')), ['link'])
     writeFileSync(join(from, 'run'), 'changed')
     await writer.copy(items, '/again/', false, false)
     await writer.flush()

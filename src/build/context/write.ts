@@ -20,7 +20,7 @@ import {
 } from 'node:fs'
 import { copyFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
-import { SlipwayError } from '../../errors.ts'
+import { isError, SlipwayError } from '../../errors.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
 import type { Owner } from './owner.ts'
@@ -193,10 +193,16 @@ export class RootWriter {
       entry.stat && entry.kind === 'file' && entry.stat.nlink > 1n ? `${entry.stat.dev} ${entry.stat.ino}` : ''
     const first = inode === '' ? undefined : this.#links.get(inode)
     if (first !== undefined) return linkSync(first, target)
-    if (entry.kind === 'file' && !entry.data && entry.size <= atOnce) this.#small(entry, target)
-    else {
-      await this.#create(entry, target)
-      this.#attributes(entry, target)
+    try {
+      if (entry.kind === 'file' && !entry.data && entry.size <= atOnce) this.#small(entry, target)
+      else {
+        await this.#create(entry, target)
+        this.#attributes(entry, target)
+      }
+    } catch (error) {
+      if (!(error instanceof Vanished)) throw error
+      this.changed = true
+      return
     }
     if (inode !== '') this.#links.set(inode, target)
   }
@@ -217,7 +223,9 @@ export class RootWriter {
       }
       case 'file':
         if (entry.data) return writeFileSync(target, entry.data)
-        await copyFile(entry.absolute, target, constants.COPYFILE_FICLONE)
+        await copyFile(entry.absolute, target, constants.COPYFILE_FICLONE).catch((error: unknown) => {
+          throw statOf(entry.absolute) ? error : new Vanished()
+        })
         this.#verify(entry, lstatSync(entry.absolute, { bigint: true, throwIfNoEntry: false }))
     }
   }
@@ -225,7 +233,7 @@ export class RootWriter {
   /** By reading and writing: what copyFile ends in, sendfile, takes the kernel five times as long for a small file. */
   #small(entry: Entry, target: string): void {
     const { files } = this.#options
-    const from = openSync(entry.absolute, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+    const from = openedFor(entry)
     try {
       const to = openSync(target, 'wx', 0o600)
       try {
@@ -244,7 +252,7 @@ export class RootWriter {
     } finally {
       closeSync(from)
     }
-    for (const [name, value] of entry.xattrs) files.setXattr(target, name, value)
+    for (const [name, value] of this.#xattrs(entry)) files.setXattr(target, name, value)
     files.setTimes(target, entry.mtimeNs, entry.mtimeNs)
   }
 
@@ -261,13 +269,36 @@ export class RootWriter {
     }
   }
 
+  /** They may not have been looked at so far. */
+  #xattrs(entry: Entry): Entry['xattrs'] {
+    try {
+      return entry.xattrs
+    } catch (error) {
+      if (!isError(error, 'not-found')) throw error
+      this.changed = true
+      return []
+    }
+  }
+
   #attributes(entry: Entry, target: string): void {
     const { files } = this.#options
     const { uid, gid, mode } = this.#wanted(entry)
     lchownSync(target, uid, gid)
     if (entry.kind !== 'symlink') chmodSync(target, mode)
-    for (const [name, value] of entry.xattrs) files.setXattr(target, name, value)
+    for (const [name, value] of this.#xattrs(entry)) files.setXattr(target, name, value)
     files.setTimes(target, entry.mtimeNs, entry.mtimeNs)
+  }
+}
+
+/** A file that was there when the context was looked at is gone, or no file any more: it is left out. */
+class Vanished extends Error {}
+
+const openedFor = ({ absolute }: Entry): number => {
+  try {
+    return openSync(absolute, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  } catch (error) {
+    const gone = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].includes((error as NodeJS.ErrnoException).code ?? '')
+    throw gone ? new Vanished() : error
   }
 }
 

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { StepResult } from '../cache/records.ts'
 import type { Download } from '../context/download.ts'
 import { needsAgent, parseGitAddress } from '../context/git.ts'
-import { digestSelected } from '../context/select.ts'
+import { digestSelected, type Selected } from '../context/select.ts'
 import type { Tree } from '../context/tree.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
 import type { CopyOp, CopySource, RunMount } from '../ops.ts'
@@ -15,10 +15,16 @@ import { hashOf } from './keys.ts'
 import type { Report } from './report.ts'
 import { Workspace } from './workspace.ts'
 
+/** Entries of directories kept in memory during a build. */
+const mostKept = 200_000
+
 export class Contents {
   readonly #deps: SolverDeps
   readonly #options: { signal: AbortSignal; report: Report }
   readonly #digests = new Map<string, Promise<string>>()
+  /** What was looked at to make the digests: copies take the very same. */
+  readonly #selected = new Map<string, Selected[]>()
+  #kept = 0
   readonly #fetched = new Map<string, Promise<Download>>()
   /** Bytes of the files in directories that steps read. */
   bytes = 0
@@ -56,12 +62,25 @@ export class Contents {
     const { signal } = this.#options
     const found = await filesOf(this.#deps, op, { tree, downloads: new Map() }, signal)
     const parts: string[] = []
-    for (const { selected } of found) {
+    for (const [i, { selected }] of found.entries()) {
+      this.#keep(tree, op.sources[i]!, op.exclude, selected)
       const { digest, bytes } = await digestSelected(selected, tree, this.#deps.digests, signal)
       parts.push(digest)
       this.bytes += bytes
     }
     return hashOf(parts)
+  }
+
+  #keep(tree: Tree, source: CopySource, exclude: readonly string[], selected: Selected[]): void {
+    const count = selected.reduce((sum, { entries }) => sum + entries.length, 0)
+    if (this.#kept + count > mostKept || !tree.stable) return
+    this.#kept += count
+    this.#selected.set(hashOf(tree.root, source, exclude), selected)
+  }
+
+  /** What `local` has found for a source, where it still knows. */
+  selected(tree: Tree, source: CopySource, exclude: readonly string[]): Selected[] | undefined {
+    return this.#selected.get(hashOf(tree.root, source, exclude))
   }
 
   /** Of what is read from a solved filesystem; remembered, as snapshots never change. */

@@ -29,6 +29,8 @@ export interface Executed {
 export interface CopyInputs {
   tree: Tree | undefined
   downloads: ReadonlyMap<string, { path: string; modifiedMs: number }>
+  /** What was found for a source when its digest was made. */
+  selected?: ((source: CopySource) => Selected[] | undefined) | undefined
 }
 
 /** Files of one source, and whether archives among them are unpacked. */
@@ -59,6 +61,8 @@ export const filesOf = async (
       }
       return { selected: [{ name: source.name, entries: [entry] }], unpack: source.unpack }
     }
+    const known = inputs.selected?.(source)
+    if (known) return { selected: known, unpack: source.unpack }
     const selection = { path: source.path, pivot: source.pivot, exclude: op.exclude }
     return { selected: await select(inputs.tree!, files, selection, signal), unpack: source.unpack }
   }

@@ -353,7 +353,11 @@ export class Solve {
             source.kind === 'local'
               ? source.tree
               : { root: await space.readable(topOf(result!)), resetOwner: false, stable: false }
-          const inputs: CopyInputs = { tree, downloads }
+          const inputs: CopyInputs = {
+            tree,
+            downloads,
+            selected: (each) => this.#contents.selected(tree, each, node.op.exclude),
+          }
           return await executeCopy(this.#deps, space, node.op, topOf(below), inputs, signal)
         }),
     }
