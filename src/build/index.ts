@@ -99,7 +99,7 @@ const wire = ({ engine, instance, sys, db, log, clock }: BuilderDeps): BuildDeps
     records: new CacheRecords(db, now),
     cacheMounts: new CacheMounts(db, join(base, 'cache-mounts'), now),
     digests: createFileDigests(db, now),
-    git: new GitSources(sys.processes, join(base, 'git')),
+    git: new GitSources(sys, join(base, 'git')),
     downloads: new Downloads(db, join(base, 'downloads'), now),
     flights: new Flights(),
     slots: new Semaphore(Math.max(4, availableParallelism())),

@@ -19,6 +19,7 @@ import {
 import { findRemoteDockerfile, Remotes, remoteIgnore } from './context/remotes.ts'
 import { isArchive } from './context/unpack.ts'
 import type { SolverDeps } from './solver/deps.ts'
+import { isOn } from './output/options.ts'
 import type { LocalNode, Rootfs, StepEnvironment, Vertex } from './solver/graph.ts'
 import type { PlanInput } from './solver/plan.ts'
 import type { Report } from './solver/report.ts'
@@ -144,7 +145,8 @@ export class Inputs {
     if (!address) throw new SlipwayError('bad-request', `${text} is not the address of a git repository`)
     return await this.#internal(`load git source ${text}`, async () => {
       const agent = needsAgent(address) ? await this.#environment.ssh('default') : undefined
-      const { path } = await this.#deps.git.get(address, { signal: this.#signal, agent })
+      const keepGitDir = address.keepGitDir ?? isOn(this.#request.args.BUILDKIT_CONTEXT_KEEP_GIT_DIR, false)
+      const { path } = await this.#deps.git.get({ ...address, keepGitDir }, { signal: this.#signal, agent })
       return { tar: createReadStream(path) }
     })
   }

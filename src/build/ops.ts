@@ -9,7 +9,15 @@ export type CopySource =
   /** A here-document: a 0644 file. */
   | { kind: 'inline'; name: string; data: string }
   /** With `git`, the address of a repository: its files, as an archive. The checksum is then that of the commit. */
-  | { kind: 'url'; url: string; name: string; unpack: boolean; checksum?: string | undefined; git?: boolean }
+  | {
+      kind: 'url'
+      url: string
+      name: string
+      unpack: boolean
+      checksum?: string | undefined
+      git?: boolean
+      keepGitDir?: boolean
+    }
 
 export interface CopyOp {
   kind: 'copy'

@@ -86,9 +86,42 @@ test('ADD of a repository: branch, commit, subdirectory, checksum; a new commit 
   assert.equal(await built([dockerfile(`--checksum=${second}`, '#main')], 'src/sub/file'), 'two\n')
   const wrong = await run(['build', dockerfile(`--checksum=${first}`, '#main')])
   assert.equal(wrong.code, 1)
-  assert.match(wrong.all, new RegExp(`digest mismatch ${second}: ${first}`))
+  assert.match(wrong.all, new RegExp(`expected checksum to match ${first}, got ${second}`))
   const missing = await run(['build', dockerfile('', '#nothere')])
   assert.match(missing.all, /failed to load git:.*#nothere: .*nothere/)
+})
+
+test('--keep-git-dir, submodules, and the address as a query', async () => {
+  const library = join(dir, 'served/library')
+  execFileSync('git', ['init', '-q', '-b', 'main', library])
+  writeFileSync(join(library, 'code'), 'of the library\n')
+  const inLibrary = ['-C', library, '-c', 'user.name=t', '-c', 'user.email=t@t']
+  execFileSync('git', [...inLibrary, 'add', '-A'])
+  execFileSync('git', [...inLibrary, 'commit', '-q', '-m', 'x'])
+  git('-c', 'protocol.git.allow=always', 'submodule', '--quiet', 'add', url.replace(/app$/, 'library'), 'library')
+  const head = commit({ 'sub/file': 'three\n' })
+  git('tag', 'v3')
+  const add = (flags: string, address: string): string =>
+    project('keep', { Dockerfile: `FROM scratch\nADD ${flags} ${address} /src\n` })
+  const tar = join(dir, 'kept.tar')
+  const listed = async (flags: string, address: string): Promise<string> => {
+    await ok(['buildx', 'build', '-o', `type=tar,dest=${tar}`, add(flags, address)])
+    return execFileSync('tar', ['-tf', tar], { encoding: 'utf8' })
+  }
+  const plain = await listed('', url)
+  assert.match(plain, /^src\/library\/code$/m)
+  assert.doesNotMatch(plain, /\.git(\/|$)/m)
+  assert.match(await listed('--keep-git-dir=true', url), /^src\/\.git\/HEAD$/m)
+  assert.equal(execFileSync('tar', ['-xOf', tar, 'src/.git/HEAD'], { encoding: 'utf8' }).trim(), head)
+  assert.match(await listed('', `${url}?keep-git-dir=1&submodules=false`), /^src\/\.git\/HEAD$/m)
+  assert.doesNotMatch(await listed('', `${url}?submodules=false`), /library\/code/)
+  assert.match(await listed('', `${url}?tag=v3&subdir=sub&commit=${head}`), /^src\/file$/m)
+  for (const [query, message] of [
+    ['tag=a&branch=b', 'branch conflicts with tag'],
+    ['what=1', 'unexpected query "what"'],
+    [`branch=main&checksum=${'0'.repeat(40)}`, 'expected checksum to match 0000'],
+  ])
+    assert.match((await run(['buildx', 'build', add('', `${url}?${query}`)])).all, new RegExp(message!))
 })
 
 test('a repository as the context', async () => {

@@ -1,14 +1,15 @@
 /**
  * Git repositories as build contexts and sources of ADD, by Debian's git. A commit becomes a tar that is kept; which commit a
- * branch is, is asked each time. Forms of the address as in BuildKit: REMOTE[#REF[:SUBDIRECTORY]].
+ * branch is, is asked each time. Forms of the address as in BuildKit: REMOTE[#REF[:SUBDIRECTORY]] or REMOTE?branch=…&subdir=….
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { createWriteStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createWriteStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { isError, SlipwayError } from '../../errors.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
-import type { Processes } from '../../sys/sys.ts'
+import type { Processes, SpecialFiles, Sys } from '../../sys/sys.ts'
+import { packTrees } from '../output/files.ts'
 import type { Download } from './download.ts'
 
 export interface GitAddress {
@@ -17,24 +18,63 @@ export interface GitAddress {
   ref: string | undefined
   /** '' is the whole repository. */
   subdirectory: string
+  /** The commit, or its first digits, that must come of it. */
+  checksum?: string | undefined
+  /** Default: no. */
+  keepGitDir?: boolean | undefined
+  /** Default: yes. */
+  submodules?: boolean | undefined
 }
 
-/** undefined: not the address of a repository. */
+/** undefined: not the address of a repository. A query that says nothing known is 'invalid'. */
 export const parseGitAddress = (text: string): GitAddress | undefined => {
+  const [, before = '', query, fragment = ''] = /^([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/s.exec(text) ?? []
   const known =
-    /^(git:\/\/|ssh:\/\/)/.test(text) ||
-    /^[\w.-]+@[\w.-]+:(?!\/\/)/.test(text) ||
-    /^https?:\/\/[^#?]+\.git(?:#|$)/.test(text) ||
-    /^github\.com\/[^#]+/.test(text)
+    /^(git:\/\/|ssh:\/\/)/.test(before) ||
+    /^[\w.-]+@[\w.-]+:(?!\/\/)/.test(before) ||
+    /^https?:\/\/.+\.git$/.test(before) ||
+    /^github\.com\/./.test(before)
   if (!known) return undefined
-  const at = text.indexOf('#')
-  const remote = at < 0 ? text : text.slice(0, at)
-  const [ref, ...subdirectory] = (at < 0 ? '' : text.slice(at + 1)).split(':')
-  return {
-    remote: remote.startsWith('github.com/') ? `https://${remote}` : remote,
+  const [ref, ...subdirectory] = fragment.split(':')
+  const address = {
+    remote: before.startsWith('github.com/') ? `https://${before}` : before,
     ref: ref || undefined,
-    subdirectory: subdirectory.join(':').replace(/^\/+|\/+$/g, ''),
+    subdirectory: subdirectory.join(':'),
   }
+  const whole = query === undefined ? address : withQuery(address, new URLSearchParams(query))
+  return { ...whole, subdirectory: whole.subdirectory.replace(/^\/+|\/+$/g, '') }
+}
+
+/** `?branch=…&subdir=…`, which says the same as `#…` and more (buildx 0.28). */
+const withQuery = (address: GitAddress, query: URLSearchParams): GitAddress => {
+  const invalid = (why: string): SlipwayError => new SlipwayError('invalid', `invalid git address: ${why}`)
+  const found: GitAddress = { ...address }
+  const setRef = (ref: string): void => {
+    if (found.ref !== undefined && found.ref !== ref) throw invalid(`ref conflicts: "${found.ref}" vs "${ref}"`)
+    found.ref = ref
+  }
+  const flag = (key: string, value: string): boolean => {
+    if (['', '1', 't', 'T', 'true', 'TRUE', 'True'].includes(value)) return true
+    if (['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(value)) return false
+    throw invalid(`invalid ${key} value: "${value}"`)
+  }
+  if (query.has('tag') && query.has('branch')) throw invalid('branch conflicts with tag')
+  for (const [key, value] of query) {
+    if (query.getAll(key).length > 1) throw invalid(`query "${key}" has multiple values`)
+    if (key === 'submodules') found.submodules = flag(key, value)
+    else if (key === 'keep-git-dir') found.keepGitDir = flag(key, value)
+    else if (value === '') throw invalid(`query "${key}" has no value`)
+    else if (key === 'ref') setRef(value)
+    else if (key === 'tag') setRef(value.startsWith('refs/tags/') ? value : `refs/tags/${value}`)
+    else if (key === 'branch') setRef(value.startsWith('refs/heads/') ? value : `refs/heads/${value}`)
+    else if (key === 'checksum' || key === 'commit') found.checksum = value
+    else if (key === 'subdir') {
+      if (found.subdirectory !== '' && found.subdirectory !== value)
+        throw invalid(`subdir conflicts: "${found.subdirectory}" vs "${value}"`)
+      found.subdirectory = value
+    } else throw invalid(`unexpected query "${key}"`)
+  }
+  return { ...found, ref: found.ref ?? found.checksum }
 }
 
 /** Does it take keys to get there? */
@@ -44,29 +84,36 @@ interface GitOptions {
   signal: AbortSignal
   /** Path of an agent's socket. */
   agent?: string | undefined
+  /** As git's GIT_ALLOW_PROTOCOL; default: those of the network. */
+  protocols?: string | undefined
 }
 
 export class GitSources {
   readonly #processes: Processes
+  readonly #files: SpecialFiles
   readonly #base: string
   readonly #mutex = new KeyedMutex()
 
-  constructor(processes: Processes, base: string) {
+  constructor({ processes, files }: Pick<Sys, 'processes' | 'files'>, base: string) {
     this.#processes = processes
+    this.#files = files
     this.#base = base
   }
 
   /** `digest` is the commit; `path` is a tar of its files, or of the subdirectory's. */
   async get(address: GitAddress, options: GitOptions): Promise<Download> {
-    const { remote, ref = 'HEAD', subdirectory } = address
+    const { remote, ref = 'HEAD', subdirectory, checksum } = address
     if (ref.startsWith('-') || remote.startsWith('-') || subdirectory.split('/').includes('..'))
       throw new SlipwayError('bad-request', `invalid git address ${remote}#${ref}:${subdirectory}`)
     const repository = join(this.#base, hash(remote))
     return await this.#mutex.run(repository, async () => {
       await this.#prepare(repository, options)
       const commit = await this.#fetch(repository, remote, ref, options)
-      const path = join(repository, `${hash(`${commit}:${subdirectory}`)}.tar`)
-      if (!existsSync(path)) await this.#archive(repository, commit, subdirectory, path, options)
+      if (checksum !== undefined && !commit.startsWith(checksum))
+        throw new SlipwayError('invalid', `expected checksum to match ${checksum}, got ${commit}`)
+      const { keepGitDir = false, submodules = true } = address
+      const path = join(repository, `${hash(JSON.stringify([commit, subdirectory, keepGitDir, submodules]))}.tar`)
+      if (!existsSync(path)) await this.#archive(repository, commit, address, path, options)
       return { path, digest: commit, modifiedMs: 0 }
     })
   }
@@ -75,9 +122,6 @@ export class GitSources {
     if (existsSync(join(repository, 'HEAD'))) return
     mkdirSync(repository, { recursive: true, mode: 0o700 })
     await this.#git(repository, ['init', '--quiet', '--bare', '.'], options)
-    // An archive is what a checkout would be, whatever the repository says about exports.
-    mkdirSync(join(repository, 'info'), { recursive: true })
-    writeFileSync(join(repository, 'info/attributes'), '* -export-ignore -export-subst\n')
   }
 
   async #fetch(repository: string, remote: string, ref: string, options: GitOptions): Promise<string> {
@@ -102,24 +146,34 @@ export class GitSources {
   async #archive(
     repository: string,
     commit: string,
-    subdirectory: string,
+    { subdirectory, keepGitDir, submodules, remote }: GitAddress,
     path: string,
     options: GitOptions,
   ): Promise<void> {
-    const tree = subdirectory === '' ? commit : `${commit}:${subdirectory}`
-    const child = this.#processes.spawn(['git', 'archive', '--format=tar', tree], {
-      cwd: repository,
-      env: environment(options),
-      fds: ['ignore', 'pipe', 'ignore'],
-    })
-    const partial = join(repository, `${randomUUID()}.part`)
+    const work = join(repository, `${randomUUID()}.part`)
+    const partial = `${work}.part`
+    const git = (...args: string[]): Promise<string> => this.#git(work, args, options)
     try {
-      await pipeline(child.stdout!, createWriteStream(partial), { signal: options.signal })
-      const { code } = await child.exited
-      if (code !== 0) throw new SlipwayError('not-found', `${subdirectory || commit}: not found in the repository`)
+      mkdirSync(work, { mode: 0o700 })
+      await git('init', '--quiet', '.')
+      await git('remote', 'add', 'origin', withoutPassword(remote))
+      const near = { ...options, protocols: 'file' }
+      await this.#git(repository, ['config', 'uploadpack.allowAnySHA1InWant', 'true'], options)
+      await this.#git(work, ['fetch', '--quiet', '--no-tags', '--depth=1', `file://${repository}`, commit], near)
+      await git('checkout', '--quiet', '--detach', commit)
+      if (submodules !== false && existsSync(join(work, '.gitmodules')))
+        await git('submodule', '--quiet', 'update', '--init', '--recursive', '--depth=1')
+      const time = BigInt((await git('show', '-s', '--format=%ct', commit)).trim()) * 1_000_000_000n
+      if (keepGitDir) rmSync(join(work, '.git/FETCH_HEAD'), { force: true })
+      else dropGitFiles(work)
+      const root = join(work, subdirectory)
+      if (!statSync(root, { throwIfNoEntry: false })?.isDirectory())
+        throw new SlipwayError('not-found', `${subdirectory}: not found in the repository`)
+      const tar = packTrees([{ path: '', root }], this.#files, time)
+      await pipeline(tar, createWriteStream(partial), { signal: options.signal })
       renameSync(partial, path)
     } finally {
-      child.kill('SIGKILL')
+      rmSync(work, { recursive: true, force: true })
       rmSync(partial, { force: true })
     }
   }
@@ -151,20 +205,35 @@ export class GitSources {
     if (!existsSync(this.#base)) return
     for (const name of readdirSync(this.#base))
       for (const file of readdirSync(join(this.#base, name)))
-        if (file.endsWith('.part')) rmSync(join(this.#base, name, file), { force: true })
+        if (file.endsWith('.part')) rmSync(join(this.#base, name, file), { recursive: true, force: true })
   }
+}
+
+/** Of the repository and its submodules. */
+const dropGitFiles = (directory: string): void => {
+  for (const entry of readdirSync(directory, { withFileTypes: true }))
+    if (entry.name === '.git') rmSync(join(directory, entry.name), { recursive: true, force: true })
+    else if (entry.isDirectory()) dropGitFiles(join(directory, entry.name))
+}
+
+const withoutPassword = (remote: string): string => {
+  if (!URL.canParse(remote)) return remote
+  const url = new URL(remote)
+  if (url.password === '') return remote
+  url.password = 'xxxxx'
+  return url.href
 }
 
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
 
 /** Nobody is asked anything, and nothing but the network is read. */
-const environment = ({ agent }: GitOptions): Record<string, string> => ({
+const environment = ({ agent, protocols }: GitOptions): Record<string, string> => ({
   PATH: process.env.PATH ?? '/usr/bin:/bin',
   HOME: '/nonexistent',
   LC_ALL: 'C',
   GIT_TERMINAL_PROMPT: '0',
   GIT_CONFIG_NOSYSTEM: '1',
-  GIT_ALLOW_PROTOCOL: 'git:http:https:ssh',
+  GIT_ALLOW_PROTOCOL: protocols ?? 'git:http:https:ssh',
   GIT_SSH_COMMAND: 'ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=/dev/null',
   ...(agent === undefined ? {} : { SSH_AUTH_SOCK: agent }),
 })

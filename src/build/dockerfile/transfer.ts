@@ -105,12 +105,8 @@ const sourceOf = (node: Transfer, source: string, checksum: string | undefined):
   const remote = /^https?:\/\//.test(source)
   if (isGit(source)) {
     if (node.verb === 'COPY') throw new SyntaxFault("source can't be a git ref for COPY", { near: source })
-    if (node.keepGitDir)
-      throw new SyntaxFault('--keep-git-dir is not supported', {
-        near: '--keep-git-dir',
-        hint: 'RUN git clone in a stage where the history is needed.',
-      })
-    return { kind: 'url', url: source, name: 'repository.tar', unpack: true, checksum, git: true }
+    const keep = node.keepGitDir ? { keepGitDir: true } : {}
+    return { kind: 'url', url: source, name: 'repository.tar', unpack: true, checksum, git: true, ...keep }
   }
   if (remote) {
     if (node.verb === 'COPY')

@@ -116,7 +116,8 @@ export class Contents {
 
   /** Fetched once a build. A wrong checksum is a SyntaxFault. */
   download(node: OpNode, source: Extract<CopySource, { kind: 'url' }>) {
-    let found = this.#fetched.get(source.url)
+    const key = hashOf(source)
+    let found = this.#fetched.get(key)
     if (!found) {
       const { report, signal } = this.#options
       const vertex = { ...node.vertex, id: randomUUID(), name: source.url }
@@ -124,7 +125,9 @@ export class Contents {
       found = report.during(vertex, async () => {
         if (address) {
           const agent = needsAgent(address) ? await node.env.ssh('default') : undefined
-          return await this.#deps.git.get(address, { signal, agent })
+          const keepGitDir = source.keepGitDir ?? address.keepGitDir
+          const checksum = source.checksum ?? address.checksum
+          return await this.#deps.git.get({ ...address, keepGitDir, checksum }, { signal, agent })
         }
         return await this.#deps.downloads.get(source.url, {
           signal,
@@ -133,10 +136,10 @@ export class Contents {
         })
       })
       found.catch(() => {})
-      this.#fetched.set(source.url, found)
+      this.#fetched.set(key, found)
     }
     return found.then((file) => {
-      if (source.checksum !== undefined && !file.digest.startsWith(source.checksum))
+      if (!source.git && source.checksum !== undefined && !file.digest.startsWith(source.checksum))
         throw new SyntaxFault(`digest mismatch ${file.digest}: ${source.checksum}`, { near: '--checksum' })
       return file
     })

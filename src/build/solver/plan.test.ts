@@ -180,7 +180,17 @@ test('ADD: URLs, checksums, git', async () => {
       git: true,
     },
   ])
-  await assert.rejects(sources('ADD --keep-git-dir git@x.test:r.git /d'), /--keep-git-dir is not supported/)
+  assert.deepEqual(await sources('ADD --keep-git-dir git@x.test:r.git /d'), [
+    {
+      kind: 'url',
+      url: 'git@x.test:r.git',
+      name: 'repository.tar',
+      unpack: true,
+      checksum: undefined,
+      git: true,
+      keepGitDir: true,
+    },
+  ])
   await assert.rejects(sources('ADD --checksum=main git@x.test:r.git /d'), /invalid checksum: not a commit/)
 })
 
