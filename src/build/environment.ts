@@ -21,7 +21,7 @@ export const stepEnvironment = (request: BuildRequest): StepEnvironment => {
     proxies: [...proxies].map(([key, value]) => `${key}=${value}`),
     shmSize,
     ulimits,
-    hostname: request.hostname || undefined,
+    hostname: request.hostname || args.BUILDKIT_SANDBOX_HOSTNAME || undefined,
     cgroupParent: request.cgroupParent || undefined,
     privileged,
     hostNetwork: request.hostNetwork ?? false,

@@ -67,6 +67,7 @@ export const createBuilder = (given: BuilderDeps): Builder => {
     build: (request) => tracked(request, (given) => runBuild(deps, given)),
     export: (request, outputs) => tracked(request, (given) => runExport(deps, given, outputs)),
     describe: (request, what) => tracked(request, (given) => describe(deps, given, what)),
+    fetch: (url, signal) => deps.downloads.get(url, { signal, progress: () => {} }),
     async prune(options) {
       const everything = options.all && options.until === undefined && options.keepBytes === undefined
       if (everything && running.size === 0) {

@@ -211,6 +211,8 @@ export interface Builder {
   export(request: BuildRequest, outputs: readonly BuildOutput[]): Promise<ExportResponse>
   /** Builds nothing: `targets` only reads the file, `outline` and `check` also look at the base images' configurations. */
   describe(request: BuildRequest, what: 'check' | 'outline' | 'targets'): Promise<Description>
+  /** What an http(s) address gives, as a file that is kept for a while. */
+  fetch(url: string, signal: AbortSignal): Promise<{ path: string; digest: string }>
   prune(options: {
     all: boolean
     keepBytes?: number

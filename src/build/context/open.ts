@@ -1,18 +1,19 @@
 /** Opens what a request names as its context, and finds the Dockerfile and its .dockerignore. */
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { createWriteStream, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { SlipwayError } from '../../errors.ts'
-import { decompress } from '../../lib/tar/index.ts'
-import type { Sys } from '../../sys/sys.ts'
+import { compressionOf, decompress } from '../../lib/tar/index.ts'
+import type { Processes, Sys } from '../../sys/sys.ts'
 import type { BuildRequest, RemoteDirectory } from '../types.ts'
 import { parseDockerignore } from './dockerignore.ts'
 import { compilePatterns } from './patterns.ts'
 import type { Tree } from './tree.ts'
 import type { UnpackTarget } from './unpack.ts'
-import { unpackTar } from './unpack.ts'
+import { plainStream, unpackTar } from './unpack.ts'
 
 export interface OpenedContext {
   root: string
@@ -26,7 +27,7 @@ export type OpenableContext = Exclude<BuildRequest['context'], { remote: RemoteD
 /** `base` is where streams are unpacked. */
 export const openContext = async (
   context: OpenableContext,
-  sys: Pick<Sys, 'files'>,
+  sys: Pick<Sys, 'files' | 'processes'>,
   base: string,
   signal: AbortSignal,
 ): Promise<OpenedContext> => {
@@ -43,7 +44,8 @@ export const openContext = async (
   const close = (): void => rmSync(root, { recursive: true, force: true })
   try {
     if ('tar' in context) {
-      await unpackStream(context.tar, { files: sys.files, root, dest: '/', devices: false, signal })
+      const target = { files: sys.files, root, dest: '/', devices: false, signal }
+      await unpackStream(sys.processes, context.tar, join(base, `${randomUUID()}.tar`), target)
     }
     return { root, own: false, close }
   } catch (error) {
@@ -52,13 +54,18 @@ export const openContext = async (
   }
 }
 
-/** A stream that stalls ends with the build. */
-const unpackStream = async (tar: Readable, target: UnpackTarget & { signal: AbortSignal }): Promise<void> => {
+/** A stream that stalls ends with the build. What only another program can decompress lies in `file` meanwhile. */
+const unpackStream = async (
+  processes: Processes,
+  tar: Readable,
+  file: string,
+  target: UnpackTarget & { signal: AbortSignal },
+): Promise<void> => {
   const { signal } = target
   const onAbort = (): void => void tar.destroy(signal.reason as Error)
   signal.addEventListener('abort', onAbort, { once: true })
   try {
-    const plain = await decompress(tar)
+    const plain = await plainTar(processes, tar, file)
     try {
       await unpackTar(plain, target)
     } finally {
@@ -66,7 +73,30 @@ const unpackStream = async (tar: Readable, target: UnpackTarget & { signal: Abor
     }
   } finally {
     signal.removeEventListener('abort', onAbort)
+    rmSync(file, { force: true })
   }
+}
+
+const plainTar = async (processes: Processes, tar: Readable, file: string): Promise<Readable> => {
+  const { head, whole } = await peek(tar)
+  if (!['xz', 'bzip2'].includes(compressionOf(head))) return await decompress(whole)
+  await pipeline(whole, createWriteStream(file, { mode: 0o600 }))
+  return await plainStream(processes, file)
+}
+
+const peek = async (tar: Readable): Promise<{ head: Buffer; whole: Readable }> => {
+  const chunks = (tar as AsyncIterable<Buffer>)[Symbol.asyncIterator]()
+  let head = Buffer.alloc(0)
+  while (head.length < 6) {
+    const next = await chunks.next()
+    if (next.done) break
+    head = Buffer.concat([head, next.value])
+  }
+  const rest = async function* (): AsyncGenerator<Buffer> {
+    if (head.length > 0) yield head
+    for (let next = await chunks.next(); !next.done; next = await chunks.next()) yield next.value
+  }
+  return { head, whole: Readable.from(rest(), { objectMode: false }) }
 }
 
 export interface FoundDockerfile {

@@ -21,7 +21,7 @@ import { createPacer } from './pacer.ts'
 import { statOf } from './write.ts'
 
 /** The plain bytes of a file that may be compressed in any way docker knows. */
-const plainStream = async (processes: Processes, path: string): Promise<Readable> => {
+export const plainStream = async (processes: Processes, path: string): Promise<Readable> => {
   const handle = await open(path)
   const head = Buffer.alloc(6)
   try {

@@ -21,7 +21,7 @@ import { answer } from './subrequests.ts'
 import { uploaded } from './upload.ts'
 
 export interface SolveDeps {
-  builder: Pick<Builder, 'build' | 'export' | 'describe' | 'prune' | 'cacheUsage'>
+  builder: Pick<Builder, 'build' | 'export' | 'fetch' | 'describe' | 'prune' | 'cacheUsage'>
   images: Pick<Engine['images'], 'remove' | 'get'>
   pushed: RecentPushes
   instance: Pick<Instance, 'runDir'>
