@@ -25,6 +25,7 @@ import { Flights } from './solver/flights.ts'
 import { activePrefix, clearDirectory } from './solver/workspace.ts'
 import type { Builder, BuildRequest } from './types.ts'
 
+export { changedConfig } from './changes.ts'
 export { parseGitAddress } from './context/git.ts'
 export { type FileTree, type WalkedFile, walkTrees } from './output/files.ts'
 export { plainProgress } from './progress/index.ts'

@@ -89,6 +89,26 @@ test('an old docker archive, and back', async () => {
   assert.deepEqual(await snapshots.list(), [])
 })
 
+test('a layer that has outlived its image gets its archive back with the next', async () => {
+  const { images, snapshots } = room()
+  const { archive, id, one } = await oldArchive()
+  const [image] = await images.load(archive)
+  snapshots.hold([image!.snapshots[0]!], 'somebody who builds on it')
+  await images.remove(id, { force: true })
+  await images.load((await oldArchive()).archive)
+  const saved = await bytesOf(await images.save(['old:1']))
+  assert.ok(saved.includes(one))
+})
+
+test('an image of old that does not name its system is taken as it is', async () => {
+  const { images } = room()
+  const layer = await bytesOf(tar({ a: '1' }))
+  const config = JSON.stringify({ architecture: 'x86_64', rootfs: { type: 'layers', diff_ids: [sha256(layer)] } })
+  const manifest = JSON.stringify([{ Config: 'c.json', RepoTags: ['bare:1'], Layers: ['l.tar'] }])
+  const [image] = await images.load(tar({ 'c.json': config, 'l.tar': layer, 'manifest.json': manifest }))
+  assert.deepEqual([image!.id, image!.platform], [sha256(config), { os: 'linux', architecture: 'x86_64' }])
+})
+
 test('what was built here needs no blobs, here or where it is loaded', async () => {
   const { images, blobs: _ } = room()
   const image = await images.import(tar({ 'etc/hello': 'hello', 'a b': 'c' }), { name: 'made:1' })

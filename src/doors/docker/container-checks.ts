@@ -21,8 +21,8 @@ const checkNetwork = (config: ContainerConfig, host: HostConfig): void => {
   const conflict = (what: string): Error => bad(`conflicting options: ${what}`)
   const undefinedWith = (what: string): Error =>
     conflict(`${what} can't be used with links. This would result in undefined behavior`)
-  if (mode.startsWith('container:')) {
-    if (mode === 'container:') throw bad('Invalid network mode: invalid container format container:<name|id>')
+  if (mode === 'container' || mode.startsWith('container:')) {
+    if (!/^container:./.test(mode)) throw bad('Invalid network mode: invalid container format container:<name|id>')
     if (config.Hostname) throw conflict('hostname and the network mode')
     if (host.Links?.length) throw undefinedWith('container type network')
     if (host.Dns?.length) throw conflict('dns and the network mode')

@@ -3,7 +3,7 @@ import type { Container, ContainerSpec, SandboxSpec, VolumeSpec } from '../../en
 import { checkCreate, extraHost } from './container-checks.ts'
 import { bad, defined, positive } from './container-fields.ts'
 import { type Parts, resourcesOf, securityOf } from './container-limits.ts'
-import { findLinked, type Linked, linkHost, linkOf } from './container-links.ts'
+import { findLinked, type Linked, linkHost, linkOf, networkOwner } from './container-links.ts'
 import { logOf } from './container-log.ts'
 import { mountsOf } from './container-mounts.ts'
 import { attachment, portsOf } from './container-network.ts'
@@ -94,6 +94,7 @@ const restartOf = (host: HostConfig): ContainerSpec['restart'] => {
     throw bad(
       `invalid restart policy: unknown policy '${policy}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
     )
+  if (maxRetries < 0) throw bad(`invalid restart policy: maximum retry count cannot be negative`)
   if (maxRetries !== 0 && policy !== 'on-failure')
     throw bad(`invalid restart policy: maximum retry count can only be used with 'on-failure'`)
   if (host.AutoRemove && policy !== 'no') throw bad(`can't create 'AutoRemove' container with restart policy`)
@@ -125,7 +126,7 @@ const sandboxOf = (
   const mode = networkMode(host)
   const shared = mode.startsWith('container:') ? find.container(mode.slice(10)) : undefined
   const network: SandboxSpec['network'] = shared
-    ? { mode: 'sandbox', id: shared.sandboxId }
+    ? { mode: 'sandbox', id: networkOwner(shared) }
     : mode === 'none' || config.NetworkDisabled
       ? { mode: 'none' }
       : mode === 'host'
@@ -133,7 +134,7 @@ const sandboxOf = (
         : {
             mode: 'attached',
             attachments: Object.entries(networks).map(([n, e]) =>
-              attachment(n, e, { find: find.container, mac: n === mode ? config.MacAddress : undefined }),
+              attachment(n, e, n === mode ? config.MacAddress : undefined),
             ),
           }
   return {

@@ -1,6 +1,6 @@
 /** `--link other:alias`. */
 import type { Container, ContainerLink } from '../../engine/types.ts'
-import { SlipwayError } from '../../errors.ts'
+import { isError, SlipwayError } from '../../errors.ts'
 import type { Origin } from './wire.ts'
 
 export interface Linked {
@@ -20,9 +20,18 @@ export const splitLink = (link: string): { reference: string; alias: string } =>
   return { reference: reference.replace(/^\//, ''), alias: alias.slice(alias.lastIndexOf('/') + 1) }
 }
 
+const linkTarget = (reference: string, find: Lookups): Container => {
+  try {
+    return find.container(reference)
+  } catch (cause) {
+    if (!isError(cause)) throw cause
+    throw new SlipwayError(cause.code, `could not get container for ${reference}: ${cause.message}`, { cause })
+  }
+}
+
 export const findLinked = (link: string, find: Lookups): Linked => {
   const { reference, alias } = splitLink(link)
-  const container = find.container(reference)
+  const container = linkTarget(reference, find)
   if ((container.spec.origin as Origin | undefined)?.HostConfig.NetworkMode === 'host')
     throw new SlipwayError(
       'bad-request',
@@ -31,8 +40,14 @@ export const findLinked = (link: string, find: Lookups): Linked => {
   return { alias, container, ports: find.exposedBy(container) }
 }
 
+/** The sandbox whose network a container is on: another's, where it has joined that. */
+export const networkOwner = ({ spec, sandboxId }: Container): string => {
+  const network = 'own' in spec.sandbox ? spec.sandbox.own.network : undefined
+  return network?.mode === 'sandbox' ? network.id : sandboxId
+}
+
 export const linkOf = ({ alias, container, ports }: Linked): ContainerLink => ({
-  sandboxId: container.sandboxId,
+  sandboxId: networkOwner(container),
   alias,
   name: container.spec.name,
   ports,
@@ -43,5 +58,5 @@ export const linkOf = ({ alias, container, ports }: Linked): ContainerLink => ({
 export const linkHost = ({ alias, container }: Linked): { name: string; address: string } => {
   const own = 'own' in container.spec.sandbox ? container.spec.sandbox.own : undefined
   const names = [alias, own?.hostname || container.id.slice(0, 12), container.spec.name]
-  return { name: [...new Set(names)].join(' '), address: `sandbox:${container.sandboxId}` }
+  return { name: [...new Set(names)].join(' '), address: `sandbox:${networkOwner(container)}` }
 }

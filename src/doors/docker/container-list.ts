@@ -42,13 +42,7 @@ export const listContainers = async (engine: ContainerBackend, clock: Clock, x: 
   const odd = filters.get('exited').find((v) => !/^-?\d+$/.test(v))
   if (odd !== undefined) throw bad(`invalid filter 'exited=${odd}'`)
   const limit = Number(x.query.get('limit') ?? 0)
-  const all =
-    isTrue(x.query.get('all')) ||
-    limit > 0 ||
-    filters.has('status') ||
-    filters.has('exited') ||
-    filters.has('before') ||
-    filters.has('since')
+  const all = isTrue(x.query.get('all')) || limit > 0 || filters.has('status') || filters.has('exited')
   const bound = (name: string): number | undefined =>
     filters.has(name) ? engine.containers.must(filters.get(name)[0]!).createdAt : undefined
   const [before, since] = [bound('before'), bound('since')]
@@ -74,7 +68,7 @@ export const listContainers = async (engine: ContainerBackend, clock: Clock, x: 
     .filter((c) => ancestors.length === 0 || ancestors.includes(c.imageId))
     .filter((c) =>
       filters.any('volume', (v) =>
-        c.mounts.some((m) => m.name === v || m.target === v || (m.type === 'volume' && m.volume === v)),
+        c.mounts.some((m) => m.name === v || m.target === v || (m.type === 'bind' && m.source === v)),
       ),
     )
     .filter((c) => filters.any('network', (v) => onNetwork(engine, c, v)))
@@ -91,8 +85,18 @@ export const listContainers = async (engine: ContainerBackend, clock: Clock, x: 
     .filter((c) => (before === undefined || c.createdAt < before) && (since === undefined || c.createdAt > since))
     .sort((a, b) => b.createdAt - a.createdAt)
   const shown = limit > 0 ? found.slice(0, limit) : found
-  const options = { size: isTrue(x.query.get('size')), now: clock.now(), version: x.version }
+  const links = linkNames(engine.containers.list())
+  const options = { links, size: isTrue(x.query.get('size')), now: clock.now(), version: x.version }
   x.send(200, await Promise.all(shown.map((c) => listView(c, engine, options))))
+}
+
+/** Names that containers have by others' links, by sandbox: "/other/alias". */
+const linkNames = (all: readonly Container[]): Map<string, string[]> => {
+  const names = new Map<string, string[]>()
+  for (const { spec } of all)
+    for (const { alias, sandboxId } of spec.links ?? [])
+      names.set(sandboxId, [...(names.get(sandboxId) ?? []), `/${spec.name}/${alias}`])
+  return names
 }
 
 const samePort = (wanted: string, port: number, protocol: string): boolean => {

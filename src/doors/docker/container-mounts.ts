@@ -15,12 +15,13 @@ export const mountsOf = (
   find: Lookup,
   volumes: VolumeSpec[],
 ): MountSpec[] => {
-  const mounts: MountSpec[] = (host.VolumesFrom ?? []).flatMap((from) => fromContainer(from, find))
+  const mounts: MountSpec[] = []
   const add = (mount: MountSpec): void => {
     const at = mounts.findIndex((m) => m.target === mount.target)
     if (at >= 0) mounts.splice(at, 1)
     mounts.push(mount)
   }
+  for (const from of host.VolumesFrom ?? []) for (const mount of fromContainer(from, find)) add(mount)
   const tmpfs = Object.entries(host.Tmpfs ?? {}).map(([target, options]) => ({ target: tmpfsTarget(target), options }))
   // What was asked for here wins over what comes with another container or the image, but not over itself.
   const taken = new Set(tmpfs.map(({ target }) => target))

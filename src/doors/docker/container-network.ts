@@ -1,5 +1,5 @@
 /** A container's networks and published ports, from docker's JSON: pure. */
-import type { Attachment, Container, PublishedPort } from '../../engine/types.ts'
+import type { Attachment, PublishedPort } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import { parseAddress } from '../../lib/ip.ts'
 import { bad, defined } from './container-fields.ts'
@@ -37,20 +37,15 @@ const checkAddresses = (network: string, e: EndpointConfig): void => {
     throw new SlipwayError('unsupported', 'link-local addresses of one container cannot be chosen here')
 }
 
-interface Lookups {
-  find(reference: string): Container
-  /** Asked for the container as a whole. */
-  mac?: string | undefined
-}
-
-export const attachment = (network: string, e: EndpointConfig, { find, mac }: Lookups): Attachment => {
+/** `mac`: asked for the container as a whole. */
+export const attachment = (network: string, e: EndpointConfig, mac?: string): Attachment => {
   checkAddresses(network, e)
   const address = e.MacAddress || mac
   if (address && !/^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i.test(address)) throw bad(`invalid MAC address ${address}`)
   const options = e.DriverOpts ?? {}
   const links = (e.Links ?? []).map((link) => {
     const { reference, alias } = splitLink(link)
-    return { alias, sandboxId: find(reference).sandboxId }
+    return { alias, name: reference }
   })
   return {
     network,

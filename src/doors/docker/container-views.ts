@@ -1,6 +1,6 @@
 /** Containers as docker lists and inspects them. */
 import { existsSync } from 'node:fs'
-import type { Attachment, Container, Endpoint, Engine, PublishedPort, Sandbox } from '../../engine/types.ts'
+import type { Attachment, Container, Endpoint, Engine, Image, PublishedPort, Sandbox } from '../../engine/types.ts'
 import { humanDuration } from '../../lib/human-duration.ts'
 import { networkMode } from './container-create.ts'
 import { splitLink } from './container-links.ts'
@@ -172,7 +172,7 @@ export const commandText = (c: Container): string =>
 export const listView = async (
   c: Container,
   rooms: Rooms,
-  options: { size: boolean; now: number; version: ApiVersion },
+  options: { size: boolean; now: number; version: ApiVersion; links: ReadonlyMap<string, string[]> },
 ) => {
   const image = await rooms.images.get(c.imageId)
   const exposed = [
@@ -183,7 +183,7 @@ export const listView = async (
   ]
   return {
     Id: c.id,
-    Names: [`/${c.spec.name}`],
+    Names: [`/${c.spec.name}`, ...(options.links.get(c.sandboxId) ?? [])],
     Image: await imageText(c, image?.names ?? [], rooms),
     ImageID: c.imageId,
     Command: commandText(c),
@@ -195,19 +195,27 @@ export const listView = async (
     HostConfig: { NetworkMode: modeOf(c) },
     NetworkSettings: { Networks: networkViews(c, rooms, options.version) },
     Mounts: mountViews(c),
-    ...(options.size ? { SizeRw: await rwSize(c, rooms), SizeRootFs: image?.size ?? 0 } : {}),
+    ...(options.size ? await sizesOf(c, image, rooms) : {}),
   }
 }
 
 /** Pods' containers are created by image id; a name says more. A name that means another image by now says less. */
 const imageText = async (c: Container, names: string[], rooms: Pick<Rooms, 'images'>): Promise<string> => {
-  if (!/^(sha256:)?[0-9a-f]{64}$/.test(c.spec.image))
+  if ('own' in c.spec.sandbox || !/^(sha256:)?[0-9a-f]{64}$/.test(c.spec.image))
     return (await rooms.images.get(c.spec.image))?.id === c.imageId ? c.spec.image : c.imageId
   const name = names[0]
   return name ? name.replace(/^docker\.io\/(library\/)?/, '') : c.spec.image
 }
 
-const rwSize = async (c: Container, rooms: Rooms): Promise<number> => (await rooms.snapshots.stat(c.id))?.size ?? 0
+/** The second counts the image too. */
+const sizesOf = async (
+  c: Container,
+  image: Image | undefined,
+  rooms: Rooms,
+): Promise<{ SizeRw: number; SizeRootFs: number }> => {
+  const own = await rooms.containers.diskUsage(c.id)
+  return { SizeRw: own, SizeRootFs: own + (image?.size ?? 0) }
+}
 
 const modeOf = (c: Container): string => {
   const host = originOf(c)?.HostConfig
@@ -286,6 +294,7 @@ export const inspectView = async (c: Container, rooms: Rooms, options: { size: b
   const sandbox = rooms.sandboxes.get(c.sandboxId)
   const [path = '', ...args] = c.process.args
   const settings = await settingsView(c, rooms, options.version)
+  const execIds = rooms.containers.execIds(c.id)
   return {
     Id: c.id,
     Created: iso(c.createdAt),
@@ -304,10 +313,10 @@ export const inspectView = async (c: Container, rooms: Rooms, options: { size: b
     MountLabel: '',
     ProcessLabel: '',
     AppArmorProfile: '',
-    ExecIDs: null,
+    ExecIDs: execIds.length > 0 ? execIds : null,
     HostConfig: hostConfigView(c),
     GraphDriver: { Name: 'overlay2', Data: { MergedDir: c.paths.rootfs } },
-    ...(options.size ? { SizeRw: await rwSize(c, rooms), SizeRootFs: image?.size ?? 0 } : {}),
+    ...(options.size ? await sizesOf(c, image, rooms) : {}),
     Mounts: mountViews(c),
     Config: {
       ...configView(c, image?.config.config, sandbox),

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { cpus, hostname } from 'node:os'
 import { pipeline } from 'node:stream/promises'
+import { changedConfig } from '../../build/index.ts'
 import type { Engine, Image } from '../../engine/types.ts'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -14,7 +15,6 @@ import { freeName } from './container-name.ts'
 import { splitLink } from './container-links.ts'
 import { inspectView, originOf } from './container-views.ts'
 import { Filters, instant, isTrue } from './filters.ts'
-import { changed } from './images.ts'
 import { sendLogs, streamType } from './io.ts'
 import { type Exchange, type Route, route } from './server.ts'
 import type { CreateBody, HostConfig } from './wire.ts'
@@ -295,7 +295,7 @@ const prune = async (engine: ContainerBackend, clock: Clock, x: Exchange): Promi
     if ('shared' in c.spec.sandbox) continue // a pod's: its node cleans up
     if (filters.has('label!') && filters.labels(c.spec.labels, 'label!')) continue
     if (until !== undefined && c.createdAt > until) continue
-    space += (await engine.snapshots.stat(c.id))?.size ?? 0
+    space += await engine.containers.diskUsage(c.id)
     await engine.containers.remove(c.id, { volumes: false })
     removed.push(c.id)
   }
@@ -313,7 +313,7 @@ const commit = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
   const image = await engine.containers.commit(x.query.get('container') ?? '', {
     ...(repo ? { name: tag ? `${repo}:${tag}` : repo } : {}),
     ...(Object.keys(config).length > 0 ? { config: config as never } : {}),
-    ...(changes.length > 0 ? { change: (base) => changed(base, changes) } : {}),
+    ...(changes.length > 0 ? { change: (base) => changedConfig(base, changes) } : {}),
     message: x.query.get('comment') ?? '',
     author: x.query.get('author') ?? '',
     pause: x.query.get('pause') === null || isTrue(x.query.get('pause')),

@@ -1,4 +1,5 @@
 import { pipeline } from 'node:stream/promises'
+import { changedConfig } from '../../build/index.ts'
 import type { Engine, Image, RegistryAuth, TransferProgress } from '../../engine/types.ts'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -328,7 +329,7 @@ const importImage = async (
   const repo = x.query.get('repo')
   const changes = x.query.getAll('changes')
   const platform = platformOf(x)
-  const config = changed({}, changes)
+  const config = changedConfig({}, changes)
   const url = source === '-' ? undefined : URL.parse(source.includes('://') ? source : `http://${source}`)
   if (url === null || (url && !/^https?:$/.test(url.protocol))) throw bad(`invalid address to import from: ${source}`)
   if (url) out.line({ status: `Downloading from ${url.href}` })
@@ -340,63 +341,6 @@ const importImage = async (
     signal: x.signal,
   })
   out.line({ status: image.id })
-}
-
-type Config = NonNullable<Image['config']['config']>
-
-/** What the Dockerfile instructions of `--change` make of a configuration. */
-export const changed = (base: Config, changes: readonly string[]): Config => {
-  const config: Config = { ...base }
-  const form = (text: string): string[] =>
-    text.trim().startsWith('[') ? (JSON.parse(text) as string[]) : ['/bin/sh', '-c', text]
-  const pair = (text: string): [string, string] => {
-    const match = /^([^=\s]+)(?:=|\s+)(.*)$/.exec(text)
-    if (!match) throw bad(`invalid change: ${text}`)
-    return [match[1]!, match[2]!.replace(/^"(.*)"$/, '$1')]
-  }
-  for (const change of changes) {
-    const [word = '', rest = ''] = change.trim().split(/\s+(.*)/s)
-    switch (word.toUpperCase()) {
-      case 'CMD':
-        config.Cmd = form(rest)
-        break
-      case 'ENTRYPOINT':
-        config.Entrypoint = form(rest)
-        break
-      case 'ENV':
-        config.Env = [...(config.Env ?? []).filter((e) => !e.startsWith(`${pair(rest)[0]}=`)), pair(rest).join('=')]
-        break
-      case 'LABEL':
-        config.Labels = { ...config.Labels, [pair(rest)[0]]: pair(rest)[1] }
-        break
-      case 'USER':
-        config.User = rest
-        break
-      case 'WORKDIR':
-        config.WorkingDir = rest
-        break
-      case 'EXPOSE':
-        config.ExposedPorts = {
-          ...config.ExposedPorts,
-          ...Object.fromEntries(rest.split(/\s+/).map((p) => [p.includes('/') ? p : `${p}/tcp`, {}])),
-        }
-        break
-      case 'VOLUME':
-        config.Volumes = {
-          ...config.Volumes,
-          ...Object.fromEntries(
-            (rest.startsWith('[') ? (JSON.parse(rest) as string[]) : rest.split(/\s+/)).map((v) => [v, {}]),
-          ),
-        }
-        break
-      case 'STOPSIGNAL':
-        config.StopSignal = rest
-        break
-      default:
-        throw bad(`${word.toLowerCase()} is not a valid change command`)
-    }
-  }
-  return config
 }
 
 const load = async (images: Engine['images'], x: Exchange): Promise<void> => {

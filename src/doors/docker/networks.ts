@@ -44,11 +44,7 @@ export const networkRoutes = (engine: Backend, clock: Clock): Route[] => {
       const body = await x.json<{ Container?: string; EndpointConfig?: EndpointConfig | null }>()
       const container = engine.containers.must(body.Container ?? '')
       const network = must(x.params.id!)
-      const find = (reference: string) => engine.containers.must(reference)
-      await engine.sandboxes.connect(
-        container.sandboxId,
-        attachment(network.spec.name, body.EndpointConfig ?? {}, { find }),
-      )
+      await engine.sandboxes.connect(container.sandboxId, attachment(network.spec.name, body.EndpointConfig ?? {}))
       x.send(200)
     }),
     route('POST', '/networks/:id/disconnect', async (x) => {

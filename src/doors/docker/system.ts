@@ -239,6 +239,8 @@ const events = async ({ engine, clock }: SystemBackend, x: Exchange): Promise<vo
   const filters = Filters.parse(x.query.get('filters'), eventFilters)
   const since = instant(x.query.get('since') ?? '', clock.now())
   const until = instant(x.query.get('until') ?? '', clock.now())
+  if (since !== undefined && until !== undefined && since > until)
+    throw new SlipwayError('bad-request', '`since` time cannot be after `until` time')
   const out = x.stream(200, 'application/json')
   const end = new AbortController()
   x.signal.addEventListener('abort', () => end.abort())
@@ -261,11 +263,6 @@ const wanted = (e: EngineEvent, filters: Filters): boolean => {
       (v) =>
         e.type === name && (e.id === v || e.id.startsWith(v) || e.attributes.name === v || e.attributes[name] === v),
     )
-  const ofContainer = filters.any('container', (v) =>
-    e.type === 'container'
-      ? e.id.startsWith(v) || e.attributes.name === v
-      : e.attributes.container?.startsWith(v) === true,
-  )
   const ofImage = filters.any('image', (v) =>
     e.type === 'image'
       ? e.id === v || e.attributes.name === v
@@ -276,8 +273,8 @@ const wanted = (e: EngineEvent, filters: Filters): boolean => {
     filters.any('event', (v) => e.action === v || e.action.startsWith(`${v}:`)) &&
     filters.any('scope', (v) => v === 'local') &&
     filters.labels(e.attributes) &&
-    ofContainer &&
     ofImage &&
+    named('container') &&
     named('network') &&
     named('volume')
   )
@@ -333,7 +330,7 @@ const diskUsage = async ({ engine, builder, clock }: SystemBackend, version: Api
         Command: commandText(c),
         Created: Math.floor(c.createdAt / 1000),
         Ports: portViews(c, engine.sandboxes.get(c.sandboxId), await exposedPorts(c, engine)),
-        SizeRw: (await engine.snapshots.stat(c.id))?.size ?? 0,
+        SizeRw: await engine.containers.diskUsage(c.id),
         SizeRootFs: images.find((i) => i.id === c.imageId)?.size ?? 0,
         Labels: c.spec.labels,
         State: c.status,

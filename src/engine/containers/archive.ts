@@ -6,6 +6,7 @@ import { resolveUserIn } from '../runtime/user.ts'
 import type { Containers } from '../types.ts'
 import { type Context, emit } from './context.ts'
 import { childPath, packMembers } from './pack.ts'
+import type { ContainerRecord } from './records.ts'
 import { unpackMember } from './unpack.ts'
 import { openParent, openView } from './view.ts'
 
@@ -95,13 +96,16 @@ export const archives = (ctx: Context): Pick<Containers, 'statPath' | 'readArchi
     const view = await openView(ctx, reference, true)
     try {
       const base = directoryIn(ctx, view.root, path, reference)
-      const { uid, gid } = resolveUserIn(ctx.sys.files, view.root, options.copyUidGid ? record.process.user : '0', [])
+      mustBeWritable(record, base)
+      // A container that names no user keeps the archive's owners.
+      const { user } = record.process
+      const owner = options.copyUidGid && user !== '' ? resolveUserIn(ctx.sys.files, view.root, user, []) : undefined
       const target = {
         files: ctx.sys.files,
         root: view.root,
         base,
         noOverwriteDirNonDir: options.noOverwriteDirNonDir ?? false,
-        owner: options.copyUidGid ? { uid, gid } : undefined,
+        owner,
       }
       for await (const member of readTar(await decompress(tar))) await unpackMember(target, member)
       emit(ctx, record, 'extract-to-dir')
@@ -115,6 +119,16 @@ export const archives = (ctx: Context): Pick<Containers, 'statPath' | 'readArchi
     }
   },
 })
+
+/** Also a container that does not run is as read-only as it was made. */
+const mustBeWritable = ({ mounts, spec }: ContainerRecord, base: string): void => {
+  const over = mounts
+    .filter(({ target }) => base === target || base.startsWith(`${target}/`))
+    .sort((a, b) => b.target.length - a.target.length)[0]
+  if (over && 'readOnly' in over && over.readOnly)
+    throw new SlipwayError('forbidden', 'mounted volume is marked read-only')
+  if (!over && spec.security.readOnlyRootfs) throw new SlipwayError('forbidden', 'container rootfs is marked read-only')
+}
 
 /** The directory a path means, links followed; it has to exist. */
 const directoryIn = (ctx: Context, root: string, path: string, reference: string): string => {

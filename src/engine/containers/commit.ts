@@ -40,6 +40,11 @@ export const changes =
   async (reference) =>
     withoutOurs(await ctx.snapshots.changes(snapshotKey(ctx.records.must(reference).id)))
 
+export const diskUsage =
+  (ctx: Context): Containers['diskUsage'] =>
+  async (reference) =>
+    (await ctx.snapshots.stat(snapshotKey(ctx.records.must(reference).id)))?.size ?? 0
+
 const everything = async function* (ctx: Context, view: View): AsyncGenerator<TarMember> {
   const root = ctx.sys.files.openInRoot(view.root, '/', constants.O_RDONLY | constants.O_DIRECTORY)
   try {
@@ -113,7 +118,11 @@ export const commit =
   async (reference, options) => {
     const record = ctx.records.must(reference)
     const freeze = options.pause !== false && isRunning(record) && record.status !== 'paused'
-    if (freeze) await pause(ctx, record.id)
+    if (freeze)
+      await pause(ctx, record.id).catch((error: unknown) => {
+        // It has ended by itself meanwhile: nothing to freeze.
+        if (isRunning(ctx.records.must(record.id))) throw error
+      })
     try {
       const image = await makeImage(ctx, record, options)
       emit(ctx, record, 'commit', { comment: options.message ?? '', imageID: image.id, imageRef: options.name ?? '' })

@@ -70,7 +70,9 @@ const probe = async (
     return { start, end: ctx.clock.now(), exitCode, output }
   } catch (error) {
     signal.throwIfAborted()
-    const output = isError(error, 'timeout') ? `Health check exceeded timeout (${plan.timeoutMs}ms)` : messageOf(error)
+    const output = isError(error, 'timeout')
+      ? `Health check exceeded timeout (${plan.timeoutMs % 1000 === 0 ? `${plan.timeoutMs / 1000}s` : `${plan.timeoutMs}ms`})`
+      : messageOf(error)
     return { start, end: ctx.clock.now(), exitCode: -1, output }
   }
 }

@@ -57,7 +57,8 @@ export const clearRun = async (ctx: Context, record: ContainerRecord): Promise<v
   rmSync(join(ctx.paths.oci, id), { recursive: true, force: true })
   ctx.exits.forget(id)
   removeTree(ctx.sys.mounts, paths.bundle)
-  ctx.volumes.release(id)
+  for (const name of ctx.volumes.release(id))
+    ctx.events.emit({ type: 'volume', action: 'unmount', id: name, attributes: { driver: 'local', container: id } })
 }
 
 /** Kills what is left in a cgroup (a program without its own PID namespace may leave children), then removes it. */

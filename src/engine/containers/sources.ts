@@ -122,7 +122,15 @@ export const ociMount = async (
       }
     }
     case 'volume': {
-      const path = await ctx.volumes.acquire(mount.name ?? mount.volume, record.id)
+      const id = mount.name ?? mount.volume
+      const path = await ctx.volumes.acquire(id, record.id)
+      const place = { destination, 'read/write': String(!mount.readOnly), propagation: '' }
+      ctx.events.emit({
+        type: 'volume',
+        action: 'mount',
+        id,
+        attributes: { driver: 'local', container: record.id, ...place },
+      })
       if (mount.copyUp && mount.subpath === undefined) await copyUp(ctx, record.paths.rootfs, destination, path)
       const inside =
         mount.subpath === undefined

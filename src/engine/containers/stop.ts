@@ -89,6 +89,8 @@ export const stop = async (
 export const kill = async (ctx: Context, reference: string, signal: string): Promise<void> => {
   const record = ctx.records.must(reference)
   const number = signalNumber(signal || 'SIGKILL')
+  // Between two runs there is nobody to send it to: the next run does not come.
+  if (record.status === 'restarting') return void (await halt(ctx, record.id, {}))
   if (!isRunning(record))
     throw new SlipwayError('conflict', `cannot kill container: ${reference}: container ${record.id} is not running`)
   // As docker: a kill by hand ends the policy's say when it is the final signal, or the container's own stop signal.

@@ -113,7 +113,7 @@ const unreachable = (url: URL, call: HttpCall, error: unknown): unknown => {
   const untrusted = /CERT|SELF_SIGNED|VERIFY/.test(code)
   return new SlipwayError(
     'unavailable',
-    `${method} "${url.protocol}//${url.host}${url.pathname}": ${describe(url, code, error)}`,
+    `${method} "${url.protocol}//${url.host}${url.pathname}": ${dialFailure(url, error)}`,
     {
       cause: error,
       hint: untrusted
@@ -123,7 +123,9 @@ const unreachable = (url: URL, call: HttpCall, error: unknown): unknown => {
   )
 }
 
-const describe = (url: URL, code: string, error: unknown): string => {
+/** Why no answer came, as Go's programs say it. */
+export const dialFailure = (url: URL, error: unknown): string => {
+  const code = (error as NodeJS.ErrnoException).code ?? ''
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `dial tcp: lookup ${url.hostname}: no such host`
   if (code === 'ECONNREFUSED') return 'dial tcp: connect: connection refused'
   // Several addresses were tried: the first failure stands for all.

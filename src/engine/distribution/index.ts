@@ -9,6 +9,7 @@ import { Session } from './session.ts'
 import { Tokens } from './tokens.ts'
 import { Uploads } from './upload.ts'
 
+export { dialFailure } from './http.ts'
 export { machineCertificates, type RegistrySettings } from './origins.ts'
 export type { FetchedManifest, Repository } from './repository.ts'
 export type { Uploads } from './upload.ts'

@@ -26,7 +26,7 @@ interface Entry {
 }
 type Size = { width: number; height: number }
 
-type Execs = Pick<Containers, 'createExec' | 'startExec' | 'getExec' | 'waitExec' | 'resizeExec'>
+type Execs = Pick<Containers, 'createExec' | 'startExec' | 'getExec' | 'execIds' | 'waitExec' | 'resizeExec'>
 
 interface Room {
   ctx: Context
@@ -162,7 +162,12 @@ export const createExecs = (ctx: Context): Execs => {
       if (options.detach) io.close()
       return io
     },
-    getExec: (id) => entries.get(id)?.exec,
+    getExec: (id) => {
+      const exec = entries.get(id)?.exec
+      return exec && ctx.records.byId(exec.containerId) ? exec : undefined
+    },
+    execIds: (containerId) =>
+      [...entries.values()].flatMap(({ exec }) => (exec.containerId === containerId && exec.running ? [exec.id] : [])),
     waitExec: (id) => must(id).ended.promise,
     resizeExec: (id, size) => resize(must(id), size),
   }

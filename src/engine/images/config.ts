@@ -1,5 +1,5 @@
 import { SlipwayError } from '../../errors.ts'
-import type { Digest, ImageConfig } from '../../spec/oci/index.ts'
+import { type Digest, hostPlatform, type ImageConfig } from '../../spec/oci/index.ts'
 
 /** Keys of the configuration's first level, in the order image tools write them; others follow by name. */
 const order = ['architecture', 'variant', 'os', 'os.version', 'created', 'author', 'config', 'rootfs', 'history']
@@ -19,6 +19,13 @@ const sorted = (value: unknown): unknown => {
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, inner]) => [key, sorted(inner)]))
 }
 
+/** Old images do not name their system: there was only one. */
+export const withPlatform = (config: ImageConfig): ImageConfig => ({
+  ...config,
+  os: config.os ?? 'linux',
+  architecture: config.architecture ?? hostPlatform().architecture,
+})
+
 /** Reads a configuration somebody else wrote. 'invalid' where it could not be run. */
 export const readConfig = (text: string): ImageConfig => {
   let config: ImageConfig
@@ -30,7 +37,8 @@ export const readConfig = (text: string): ImageConfig => {
   const diffIds = config?.rootfs?.diff_ids
   if (!Array.isArray(diffIds) || diffIds.some((id) => !/^sha256:[a-f0-9]{64}$/.test(String(id))))
     throw new SlipwayError('invalid', 'image configuration has no valid rootfs.diff_ids')
-  if (typeof config.os !== 'string' || typeof config.architecture !== 'string')
+  const whole = withPlatform(config)
+  if (typeof whole.os !== 'string' || typeof whole.architecture !== 'string')
     throw new SlipwayError('invalid', 'image configuration names no platform')
-  return config
+  return whole
 }

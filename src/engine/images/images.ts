@@ -62,7 +62,7 @@ export const createImages = (
       if (reference.digest !== undefined)
         throw new SlipwayError('invalid', 'refusing to create a tag with a digest reference')
       store.records.setName(formatReference(withTag(reference)), image.id)
-      deps.events.emit({ type: 'image', action: 'tag', id: image.id, attributes: { name: target } })
+      store.emit('tag', image, familiarName(withTag(reference)))
     },
     ...parcels(store, distribution, layerBlobs),
     login: (registry, auth, signal) => cancellable(signal, () => distribution.login(registry, auth, signal)),

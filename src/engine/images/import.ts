@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
-import { messageOf, SlipwayError } from '../../errors.ts'
+import { SlipwayError } from '../../errors.ts'
 import { cancelled } from '../../lib/cancel.ts'
 import {
   formatReference,
@@ -11,6 +11,7 @@ import {
   parseReference,
   withTag,
 } from '../../spec/oci/index.ts'
+import { dialFailure } from '../distribution/index.ts'
 import type { UnpackOptions } from '../snapshots/index.ts'
 import type { Image } from '../types.ts'
 import { readable } from './foreign.ts'
@@ -60,7 +61,7 @@ export const importImage = (
       bootstrapped: options.bootstrapped ?? false,
       signal: options.signal,
     })
-    store.deps.events.emit({ type: 'image', action: 'import', id: image.id, attributes: { name: image.id } })
+    store.emit('import', image)
     return image
   })
 
@@ -72,6 +73,6 @@ const download = async (url: URL, signal?: AbortSignal): Promise<Readable> => {
   } catch (cause) {
     if (signal?.aborted) throw cancelled(signal)
     const why = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
-    throw new SlipwayError('unavailable', `cannot download ${url.href}: ${messageOf(why)}`, { cause })
+    throw new SlipwayError('unavailable', `cannot download ${url.href}: ${dialFailure(url, why)}`, { cause })
   }
 }

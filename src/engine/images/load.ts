@@ -49,7 +49,7 @@ export const loadImages = (store: ImageStore, archive: Readable, options: LoadOp
     for (const loadable of await contentsOf(files, options)) {
       const image = await loadOne(store, lease, files, loadable, options)
       images.push(image)
-      store.deps.events.emit({ type: 'image', action: 'load', id: image.id, attributes: { name: image.id } })
+      store.emit('load', image)
     }
     return images
   })
@@ -173,7 +173,7 @@ interface Layer {
   file: { digest: Digest; size: number }
 }
 
-/** Resolves with the length of the layer's archive; undefined when it was here already. */
+/** Resolves with the length of the layer's archive; undefined when an image has it already, and with it what is to be kept of it. */
 const loadLayer = async (
   store: ImageStore,
   lease: Lease,
@@ -193,7 +193,9 @@ const loadLayer = async (
     },
   })
   options.progress?.({ id, status: 'Loading layer', current: file.size, total: file.size })
-  return present ? undefined : tarSize
+  if (!present) return tarSize
+  // Without an image it has only outlived one, as somebody built on it, and not its archive.
+  return store.records.hasLayer(diffId) ? undefined : (await store.snapshots.measure(layer.key, options.signal)).tarSize
 }
 
 /** What the snapshot itself gives back byte for byte needs no second copy. */

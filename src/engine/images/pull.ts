@@ -123,7 +123,7 @@ export class Puller {
     const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal
     const downloads: (Promise<string> | undefined)[] = []
     for (const [i, layer] of manifest.layers.entries()) {
-      if (this.#present(lease, chain[i]!, diffIds[i]!)) {
+      if (await this.#present(lease, chain[i]!, diffIds[i]!, signal)) {
         options.progress?.({ id: short(layer.digest), status: 'Already exists' })
         downloads.push(undefined)
         continue
@@ -156,13 +156,16 @@ export class Puller {
     return { chain, blobs }
   }
 
-  /** Layer and blob: what was lost on disk is fetched again. */
-  #present(lease: Lease, key: string, diffId: Digest): boolean {
+  /**
+   * Layer and blob: what was lost on disk is fetched again. So is the blob of a layer that has outlived its images, as
+   * somebody built on it, unless the layer itself gives back the same bytes.
+   */
+  async #present(lease: Lease, key: string, diffId: Digest, signal: AbortSignal): Promise<boolean> {
     const { snapshots, records, content } = this.#store
     const blob = records.blob(diffId)
     if (!snapshots.intact(key) || (blob && !content.has(blob.digest))) return false
     lease.hold(key)
-    return true
+    return blob !== undefined || records.hasLayer(diffId) || (await snapshots.reproduces(key, signal))
   }
 
   #download(
@@ -227,8 +230,9 @@ export class Puller {
     options.progress?.({ id, status: 'Pull complete' })
     const { digest, mediaType, size } = layer
     const known = this.#store.records.blob(diffId)
-    if (!present) return { diffId, digest, mediaType, size, tarSize }
-    return known && { ...known, digest, mediaType, size }
+    if (known && present) return { ...known, digest, mediaType, size }
+    if (present) tarSize = (await this.#store.snapshots.measure(chain[i]!, signal)).tarSize
+    return { diffId, digest, mediaType, size, tarSize }
   }
 }
 

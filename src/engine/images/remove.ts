@@ -35,7 +35,7 @@ export const removeImage = async (
   const untag = (name: string): void => {
     store.records.dropName(name)
     removals.push({ untagged: familiarName(name) })
-    store.deps.events.emit({ type: 'image', action: 'untag', id: image.id, attributes: { name: image.id } })
+    store.emit('untag', image)
   }
   if (store.resolveName(reference) === image.id && !/^sha256:/.test(reference)) {
     const name = storedName(reference)
@@ -63,7 +63,7 @@ export const removeImage = async (
   }
   const freed = await store.forget(image.id)
   removals.push({ deleted: image.id })
-  store.deps.events.emit({ type: 'image', action: 'delete', id: image.id, attributes: { name: image.id } })
+  store.emit('delete', image)
   return { removals, freed }
 }
 

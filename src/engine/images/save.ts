@@ -34,6 +34,7 @@ export const saveImages = async (store: ImageStore, references: string[], signal
       if (name !== undefined && !known.names.includes(name)) known.names.push(name)
       saved.set(image.id, known)
     }
+  for (const { image } of saved.values()) store.emit('save', image)
   const stream = packTar(members(store, [...saved.values()], signal))
   if (signal) {
     const abort = (): void => void stream.destroy(new SlipwayError('cancelled', 'operation was cancelled'))

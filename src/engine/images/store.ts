@@ -14,7 +14,7 @@ import type { Content } from '../content/index.ts'
 import type { EngineDeps } from '../deps.ts'
 import type { LayerSource, SnapshotStore, UnpackOptions, UnpackResult } from '../snapshots/index.ts'
 import type { Image } from '../types.ts'
-import { canonicalConfig } from './config.ts'
+import { canonicalConfig, withPlatform } from './config.ts'
 import { type ImageRecord, ImageRecords, type KeptManifest, type LayerBlob } from './records.ts'
 
 /** What is being made and must not be cleaned away under the maker. Over when the task is over, or at the next start. */
@@ -48,6 +48,11 @@ export class ImageStore {
     this.records = new ImageRecords(deps.db)
     this.content = content
     this.snapshots = snapshots
+  }
+
+  /** An event of an image, with its labels to filter by. `name`: default its id, as docker says it. */
+  emit(action: string, { id, config }: Pick<Image, 'id' | 'config'>, name: string = id): void {
+    this.deps.events.emit({ type: 'image', action, id, attributes: { ...config.config?.Labels, name } })
   }
 
   /** The id an image reference of any form means. */
@@ -89,7 +94,7 @@ export class ImageStore {
   }
 
   view(record: ImageRecord): Image {
-    const config = JSON.parse(record.config) as ImageConfig
+    const config = withPlatform(JSON.parse(record.config) as ImageConfig)
     const { os, architecture, variant } = config
     const created = Date.parse(config.created ?? '')
     return {

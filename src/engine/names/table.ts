@@ -7,8 +7,8 @@ interface Member {
   sandboxId: string
   /** Lower case; the first one is what its address resolves back to. */
   names: string[]
-  /** Names of its own for other sandboxes. */
-  links?: { alias: string; sandboxId: string }[] | undefined
+  /** Names of its own for others' names, whoever has them when it asks. */
+  links?: { alias: string; name: string }[] | undefined
   ipv4?: string | undefined
   ipv6?: string | undefined
 }
@@ -60,10 +60,10 @@ export const createNameTable = () => {
         const byName = names.get(networkId)!
         const suffix = `.${networkName.toLowerCase()}`
         const linked = links?.find(({ alias }) => alias.toLowerCase() === name)
-        const own = linked && members.get(linked.sandboxId)?.get(networkId)
-        const found = own
-          ? [own]
-          : (byName.get(name) ?? (name.endsWith(suffix) ? byName.get(name.slice(0, -suffix.length)) : undefined))
+        const found =
+          (linked && byName.get(linked.name.toLowerCase())) ??
+          byName.get(name) ??
+          (name.endsWith(suffix) ? byName.get(name.slice(0, -suffix.length)) : undefined)
         if (!found) continue
         const all = [...found]
           .map((member) => (family === 4 ? member.ipv4 : member.ipv6))

@@ -303,6 +303,8 @@ export interface Containers {
   createExec(reference: string, spec: ExecSpec): Promise<Exec>
   startExec(execId: string, options?: { detach?: boolean; size?: { width: number; height: number } }): Promise<Io>
   getExec(execId: string): Exec | undefined
+  /** Of a container, those that run. */
+  execIds(containerId: string): string[]
   waitExec(execId: string): Promise<number>
   resizeExec(execId: string, size: { width: number; height: number }): Promise<void>
   /** Runs to the end and collects output, at most `maxOutput` bytes (default 4096); for probes and hooks. 'timeout' kills it. */
@@ -327,6 +329,8 @@ export interface Containers {
     tar: Readable,
     options?: { noOverwriteDirNonDir?: boolean; copyUidGid?: boolean },
   ): Promise<void>
+  /** Bytes it has written into its own layer. */
+  diskUsage(reference: string): Promise<number>
   changes(reference: string): Promise<{ path: string; kind: 'modified' | 'added' | 'deleted' }[]>
   exportRootfs(reference: string): Promise<Readable>
   commit(

@@ -33,7 +33,7 @@ export interface Attachment {
   /** Names that resolve to this endpoint on this network, besides the sandbox's own names. */
   aliases: string[]
   /** Names that only this sandbox has for others, as long as they are on this network too. */
-  links?: { alias: string; sandboxId: string }[] | undefined
+  links?: { alias: string; name: string }[] | undefined
   /** Interface name inside; default eth0, eth1 … in order. */
   ifname?: string | undefined
   /** Of the networks that lead out, the one with the highest has the default route; then the first by name. */
@@ -64,7 +64,7 @@ export interface Endpoint {
   ipv6PrefixLength?: number | undefined
   gateway6?: string | undefined
   aliases: string[]
-  links?: { alias: string; sandboxId: string }[] | undefined
+  links?: { alias: string; name: string }[] | undefined
   gwPriority?: number | undefined
   sysctls?: Record<string, string> | undefined
 }

@@ -19,8 +19,8 @@ export interface VolumeStore extends Volumes {
   ensure(name: string, anonymous: boolean): Volume
   /** Where the directory of a volume is, or will be. */
   pathOf(name: string): string
-  /** Lets go of all that `holder` has acquired. */
-  release(holder: string): void
+  /** Lets go of all that `holder` has acquired, and says what it was. */
+  release(holder: string): string[]
   /** Unmounts what an earlier daemon mounted and nobody holds, removes directories without a record. */
   recover(): Promise<void>
 }
@@ -174,7 +174,9 @@ export const createVolumes = (deps: EngineDeps, usersOf: (name: string) => strin
         return volume.mountpoint
       }),
     release(holder) {
-      for (const name of holders.drop(holder)) unmountIfFree(name)
+      const names = holders.drop(holder)
+      for (const name of names) unmountIfFree(name)
+      return names
     },
     async recover() {
       for (const name of volumes.keys()) unmountIfFree(name)

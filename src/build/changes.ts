@@ -1,0 +1,26 @@
+/** `--change` of docker commit and docker import: Dockerfile instructions that only change an image's configuration. */
+import { SlipwayError } from '../errors.ts'
+import type { ImageProcessConfig } from '../spec/oci/index.ts'
+import { parseDockerfile } from './dockerfile/parser.ts'
+import { emptyStage, lowerStage } from './solver/stage.ts'
+
+/** Those that dockerd takes (moby: builder/dockerfile, validCommitCommands). */
+const allowed = new Set('CMD ENTRYPOINT HEALTHCHECK ENV EXPOSE LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR'.split(' '))
+
+/** What `changes` make of a configuration. Another instruction: 'bad-request'; a malformed one: 'invalid', in the builder's words. */
+export const changedConfig = (config: ImageProcessConfig, changes: readonly string[]): ImageProcessConfig => {
+  const { source, stages } = parseDockerfile('--change', ['FROM scratch', ...changes].join('\n'))
+  const commands = stages.flatMap((stage) => stage.commands)
+  const other = stages.length > 1 ? 'FROM' : commands.find(({ name }) => !allowed.has(name))?.name
+  if (other !== undefined) throw new SlipwayError('bad-request', `${other.toLowerCase()} is not a valid change command`)
+  const env = new Map((config.Env ?? []).map((entry) => [entry.split('=', 1)[0]!, entry.slice(entry.indexOf('=') + 1)]))
+  const base = { ...emptyStage({ os: 'linux', architecture: 'amd64' }), config, env, workdirSet: true }
+  return lowerStage(base, commands, {
+    source,
+    lint: { warn: () => {}, failIfAsked: () => {} },
+    buildArgs: {},
+    globals: new Map(),
+    // The directory that WORKDIR makes is made when a container starts.
+    node: (_command, _op, input) => input,
+  }).config
+}
