@@ -120,8 +120,8 @@ export const createVolumes = (deps: EngineDeps, usersOf: (name: string) => strin
   const holders = new Holders()
   const locks = new KeyedMutex()
   const must = (name: string): Volume => existing(volumes.get(name), name)
-  const emit = (volume: Volume, action: string): void =>
-    events.emit({ type: 'volume', action, id: volume.spec.name, attributes: { driver: volume.spec.driver } })
+  const emit = ({ spec: { name, driver } }: Volume, action: string): void =>
+    events.emit({ type: 'volume', action, id: name, attributes: { driver } })
 
   const make = (spec: VolumeSpec, anonymous: boolean): Volume => {
     const volume = newVolume(root, spec, anonymous, clock.now())
@@ -133,10 +133,11 @@ export const createVolumes = (deps: EngineDeps, usersOf: (name: string) => strin
     return volume
   }
 
-  const unmountIfFree = (name: string): void => {
+  const unmountIfFree = (name: string): string => {
     const volume = volumes.get(name)
     if (volume && !holders.has(name) && driverMount(volume.spec.options))
       sys.mounts.unmount(volume.mountpoint, { detach: true })
+    return name
   }
 
   return {
@@ -173,11 +174,7 @@ export const createVolumes = (deps: EngineDeps, usersOf: (name: string) => strin
         holders.add(name, holder)
         return volume.mountpoint
       }),
-    release(holder) {
-      const names = holders.drop(holder)
-      for (const name of names) unmountIfFree(name)
-      return names
-    },
+    release: (holder) => holders.drop(holder).map(unmountIfFree),
     async recover() {
       for (const name of volumes.keys()) unmountIfFree(name)
       await sweep(deps, root, volumes)
