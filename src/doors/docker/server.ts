@@ -152,6 +152,10 @@ const checkVersion = ([major, minor]: readonly [number, number]): void => {
     )
 }
 
+/** Of what has to be held in memory as a whole; archives and build contexts stream. */
+const largestJson = 32 << 20
+const tooLarge = (): SlipwayError => new SlipwayError('bad-request', 'http: request body too large')
+
 class Target implements Exchange {
   readonly method: string
   readonly path: string
@@ -199,7 +203,12 @@ class Target implements Exchange {
 
   async json<T>(): Promise<T> {
     const chunks: Buffer[] = []
-    for await (const chunk of this.#req) chunks.push(chunk as Buffer)
+    let size = 0
+    for await (const chunk of this.#req) {
+      size += (chunk as Buffer).length
+      if (size > largestJson) throw tooLarge()
+      chunks.push(chunk as Buffer)
+    }
     const text = Buffer.concat(chunks).toString().trim()
     if (text === '') return {} as T
     try {
@@ -211,6 +220,7 @@ class Target implements Exchange {
 
   async upgradeBody(): Promise<unknown> {
     const length = Number(this.headers['content-length'] ?? 0)
+    if (length > largestJson) throw tooLarge()
     while (this.#head.length < length) {
       const more = await new Promise<Buffer>((resolve, reject) => {
         const cut = (): void => reject(new SlipwayError('bad-request', 'unexpected EOF'))

@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, lstatSync, readlinkSync } from 'node:f
 import { posix } from 'node:path'
 import { isError, SlipwayError } from '../../errors.ts'
 import { decompress, packTar, readTar } from '../../lib/tar/index.ts'
+import { readable } from '../runtime/foreign.ts'
 import { resolveUserIn } from '../runtime/user.ts'
 import type { Containers } from '../types.ts'
 import { type Context, emit } from './context.ts'
@@ -107,7 +108,8 @@ export const archives = (ctx: Context): Pick<Containers, 'statPath' | 'readArchi
         noOverwriteDirNonDir: options.noOverwriteDirNonDir ?? false,
         owner,
       }
-      for await (const member of readTar(await decompress(tar))) await unpackMember(target, member)
+      for await (const member of readTar(await decompress(await readable(tar, ctx.sys.processes))))
+        await unpackMember(target, member)
       emit(ctx, record, 'extract-to-dir')
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EROFS')

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { isError, SlipwayError } from '../../errors.ts'
 import { containerCapabilities } from '../runtime/capabilities.ts'
@@ -38,6 +38,9 @@ const mountableInProc = new Set(
     .map((name) => `/proc/${name}`),
 )
 
+const PROC_SUPER_MAGIC = 0x9fa0
+const isProc = (path: string): boolean => existsSync(path) && statfsSync(path).type === PROC_SUPER_MAGIC
+
 /** What would make every start fail is refused now, in the words of who asked. */
 const validate = (ctx: Context, spec: ContainerSpec): void => {
   const { own } = ctx.machine
@@ -58,11 +61,14 @@ const validate = (ctx: Context, spec: ContainerSpec): void => {
   if (spec.init) findInit()
   if (spec.stopSignal) signalNumber(spec.stopSignal)
   const seen = new Set<string>()
-  for (const { target } of spec.mounts) {
+  for (const mount of spec.mounts) {
+    const { target } = mount
     if (!posix.isAbsolute(target))
       throw new SlipwayError('bad-request', `invalid mount path: '${target}' mount path must be absolute`)
     const normal = posix.normalize(target).replace(/(.)\/$/, '$1')
     if (normal === '/') throw new SlipwayError('bad-request', `invalid specification: destination can't be '/'`)
+    if (normal === '/proc' && !(mount.type === 'bind' && isProc(mount.source)))
+      throw new SlipwayError('bad-request', `"/proc" cannot be mounted because it is not of type proc`)
     if (normal.startsWith('/proc/') && !mountableInProc.has(normal))
       throw new SlipwayError('bad-request', `"${normal}" cannot be mounted because it is inside /proc`)
     if (seen.has(normal)) throw new SlipwayError('bad-request', `Duplicate mount point: ${target}`)

@@ -1,19 +1,10 @@
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { closeSync, existsSync, mkdirSync, realpathSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
 import type { OciMount } from '../../spec/oci/index.ts'
 import type { Container, Sandbox } from '../types.ts'
 import type { Context } from './context.ts'
+import { copyUp } from './copy-up.ts'
 import type { ContainerRecord } from './records.ts'
 
 const tmpfsOptions = (mount: Extract<Container['mounts'][number], { type: 'tmpfs' }>): string[] => {
@@ -63,17 +54,6 @@ export class Staging {
   }
 }
 
-/** Docker fills an empty volume with what the image has at its place, and gives it that directory's owner and mode. */
-const copyUp = async (ctx: Context, rootfs: string, target: string, volume: string): Promise<void> => {
-  if (readdirSync(volume).length > 0) return
-  const source = join(rootfs, ctx.sys.files.resolveInRoot(rootfs, target))
-  const stat = lstatSync(source, { throwIfNoEntry: false })
-  if (!stat?.isDirectory()) return
-  if (readdirSync(source).length > 0) await ctx.sys.processes.must(['cp', '-a', '--', `${source}/.`, `${volume}/`])
-  chownSync(volume, stat.uid, stat.gid)
-  chmodSync(volume, stat.mode & 0o7777)
-}
-
 const bindSource = (mount: Extract<Container['mounts'][number], { type: 'bind' }>): boolean => {
   const stat = statSync(mount.source, { throwIfNoEntry: false })
   if (stat) return stat.isDirectory()
@@ -84,6 +64,15 @@ const bindSource = (mount: Extract<Container['mounts'][number], { type: 'bind' }
     )
   mkdirSync(mount.source, { recursive: true, mode: 0o755 })
   return true
+}
+
+/**
+ * Is one of the two inside the other? Bound below the run directory, such a tree would hold all that was bound there
+ * before, and the next one this and all of that: twice as many mounts with every container.
+ */
+const holds = (source: string, runDir: string): boolean => {
+  const [path, own] = [`${realpathSync(source)}/`.replace('//', '/'), `${runDir}/`]
+  return own.startsWith(path) || path.startsWith(own)
 }
 
 /** Nothing can be mounted below a file, and crun opens the target of 'rro' as a directory. */
@@ -113,7 +102,10 @@ export const ociMount = async (
       if (mount.copyUp && directory) await copyUp(ctx, record.paths.rootfs, destination, mount.source)
       // The runtime's own mount namespace may not know mounts that are newer than it; what we mount reaches it.
       const direct =
-        !staged || (mount.propagation ?? 'rprivate').includes('shared') || mount.propagation?.includes('slave')
+        !staged ||
+        (mount.propagation ?? 'rprivate').includes('shared') ||
+        mount.propagation?.includes('slave') ||
+        holds(mount.source, ctx.instance.runDir)
       return {
         destination,
         type: 'bind',

@@ -17,7 +17,7 @@ import {
 import { posix } from 'node:path'
 import { promisify } from 'node:util'
 import { SlipwayError } from '../../errors.ts'
-import { encodeName, type ReadMember, type TarEntry } from '../../lib/tar/index.ts'
+import { encodeName, type TarEntry } from '../../lib/tar/index.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import { childPath } from './pack.ts'
 
@@ -25,6 +25,10 @@ const writeAt = promisify(write)
 const oPath = 0x200000
 const typeBits = { char: 0o020000, block: 0o060000, fifo: 0o010000 } as const
 
+interface UnpackMember {
+  entry: TarEntry
+  body: AsyncIterable<Uint8Array>
+}
 interface UnpackTarget {
   files: SpecialFiles
   /** The container's root; nothing is written outside of it. */
@@ -55,6 +59,11 @@ const openDirectory = (target: UnpackTarget, path: string): number => {
   const parent = openDirectory(target, posix.dirname(path))
   try {
     const at = childPath(parent, posix.basename(path))
+    if (lstatSync(at, { throwIfNoEntry: false }))
+      throw new SlipwayError(
+        'bad-request',
+        `cannot create a directory at "${path}": a link that leads nowhere is there`,
+      )
     mkdirSync(at, { mode: 0o755 })
     if (target.owner) lchownSync(at, target.owner.uid, target.owner.gid)
   } finally {
@@ -88,7 +97,7 @@ const makeRoom = (
 
 const writeFileBody = async (
   at: string | Buffer,
-  { entry, body }: ReadMember,
+  { entry, body }: UnpackMember,
   owner: { uid: number; gid: number },
 ): Promise<void> => {
   const fd = openSync(at, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600)
@@ -121,7 +130,7 @@ const settle = (target: UnpackTarget, parent: number, name: string, entry: TarEn
 }
 
 /** Puts one member in its place, as docker does: what is in the way is replaced, existing directories stay. */
-export const unpackMember = async (target: UnpackTarget, member: ReadMember): Promise<void> => {
+export const unpackMember = async (target: UnpackTarget, member: UnpackMember): Promise<void> => {
   const { entry } = member
   const path = posix.join(target.base, cleanName(entry.path))
   const owner = target.owner ?? { uid: entry.uid, gid: entry.gid }

@@ -14,7 +14,7 @@ import {
 import { dialFailure } from '../distribution/index.ts'
 import type { UnpackOptions } from '../snapshots/index.ts'
 import type { Image } from '../types.ts'
-import { readable } from './foreign.ts'
+import { readable } from '../runtime/foreign.ts'
 import type { ImageStore } from './store.ts'
 
 /** docker import: one layer from a root filesystem. Its digest is that of the tree, however the archive was ordered. */

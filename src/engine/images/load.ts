@@ -24,7 +24,7 @@ import {
 import type { Image, PullOptions } from '../types.ts'
 import { type ArchiveFiles, gatherFiles } from './archive-files.ts'
 import { readConfig } from './config.ts'
-import { readable } from './foreign.ts'
+import { readable } from '../runtime/foreign.ts'
 import type { KeptManifest, LayerBlob } from './records.ts'
 import type { ImageStore, Lease } from './store.ts'
 

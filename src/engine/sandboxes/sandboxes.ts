@@ -12,6 +12,7 @@ import { createSandboxRecords, type StoredSandbox } from './records.ts'
 import { recover } from './recover.ts'
 import { joinNames } from './resolution.ts'
 import { start, stopLocked } from './start.ts'
+import { validate } from './validate.ts'
 import { createWiring } from './wiring.ts'
 
 export interface SandboxRoom extends Sandboxes {
@@ -47,6 +48,7 @@ export const createSandboxes = (deps: EngineDeps, networks: NetworkRoom): Sandbo
       if (ctx.records.all.has(spec.id)) throw new SlipwayError('already-exists', `sandbox ${spec.id} already exists`)
       if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(spec.id))
         throw new SlipwayError('invalid', `invalid sandbox id "${spec.id}"`)
+      validate(spec)
       if (spec.network.mode === 'attached')
         for (const { network } of spec.network.attachments) ctx.networks.must(network)
       const record: StoredSandbox = { spec, names: spec.names ?? [], state: 'stopped', ports: [] }
