@@ -171,6 +171,8 @@ export interface Cgroups {
   pids(path: string): number[]
   /** Removes empty cgroups at and below the path, in every hierarchy. Nothing there: no error. */
   remove(path: string): void
+  /** Takes limits away that were set: of CPU time, of the number of processes. */
+  unlimit(path: string, what: 'cpu' | 'pids'): void
   /** OOM kills seen in it since its start. */
   oomKills(path: string): number
 }

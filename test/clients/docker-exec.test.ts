@@ -84,3 +84,28 @@ test('exec -it, the detach keys, and coming back with attach', async () => {
   await ok('rm', 'tt')
   assert.equal((await docker.atTerminal(['exec', '-it', 'cc', 'nosuch'], [])).code, 127)
 })
+
+test('an IPC namespace is joined only where its container was made to share it', async () => {
+  await ok('run', '-d', '--ipc', 'shareable', '--name', 'donor', 'busybox', 'sleep', '1000')
+  await ok('exec', 'donor', 'sh', '-c', 'echo told >/dev/shm/note')
+  assert.equal(await ok('run', '--rm', '--ipc', 'container:donor', 'busybox', 'cat', '/dev/shm/note'), 'told')
+  assert.match(await fails(125, 'run', '--rm', '--ipc', 'container:cc', 'busybox', 'true'), /non-shareable IPC/)
+  assert.equal(
+    await ok('run', '--rm', '--ipc', 'none', 'busybox', 'sh', '-c', 'grep -c /dev/shm /proc/mounts || true'),
+    '0',
+  )
+  assert.equal(
+    await ok(
+      'run',
+      '--rm',
+      '--shm-size',
+      '8m',
+      'busybox',
+      'sh',
+      '-c',
+      'df -k /dev/shm | tail -1 | tr -s " " | cut -d" " -f2',
+    ),
+    '8192',
+  )
+  await ok('rm', '-f', 'donor')
+})

@@ -211,6 +211,13 @@ test('update, top, stats, inspect', async () => {
     /^uu 1 .* \/ 32MiB$/,
   )
   const [seen] = JSON.parse(await ok('inspect', 'uu'))
+  await ok('update', '--pids-limit', '30', 'uu')
+  await ok('update', '--pids-limit', '-1', 'uu')
+  assert.equal(await ok('inspect', '-f', '{{.HostConfig.PidsLimit}}', 'uu'), '0')
+  assert.equal(
+    await ok('exec', 'uu', 'sh', '-c', 'cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max || true'),
+    'max',
+  )
   assert.equal(seen.Config.Image, 'busybox')
   assert.equal(seen.HostConfig.NanoCpus, 500_000_000)
   assert.equal(seen.HostConfig.ShmSize, 64 << 20)

@@ -44,6 +44,9 @@ test('what cannot be is refused before anything is made', async () => {
     [/unknown or invalid runtime name: bogus/, '--runtime', 'bogus', 'busybox', 'id'],
     [/not a directory/, '-w', '/etc/passwd', 'busybox', 'pwd'],
     [/Invalid isolation: "hyperv"/, '--isolation', 'hyperv', 'busybox', 'id'],
+    [/Interval in Healthcheck cannot be less than 1ms/, '--health-interval', '1us', 'busybox', 'id'],
+    [/invalid IPC mode: bogus/, '--ipc', 'bogus', 'busybox', 'id'],
+    [/No such container: nosuch/, '--pid', 'container:nosuch', 'busybox', 'id'],
   ]
   for (const [message, ...args] of cases) {
     const said = await refused(125, ...args)
@@ -86,6 +89,7 @@ test('users, environment, directories, host name', async () => {
   assert.equal(await docker.ok('logs', id), id.slice(0, 12))
   await docker.ok('rm', id)
   assert.equal(await inside('test', '-f', '/.dockerenv'), '')
+  assert.equal(await runs('--domainname', 'in.example', 'busybox', 'cat', '/proc/sys/kernel/domainname'), 'in.example')
   assert.equal(
     await runs('--network', 'host', 'busybox', 'cat', '/proc/sys/kernel/hostname'),
     (await import('node:os')).hostname(),

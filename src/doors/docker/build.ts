@@ -112,7 +112,7 @@ const contextOf = (x: Exchange): BuildRequest['context'] => {
 
 const registryConfig = (header: string | string[] | undefined): Record<string, ReturnType<typeof authOf>> => {
   if (typeof header !== 'string' || header === '') return {}
-  const all = JSON.parse(Buffer.from(header, 'base64url').toString() || '{}') as Record<string, unknown>
+  const all = (JSON.parse(Buffer.from(header, 'base64url').toString() || '{}') ?? {}) as Record<string, unknown>
   return Object.fromEntries(
     Object.entries(all).map(([host, auth]) => [
       registryOfKey(host),

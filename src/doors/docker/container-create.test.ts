@@ -16,7 +16,14 @@ const plan = (host: HostConfig, config: ContainerConfig = {}) =>
   planCreate(
     'name',
     { Image: 'i', ...config, HostConfig: host },
-    { container: () => other, exposedBy: () => [], imagePorts: [], parts: { cpus: 2, nodes: 1 }, hostname: 'h' },
+    {
+      container: () => other,
+      exposedBy: () => [],
+      imagePorts: [],
+      parts: { cpus: 2, nodes: 1 },
+      version: [1, 50],
+      hostname: 'h',
+    },
   ).spec
 const mounts = (host: HostConfig, config?: ContainerConfig): MountSpec[] => plan(host, config).mounts
 

@@ -7,6 +7,7 @@ import { findLinked, type Linked, linkHost, linkOf, networkOwner } from './conta
 import { logOf } from './container-log.ts'
 import { mountsOf } from './container-mounts.ts'
 import { attachment, portsOf } from './container-network.ts'
+import { asOf } from './container-version.ts'
 import type { ContainerConfig, CreateBody, EndpointConfig, HostConfig, Origin } from './wire.ts'
 
 interface CreateLookups {
@@ -18,6 +19,8 @@ interface CreateLookups {
   parts: Parts
   /** Of this machine: the name of containers on its network. */
   hostname: string
+  /** Of the API that was asked. */
+  version: readonly [number, number]
 }
 interface CreatePlan {
   spec: ContainerSpec
@@ -30,7 +33,7 @@ const wordsOf = (value: string[] | string | null | undefined): string[] | undefi
   value == null ? undefined : typeof value === 'string' ? [value] : value
 
 export const planCreate = (name: string, body: CreateBody, find: CreateLookups): CreatePlan => {
-  const { HostConfig: host = {}, NetworkingConfig, ...config } = body
+  const { HostConfig: host = {}, NetworkingConfig, ...config } = asOf(find.version, body)
   if (!config.Image) throw bad('no image specified')
   checkCreate(config, host)
   if (host.Isolation && host.Isolation !== 'default')
@@ -53,13 +56,16 @@ export const planCreate = (name: string, body: CreateBody, find: CreateLookups):
     ...defined({ workingDir: config.WorkingDir || undefined, user: config.User || undefined }),
     groups: host.GroupAdd ?? [],
     tty: config.Tty ?? false,
+    ...(host.ConsoleSize?.[0] && host.ConsoleSize[1]
+      ? { consoleSize: { height: host.ConsoleSize[0], width: host.ConsoleSize[1] } }
+      : {}),
     stdin: config.OpenStdin ?? false,
     stdinOnce: config.StdinOnce ?? false,
     labels: config.Labels ?? {},
     annotations: host.Annotations ?? {},
     sandbox: { own: sandboxOf(name, config, host, networks, find, linked) },
     ...(linked.length > 0 ? { links: linked.map(linkOf) } : {}),
-    ...namespacesOf(host),
+    ...namespacesOf(host, find),
     mounts: mountsOf(config, host, find, volumes),
     devices: (host.Devices ?? []).map((d) => ({
       hostPath: d.PathOnHost,
@@ -147,14 +153,18 @@ const sandboxOf = (
     hosts: [...(host.ExtraHosts ?? []).map(extraHost), ...linked.map(linkHost)],
     sysctls: Object.fromEntries(Object.entries(host.Sysctls ?? {}).filter(([k]) => k.startsWith('net.'))),
     labels: {},
-    ...(host.IpcMode === 'host' ? { hostIpc: true } : {}),
+    ...(host.IpcMode === 'shareable' ? {} : { hostIpc: true }),
   }
 }
 
-const namespacesOf = (host: HostConfig): Partial<ContainerSpec> =>
+/** A container by its id: its name may mean another one by the time of a start. */
+const joinedMode = <T extends string | undefined>(mode: T, find: CreateLookups): T | string =>
+  mode?.startsWith('container:') ? `container:${find.container(mode.slice('container:'.length)).id}` : mode
+
+const namespacesOf = (host: HostConfig, find: CreateLookups): Partial<ContainerSpec> =>
   defined({
-    pidMode: host.PidMode || undefined,
-    ipcMode: host.IpcMode && host.IpcMode !== 'private' && host.IpcMode !== 'shareable' ? host.IpcMode : undefined,
+    pidMode: joinedMode(host.PidMode || undefined, find),
+    ipcMode: host.IpcMode === 'shareable' ? undefined : joinedMode(host.IpcMode || 'private', find),
     utsMode: host.UTSMode || undefined,
     usernsMode: host.UsernsMode || undefined,
     cgroupnsMode: (host.CgroupnsMode || undefined) as 'private' | 'host' | undefined,

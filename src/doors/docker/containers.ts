@@ -73,7 +73,7 @@ const lifecycleRoutes = (engine: ContainerBackend): Route[] => {
     route('POST', '/containers/:id/update', async (x) => {
       const body = await x.json<HostConfig>()
       checkResources(body, machineParts(), true)
-      await containers.update(x.params.id!, updateOf(body))
+      await containers.update(x.params.id!, updateOf(x.version[1] < 40 ? { ...body, PidsLimit: null } : body))
       x.send(200, { Warnings: [] })
     }),
   ]
@@ -173,6 +173,7 @@ const create = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
     imagePorts,
     parts: machineParts(),
     hostname: hostname(),
+    version: x.version,
   })
   for (const volume of volumes) await engine.volumes.create(volume)
   const created = await engine.containers.create(spec).catch((error: unknown) => {
@@ -229,10 +230,10 @@ const updateOf = (body: HostConfig): Parameters<Engine['containers']['update']>[
       cpuPeriod: body.NanoCpus ? 100_000 : body.CpuPeriod,
       cpusetCpus: body.CpusetCpus || undefined,
       cpusetMems: body.CpusetMems || undefined,
-      pidsLimit: body.PidsLimit ?? undefined,
       blkioWeight: body.BlkioWeight,
     }).filter(([, v]) => v !== undefined && v !== 0),
   )
+  if (body.PidsLimit != null) resources.pidsLimit = Math.max(body.PidsLimit, 0)
   const policy = body.RestartPolicy?.Name
   return {
     ...(Object.keys(resources).length > 0 ? { resources } : {}),

@@ -14,6 +14,7 @@ interface ExecBody {
   Privileged?: boolean
   User?: string
   WorkingDir?: string
+  ConsoleSize?: [number, number] | null
 }
 
 export const execRoutes = ({ containers }: Pick<Engine, 'containers'>): Route[] => {
@@ -41,25 +42,27 @@ export const execRoutes = ({ containers }: Pick<Engine, 'containers'>): Route[] 
       x.send(201, { Id: exec.id })
     }),
     route('POST', '/exec/:id/start', async (x) => {
-      const exec = must(x.params.id!)
       const body = await readBody(x)
-      const size = body.ConsoleSize ? { size: { height: body.ConsoleSize[0], width: body.ConsoleSize[1] } } : {}
+      const exec = must(x.params.id!)
+      const size = sizeOf(exec, body, x.version)
       if (body.Detach) {
         await containers.startExec(exec.id, { detach: true })
         return x.send(200)
       }
+      // The client that starts it says how it reads, whatever the one that made it asked for.
+      const raw = body.Tty ?? false
       let io: Io
       try {
-        io = await containers.startExec(exec.id, size)
+        io = await containers.startExec(exec.id, size === undefined ? {} : { size })
       } catch (error) {
         // What could not even be started has an exit code; docker tells the reason as if the program had.
         if (exec.exitCode !== undefined || containers.getExec(exec.id)?.exitCode === undefined) throw error
         const text = Buffer.from(`${messageOf(error)}\r\n`)
-        x.hijack(streamType(exec.spec.tty, x.version)).end(exec.spec.tty ? text : frame('stdout', text))
+        x.hijack(streamType(raw, x.version)).end(raw ? text : frame('stdout', text))
         return
       }
-      const socket = x.hijack(streamType(exec.spec.tty, x.version))
-      await joinStreams(socket, io, exec.spec.tty ? { stdout: true, stderr: true } : exec.spec)
+      const socket = x.hijack(streamType(raw, x.version))
+      await joinStreams(socket, { ...io, tty: raw }, exec.spec.tty ? { stdout: true, stderr: true } : exec.spec)
     }),
     route('POST', '/exec/:id/resize', async (x) => {
       must(x.params.id!)
@@ -68,6 +71,18 @@ export const execRoutes = ({ containers }: Pick<Engine, 'containers'>): Route[] 
     }),
     route('GET', '/exec/:id/json', (x) => x.send(200, view(must(x.params.id!)))),
   ]
+}
+
+/** A terminal's first size: what start says, else what create said. Only since 1.42. */
+const sizeOf = (
+  exec: Exec,
+  body: StartBody,
+  version: readonly [number, number],
+): { width: number; height: number } | undefined => {
+  if (version[1] < 42 || !exec.spec.tty) return undefined
+  const [height, width] =
+    (body.Tty && body.ConsoleSize) || (exec.spec.origin as ExecBody | undefined)?.ConsoleSize || []
+  return height && width ? { width, height } : undefined
 }
 
 interface StartBody {

@@ -5,6 +5,7 @@ import type { WebSocket } from 'ws'
 import { type ErrorCode, isError, messageOf, SlipwayError } from '../../errors.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../../lib/http/node.ts'
 import type { Log } from '../../lib/log.ts'
+import { checkContentType, parseBody } from './json-body.ts'
 
 export const apiVersion = '1.50'
 export const minApiVersion = '1.24'
@@ -209,13 +210,9 @@ class Target implements Exchange {
       if (size > largestJson) throw tooLarge()
       chunks.push(chunk as Buffer)
     }
-    const text = Buffer.concat(chunks).toString().trim()
-    if (text === '') return {} as T
-    try {
-      return JSON.parse(text) as T
-    } catch (cause) {
-      throw new SlipwayError('bad-request', `invalid JSON: ${messageOf(cause)}`, { cause })
-    }
+    const body = Buffer.concat(chunks)
+    checkContentType(this.headers['content-type'], body.length)
+    return parseBody<T>(body.toString())
   }
 
   async upgradeBody(): Promise<unknown> {
@@ -236,7 +233,8 @@ class Target implements Exchange {
     }
     const text = this.#head.subarray(0, length).toString()
     this.#head = this.#head.subarray(length)
-    return text.trim() === '' ? {} : JSON.parse(text)
+    checkContentType(this.headers['content-type'], length)
+    return parseBody(text)
   }
 
   upload(): Readable {

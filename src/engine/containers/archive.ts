@@ -18,6 +18,13 @@ const oPath = 0x200000
 const notThere = (path: string, reference: string): SlipwayError =>
   new SlipwayError('not-found', `Could not find the file ${path} in container ${reference}`)
 
+/** What opening a path has failed at, as docker tells it. */
+const unopened = (error: unknown, path: string, reference: string): unknown => {
+  if (isError(error) && (error.details as { errno?: string } | undefined)?.errno === 'ENOTDIR')
+    return new SlipwayError('bad-request', `${path}: not a directory`, { cause: error })
+  return isError(error, 'not-found') ? notThere(path, reference) : error
+}
+
 /** A trailing '/' or '/.' means the directory a link leads to. */
 const follows = (path: string): boolean => path.endsWith('/') || path.endsWith('/.')
 
@@ -35,8 +42,7 @@ const find = (ctx: Context, root: string, path: string, reference: string): Foun
       ? { fd: ctx.sys.files.openInRoot(root, path, oPath | constants.O_DIRECTORY), name: '.' }
       : openParent(ctx, root, path)
   } catch (error) {
-    if (isError(error, 'not-found')) throw notThere(path, reference)
-    throw error
+    throw unopened(error, path, reference)
   }
   const name = parent.name || '.'
   const at = childPath(parent.fd, name)
@@ -60,7 +66,7 @@ const find = (ctx: Context, root: string, path: string, reference: string): Foun
 
 /** What archive members are called: the last part of the path as it was given, '.' kept. */
 const memberName = (path: string): string =>
-  path.endsWith('/.') ? '.' : posix.basename(posix.normalize(`/${path}`)) || '/'
+  /(^|\/)\.$/.test(path) || /^\/?\.\/$/.test(path) ? '.' : posix.basename(posix.normalize(`/${path}`)) || '/'
 
 /** docker cp. Paths are the container's; its processes may change what they mean at any time, and reach nothing by it. */
 export const archives = (ctx: Context): Pick<Containers, 'statPath' | 'readArchive' | 'writeArchive'> => ({
@@ -138,8 +144,7 @@ const directoryIn = (ctx: Context, root: string, path: string, reference: string
   try {
     fd = ctx.sys.files.openInRoot(root, path, oPath)
   } catch (error) {
-    if (isError(error, 'not-found')) throw notThere(path, reference)
-    throw error
+    throw unopened(error, path, reference)
   }
   try {
     if (!fstatSync(fd).isDirectory()) throw new SlipwayError('bad-request', 'extraction point is not a directory')

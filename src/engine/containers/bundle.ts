@@ -70,6 +70,7 @@ export const writeBundle = async (
       cwd: posix.normalize(process.cwd),
       user,
       tty: spec.tty,
+      consoleSize: spec.consoleSize,
       security: spec.security,
       ulimits: spec.ulimits,
       oomScoreAdj: spec.oomScoreAdj,
@@ -82,7 +83,11 @@ export const writeBundle = async (
     devices: spec.security.privileged ? [...hostDevices(), ...requested.devices] : requested.devices,
     deviceRules: [...requested.rules, ...spec.deviceCgroupRules.map(parseDeviceRule)],
     resources: spec.resources,
-    sysctls: spec.sysctls,
+    // The UTS namespace has no other way in for it.
+    sysctls:
+      sandbox.spec.domainname && spaces.uts !== 'host'
+        ? { 'kernel.domainname': sandbox.spec.domainname, ...spec.sysctls }
+        : spec.sysctls,
     annotations: spec.annotations,
     cgroupsPath: record.cgroup,
   }

@@ -81,6 +81,8 @@ export const update =
         writeFileSync(file, JSON.stringify(ociResources(merged, ctx.machine.cgroups)), { mode: 0o600 })
         const argv = [...runtime.enter, runtime.path, `--root=${ctx.paths.oci}`, 'update', '--resources', file, id]
         await ctx.sys.processes.must(argv, { timeoutMs: 30_000 })
+        if (resources.cpuQuota !== undefined && resources.cpuQuota < 0) ctx.sys.cgroups.unlimit(record.cgroup, 'cpu')
+        if (resources.pidsLimit === 0) ctx.sys.cgroups.unlimit(record.cgroup, 'pids')
       }
       emit(ctx, ctx.records.settle(id, { spec }), 'update')
     })

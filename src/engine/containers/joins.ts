@@ -10,10 +10,20 @@ type Choice = 'own' | 'host' | { path: string }
 const pinned = (path: string | undefined): Choice => (path === undefined ? 'host' : { path })
 
 /** Another container whose namespace is joined; it has to run. */
-const joined = (ctx: Context, mode: string): ContainerRecord => {
+const joined = (ctx: Context, kind: 'IPC' | 'PID', mode: string): ContainerRecord => {
   const other = ctx.records.must(mode.slice('container:'.length))
   if (!isRunning(other))
-    throw new SlipwayError('conflict', `cannot join namespace of a non running container: ${other.id}`)
+    throw new SlipwayError('internal', `failed to join ${kind} namespace: container ${other.id} is not running`)
+  return other
+}
+/** One whose IPC namespace is joined; it must have been made to be shared. */
+const ipcDonor = (ctx: Context, mode: string): ContainerRecord => {
+  const other = joined(ctx, 'IPC', mode)
+  if (other.spec.ipcMode === 'private' || other.spec.ipcMode === 'none')
+    throw new SlipwayError(
+      'bad-request',
+      `failed to join IPC namespace: container ${other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+    )
   return other
 }
 
@@ -29,14 +39,14 @@ const pidOf = (ctx: Context, record: ContainerRecord): Choice => {
   const { pidMode } = record.spec
   if (pidMode === 'host') return 'host'
   if (pidMode === 'sandbox') return sharedPid(ctx, record)
-  return pidMode?.startsWith('container:') ? { path: `/proc/${joined(ctx, pidMode).pid}/ns/pid` } : 'own'
+  return pidMode?.startsWith('container:') ? { path: `/proc/${joined(ctx, 'PID', pidMode).pid}/ns/pid` } : 'own'
 }
 
 const ipcOf = (ctx: Context, { spec: { ipcMode } }: ContainerRecord, sandbox: Sandbox): Choice => {
   if (ipcMode === 'host') return 'host'
   if (ipcMode === 'none' || ipcMode === 'private') return 'own'
   return ipcMode?.startsWith('container:')
-    ? { path: `/proc/${joined(ctx, ipcMode).pid}/ns/ipc` }
+    ? { path: `/proc/${ipcDonor(ctx, ipcMode).pid}/ns/ipc` }
     : pinned(sandbox.namespaces.ipc)
 }
 
@@ -55,9 +65,12 @@ export const namespaces = (ctx: Context, record: ContainerRecord, sandbox: Sandb
   uts: record.spec.utsMode === 'host' ? 'host' : pinned(sandbox.namespaces.uts),
 })
 
-/** The directory at /dev/shm; undefined: a tmpfs of its own. It goes with the IPC namespace. */
-export const shmOf = (ctx: Context, { spec }: ContainerRecord, sandbox: Sandbox): string | undefined => {
-  if (spec.ipcMode === 'host') return '/dev/shm'
-  if (spec.ipcMode?.startsWith('container:')) return ctx.sandboxes.get(joined(ctx, spec.ipcMode).sandboxId)?.files.shm
-  return spec.ipcMode === 'none' || spec.ipcMode === 'private' ? undefined : sandbox.files.shm
+/** What is at /dev/shm goes with the IPC namespace. */
+export const shmOf = (ctx: Context, { spec }: ContainerRecord, sandbox: Sandbox): ConfigInput['shm'] => {
+  const { ipcMode } = spec
+  if (ipcMode === 'none' || ipcMode === 'private') return ipcMode
+  if (ipcMode === 'host') return { path: '/dev/shm' }
+  const owner = ipcMode?.startsWith('container:') ? ctx.sandboxes.get(ipcDonor(ctx, ipcMode).sandboxId) : sandbox
+  const path = owner?.files.shm
+  return path === undefined ? 'private' : { path }
 }

@@ -80,13 +80,14 @@ export const emptyCgroup = async (ctx: Pick<Context, 'sys' | 'clock' | 'log'>, c
 /** Descriptors crun and runc have open while they start a program, with room. */
 const runtimeFiles = 32
 
-/** The failure of a start as docker tells it, and the exit code that goes on record. */
+/** The failure of a start as docker tells it, and the exit code that goes on record. `begun`: it got as far as the runtime. */
 const startError = (
   ctx: Context,
   record: ContainerRecord,
   error: unknown,
+  begun: boolean,
 ): { error: SlipwayError; exitCode: number } => {
-  const fromRuntime = isError(error, 'internal') && !error.message.startsWith(networking)
+  const fromRuntime = begun && isError(error, 'internal')
   const reason = fromRuntime ? diagnose(ctx, record, record.process.args[0]!) : undefined
   const prefix =
     'failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process: '
@@ -120,6 +121,7 @@ const startError = (
 export const launch = async (ctx: Context, before: ContainerRecord): Promise<ContainerRecord> => {
   const { id } = before
   let record = before
+  let begun = false
   try {
     await clearRun(ctx, record)
     for (const dir of [ctx.paths.exits, join(ctx.paths.persist, id), record.paths.bundle])
@@ -129,10 +131,11 @@ export const launch = async (ctx: Context, before: ContainerRecord): Promise<Con
     const { user, config } = await writeBundle(ctx, record, sandbox)
     if (user.uid !== record.process.uid || user.gid !== record.process.gid)
       record = ctx.records.settle(id, { process: { ...record.process, uid: user.uid, gid: user.gid } })
+    begun = true
     record = await run(ctx, record, config)
     return record
   } catch (thrown) {
-    const { error, exitCode } = startError(ctx, record, thrown)
+    const { error, exitCode } = startError(ctx, record, thrown, begun)
     await takeDown(ctx, ctx.records.must(id))
     ctx.live(id).hub.end()
     const status = before.startedAt === undefined ? 'created' : 'exited'

@@ -110,7 +110,7 @@ const writeConfig = async (
         cgroup: ctx.machine.cgroups.version === 2 ? 'own' : 'host',
       },
       mounts,
-      shm: sandbox.files.shm,
+      shm: sandbox.files.shm === undefined ? 'private' : { path: sandbox.files.shm },
       shmSize: step.shmSize,
       devices: step.privileged ? hostDevices() : [],
       deviceRules: [],

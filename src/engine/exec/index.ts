@@ -86,8 +86,8 @@ const startTty = async (room: Room, entry: Entry, size: Size | undefined): Promi
   mkdirSync(bundle, { recursive: true, mode: 0o700 })
   entry.bundle = bundle
   const processFile = join(bundle, 'process.json')
-  const process = execProcess(ctx, record, exec.spec)
-  writeFileSync(processFile, configText({ ...process, ...(size ? { consoleSize: size } : {}) }), { mode: 0o600 })
+  const process = execProcess(ctx, record, { ...exec.spec, consoleSize: size })
+  writeFileSync(processFile, configText(process), { mode: 0o600 })
   const hub = new AttachHub(ctx.sys.packets, { tty: true, stdinOnce: true, resize: (to) => resize(entry, to) })
   const io = hub.attach({ stdin: exec.spec.stdin, stdout: true, stderr: true })
   const options = { id: exec.id, bundle, log: undefined, tty: true, stdin: exec.spec.stdin, leaveStdinOpen: false }

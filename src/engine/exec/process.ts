@@ -24,7 +24,9 @@ const magic = /^\/proc\/(self|thread-self|\d+)(\/|$)/
 export const execProcess = (
   ctx: Context,
   record: ContainerRecord,
-  spec: Pick<ExecSpec, 'args' | 'env' | 'workingDir' | 'user' | 'tty' | 'privileged'>,
+  spec: Pick<ExecSpec, 'args' | 'env' | 'workingDir' | 'user' | 'tty' | 'privileged'> & {
+    consoleSize?: { width: number; height: number } | undefined
+  },
 ): OciProcess => {
   const user = resolveUserIn(ctx.sys.files, record.paths.rootfs, spec.user || record.process.user, record.spec.groups)
   const cwd = spec.workingDir || record.process.cwd
@@ -40,6 +42,7 @@ export const execProcess = (
       cwd,
       user,
       tty: spec.tty,
+      consoleSize: spec.consoleSize,
       security: spec.privileged ? { ...record.spec.security, privileged: true } : record.spec.security,
       ulimits: record.spec.ulimits,
     },

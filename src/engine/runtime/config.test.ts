@@ -40,7 +40,7 @@ const input: ConfigInput = {
   rootfs: '/r',
   namespaces: { pid: 'own', network: { path: '/n' }, ipc: { path: '/i' }, uts: { path: '/u' }, cgroup: 'host' },
   mounts: [],
-  shm: '/shm',
+  shm: { path: '/shm' },
   devices: [],
   deviceRules: [],
   resources: {},

@@ -22,6 +22,7 @@ interface ProcessInput {
   cwd: string
   user: Pick<ResolvedUser, 'uid' | 'gid' | 'additionalGids'>
   tty: boolean
+  consoleSize?: { width: number; height: number } | undefined
   security: SecurityOptions
   ulimits: ContainerSpec['ulimits']
   oomScoreAdj?: number | undefined
@@ -36,8 +37,8 @@ export interface ConfigInput {
   namespaces: Record<'pid' | 'network' | 'ipc' | 'uts' | 'cgroup', 'own' | 'host' | { path: string }>
   /** The container's own mounts: files of the sandbox, volumes, binds. */
   mounts: OciMount[]
-  /** Directory to bind at /dev/shm; undefined: a tmpfs of `shmSize` bytes. */
-  shm: string | undefined
+  /** What is at /dev/shm: a directory to bind, a tmpfs of `shmSize` bytes, nothing. */
+  shm: { path: string } | 'private' | 'none'
   shmSize?: number | undefined
   devices: OciDevice[]
   deviceRules: OciDeviceRule[]
@@ -69,6 +70,7 @@ export const processConfig = (input: ProcessInput, { own }: Machine): OciProcess
   const capabilities = containerCapabilities(security, own.capabilities)
   return {
     terminal: input.tty,
+    ...(input.tty && input.consoleSize ? { consoleSize: input.consoleSize } : {}),
     user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
     args: input.args,
     env: input.env,

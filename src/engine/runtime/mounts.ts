@@ -25,9 +25,9 @@ export const baseMounts = (input: ConfigInput, cgroupVersion: 1 | 2): OciMount[]
   const access = privileged ? 'rw' : 'ro'
   const cgroupOptions = ['nosuid', 'noexec', 'nodev', 'relatime', access]
   const shm =
-    input.shm === undefined
+    typeof input.shm === 'string'
       ? mount('/dev/shm', 'tmpfs', 'shm', 'nosuid', 'noexec', 'nodev', 'mode=1777', `size=${input.shmSize ?? 64 << 20}`)
-      : mount('/dev/shm', 'bind', input.shm, 'rbind', 'rprivate', 'nosuid', 'noexec', 'nodev')
+      : mount('/dev/shm', 'bind', input.shm.path, 'rbind', 'rprivate', 'nosuid', 'noexec', 'nodev')
   const base = [
     mount('/proc', 'proc', 'proc', 'nosuid', 'noexec', 'nodev'),
     mount('/dev', 'tmpfs', 'tmpfs', 'nosuid', 'strictatime', 'mode=755', 'size=65536k'),
@@ -36,7 +36,7 @@ export const baseMounts = (input: ConfigInput, cgroupVersion: 1 | 2): OciMount[]
     // With cgroup v2 and a cgroup namespace of its own the container sees its own part only.
     mount('/sys/fs/cgroup', 'cgroup', 'cgroup', ...cgroupOptions, ...(cgroupVersion === 2 ? ['rprivate'] : [])),
     mount('/dev/mqueue', 'mqueue', 'mqueue', 'nosuid', 'noexec', 'nodev'),
-    shm,
+    ...(input.shm === 'none' ? [] : [shm]),
   ]
   const taken = new Set(input.mounts.map(({ destination }) => withoutTrailingSlash(destination)))
   return base.filter(({ destination }) => !taken.has(destination) || destination === '/dev')

@@ -63,7 +63,8 @@ export const ociResources = (resources: Resources, abilities: CgroupAbilities): 
     memory: memory(resources, abilities),
     cpu: given({
       shares: positive(resources.cpuShares),
-      quota: positive(resources.cpuQuota),
+      // "No limit" is -1; crun 1.8 writes that as a number without a sign.
+      quota: (resources.cpuQuota ?? 0) > 0 ? resources.cpuQuota : undefined,
       period: positive(resources.cpuPeriod),
       realtimeRuntime: positive(resources.cpuRealtimeRuntime),
       realtimePeriod: positive(resources.cpuRealtimePeriod),

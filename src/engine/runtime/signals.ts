@@ -7,7 +7,7 @@ const realTime = { min: 34, max: 64 }
 /** "SIGTERM", "term", "15", "SIGRTMIN+3" as a number; unknown: 'bad-request' in docker's words. */
 export const signalNumber = (signal: string): number => {
   const name = signal.toUpperCase().replace(/^SIG/, '')
-  const known = /^\d+$/.test(name) ? Number(name) : constants.signals[`SIG${name}` as NodeJS.Signals]
+  const known = /^\d+$/.test(signal) ? Number(signal) : constants.signals[`SIG${name}` as NodeJS.Signals]
   if (known !== undefined && known > 0 && known <= realTime.max) return known
   const [, end, offset = '0'] = /^RT(MIN|MAX)([+-]\d+)?$/.exec(name) ?? []
   const number = end === 'MIN' ? realTime.min + Number(offset) : end === 'MAX' ? realTime.max + Number(offset) : 0

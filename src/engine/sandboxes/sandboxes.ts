@@ -49,8 +49,6 @@ export const createSandboxes = (deps: EngineDeps, networks: NetworkRoom): Sandbo
       if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(spec.id))
         throw new SlipwayError('invalid', `invalid sandbox id "${spec.id}"`)
       validate(spec)
-      if (spec.network.mode === 'attached')
-        for (const { network } of spec.network.attachments) ctx.networks.must(network)
       const record: StoredSandbox = { spec, names: spec.names ?? [], state: 'stopped', ports: [] }
       ctx.records.save(record)
       return describe(ctx, record)

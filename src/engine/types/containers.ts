@@ -53,6 +53,7 @@ export interface Resources {
   cpuRealtimeRuntime?: number | undefined
   cpusetCpus?: string | undefined
   cpusetMems?: string | undefined
+  /** 0: a limit that was there is taken away. */
   pidsLimit?: number | undefined
   blkioWeight?: number | undefined
   blkioDevices?:
@@ -104,6 +105,8 @@ export interface ContainerSpec {
   user?: string | undefined
   groups: string[]
   tty: boolean
+  /** The terminal's size at the start; undefined: nobody knows it yet. */
+  consoleSize?: { width: number; height: number } | undefined
   /** Keep stdin open; `stdinOnce`: it ends with the first client that attaches. */
   stdin: boolean
   stdinOnce: boolean

@@ -15,7 +15,7 @@ export interface SandboxSpec {
   sysctls: Record<string, string>
   labels: Record<string, string>
   shmSize?: number | undefined
-  /** Share the host's IPC, PID or UTS namespaces. */
+  /** It has no IPC namespace and /dev/shm of its own: they are the host's, or its container's. */
   hostIpc?: boolean | undefined
 }
 export type SandboxNetwork =

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import type { Cgroups } from '../sys.ts'
 import { flatKeyed, type ReadFile, statsV1, statsV2 } from './cgroup-files.ts'
 import { callError } from './libc.ts'
@@ -98,6 +98,11 @@ export const createCgroups = (): Cgroups => {
     remove(path) {
       if (path === '' || path === '/') throw callError('EINVAL', 'remove the root cgroup')
       for (const root of roots) if (existsSync(`${root}${path}`)) removeBelow(`${root}${path}`)
+    },
+    unlimit(path, what) {
+      const [file, value] =
+        what === 'pids' ? ['pids.max', 'max'] : layout === 'v2' ? ['cpu.max', 'max'] : ['cpu.cfs_quota_us', '-1']
+      writeFileSync(`${dirOf(what, path)}/${file}`, value)
     },
     oomKills(path) {
       const file = layout === 'v2' ? 'memory.events' : 'memory.oom_control'
