@@ -31,7 +31,8 @@ export interface BuildRequest {
   noCacheFilter?: string[] | undefined
   /** Ask the registry for base images even when they are here. */
   pull?: boolean | undefined
-  network?: 'default' | 'none' | 'host' | undefined
+  /** 'default', 'none', 'host', 'container:NAME' or the name of a network. */
+  network?: string | undefined
   extraHosts?: { name: string; address: string }[] | undefined
   shmSize?: number | undefined
   ulimits?: { name: string; soft: number; hard: number }[] | undefined

@@ -70,7 +70,7 @@ test('the life of a container', async () => {
   await ok('container start two')
   await ok('container pause two')
   await ok('container unpause two')
-  assert.match((await run('container rm two')).stderr, /stop the container before removal or force remove/)
+  assert.match((await run('container rm two')).stderr, /stop the container before removing or force remove/)
   assert.equal(await ok('container rm -f two'), 'two')
   assert.equal(await ok('volume rm data'), 'data')
 })

@@ -19,7 +19,7 @@ test('create, start, stop, restart, kill, rm', async () => {
     await ok('ps', '--format', '{{.Names}}|{{.Command}}|{{.Status}}', '--no-trunc'),
     /^aa\|"sh -c 'trap .*'"\|Up /,
   )
-  assert.match(await fails(1, 'rm', 'aa'), /cannot remove container "aa": container is running/)
+  assert.match(await fails(1, 'rm', 'aa'), /cannot remove container "\/aa": container is running/)
   assert.equal(await ok('stop', 'aa'), 'aa')
   assert.equal(await state('aa'), 'exited 3')
   assert.equal(await ok('stop', 'aa'), 'aa')

@@ -53,7 +53,8 @@ export type Source = Rootfs | LocalNode
 
 /** What the build gives its RUN steps without it being part of the instruction. */
 export interface StepEnvironment {
-  network: 'default' | 'none' | 'host'
+  /** 'default', 'none', 'host', 'container:NAME' or the name of a network. */
+  network: string
   hosts: { name: string; address: string }[]
   /** HTTP_PROXY=… and the like: never in a key. */
   proxies: string[]

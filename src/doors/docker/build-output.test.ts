@@ -21,7 +21,7 @@ const log = (id: string, text: string): BuildProgress => ({
 const ids = (text: string): string => text.replace(/\b[0-9a-f]{12}\b/g, 'ID')
 const print = (events: BuildProgress[], image?: string): string => {
   const out = classicOutput()
-  return ids(events.map((event) => out.event(event)).join('') + out.end(image))
+  return ids([...events.flatMap((event) => out.event(event)), ...out.end(image)].join(''))
 }
 
 test('steps come in the order of the file, though the solver goes another way', () => {
@@ -56,11 +56,11 @@ Step 4/4 : COPY --from=one . .
 test('what only changes the configuration is written as its turn comes; output as it is made', () => {
   const out = classicOutput()
   const steps = [step('FROM a', 'a'), step('ENV A=b'), step('RUN x', 'x'), step('CMD ["y"]')]
-  assert.equal(out.event({ type: 'outline', steps }), '')
-  assert.equal(ids(out.event(done('a', true))), 'Step 1/4 : FROM a\n ---> ID\nStep 2/4 : ENV A=b\n ---> ID\n')
-  assert.equal(out.event(started('x')), 'Step 3/4 : RUN x\n')
-  assert.equal(ids(out.event(log('x', 'one\n'))), ' ---> Running in ID\none\n')
-  assert.equal(out.event(log('x', 'two\n')), 'two\n')
+  assert.deepEqual(out.event({ type: 'outline', steps }), [])
+  assert.equal(ids(out.event(done('a', true)).join('')), 'Step 1/4 : FROM a\n ---> ID\nStep 2/4 : ENV A=b\n ---> ID\n')
+  assert.deepEqual(out.event(started('x')), ['Step 3/4 : RUN x\n'])
+  assert.deepEqual(out.event(log('x', 'one\n')).map(ids), [' ---> Running in ID\n', 'one\n'])
+  assert.deepEqual(out.event({ ...log('x', 'two\n'), stream: 'stderr' } as BuildProgress), ['\x1b[91mtwo\n\x1b[0m'])
 })
 
 test('a failure ends with the step that failed; cached steps say so', () => {

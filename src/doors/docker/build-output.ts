@@ -22,10 +22,10 @@ interface Step {
   running: boolean
 }
 interface ClassicOutput {
-  /** Text to print now; '' for nothing. */
-  event(event: BuildProgress): string
+  /** Pieces to print now: each line of our own, and what the program writes as it writes it. */
+  event(event: BuildProgress): string[]
   /** All that has not been printed. `image`: the short id of the result; undefined after a failure: up to the step that failed. */
-  end(image: string | undefined): string
+  end(image: string | undefined): string[]
 }
 
 /** The classic builder made an image and a container for each step; here nothing can be done with the ids. */
@@ -38,7 +38,7 @@ class Classic implements ClassicOutput {
   #current = 0
   readonly #byVertex = new Map<string, Step>()
 
-  event(event: BuildProgress): string {
+  event(event: BuildProgress): string[] {
     switch (event.type) {
       case 'outline':
         this.#outline(event.steps)
@@ -46,25 +46,25 @@ class Classic implements ClassicOutput {
       case 'started':
         return this.#started(this.#byVertex.get(event.id))
       case 'log':
-        return this.#log(this.#byVertex.get(event.id), event.data.toString())
+        return this.#log(this.#byVertex.get(event.id), coloured(event.stream, event.data.toString()))
       case 'done':
         return this.#done(event)
       case 'notice':
-        return `${event.message}\n`
+        return [`${event.message}\n`]
       default:
-        return ''
+        return []
     }
   }
 
-  end(image: string | undefined): string {
-    let text = ''
+  end(image: string | undefined): string[] {
+    const text: string[] = []
     const last = this.#steps.find((step) => step.failed)?.number ?? 0
     const reached = (step: Step): boolean => image !== undefined || step.number <= last || step.begun
     for (let step = this.#steps[this.#current]; step; step = this.#steps[++this.#current]) {
       if (!reached(step)) break
-      text += this.#head(step) + take(step)
+      text.push(...this.#head(step), ...take(step))
       if (step.failed) break
-      text += this.#foot(step, step.number === this.#steps.length ? image : undefined)
+      text.push(...this.#foot(step, step.number === this.#steps.length ? image : undefined))
     }
     return text
   }
@@ -77,28 +77,28 @@ class Classic implements ClassicOutput {
     for (const step of this.#steps) for (const vertex of step.all) this.#byVertex.set(vertex, step)
   }
 
-  #started(step: Step | undefined): string {
-    if (!step) return ''
+  #started(step: Step | undefined): string[] {
+    if (!step) return []
     step.begun = true
-    return this.#isCurrent(step) ? this.#head(step) : ''
+    return this.#isCurrent(step) ? this.#head(step) : []
   }
 
-  #log(step: Step | undefined, text: string): string {
-    if (!step) return ''
+  #log(step: Step | undefined, text: string): string[] {
+    if (!step) return []
     // What runs has not been found in the cache.
     step.cached = false
     step.waiting.push(text)
-    return this.#isCurrent(step) ? this.#head(step) + take(step) : ''
+    return this.#isCurrent(step) ? [...this.#head(step), ...take(step)] : []
   }
 
-  #done(event: Extract<BuildProgress, { type: 'done' }>): string {
+  #done(event: Extract<BuildProgress, { type: 'done' }>): string[] {
     const step = this.#byVertex.get(event.id)
-    if (!step) return ''
+    if (!step) return []
     step.begun = true
     if (!event.cached) step.cached = false
     if (event.error !== undefined || event.cancelled) step.failed = true
     else step.open.delete(event.id)
-    return this.#isCurrent(step) ? this.#advance() : ''
+    return this.#isCurrent(step) ? this.#advance() : []
   }
 
   #isCurrent(step: Step): boolean {
@@ -106,44 +106,49 @@ class Classic implements ClassicOutput {
   }
 
   /** Writes steps that are over, and the head of the one that is under way. */
-  #advance(): string {
-    let text = ''
+  #advance(): string[] {
+    const text: string[] = []
     for (let step = this.#steps[this.#current]; step; step = this.#steps[++this.#current]) {
       if (step.open.size > 0 && !step.begun) break
-      text += this.#head(step) + take(step)
+      text.push(...this.#head(step), ...take(step))
       // The last step's id is that of the image, which is still to be made.
       if (step.open.size > 0 || step.number === this.#steps.length) break
-      text += this.#foot(step)
+      text.push(...this.#foot(step))
     }
     return text
   }
 
-  #head(step: Step): string {
-    if (step.headed) return ''
+  #head(step: Step): string[] {
+    if (step.headed) return []
     step.headed = true
-    return `Step ${step.number}/${this.#steps.length} : ${step.text}\n`
+    return [`Step ${step.number}/${this.#steps.length} : ${step.text}\n`]
   }
 
-  #foot(step: Step, image?: string): string {
+  #foot(step: Step, image?: string): string[] {
     const id = image ?? idOf(...this.#steps.slice(0, step.number).map(({ text }) => text))
-    if (step.instruction === 'FROM' || step.instruction === 'ARG' || step.all.length === 0) return ` ---> ${id}\n`
-    if (step.cached) return ` ---> Using cache\n ---> ${id}\n`
-    if (step.instruction !== 'RUN') return ` ---> ${id}\n`
-    return `${running(step)} ---> Removed intermediate container ${containerOf(step)}\n ---> ${id}\n`
+    const made = ` ---> ${id}\n`
+    if (step.instruction === 'FROM' || step.instruction === 'ARG' || step.all.length === 0) return [made]
+    if (step.cached) return [' ---> Using cache\n', made]
+    if (step.instruction !== 'RUN') return [made]
+    return [...running(step), ` ---> Removed intermediate container ${containerOf(step)}\n`, made]
   }
 }
+
+/** What goes to stderr is red. */
+const coloured = (stream: 'stdout' | 'stderr', text: string): string =>
+  stream === 'stderr' ? `\x1b[91m${text}\x1b[0m` : text
 
 const containerOf = (step: Step): string => idOf(step.text, ...step.all)
 /** Once a step, before the first of its output. */
-const running = (step: Step): string => {
-  if (step.instruction !== 'RUN' || step.running) return ''
+const running = (step: Step): string[] => {
+  if (step.instruction !== 'RUN' || step.running) return []
   step.running = true
-  return ` ---> Running in ${containerOf(step)}\n`
+  return [` ---> Running in ${containerOf(step)}\n`]
 }
 
-const take = (step: Step): string => {
-  if (step.waiting.length === 0 && !(step.failed && !step.cached)) return ''
-  const text = running(step) + step.waiting.join('')
+const take = (step: Step): string[] => {
+  if (step.waiting.length === 0 && !(step.failed && !step.cached)) return []
+  const text = [...running(step), ...step.waiting]
   step.waiting = []
   return text
 }

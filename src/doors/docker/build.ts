@@ -27,8 +27,8 @@ const build = async (builder: Pick<Builder, 'build'>, x: Exchange): Promise<void
   const out = lines(x)
   const quiet = isTrue(x.query.get('q'))
   const text = classicOutput()
-  const print = (stream: string): void => {
-    if (stream !== '' && !quiet) out.line({ stream })
+  const print = (pieces: string[]): void => {
+    if (!quiet) for (const stream of pieces) out.line({ stream })
   }
   try {
     const { image } = await builder.build({
@@ -85,11 +85,12 @@ const requestOf = (x: Exchange): Omit<BuildRequest, 'progress' | 'signal'> => {
     platform: x.query.get('platform') || undefined,
     noCache: isTrue(x.query.get('nocache')),
     pull: isTrue(x.query.get('pull')),
-    network: network === 'none' || network === 'host' ? network : 'default',
+    network: network || 'default',
     cgroupParent: x.query.get('cgroupparent') || undefined,
     cacheFrom: jsonQuery<string[]>(x, 'cachefrom', []).map((ref) => ({ type: 'registry', attrs: { ref } })),
-    extraHosts: (x.query.get('extrahosts') ?? '')
-      .split(',')
+    extraHosts: x.query
+      .getAll('extrahosts')
+      .flatMap((text) => text.split(','))
       .filter(Boolean)
       .map((line) => ({ name: line.slice(0, line.search(/[:=]/)), address: line.slice(line.search(/[:=]/) + 1) })),
     ...(Number(x.query.get('shmsize')) > 0 ? { shmSize: Number(x.query.get('shmsize')) } : {}),

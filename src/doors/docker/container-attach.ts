@@ -1,6 +1,7 @@
 /** Attaching to a container's streams: over a taken-over connection, or a WebSocket. */
 import type { Engine, Io } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
+import { detachKeys } from './detach.ts'
 import { isTrue } from './filters.ts'
 import { joinStreams, streamType } from './io.ts'
 import type { Exchange } from './server.ts'
@@ -28,9 +29,11 @@ const open = async ({ containers }: Backend, x: Exchange): Promise<{ io: Io; tty
 export const attach = async (engine: Backend, x: Exchange): Promise<void> => {
   // dockerode repeats its options there; they are in the query, and none of the program's input.
   if (Number(x.headers['content-length'] ?? 0) > 0) await (x.headers.upgrade ? x.upgradeBody() : x.json())
+  const keys = detachKeys(x.query.get('detachKeys'))
   const { io, tty } = await open(engine, x)
   const socket = x.hijack(streamType(tty, x.version))
-  await joinStreams(socket, io, tty ? { stdout: true, stderr: true } : streamsOf(x))
+  const want = tty ? { stdout: true, stderr: true } : streamsOf(x)
+  await joinStreams(socket, io, { ...want, framed: !tty, detachKeys: keys })
 }
 
 /** Its messages carry both streams unframed; text before 1.28. */

@@ -15,10 +15,7 @@ export const logOf = (host: HostConfig): ContainerSpec['log'] => {
   const options = host.LogConfig?.Config ?? {}
   if (driver === 'none') return { driver, options }
   if (driver !== 'json-file' && driver !== 'local')
-    throw bad(
-      `error looking up logging plugin ${driver}: plugin "${driver}" not found`,
-      'Available here: json-file, local, none.',
-    )
+    throw bad(`error looking up logging plugin ${driver}: plugin "${driver}" not found`)
   for (const key of Object.keys(options))
     if (!anyDriver.includes(key) && !known[driver].includes(key))
       throw bad(`unknown log opt '${key}' for ${driver === 'local' ? 'log driver local' : 'json-file log driver'}`)

@@ -50,6 +50,7 @@ export const attachment = (network: string, e: EndpointConfig, mac?: string): At
   return {
     network,
     aliases: e.Aliases ?? [],
+    origin: e,
     ...defined({
       ipv4: e.IPAMConfig?.IPv4Address || undefined,
       ipv6: e.IPAMConfig?.IPv6Address || undefined,

@@ -1,6 +1,6 @@
 /** Containers as docker lists and inspects them. */
 import { existsSync } from 'node:fs'
-import type { Attachment, Container, Endpoint, Engine, Image, PublishedPort, Sandbox } from '../../engine/types.ts'
+import type { Container, Endpoint, Engine, Image, PublishedPort, Sandbox } from '../../engine/types.ts'
 import { humanDuration } from '../../lib/human-duration.ts'
 import { networkMode } from './container-create.ts'
 import { splitLink } from './container-links.ts'
@@ -104,16 +104,6 @@ const endpointView = (
         ],
 })
 
-/** What a network that was joined later was asked for. */
-const askedLater = ({ ipv4, ipv6, aliases, gwPriority }: Attachment): EndpointConfig => ({
-  IPAMConfig:
-    ipv4 === undefined && ipv6 === undefined
-      ? {}
-      : { ...(ipv4 === undefined ? {} : { IPv4Address: ipv4 }), ...(ipv6 === undefined ? {} : { IPv6Address: ipv6 }) },
-  Aliases: aliases,
-  ...(gwPriority === undefined ? {} : { GwPriority: gwPriority }),
-})
-
 const networkViews = (
   c: Container,
   rooms: Pick<Rooms, 'sandboxes' | 'networks'>,
@@ -139,7 +129,7 @@ const networkViews = (
       endpoint,
       c,
       { id: found?.id ?? '', name, version, hostname: sandbox.spec.hostname },
-      asked[name] ?? askedLater(a),
+      (a.origin as EndpointConfig | undefined) ?? asked[name] ?? { Aliases: a.aliases },
     )
   }
   return views

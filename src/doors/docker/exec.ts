@@ -1,5 +1,6 @@
 import type { Engine, Exec, Io } from '../../engine/types.ts'
 import { messageOf, SlipwayError } from '../../errors.ts'
+import { detachKeys } from './detach.ts'
 import { frame, joinStreams, streamType } from './io.ts'
 import { type Exchange, type Route, route } from './server.ts'
 
@@ -27,6 +28,7 @@ export const execRoutes = ({ containers }: Pick<Engine, 'containers'>): Route[] 
     route('POST', '/containers/:id/exec', async (x) => {
       const body = await x.json<ExecBody>()
       if (!body.Cmd?.length) throw new SlipwayError('bad-request', 'No exec command specified')
+      detachKeys(body.DetachKeys)
       const exec = await containers.createExec(x.params.id!, {
         args: body.Cmd,
         ...(body.Env ? { env: body.Env } : {}),
@@ -44,25 +46,26 @@ export const execRoutes = ({ containers }: Pick<Engine, 'containers'>): Route[] 
     route('POST', '/exec/:id/start', async (x) => {
       const body = await readBody(x)
       const exec = must(x.params.id!)
-      const size = sizeOf(exec, body, x.version)
       if (body.Detach) {
         await containers.startExec(exec.id, { detach: true })
         return x.send(200)
       }
-      // The client that starts it says how it reads, whatever the one that made it asked for.
-      const raw = body.Tty ?? false
+      // The one who starts it says how the output comes: framed unless it asks for a terminal's.
+      const framed = !body.Tty
+      const given = (exec.spec.origin ?? {}) as ExecBody
+      containers.checkExec(exec.id)
+      // The headers are out before the program runs: clients that read them through a buffer lose what comes with them.
+      const socket = x.hijack(streamType(!framed, x.version))
       let io: Io
       try {
-        io = await containers.startExec(exec.id, size === undefined ? {} : { size })
+        io = await containers.startExec(exec.id, sizeOf(x, body, given))
       } catch (error) {
-        // What could not even be started has an exit code; docker tells the reason as if the program had.
-        if (exec.exitCode !== undefined || containers.getExec(exec.id)?.exitCode === undefined) throw error
         const text = Buffer.from(`${messageOf(error)}\r\n`)
-        x.hijack(streamType(raw, x.version)).end(raw ? text : frame('stdout', text))
+        socket.end(framed ? frame('stdout', text) : text)
         return
       }
-      const socket = x.hijack(streamType(raw, x.version))
-      await joinStreams(socket, { ...io, tty: raw }, exec.spec.tty ? { stdout: true, stderr: true } : exec.spec)
+      const { stdout, stderr } = exec.spec.tty ? { stdout: true, stderr: true } : exec.spec
+      await joinStreams(socket, io, { stdout, stderr, framed, detachKeys: detachKeys(given.DetachKeys) })
     }),
     route('POST', '/exec/:id/resize', async (x) => {
       must(x.params.id!)
@@ -73,16 +76,11 @@ export const execRoutes = ({ containers }: Pick<Engine, 'containers'>): Route[] 
   ]
 }
 
-/** A terminal's first size: what start says, else what create said. Only since 1.42. */
-const sizeOf = (
-  exec: Exec,
-  body: StartBody,
-  version: readonly [number, number],
-): { width: number; height: number } | undefined => {
-  if (version[1] < 42 || !exec.spec.tty) return undefined
-  const [height, width] =
-    (body.Tty && body.ConsoleSize) || (exec.spec.origin as ExecBody | undefined)?.ConsoleSize || []
-  return height && width ? { width, height } : undefined
+/** Since 1.42, and only with a terminal. The start's wins over the creation's. */
+const sizeOf = (x: Exchange, start: StartBody, given: ExecBody): { size?: { width: number; height: number } } => {
+  const size = (start.Tty && start.ConsoleSize) || given.ConsoleSize
+  if (!size || x.version[1] < 42 || !given.Tty) return {}
+  return { size: { height: size[0], width: size[1] } }
 }
 
 interface StartBody {
@@ -114,7 +112,7 @@ const view = (exec: Exec) => {
     OpenStdout: exec.spec.stdout,
     CanRemove: exec.exitCode !== undefined,
     ContainerID: exec.containerId,
-    DetachKeys: '',
+    DetachKeys: (exec.spec.origin as ExecBody | undefined)?.DetachKeys ?? '',
     Pid: exec.pid,
   }
 }

@@ -73,7 +73,7 @@ export const imageRoutes = (engine: Backend, clock: Clock, pushed: RecentPushes)
     route('GET', '/images/:name*/json', async (x) =>
       x.send(200, {
         ...(await inspect(engine, await wanted(images, x), x.version)),
-        ...(wantsContainerConfig(x) ? { ContainerConfig: (await wanted(images, x)).config.config ?? {} } : {}),
+        ...(wantsContainerConfig(x) ? { ContainerConfig: containerConfig(await wanted(images, x)) } : {}),
       }),
     ),
     route('GET', '/images/:name*/history', async (x) => x.send(200, await history(engine, await wanted(images, x)))),
@@ -163,16 +163,26 @@ const referenceFits = (tag: string, pattern: string): boolean => {
 const wantsContainerConfig = (x: Exchange): boolean =>
   x.version[1] < 45 || /^docker-compose\/1\./.test(x.headers['user-agent'] ?? '')
 
+/** Fields a container's configuration has and an image's has not: until 1.49 they were all there. */
+const emptyConfig = {
+  ...{ Hostname: '', Domainname: '', User: '', AttachStdin: false, AttachStdout: false, AttachStderr: false },
+  ...{ Tty: false, OpenStdin: false, StdinOnce: false, Env: null, Cmd: null, Image: '', Volumes: null },
+  ...{ WorkingDir: '', Entrypoint: null, OnBuild: null, Labels: null },
+}
+
+const containerConfig = ({ config }: Image) => ({ ...emptyConfig, ...(config.container_config ?? config.config) })
+
 const inspect = async (engine: Backend, image: Image, version: ApiVersion) => ({
   Id: image.id,
   RepoTags: tagsOf(image),
   RepoDigests: image.repoDigests.map((d) => familiarName(d)),
-  Parent: '',
+  Parent: image.config.parent ?? '',
   Comment: image.config.history?.at(-1)?.comment ?? '',
   Created: image.config.created ?? iso(image.createdAt),
   DockerVersion: '',
   Author: image.config.author ?? '',
-  Config: image.config.config ?? {},
+  Config: { ...(version[1] < 50 ? emptyConfig : {}), ...image.config.config },
+  ...(version[1] < 45 ? { Container: image.config.container ?? '' } : {}),
   Architecture: image.platform.architecture,
   ...(image.platform.variant ? { Variant: image.platform.variant } : {}),
   Os: image.platform.os,
@@ -225,10 +235,18 @@ const streamFailure = (error: unknown): Record<string, unknown> => ({
 /** Errors before the first line are a status; after it, a line. */
 export const lines = (
   x: Exchange,
-): { line(value: Record<string, unknown>): void; end(): void; fail(error: unknown): void; readonly begun: boolean } => {
+): {
+  /** What goes wrong from here on is told in the stream. */
+  begin(): void
+  line(value: Record<string, unknown>): void
+  end(): void
+  fail(error: unknown): void
+  readonly begun: boolean
+} => {
   let out: ReturnType<Exchange['stream']> | undefined
   const open = () => (out ??= x.stream(200, 'application/json'))
   return {
+    begin: () => void open(),
     line: (value) => void open().write(`${JSON.stringify(value)}\r\n`),
     end: () => void open().end(),
     get begun() {
@@ -344,8 +362,9 @@ const importImage = async (
 }
 
 const load = async (images: Engine['images'], x: Exchange): Promise<void> => {
-  const quiet = isTrue(x.query.get('quiet'))
+  const quiet = x.query.get('quiet') === null || isTrue(x.query.get('quiet'))
   const out = lines(x)
+  out.begin()
   try {
     await images.load(x.upload(), {
       platform: platformOf(x),

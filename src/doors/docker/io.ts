@@ -1,6 +1,7 @@
 /** A container's streams on a taken-over connection: raw with a terminal, else frames of 8 bytes and a payload. */
 import type { Duplex, Writable } from 'node:stream'
 import type { Io, LogLine } from '../../engine/types.ts'
+import { untilDetached } from './detach.ts'
 
 const rawStream = 'application/vnd.docker.raw-stream'
 const multiplexedStream = 'application/vnd.docker.multiplexed-stream'
@@ -29,23 +30,33 @@ const written = (out: Writable, data: Uint8Array): Promise<void> | undefined => 
   })
 }
 
-/** Joins both directions until the program's output ends or the client goes. */
-export const joinStreams = async (
-  socket: Duplex,
-  io: Io,
-  want: { stdout: boolean; stderr: boolean },
-): Promise<void> => {
+/** How output is written to the connection, and what of it. */
+export interface Joined {
+  stdout: boolean
+  stderr: boolean
+  /** In frames of 8 bytes and a payload; raw otherwise. */
+  framed: boolean
+  /** Keys that leave a terminal. */
+  detachKeys: Buffer
+}
+
+/** Joins both directions until the program's output ends, the client goes, or types the keys to leave. */
+export const joinStreams = async (socket: Duplex, io: Io, want: Joined): Promise<void> => {
   const { stdin } = io
   if (stdin) {
     stdin.on('error', () => {}) // the program may end first
-    socket.on('data', (chunk: Buffer) => {
-      if (stdin.writableEnded || stdin.destroyed) return
-      if (!stdin.write(chunk)) {
-        socket.pause()
-        stdin.once('drain', () => socket.resume())
-      }
+    const leave = (): void => {
+      typed.unpipe(stdin)
+      io.close('detached')
+      socket.end()
+    }
+    const typed = io.tty ? socket.pipe(untilDetached(want.detachKeys, leave)) : socket
+    typed.pipe(stdin)
+    // What is typed then goes nowhere, but the client's end has to be seen.
+    stdin.once('close', () => {
+      socket.unpipe()
+      socket.resume()
     })
-    socket.on('end', () => stdin.end())
   }
   // It was paused where the request's body came by itself.
   socket.resume()
@@ -53,7 +64,7 @@ export const joinStreams = async (
   for await (const { stream, data } of io.output) {
     if (socket.destroyed) break
     if (stream === 'stdout' ? !want.stdout : !want.stderr) continue
-    await written(socket, io.tty ? data : frame(stream, data))
+    await written(socket, want.framed ? frame(stream, data) : data)
   }
   socket.end()
 }

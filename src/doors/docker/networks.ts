@@ -48,9 +48,9 @@ export const networkRoutes = (engine: Backend, clock: Clock): Route[] => {
       x.send(200)
     }),
     route('POST', '/networks/:id/disconnect', async (x) => {
-      const body = await x.json<{ Container?: string; Force?: boolean }>()
+      const body = await x.json<{ Container?: string }>()
       const container = engine.containers.must(body.Container ?? '')
-      await engine.sandboxes.disconnect(container.sandboxId, must(x.params.id!).id, { force: body.Force ?? false })
+      await engine.sandboxes.disconnect(container.sandboxId, must(x.params.id!).id)
       x.send(200)
     }),
   ]

@@ -62,7 +62,11 @@ export const attach =
     // What is written from now on comes by the stream: it must not come by the log as well.
     const until = stream ? ctx.clock.now() : undefined
     emit(ctx, record, 'attach')
-    if (!options.logs && stream) return live
+    const close: Io['close'] = (how) => {
+      if (how === 'detached') emit(ctx, record, 'detach')
+      live.close()
+    }
+    if (!options.logs && stream) return { ...live, close }
     const output = (async function* (): AsyncGenerator<OutputChunk> {
       try {
         if (options.logs) yield* replayed(ctx, record, { stdout: options.stdout, stderr: options.stderr, until })
@@ -71,5 +75,5 @@ export const attach =
         live.close()
       }
     })()
-    return { ...live, output }
+    return { ...live, close, output }
   }

@@ -1,5 +1,5 @@
 import { closeSync, constants, readdirSync } from 'node:fs'
-import { SlipwayError } from '../../errors.ts'
+import { messageOf, SlipwayError } from '../../errors.ts'
 import { decodeName, packTar, readTar, type TarMember } from '../../lib/tar/index.ts'
 import type { ImageConfig, ImageProcessConfig } from '../../spec/oci/index.ts'
 import type { Containers, Image } from '../types.ts'
@@ -35,12 +35,12 @@ async function* membersWithoutOurs(layer: AsyncIterable<Uint8Array>): AsyncGener
   }
 }
 
-export const changes =
+const changes =
   (ctx: Context): Containers['changes'] =>
   async (reference) =>
     withoutOurs(await ctx.snapshots.changes(snapshotKey(ctx.records.must(reference).id)))
 
-export const diskUsage =
+const diskUsage =
   (ctx: Context): Containers['diskUsage'] =>
   async (reference) =>
     (await ctx.snapshots.stat(snapshotKey(ctx.records.must(reference).id)))?.size ?? 0
@@ -59,7 +59,7 @@ const everything = async function* (ctx: Context, view: View): AsyncGenerator<Ta
 }
 
 /** docker export: the root file system as the container sees it, without what is mounted into it. */
-export const exportRootfs =
+const exportRootfs =
   (ctx: Context): Containers['exportRootfs'] =>
   async (reference) => {
     const view = await openView(ctx, reference, false)
@@ -98,11 +98,15 @@ const makeImage = async (
   if (!unpacked) throw new SlipwayError('internal', 'the layer of the container was not made')
   const created = new Date(ctx.clock.now()).toISOString()
   const { rootfs: _, ...rest } = base.config
+  const own = configOf(record, base.config.config ?? {})
   const config: Omit<ImageConfig, 'rootfs'> = {
     ...rest,
     created,
     author: options.author ?? '',
-    config: (options.change ?? ((same) => same))(options.config ?? configOf(record, base.config.config ?? {})),
+    parent: base.id,
+    container: record.id,
+    container_config: { ...own, Image: record.spec.image },
+    config: (options.change ?? ((same) => same))(options.config ?? own),
     history: [
       ...(base.config.history ?? []),
       { created, created_by: record.process.args.join(' '), author: options.author, comment: options.message },
@@ -113,21 +117,32 @@ const makeImage = async (
 }
 
 /** docker commit. A running container is frozen meanwhile, unless the caller does not want it. */
-export const commit =
+const commit =
   (ctx: Context): Containers['commit'] =>
   async (reference, options) => {
     const record = ctx.records.must(reference)
     const freeze = options.pause !== false && isRunning(record) && record.status !== 'paused'
     if (freeze)
-      await pause(ctx, record.id).catch((error: unknown) => {
-        // It has ended by itself meanwhile: nothing to freeze.
-        if (isRunning(ctx.records.must(record.id))) throw error
-      })
+      await pause(ctx, record.id).catch((error: unknown) =>
+        // It ends by itself just now: nothing writes any more.
+        ctx.log.debug('committed without a pause', { id: record.id, error: messageOf(error) }),
+      )
     try {
       const image = await makeImage(ctx, record, options)
       emit(ctx, record, 'commit', { comment: options.message ?? '', imageID: image.id, imageRef: options.name ?? '' })
       return image
     } finally {
-      if (freeze && ctx.records.byId(record.id)?.status === 'paused') await unpause(ctx, record.id)
+      if (freeze && ctx.records.byId(record.id)?.status === 'paused')
+        await unpause(ctx, record.id).catch((error: unknown) =>
+          ctx.log.warn('not unpaused after a commit', { id: record.id, error: messageOf(error) }),
+        )
     }
   }
+
+/** What is asked of the layer a container writes to. */
+export const layers = (ctx: Context): Pick<Containers, 'changes' | 'diskUsage' | 'exportRootfs' | 'commit'> => ({
+  changes: changes(ctx),
+  diskUsage: diskUsage(ctx),
+  exportRootfs: exportRootfs(ctx),
+  commit: commit(ctx),
+})

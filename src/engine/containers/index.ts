@@ -10,7 +10,7 @@ import { SeccompCache } from '../runtime/seccomp-cache.ts'
 import type { Containers } from '../types.ts'
 import { archives } from './archive.ts'
 import { attach, logs, resize } from './attach.ts'
-import { changes, commit, diskUsage, exportRootfs } from './commit.ts'
+import { layers } from './commit.ts'
 import { type Context, type Live, type Neighbours, runtimePaths } from './context.ts'
 import { create } from './create.ts'
 import { rename, stats, top, update } from './inspect.ts'
@@ -86,10 +86,7 @@ export const createContainers = (
     ...createExecs(ctx),
     execOnce: (reference, args, options) => execOnce(ctx, reference, args, options),
     ...archives(ctx),
-    diskUsage: diskUsage(ctx),
-    changes: changes(ctx),
-    exportRootfs: exportRootfs(ctx),
-    commit: commit(ctx),
+    ...layers(ctx),
     runStep: runStep(ctx),
     recover: () => recover(ctx),
     async close() {

@@ -55,7 +55,8 @@ const onExit = async (ctx: Context, id: string, exit: Exit): Promise<void> => {
   if (oomKilled) emit(ctx, record, 'oom')
   emit(ctx, record, 'die', { exitCode: String(exitCode), execDuration: String(Math.floor(ranMs / 1000)) })
   live.hub.end()
-  settleWaiters(ctx, id, again ? ['next-exit'] : ['next-exit', 'not-running'], { exitCode })
+  // Also before a restart: who waits for the program's end has seen it.
+  settleWaiters(ctx, id, ['next-exit', 'not-running'], { exitCode })
   // Processes of a lost monitor are killed here: nobody could tell of their end any more.
   await takeDown(ctx, record)
   if (again) {

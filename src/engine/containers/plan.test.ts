@@ -18,9 +18,11 @@ test('command lines', () => {
 
 test('environment: who wins, what is added', () => {
   assert.deepEqual(mergeEnv(['A=1', 'B=2', 'C=3'], ['B=x=y', 'C', 'D=']), ['A=1', 'B=x=y', 'C', 'D='])
-  assert.deepEqual(environment({ env: ['A=2'] }, { Env: ['A=1'] }), [
+  assert.deepEqual(environment({ env: ['A=2', 'C'] }, { Env: ['A=1', 'B=1', 'C=1'] }), [
     'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     'A=2',
+    'C',
+    'B=1',
   ])
   assert.deepEqual(runtimeEnv(['A=1', 'PATH=/p', 'TERM=vt'], { hostname: 'h', tty: true, home: '/root' }), [
     'PATH=/p',

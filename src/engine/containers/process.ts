@@ -27,9 +27,10 @@ export const commandLine = (spec: Pick<ContainerSpec, 'entrypoint' | 'cmd'>, ima
   return args
 }
 
-/** The environment on record: the image's and the caller's, with a PATH unless it is to have none. */
+/** The environment on record: the caller's, what the image adds to it, and a PATH unless it is to have none. */
 export const environment = (spec: Pick<ContainerSpec, 'env'>, image: ImageProcessConfig): string[] => {
-  const merged = mergeEnv(image.Env ?? [], spec.env)
+  const given = new Set(spec.env.map(keyOf))
+  const merged = [...spec.env, ...(image.Env ?? []).filter((entry) => !given.has(keyOf(entry)))]
   return merged.some((entry) => keyOf(entry) === 'PATH') ? merged : [defaultPath, ...merged]
 }
 

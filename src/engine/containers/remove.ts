@@ -28,14 +28,14 @@ export const remove = async (
 ): Promise<void> => {
   const record = ctx.records.must(reference)
   const { id } = record
-  const name = `container "${reference}"`
+  const name = `container "/${record.spec.name}"`
   if (isRunning(record) || record.status === 'restarting') {
     if (!options.force) {
       const advice =
         record.status === 'paused'
-          ? 'unpause and then stop the container before removal or force remove'
-          : 'stop the container before removal or force remove'
-      throw new SlipwayError('conflict', `cannot remove ${name}: container is ${record.status}: ${advice}`)
+          ? ' and must be unpaused first'
+          : ': stop the container before removing or force remove'
+      throw new SlipwayError('conflict', `cannot remove ${name}: container is ${record.status}${advice}`)
     }
     await halt(ctx, id, { timeoutMs: 10_000, signal: 'SIGKILL' })
   }
@@ -46,7 +46,7 @@ export const remove = async (
     if (isRunning(now))
       throw new SlipwayError(
         'conflict',
-        `cannot remove ${name}: container is ${now.status}: stop the container before removal or force remove`,
+        `cannot remove ${name}: container is ${now.status}: stop the container before removing or force remove`,
       )
     await removeNow(ctx, now, { volumes: options.volumes ?? false })
   })

@@ -19,13 +19,16 @@ export const stepCgroup = 'cgroup'
 const cgroupOf = ({ instance }: Context, id: string, { cgroupParent }: BuildStep): string =>
   posix.join('/', cgroupParent || instance.cgroupParent, id)
 
-const sandboxSpec = (id: string, step: BuildStep): SandboxSpec => ({
+const networkOf = (ctx: Context, network: string): SandboxSpec['network'] => {
+  if (network === 'none' || network === 'host') return { mode: network }
+  if (network.startsWith('container:')) return { mode: 'sandbox', id: ctx.records.must(network.slice(10)).sandboxId }
+  return { mode: 'attached', attachments: [{ network: network === 'default' ? 'bridge' : network, aliases: [] }] }
+}
+
+const sandboxSpec = (ctx: Context, id: string, step: BuildStep): SandboxSpec => ({
   id,
   hostname: step.hostname ?? 'buildkitsandbox',
-  network:
-    step.network === 'default'
-      ? { mode: 'attached', attachments: [{ network: 'bridge', aliases: [] }] }
-      : { mode: step.network },
+  network: networkOf(ctx, step.network),
   ports: [],
   dns: { servers: [], searches: [], options: [] },
   hosts: step.hosts,
@@ -190,7 +193,7 @@ export const runStep =
     writeFileSync(join(bundle, stepCgroup), cgroupOf(ctx, id, step))
     let left: string[] = []
     try {
-      await ctx.sandboxes.create(sandboxSpec(id, step))
+      await ctx.sandboxes.create(sandboxSpec(ctx, id, step))
       const sandbox = await ctx.sandboxes.start(id)
       const mounts = await writeConfig(ctx, id, step, sandbox, bundle)
       left = makeStubs(ctx.sys.files, step.rootfs, mounts)

@@ -26,7 +26,10 @@ interface Entry {
 }
 type Size = { width: number; height: number }
 
-type Execs = Pick<Containers, 'createExec' | 'startExec' | 'getExec' | 'execIds' | 'waitExec' | 'resizeExec'>
+type Execs = Pick<
+  Containers,
+  'createExec' | 'checkExec' | 'startExec' | 'getExec' | 'execIds' | 'waitExec' | 'resizeExec'
+>
 
 interface Room {
   ctx: Context
@@ -105,7 +108,11 @@ const startTty = async (room: Room, entry: Entry, size: Size | undefined): Promi
       over(room, entry, exitCode ?? 137)
     })
     if (size) await resize(entry, size).catch(() => {})
-    return io
+    const close: Io['close'] = (how) => {
+      if (how === 'detached') emit(ctx, record, 'exec_detach', { execID: exec.id })
+      io.close()
+    }
+    return { ...io, close }
   } catch (error) {
     hub.close()
     if (!isError(error, 'internal')) throw error
@@ -122,6 +129,16 @@ export const createExecs = (ctx: Context): Execs => {
   const must = (id: string): Entry => {
     const entry = entries.get(id)
     if (!entry) throw new SlipwayError('not-found', `No such exec instance: ${id}`)
+    return entry
+  }
+  const startable = (id: string): Entry => {
+    const entry = must(id)
+    if (entry.started)
+      throw new SlipwayError(
+        'conflict',
+        `Error: Exec command ${id} ${entry.exec.running ? 'is already running' : 'has already run'}`,
+      )
+    runningRecord(ctx, entry.exec.containerId)
     return entry
   }
   return {
@@ -141,13 +158,9 @@ export const createExecs = (ctx: Context): Execs => {
       emit(ctx, record, `exec_create: ${spec.args.join(' ')}`, { execID: exec.id })
       return exec
     },
+    checkExec: (id) => void startable(id),
     async startExec(id, options = {}) {
-      const entry = must(id)
-      if (entry.started)
-        throw new SlipwayError(
-          'conflict',
-          `Error: Exec command ${id} ${entry.exec.running ? 'is already running' : 'has already run'}`,
-        )
+      const entry = startable(id)
       const record = runningRecord(ctx, entry.exec.containerId)
       entry.started = true
       emit(ctx, record, `exec_start: ${entry.exec.spec.args.join(' ')}`, { execID: id })

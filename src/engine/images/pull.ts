@@ -56,6 +56,7 @@ export class Puller {
     const raw = known?.config ?? (await repository.smallBlob(manifest.config)).toString('utf8')
     const config = readConfig(raw)
     checkPlatform(reference, config, options)
+    const before = reference.digest === undefined ? this.#store.resolveName(formatReference(reference)) : known?.id
     const image = await this.#store.lease(async (lease) => {
       const { chain, blobs } = await this.#layersOf(lease, repository, manifest, config, options)
       const name = formatReference(reference)
@@ -74,7 +75,7 @@ export class Puller {
       })
     })
     say({ status: `Digest: ${top.digest}` })
-    const outcome = known ? 'Image is up to date for' : 'Downloaded newer image for'
+    const outcome = before === manifest.config.digest ? 'Image is up to date for' : 'Downloaded newer image for'
     say({ status: `Status: ${outcome} ${familiarName(reference)}` })
     const name = familiarName(reference)
     this.#store.deps.events.emit({ type: 'image', action: 'pull', id: name, attributes: { name: name } })

@@ -117,16 +117,14 @@ export const connect = async (ctx: Context, id: string, attachment: Attachment):
     return wire.endpoint
   })
 
-export const disconnect = async (ctx: Context, id: string, reference: string, force: boolean): Promise<void> =>
+export const disconnect = async (ctx: Context, id: string, reference: string): Promise<void> =>
   await ctx.locks.run(id, async () => {
     const record = must(ctx, id)
     const attachments = attachmentsOf(record.spec)
     const network = ctx.networks.must(reference)
     const rest = attachments.filter((other) => ctx.networks.get(other.network)?.id !== network.id)
-    if (rest.length === attachments.length) {
-      if (force) return
+    if (rest.length === attachments.length)
       throw new SlipwayError('forbidden', `container ${id} is not connected to network ${network.spec.name}`)
-    }
     const wire = ctx.networks.endpointsOf(id).find((other) => other.network.id === network.id)
     if (wire) await disconnectLive(ctx, record, wire)
     ctx.records.save(withAttachments(must(ctx, id), rest))

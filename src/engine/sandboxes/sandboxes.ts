@@ -67,7 +67,7 @@ export const createSandboxes = (deps: EngineDeps, networks: NetworkRoom): Sandbo
         ctx.records.delete(id)
       }),
     connect: async (id, attachment) => await connect(ctx, id, attachment),
-    disconnect: async (id, reference, options = {}) => await disconnect(ctx, id, reference, options.force ?? false),
+    disconnect: async (id, reference) => await disconnect(ctx, id, reference),
     rename: async (id, renamed) =>
       await ctx.locks.run(id, async () => {
         const old = must(ctx, id)

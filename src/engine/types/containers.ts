@@ -199,8 +199,8 @@ export interface Io {
   /** undefined unless stdin was asked for; end() closes the program's stdin. */
   stdin: Writable | undefined
   resize(size: { width: number; height: number }): Promise<void>
-  /** Detaches; the program goes on. */
-  close(): void
+  /** Leaves; the program goes on. 'detached': by the keys for that, which is an event. */
+  close(how?: 'detached'): void
 }
 export interface LogLine {
   /** RFC 3339 with nanoseconds. */
@@ -304,6 +304,8 @@ export interface Containers {
   resize(reference: string, size: { width: number; height: number }): Promise<void>
 
   createExec(reference: string, spec: ExecSpec): Promise<Exec>
+  /** Throws 'conflict' when it has been started, or its container is not running, or paused. */
+  checkExec(execId: string): void
   startExec(execId: string, options?: { detach?: boolean; size?: { width: number; height: number } }): Promise<Io>
   getExec(execId: string): Exec | undefined
   /** Of a container, those that run. */
@@ -361,7 +363,8 @@ export interface BuildStep {
   env: string[]
   cwd: string
   user: string
-  network: 'default' | 'none' | 'host'
+  /** 'default', 'none', 'host', 'container:NAME' or the name of a network. */
+  network: string
   mounts: Mount[]
   hosts: { name: string; address: string }[]
   privileged: boolean

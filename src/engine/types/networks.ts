@@ -38,6 +38,8 @@ export interface Attachment {
   ifname?: string | undefined
   /** Of the networks that lead out, the one with the highest has the default route; then the first by name. */
   gwPriority?: number | undefined
+  /** What it was asked for with, kept for whoever asked. */
+  origin?: unknown
   /** Written below /proc/sys once the interface is there; IFNAME in a key stands for its name. */
   sysctls?: Record<string, string> | undefined
 }
@@ -90,7 +92,7 @@ export interface Sandboxes {
   remove(id: string): Promise<void>
   /** On a running sandbox too. */
   connect(id: string, attachment: Attachment): Promise<Endpoint>
-  disconnect(id: string, network: string, options?: { force?: boolean }): Promise<void>
+  disconnect(id: string, network: string): Promise<void>
   /** Replaces names other endpoints on the same networks can resolve it by. */
   rename(id: string, names: { hostname?: string; names: string[] }): Promise<void>
 }

@@ -64,6 +64,10 @@ export interface HistoryEntry {
 export interface ImageConfig extends Platform {
   created?: string | undefined
   author?: string | undefined
+  /** Docker's: the image and the container it was committed from. */
+  parent?: string | undefined
+  container?: string | undefined
+  container_config?: (ImageProcessConfig & { Image?: string | undefined }) | undefined
   config?: ImageProcessConfig | undefined
   rootfs: { type: 'layers'; diff_ids: Digest[] }
   history?: HistoryEntry[] | undefined

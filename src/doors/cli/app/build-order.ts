@@ -1,5 +1,4 @@
 /** A service's `build:` as an order to the builder. Every key of it is either here or in the loss report. */
-import type { BuildRequest } from '../../../build/types.ts'
 import type { BuildOrder } from '../../../clients/control/index.ts'
 import type { RegistryAuth } from '../../../engine/types.ts'
 import { SlipwayError } from '../../../errors.ts'
@@ -64,7 +63,7 @@ export const buildOrder = (
   }
 }
 
-const networkOf = (project: Project, service: Service): BuildRequest['network'] => {
+const networkOf = (project: Project, service: Service): 'default' | 'none' | 'host' | undefined => {
   const network = service.build!.network
   if (network === undefined || network === 'default' || network === 'none' || network === 'host') return network
   throw new SlipwayError('unsupported', `services.${service.name}.build.network: "${network}" cannot be built on`, {
