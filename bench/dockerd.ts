@@ -12,20 +12,25 @@ export interface Dockerd {
 
 /**
  * Debian's dockerd with everything of its own: data, sockets, cgroup, and a mount and a network namespace, so that its
- * bridge meets nobody. Rules of iptables are off: they can only make it slower, so the comparison errs in its favour.
+ * bridge meets nobody. Rules of iptables are off where nothing needs them: they can only make it slower, so the comparison errs
+ * in its favour.
  * Hybrid cgroups are hidden from it, as they are from our own runtime.
  */
-export const startDockerd = async (env: Env): Promise<Dockerd> => {
+export const startDockerd = async (
+  env: Env,
+  /** `enter` leads into a network namespace to use instead of a new one; published ports need iptables. */
+  { enter, iptables = false }: { enter?: readonly string[]; iptables?: boolean } = {},
+): Promise<Dockerd> => {
   const home = mkdtempSync(join(tmpdir(), 'slipway-dockerd-'))
   const host = `unix://${home}/docker.sock`
   const script = `
     umount /sys/fs/cgroup/unified 2>/dev/null
     ip link set lo up
     exec dockerd --data-root ${home}/data --exec-root ${home}/exec -H ${host} --pidfile ${home}/pid \\
-      --iptables=false --ip6tables=false --ip-masq=false --userland-proxy=false \\
+      ${iptables ? '' : '--iptables=false --ip6tables=false --ip-masq=false --userland-proxy=false'} \\
       --cgroup-parent /slipway-bench-${process.pid} >${home}/log 2>&1`
   // The shell becomes dockerd, so the child's pid is dockerd's.
-  const child = start(['unshare', '--mount', '--net', 'sh', '-c', script], env, 'ignore')
+  const child = start([...(enter ?? ['unshare', '--net']), 'unshare', '--mount', 'sh', '-c', script], env, 'ignore')
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   let ended = false
   void gone.then(() => (ended = true))

@@ -11,13 +11,16 @@ export class Instance {
   readonly home = mkdtempSync(join(tmpdir(), 'slipway-bench-'))
   readonly host = `unix://${this.home}/run/docker.sock`
   readonly env: Env
+  readonly #enter: readonly string[]
 
-  constructor(env: Env) {
+  /** `enter` goes in front of every call of the slipway command. */
+  constructor(env: Env, enter: readonly string[] = []) {
+    this.#enter = enter
     this.env = { ...env, SLIPWAY_HOME: this.home, KUBECONFIG: `${this.home}/lib/kubeconfig`, NO_COLOR: '1' }
   }
 
   slipway(...args: string[]) {
-    return must([launcher, '--progress', 'plain', ...args], this.env, { limitMs: 600_000 })
+    return must([...this.#enter, launcher, '--progress', 'plain', ...args], this.env, { limitMs: 600_000 })
   }
 
   kubectl(input: string | undefined, ...args: string[]) {
@@ -29,7 +32,7 @@ export class Instance {
   }
 
   async remove(): Promise<void> {
-    const { code, stderr } = await run([launcher, 'system', 'reset', '--yes'], this.env)
+    const { code, stderr } = await run([...this.#enter, launcher, 'system', 'reset', '--yes'], this.env)
     rmSync(this.home, { recursive: true, force: true })
     if (code !== 0) throw new Error(`system reset failed: ${stderr}`)
   }

@@ -6,6 +6,7 @@ import { daemonStart } from './daemon-start.ts'
 import { idleCost } from './idle.ts'
 import { images } from './images.ts'
 import { listing, logReading, parallelRuns } from './many.ts'
+import { portThroughput } from './ports.ts'
 import { meets, type Result, table } from './report.ts'
 import { runContainer } from './run-container.ts'
 import { serviceThroughput } from './service.ts'
@@ -18,6 +19,7 @@ const benchmarks = [
   images,
   builds,
   serviceThroughput,
+  portThroughput,
   daemonStart,
   commandLine,
   idleCost,

@@ -1,17 +1,8 @@
-import { type Env, eventually, must, run } from './program.ts'
+import type { Bench } from './bench.ts'
+import type { Instance } from './instance.ts'
+import { importNode, nodeImage, nodeServer, requestsPerSecond } from './node-image.ts'
+import { eventually, must, run } from './program.ts'
 import { type Benchmark, inTurn, type Result } from './report.ts'
-
-const image = 'slipway-bench-node:1'
-const server = "require('http').createServer((q, s) => s.end('ready')).listen(8080)"
-
-/** This Node with the libraries it needs as an image: a server that keeps connections open. */
-const importNode = async (env: Env, host: string): Promise<void> => {
-  const script = `
-    set -e
-    libraries=$(ldd "$1" | grep -o '/[^ ]*')
-    tar --create --dereference --absolute-names --transform 's,^/,,' "$1" $libraries | docker -H "$2" import - ${image}`
-  await must(['sh', '-c', script, 'sh', process.execPath, host], env)
-}
 
 const manifests = `
 apiVersion: apps/v1
@@ -24,9 +15,9 @@ spec:
     spec:
       containers:
         - name: web
-          image: ${image}
+          image: ${nodeImage}
           imagePullPolicy: Never
-          command: ${JSON.stringify([process.execPath, '-e', server])}
+          command: ${JSON.stringify(nodeServer)}
           readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 }
 ---
 apiVersion: v1
@@ -35,16 +26,27 @@ metadata: { name: web }
 spec: { selector: { app: web }, ports: [{ port: 80, targetPort: 8080 }] }
 `
 
-/**
- * Connections stay open. With one per request, tens of thousands of them between the same two addresses soon take ports
- * that still wait out their last connection, on both ways, and the figure is that of TCP's retransmissions.
- */
-const requestsPerSecond = async (bench: { env: Env }, address: string): Promise<number> => {
-  const { stdout } = await must(['wrk', '-t1', '-c16', '-d2s', `http://${address}/index.html`], bench.env)
-  const failed = /Non-2xx.*: (\d+)/.exec(stdout)
-  const rate = /Requests\/sec:\s+([\d.]+)/.exec(stdout)
-  if (!rate || failed) throw new Error(`wrk against ${address}:\n${stdout}`)
-  return Number(rate[1])
+/** A connection for each request, between the same addresses both ways: what TIME_WAIT and translation make of it. */
+const fromPod = async (bench: Bench, instance: Instance, host: string): Promise<Result> => {
+  const one = 'jsonpath={.items[-1:].status.containerStatuses[0].containerID} {.items[0].status.podIP}'
+  const pods = await instance.kubectl(undefined, 'get', 'pods', '-l', 'app=web', '-o', one)
+  const [id, pod] = pods.stdout.replace(/^\w+:\/\//, '').split(' ')
+  const service = await instance.kubectl(undefined, 'get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIP}')
+  const pid = await must(['docker', '-H', host, 'inspect', '-f', '{{.State.Pid}}', id!], bench.env)
+  const enter = ['nsenter', '-t', pid.stdout.trim(), '-n']
+  const [through, straight] = await inTurn(
+    3,
+    () => requestsPerSecond(bench, service.stdout, { enter, close: true }),
+    () => requestsPerSecond(bench, `${pod}:8080`, { enter, close: true }),
+  )
+  const goal = { least: 0.7 }
+  return {
+    name: 'Service / one pod, from a pod, a connection each',
+    ours: through!,
+    peer: straight!,
+    unit: 'req/s',
+    goal,
+  }
 }
 
 export const serviceThroughput: Benchmark = {
@@ -77,6 +79,7 @@ export const serviceThroughput: Benchmark = {
         goal: { least: 0.9 },
       })
     }
+    results.push(await fromPod(bench, instance, host))
     await instance.kubectl(undefined, 'delete', 'deployment,service', 'web', '--wait=true')
     return results
   },

@@ -67,9 +67,12 @@ export const createWiring = (sys: Sys, networks: NetworkRoom, log: Log) => {
         throw portError(error, fresh)
       })
       for (const { network, endpoint } of fresh) {
-        // 127.0.0.1:PORT leads to a routed sandbox over its own link.
-        if (network.spec.driver === 'routed')
+        if (network.spec.driver === 'routed') {
+          // 127.0.0.1:PORT leads to a routed sandbox over its own link.
           sys.links.sysctl(`net/ipv4/conf/${endpoint.hostIfname}/route_localnet`, '1')
+          // One clock for all connections, whatever address they were made to: docs/decisions/0006-one-clock-for-pods.md
+          sys.links.sysctl('net/ipv4/tcp_timestamps', '2', { netns })
+        }
         if (endpoint.ipv6 !== undefined)
           sys.links.sysctl(`net/ipv6/conf/${endpoint.ifname}/disable_ipv6`, '0', { netns })
       }
