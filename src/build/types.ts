@@ -170,7 +170,17 @@ export type BuildProgress =
   | { type: 'log'; id: string; stream: 'stdout' | 'stderr'; data: Buffer }
   /** Bytes of a transfer (base image, context). */
   | { type: 'status'; id: string; name: string; current: number; total?: number | undefined }
-  | { type: 'warning'; rule: string; message: string; url: string; at: SourcePosition; source: string }
+  /** `source`: the lines with a caret. `description`: what the rule is about. `endLine`: of the instruction, which begins at `at`. */
+  | {
+      type: 'warning'
+      rule: string
+      description: string
+      message: string
+      url: string
+      at: SourcePosition
+      endLine: number
+      source: string
+    }
   | { type: 'notice'; message: string }
 
 export interface BuildResult {

@@ -72,9 +72,11 @@ test('warnings come at the end', () => {
   const warning: BuildProgress = {
     type: 'warning',
     rule: 'StageNameCasing',
+    description: 'Stage names should be lowercase',
     message: "Stage name 'B' should be lowercase",
     url: 'https://x.test',
     at: { file: 'Dockerfile', line: 1 },
+    endLine: 1,
     source: 'Dockerfile:1',
   }
   assert.equal(style.event(warning), '')

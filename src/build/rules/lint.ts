@@ -21,7 +21,7 @@ export const createLint = (source: Source, config: CheckConfig, report: (warning
   const rules = new Set<string>()
   return {
     warn(name, range, values, near) {
-      const { experimental, message: format } = ruleOf(name)
+      const { description, experimental, message: format } = ruleOf(name)
       if (config.skipAll || config.skip.has(name)) return
       if (experimental && !config.experimentalAll && !config.experimental.has(name)) return
       const message = format(...values)
@@ -34,9 +34,11 @@ export const createLint = (source: Source, config: CheckConfig, report: (warning
       report({
         type: 'warning',
         rule: name,
+        description,
         message,
         url: urlOf(name),
         at: positionOf(source, range, column),
+        endLine: range.end,
         source: excerpt(source, range, column),
       })
     },

@@ -43,11 +43,18 @@ test('a warning carries the text it is about, where it is known', async () => {
   const log = new ProgressLog('build', () => 0)
   log.source = (file) => (file === 'Dockerfile' ? Buffer.from('from x') : undefined)
   const at = { file: 'Dockerfile', line: 3 }
-  log.emit({ type: 'warning', rule: 'Rule', message: 'hm', url: 'https://rule', at, source: '' })
+  log.emit({ type: 'vertex', id: 'd', name: '[internal] load build definition from Dockerfile' })
+  log.emit({ type: 'vertex', id: 'other', name: 'other' })
+  log.emit({
+    ...{ type: 'warning', rule: 'Rule', description: 'about', message: 'hm', url: 'https://rule', at },
+    ...{ endLine: 5, source: '' },
+  })
   log.end()
-  const { warnings } = await collect(log)
+  const { warnings, vertexes } = await collect(log)
   assert.equal(warnings[0]!.short!.toString(), 'Rule: hm (line 3)')
   assert.equal(warnings[0]!.info!.data!.toString(), 'from x')
+  assert.deepEqual(warnings[0]!.ranges, [{ start: { line: 3 }, end: { line: 5 } }])
+  assert.equal(warnings[0]!.vertex, vertexes[0]!.digest)
 })
 
 test('output that nobody fetches is dropped, the rest is not', async () => {

@@ -33,6 +33,8 @@ export class ProgressLog {
   /** Entries at the beginning of the history that have lost their output. */
   #stripped = 0
   #timer: NodeJS.Timeout | undefined
+  /** Warnings about the Dockerfile are shown where it was read. */
+  #definition: string | undefined
   #ended = false
 
   /** `salt` makes ids unique among builds. */
@@ -46,6 +48,7 @@ export class ProgressLog {
     switch (event.type) {
       case 'vertex':
         this.#vertex(event.id, { name: event.name })
+        if (event.name.startsWith('[internal] load build definition')) this.#definition = this.#digest(event.id)
         break
       case 'started':
         // Clients sort by it: what began in one millisecond keeps its order.
@@ -168,12 +171,13 @@ export class ProgressLog {
       {
         warnings: [
           {
-            vertex: this.#anyVertex(),
+            vertex: this.#definition ?? this.#anyVertex(),
             level: 1,
+            detail: [Buffer.from(event.description)],
             short: Buffer.from(`${event.rule}: ${event.message} (line ${line})`),
             url: event.url,
             info: { filename: event.at.file, data: this.source?.(event.at.file) ?? Buffer.alloc(0) },
-            ranges: [{ start: { line }, end: { line } }],
+            ranges: [{ start: { line }, end: { line: Math.max(line, event.endLine) } }],
           },
         ],
       },

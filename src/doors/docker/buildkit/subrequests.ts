@@ -42,7 +42,10 @@ const descriptions = (): object[] =>
     metadata: [{ name: 'result.json' }, { name: 'result.txt' }],
   }))
 
-const location = (line: number) => ({ sourceIndex: 0, ranges: [{ start: { line }, end: { line } }] })
+const location = (line: number, end = line) => ({
+  sourceIndex: 0,
+  ranges: [{ start: { line }, end: { line: Math.max(line, end) } }],
+})
 const base64 = ({ text }: Description): string => Buffer.from(text).toString('base64')
 const located = <T extends { line: number }>({ line, ...rest }: T) => ({ ...rest, location: location(line) })
 
@@ -62,8 +65,8 @@ const outline = (found: Description, target: string | undefined): object => {
 }
 
 const lint = (found: Description): object => ({
-  warnings: found.warnings.map(({ rule, message, url, at }) => ({
-    ...{ ruleName: rule, url, detail: message, location: location(at.line ?? 1) },
+  warnings: found.warnings.map(({ rule, description, message, url, at, endLine }) => ({
+    ...{ ruleName: rule, description, url, detail: message, location: location(at.line ?? 1, endLine) },
   })),
   sources: [{ fileName: found.file, language: 'Dockerfile', definition: null, data: base64(found) }],
   ...(found.error
