@@ -26,6 +26,7 @@ import { activePrefix, clearDirectory } from './solver/workspace.ts'
 import type { Builder, BuildRequest } from './types.ts'
 
 export { changedConfig } from './changes.ts'
+export { matcher as cacheMatcher } from './cache/filter.ts'
 export { parseGitAddress } from './context/git.ts'
 export { type FileTree, type WalkedFile, walkTrees } from './output/files.ts'
 export { plainProgress } from './progress/index.ts'
@@ -43,12 +44,14 @@ interface BuilderDeps {
 export const createBuilder = (given: BuilderDeps): Builder => {
   const deps = wire(given)
   const { clock, log } = deps
-  const collect: CollectDeps = { ...deps, now: () => clock.now() }
-  const collectGarbage = createGarbageCollector(
-    collect,
-    () => deps.sys.files.statfs(given.instance.stateDir).totalBytes,
-  )
   const running = new Map<Promise<unknown>, AbortController>()
+  const collect: CollectDeps = {
+    ...deps,
+    now: () => clock.now(),
+    isBuilding: () => running.size > 0,
+    disk: () => deps.sys.files.statfs(given.instance.stateDir),
+  }
+  const collectGarbage = createGarbageCollector(collect)
   let closed = false
   const tracked = async <T>(request: BuildRequest, run: (request: BuildRequest) => Promise<T>): Promise<T> => {
     if (closed) throw new SlipwayError('unavailable', 'the builder is shutting down')
@@ -69,14 +72,7 @@ export const createBuilder = (given: BuilderDeps): Builder => {
     export: (request, outputs) => tracked(request, (given) => runExport(deps, given, outputs)),
     describe: (request, what) => tracked(request, (given) => describe(deps, given, what)),
     fetch: (url, signal) => deps.downloads.get(url, { signal, progress: () => {} }),
-    async prune(options) {
-      const everything = options.all && options.until === undefined && options.keepBytes === undefined
-      if (everything && running.size === 0) {
-        deps.downloads.prune(Number.MAX_SAFE_INTEGER)
-        deps.git.prune(true)
-      }
-      return await prune(collect, options)
-    },
+    prune: (options) => prune(collect, options),
     cacheUsage: () => cacheUsage(collect),
     recover: () => recover(deps, collect),
     async close() {
@@ -123,7 +119,7 @@ const recover = async (deps: BuildDeps, collect: CollectDeps): Promise<void> => 
   deps.records.forgetImages(new Set((await deps.images.list()).map(({ id }) => id)))
   deps.cacheMounts.recover()
   deps.downloads.recover()
-  deps.git.prune(false)
+  deps.git.recover()
   deps.digests.forget(collect.now() - month)
   deps.downloads.prune(collect.now() - month)
 }

@@ -212,6 +212,22 @@ export interface Description {
   error: SlipwayError | undefined
 }
 
+/** What goes must fit all of it. Nothing that a build under way uses ever goes. */
+export interface PruneOptions {
+  /** Also what images have in common with the cache. */
+  all: boolean
+  /** Only what was last used before this time (ms). */
+  until?: number | undefined
+  /** Of any of these: containerd's filters on id, parents, type, description, inuse, shared, private, mutable. */
+  filters?: readonly string[] | undefined
+  /** As much stays in any case (bytes), most recently used first. */
+  reservedBytes?: number | undefined
+  /** No more stays. Neither this nor `minFreeBytes`: everything down to `reservedBytes` goes. */
+  maxUsedBytes?: number | undefined
+  /** As much of the disk is free afterwards, if it can be done. */
+  minFreeBytes?: number | undefined
+}
+
 export interface Builder {
   /**
    * A failing step is 'invalid' with `at` = the Dockerfile line; message `process "/bin/sh -c …" did not complete
@@ -224,11 +240,7 @@ export interface Builder {
   describe(request: BuildRequest, what: 'check' | 'outline' | 'targets'): Promise<Description>
   /** What an http(s) address gives, as a file that is kept for a while. */
   fetch(url: string, signal: AbortSignal): Promise<{ path: string; digest: string }>
-  prune(options: {
-    all: boolean
-    keepBytes?: number
-    until?: number
-  }): Promise<{ deleted: string[]; reclaimed: number }>
+  prune(options: PruneOptions): Promise<{ deleted: string[]; reclaimed: number }>
   cacheUsage(): Promise<
     {
       id: string
@@ -240,6 +252,10 @@ export interface Builder {
       usageCount: number
       inUse: boolean
       shared: boolean
+      /** Changes as it is used: cache mounts, copies of contexts. */
+      mutable: boolean
+      /** Ids of what it was built on, where that is kept. */
+      parents: string[]
     }[]
   >
   /** Drops what a killed build left behind. Once, at start. */

@@ -270,7 +270,26 @@ test('what is not done is said', async () => {
 test('the cache is listed and pruned', async () => {
   const { stdout } = await ok(['buildx', 'du'])
   assert.match(stdout, /Total:/)
+  const { stdout: rows } = await ok(['system', 'df', '-v', '--format', '{{json .BuildCache}}'])
+  const cache = JSON.parse(rows) as { ID: string; CacheType: string; Shared: string }[]
+  assert.match(stdout, new RegExp(`^${cache[0]!.ID}`, 'm'), 'system df and buildx du tell of the same')
+  const count = async (): Promise<number> =>
+    Number((await ok(['system', 'df', '--format', '{{.TotalCount}}'])).stdout.split('\n').at(3))
+  assert.equal(await count(), cache.length)
+  for (const kept of [
+    ['builder', 'prune', '-f', '--keep-storage', '10gb'],
+    ['builder', 'prune', '-af', '--filter', 'until=1h'],
+    ['builder', 'prune', '-af', '--filter', 'type=frontend'],
+    ['buildx', 'prune', '-af', '--filter', 'id==nothing'],
+  ])
+    await ok(kept)
+  assert.equal(await count(), cache.length)
+  const local = cache.filter(({ CacheType }) => CacheType === 'source.local').length
+  assert.ok(local > 0)
+  await ok(['builder', 'prune', '-f', '--filter', 'type=source.local'])
+  assert.equal(await count(), cache.length - local)
   assert.match((await ok(['buildx', 'prune', '-af'])).stdout, /Total:/)
+  assert.equal(await count(), 0)
 })
 
 test('DOCKER_BUILDKIT=0 builds the classic way', async () => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { chmodSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import type { BuildRequest } from '../../src/build/index.ts'
 import type { BuildRoom, Outcome } from './build-room.ts'
 import { openBuildRoom } from './build-room.ts'
 
@@ -11,6 +12,11 @@ before(async () => {
   room = await openBuildRoom()
 })
 after(() => room?.close())
+
+const request = (dockerfile: string): BuildRequest => ({
+  ...{ context: { none: true }, dockerfile: { inline: dockerfile }, args: {}, labels: {}, tags: [] },
+  progress: () => {},
+})
 
 /** Steps that were performed, by their text. */
 const performed = (result: Outcome): string[] =>
@@ -196,8 +202,29 @@ test('usage and prune: what images have stays, the rest goes; images work on', a
   assert.deepEqual(await room.builder.cacheUsage(), [])
   assert.equal(await room.file(kept, '/kept'), 'kept\n')
   assert.deepEqual(performed(await room.build('FROM base:1\nRUN echo kept > /kept')), ['RUN echo kept > /kept'])
-  await room.builder.prune({ all: true, keepBytes: 1 << 30 })
+  await room.builder.prune({ all: true, reservedBytes: 1 << 30 })
   assert.ok((await room.builder.cacheUsage()).length > 0)
+})
+
+test('prune by size: the oldest go first, what newer ones stand on stays; filters', async () => {
+  await room.builder.prune({ all: true })
+  const file = (n: number): string => `RUN /bin/busybox dd if=/dev/urandom of=/f${n} bs=1M count=2 2>/dev/null`
+  await room.builder.export(request(`FROM base:1\n${file(1)}`), [])
+  await room.builder.export(request(`FROM base:1\n${file(2)}\n${file(3)}`), [])
+  const names = async (): Promise<string[]> =>
+    (await room.builder.cacheUsage()).map(({ description }) => /of=\/(f\d)/.exec(description)?.[1] ?? '').sort()
+  // A hit at the top is a use of what is below it, too.
+  await room.builder.export(request(`FROM base:1\n${file(1)}`), [])
+  await room.builder.prune({ all: false, maxUsedBytes: 4.5 * 1024 * 1024 })
+  assert.deepEqual(await names(), ['f1', 'f2'])
+  await room.builder.prune({ all: false, filters: ['description~=f2'] })
+  assert.deepEqual(await names(), ['f1'])
+  await room.builder.prune({ all: false, until: Date.now() - 60_000 })
+  await room.builder.prune({ all: false, reservedBytes: 1 << 30, minFreeBytes: 1 << 60 })
+  assert.deepEqual(await names(), ['f1'])
+  await assert.rejects(room.builder.prune({ all: false, filters: ['color==red'] }), { code: 'bad-request' })
+  await room.builder.prune({ all: false, minFreeBytes: 2 ** 60 })
+  assert.deepEqual(await names(), [])
 })
 
 test('the cache survives a new daemon; records without their snapshot are dropped', async () => {
@@ -211,4 +238,25 @@ test('the cache survives a new daemon; records without their snapshot are droppe
     if (image.snapshots.includes(top)) await engine.images.remove(image.id, { force: true })
   await engine.snapshots.remove(top)
   assert.deepEqual(performed(await room.build(text)), ['RUN echo survivor > /s'])
+})
+
+test('nothing goes that a build under way uses: layers, cache mounts, the base', async () => {
+  const text = `FROM base:1
+RUN echo below > /below
+RUN --mount=type=cache,id=held,target=/c echo mine > /c/f; sleep 1.5; cat /c/f /below > /both
+`
+  let begun = (): void => {}
+  const running = new Promise<void>((resolve) => {
+    begun = resolve
+  })
+  const built = room.build(text, {
+    watch: (event) => void (event.type === 'vertex' && /sleep 1/.test(event.name) && begun()),
+  })
+  await running
+  const before = await room.builder.cacheUsage()
+  assert.ok(before.some(({ description, inUse }) => /echo below/.test(description) && inUse))
+  await room.builder.prune({ all: true })
+  await room.engine.images.prune({ all: true })
+  assert.equal(await room.file(await built, '/both'), 'mine\nbelow\n')
+  assert.equal(await room.engine.images.get('base:1'), undefined, 'the base itself had no container')
 })

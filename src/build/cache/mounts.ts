@@ -105,12 +105,15 @@ export class CacheMounts {
     }))
   }
 
-  remove(id: string): void {
+  /** False while a step uses it. */
+  remove(id: string): boolean {
+    if (this.#users.has(id)) return false
     const directory = join(this.#base, id)
     // Renamed first, so that nobody begins to use what is half gone.
     if (existsSync(directory)) renameSync(directory, `${directory}.old`)
     this.#db.prepare('DELETE FROM build_mounts WHERE id = ?').run(id)
     rmSync(`${directory}.old`, { recursive: true, force: true })
+    return true
   }
 
   /** Drops what a kill left half made or half deleted. */

@@ -1,11 +1,13 @@
 /** ADD https://…: files by URL, kept by content; asked for again with the validators of the last answer. */
 import { createHash, randomUUID } from 'node:crypto'
-import { createWriteStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { createWriteStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { SlipwayError } from '../../errors.ts'
+
+import type { FetchedSource } from '../cache/collect.ts'
 
 export interface Download {
   path: string
@@ -115,6 +117,24 @@ export class Downloads {
 
   #path(digest: string): string {
     return join(this.#base, digest.replace('sha256:', ''))
+  }
+
+  /** By content: an address that several names lead to is one file. */
+  list(): FetchedSource[] {
+    const rows = this.#db
+      .prepare('SELECT digest, MIN(url) AS url, MAX(used_at) AS usedAt FROM build_downloads GROUP BY digest')
+      .all() as { digest: string; url: string; usedAt: number }[]
+    return rows
+      .filter(({ digest }) => existsSync(this.#path(digest)))
+      .map(({ digest, url, usedAt }) => {
+        const path = this.#path(digest)
+        const remove = (): void => {
+          this.#db.prepare('DELETE FROM build_downloads WHERE digest = ?').run(digest)
+          rmSync(path, { force: true })
+        }
+        const times = { createdAt: statSync(path).birthtimeMs, lastUsedAt: usedAt }
+        return { id: digest.slice(7, 39), type: 'regular', description: `file from ${url}`, path, ...times, remove }
+      })
   }
 
   /** Drops what a kill left half fetched. */

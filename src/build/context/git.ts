@@ -3,13 +3,23 @@
  * branch is, is asked each time. Forms of the address as in BuildKit: REMOTE[#REF[:SUBDIRECTORY]] or REMOTE?branch=…&subdir=….
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { createWriteStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import {
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { isError, SlipwayError } from '../../errors.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { Processes, SpecialFiles, Sys } from '../../sys/sys.ts'
 import { packTrees } from '../output/files.ts'
+import type { FetchedSource } from '../cache/collect.ts'
 import type { Download } from './download.ts'
 
 export interface GitAddress {
@@ -108,6 +118,8 @@ export class GitSources {
     const repository = join(this.#base, hash(remote))
     return await this.#mutex.run(repository, async () => {
       await this.#prepare(repository, options)
+      const now = new Date()
+      utimesSync(repository, now, now)
       const commit = await this.#fetch(repository, remote, ref, options)
       if (checksum !== undefined && !commit.startsWith(checksum))
         throw new SlipwayError('invalid', `expected checksum to match ${checksum}, got ${commit}`)
@@ -199,9 +211,19 @@ export class GitSources {
     }
   }
 
-  /** Drops what a kill left half written, and everything with `all`. */
-  prune(all: boolean): void {
-    if (all) rmSync(this.#base, { recursive: true, force: true })
+  /** Repositories with what was made of them. */
+  list(): FetchedSource[] {
+    return (existsSync(this.#base) ? readdirSync(this.#base) : []).map((id) => {
+      const path = join(this.#base, id)
+      const { birthtimeMs, mtimeMs } = statSync(path)
+      const times = { createdAt: birthtimeMs, lastUsedAt: mtimeMs }
+      const remove = (): void => rmSync(path, { recursive: true, force: true })
+      return { id, type: 'source.git.checkout', description: 'git repository', path, ...times, remove }
+    })
+  }
+
+  /** Drops what a kill left half written. */
+  recover(): void {
     if (!existsSync(this.#base)) return
     for (const name of readdirSync(this.#base))
       for (const file of readdirSync(join(this.#base, name)))

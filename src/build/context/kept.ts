@@ -97,9 +97,12 @@ export class KeptContexts {
       })
   }
 
-  remove(id: string): void {
+  /** False while a build reads it. */
+  remove(id: string): boolean {
     const directory = join(this.#base, id)
-    if (!this.#inUse.has(directory)) rmSync(directory, { recursive: true, force: true })
+    if (this.#inUse.has(directory)) return false
+    rmSync(directory, { recursive: true, force: true })
+    return true
   }
 }
 

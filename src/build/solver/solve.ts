@@ -142,13 +142,18 @@ export class Solve {
   }
 
   async #lookup(key: string, node: OpNode | MergeNode): Promise<CacheRecord | undefined> {
-    return (await this.#recorded(key)) ?? (await this.#options.imported.take(key, baseOf(node), node.vertex))
+    return (
+      (await this.#recorded(key)) ??
+      (await this.#options.imported.take(key, baseOf(node), node.vertex, (result) => this.#hold(result)))
+    )
   }
 
   async #recorded(key: string): Promise<CacheRecord | undefined> {
     const { records, snapshots } = this.#deps
     const record = records.find(key)
     if (!record) return undefined
+    // From here on nobody takes it away.
+    this.#hold(record.result)
     if (record.snapshot !== undefined && !(await snapshots.stat(record.snapshot))) {
       records.drop(record.id)
       return undefined

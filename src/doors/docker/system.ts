@@ -47,26 +47,35 @@ export const systemRoutes = (backend: SystemBackend): Route[] => [
     x.send(200, { Status: 'Login Succeeded', IdentityToken: identityToken ?? '' })
   }),
   route('POST', '/build/prune', async (x) => {
-    const filters = Filters.parse(x.query.get('filters'), [
-      'until',
-      'id',
-      'parent',
-      'type',
-      'description',
-      'inuse',
-      'shared',
-      'private',
-    ])
-    const keep = Number(x.query.get('reserved-space') ?? x.query.get('keep-storage') ?? 0)
-    const until = filters.time('until', backend.clock.now())
+    const filters = Filters.parse(x.query.get('filters'), ['until', 'unused-for', ...cacheFields])
+    const bytes = (name: string): number => Number(x.query.get(name) ?? 0)
+    const now = backend.clock.now()
     const { deleted, reclaimed } = await backend.builder.prune({
       all: isTrue(x.query.get('all')),
-      ...(keep > 0 ? { keepBytes: keep } : {}),
-      ...(until === undefined ? {} : { until }),
+      filters: cacheFilters(filters),
+      until: filters.time('until', now) ?? filters.time('unused-for', now),
+      reservedBytes: bytes('reserved-space') || bytes('keep-storage'),
+      maxUsedBytes: bytes('max-used-space'),
+      minFreeBytes: bytes('min-free-space'),
     })
     x.send(200, { CachesDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed })
   }),
 ]
+
+const cacheFields = ['id', 'parent', 'type', 'description', 'inuse', 'shared', 'private']
+
+/** One value each; all must hold. An id may be given in part. */
+const cacheFilters = (filters: Filters): string[] => {
+  const parts = cacheFields.flatMap((field) => {
+    const [value, ...more] = filters.get(field)
+    if (value === undefined) return []
+    if (more.length > 0)
+      throw new SlipwayError('bad-request', `filters: multiple values for "${field}": expected only one value`)
+    if (['inuse', 'shared', 'private'].includes(field) && value === '') return [field]
+    return [`${field}${field === 'id' ? '~=' : '=='}${JSON.stringify(value)}`]
+  })
+  return parts.length > 0 ? [parts.join(',')] : []
+}
 
 const versionView = async ({ version, sys }: SystemBackend) => {
   const runtime = await sys.processes.ociRuntime()
@@ -357,6 +366,7 @@ const diskUsage = async ({ engine, builder, clock }: SystemBackend, version: Api
     ),
     BuildCache: cache.map((u) => ({
       ID: u.id,
+      ...(u.parents.length > 0 ? { Parents: u.parents } : {}),
       Type: u.type,
       Description: u.description,
       InUse: u.inUse,

@@ -23,7 +23,7 @@ import {
 import type { Vertex } from '../../solver/graph.ts'
 import type { Report } from '../../solver/report.ts'
 import type { BuildRequest, CacheEntry, ContentStore } from '../../types.ts'
-import type { CacheRecord, CacheRecords } from '../records.ts'
+import type { CacheRecord, CacheRecords, StepResult } from '../records.ts'
 import { stepPrefix } from '../step-prefix.ts'
 import { chainIn, partsOf, type RemoteLayer, type RemoteRecord, remoteRecords, type WireConfig } from './format.ts'
 
@@ -46,6 +46,9 @@ interface Source {
   image?: Image | undefined
   close(): Promise<void>
 }
+/** Keeps snapshots for as long as the build goes on. */
+type Hold = (result: StepResult) => void
+
 interface Found {
   record: RemoteRecord
   source: Source
@@ -101,11 +104,11 @@ export class ImportedCaches {
   }
 
   /** Brings the result here that goes by the key, on the layers of `base` where it stands on them; undefined: it cannot be had. */
-  async take(key: string, base: Image | undefined, vertex: Vertex): Promise<CacheRecord | undefined> {
+  async take(key: string, base: Image | undefined, vertex: Vertex, hold: Hold): Promise<CacheRecord | undefined> {
     const found = this.#byKey.get(key)
     if (!found) return undefined
     try {
-      return await this.#take(found, base, vertex)
+      return await this.#take(found, base, vertex, hold)
     } catch (error) {
       if (this.#signal.aborted) throw error
       for (const each of found.record.keys) this.#byKey.delete(each)
@@ -114,7 +117,7 @@ export class ImportedCaches {
     }
   }
 
-  async #take({ record, source }: Found, base: Image | undefined, vertex: Vertex): Promise<CacheRecord> {
+  async #take({ record, source }: Found, base: Image | undefined, vertex: Vertex, hold: Hold): Promise<CacheRecord> {
     const { records, snapshots } = this.#deps
     const chain = chainIds(record.layers.map(({ diffId }) => diffId))
     const here = layersOf([source.image, base])
@@ -133,9 +136,10 @@ export class ImportedCaches {
     const id = randomUUID().replaceAll('-', '')
     const { contentKey, steps, description, createdAt } = record.notes
     // Whoever answers for a layer deletes it: one record alone.
-    for (const key of keys.slice(0, -1)) if (key.startsWith(stepPrefix)) this.#answerFor(key, keys)
     const owned = snapshot?.startsWith(stepPrefix) === true && !records.owns(snapshot)
     const result = { snapshots: keys, steps, contentKey, record: id }
+    hold(result)
+    for (const key of keys.slice(0, -1)) if (key.startsWith(stepPrefix)) this.#answerFor(key, keys)
     records.add({ id, type: 'regular', description, snapshot, owned, result, createdAt }, record.keys)
     for (const key of keys)
       if (!(await snapshots.stat(key))) throw new SlipwayError('not-found', `layer ${key} is gone`)

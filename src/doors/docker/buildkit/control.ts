@@ -1,4 +1,5 @@
 /** moby.buildkit.v1.Control: builds, their progress, the cache and the one worker there is. */
+import { cacheMatcher } from '../../../build/index.ts'
 import type { Engine } from '../../../engine/types.ts'
 import { isError, SlipwayError } from '../../../errors.ts'
 import type { Arrivals } from './arrivals.ts'
@@ -8,6 +9,7 @@ import {
   type CacheOptionsEntry,
   ControlSolveRequest,
   ControlSolveResponse,
+  DiskUsageRequest,
   DiskUsageResponse,
   Empty,
   HealthCheckRequest,
@@ -50,10 +52,11 @@ export const controlMethods = (deps: ControlDeps): Methods => {
       const job = await deps.jobs.get(Ref, signal)
       for await (const status of job.progress.follow(signal)) await send(status)
     }),
-    [method('DiskUsage')]: unary(Empty, DiskUsageResponse, async () => ({
-      record: (await deps.builder.cacheUsage()).map((usage) => ({
+    [method('DiskUsage')]: unary(DiskUsageRequest, DiskUsageResponse, async ({ filter }) => ({
+      record: (await deps.builder.cacheUsage()).filter(cacheMatcher(filter)).map((usage) => ({
         ID: usage.id,
-        Mutable: usage.type === 'exec.cachemount',
+        Mutable: usage.mutable,
+        Parents: usage.parents,
         InUse: usage.inUse,
         Size: usage.size,
         CreatedAt: timestamp(usage.createdAt),
@@ -188,8 +191,11 @@ const prune = async (
   const before = new Map((await builder.cacheUsage()).map((usage) => [usage.id, usage]))
   const { deleted } = await builder.prune({
     all: request.all,
-    ...(request.keepBytes > 0 ? { keepBytes: request.keepBytes } : {}),
-    ...(request.keepDuration > 0 ? { until: clock.now() - request.keepDuration / 1e6 } : {}),
+    filters: request.filter,
+    until: request.keepDuration > 0 ? clock.now() - request.keepDuration / 1e6 : undefined,
+    reservedBytes: request.reservedSpace,
+    maxUsedBytes: request.maxUsedSpace,
+    minFreeBytes: request.minFreeSpace,
   })
   for (const ID of deleted) {
     const usage = before.get(ID)

@@ -38,18 +38,28 @@ export const Range = message({ start: nested(1, () => Position), end: nested(2, 
 export const SourceInfo = message({ filename: string(1), data: bytes(2), language: string(4) })
 
 // ── moby.buildkit.v1 (control.proto, worker.proto) ──
-export const PruneRequest = message({ filter: strings(1), all: bool(2), keepDuration: int(3), keepBytes: int(4) })
+export const DiskUsageRequest = message({ filter: strings(1) })
+export const PruneRequest = message({
+  filter: strings(1),
+  all: bool(2),
+  keepDuration: int(3),
+  reservedSpace: int(4),
+  maxUsedSpace: int(5),
+  minFreeSpace: int(6),
+})
 export const UsageRecord = message({
   ID: string(1),
   Mutable: bool(2),
   InUse: bool(3),
   Size: int(4),
+  Parent: string(5),
   CreatedAt: nested(6, () => Timestamp),
   LastUsedAt: nested(7, () => Timestamp),
   UsageCount: int(8),
   Description: string(9),
   RecordType: string(10),
   Shared: bool(11),
+  Parents: strings(12),
 })
 export const DiskUsageResponse = message({ record: list(1, () => UsageRecord) })
 export const CacheOptionsEntry = message({ Type: string(1), Attrs: stringMap(2) })
