@@ -364,17 +364,19 @@ const diskUsage = async ({ engine, builder, clock }: SystemBackend, version: Api
         },
       })),
     ),
-    BuildCache: cache.map((u) => ({
-      ID: u.id,
-      ...(u.parents.length > 0 ? { Parents: u.parents } : {}),
-      Type: u.type,
-      Description: u.description,
-      InUse: u.inUse,
-      Shared: u.shared,
-      Size: u.size,
-      CreatedAt: iso(u.createdAt),
-      LastUsedAt: iso(u.lastUsedAt),
-      UsageCount: u.usageCount,
-    })),
+    BuildCache: cache.map(cacheView),
   }
 }
+
+const cacheView = (u: Awaited<ReturnType<Builder['cacheUsage']>>[number]) => ({
+  ID: u.id,
+  ...(u.parents.length > 0 ? { Parents: u.parents } : {}),
+  Type: u.type,
+  Description: u.description,
+  InUse: u.inUse,
+  Shared: u.shared,
+  Size: u.size,
+  CreatedAt: iso(u.createdAt),
+  LastUsedAt: iso(u.lastUsedAt),
+  UsageCount: u.usageCount,
+})
