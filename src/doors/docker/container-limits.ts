@@ -118,6 +118,8 @@ export const securityOf = (host: HostConfig): SecurityOptions => {
       else throw bad(`invalid --security-opt 2: "${option}"`)
     }
   }
+  const label = selinux.find((each) => each !== 'disable')
+  if (label !== undefined) throw bad(`invalid --security-opt: label=${label}: SELinux labels are not supported`)
   if (selinux.length > 0) security.selinux = selinux
   return security
 }

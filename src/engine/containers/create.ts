@@ -43,7 +43,12 @@ const isProc = (path: string): boolean => existsSync(path) && statfsSync(path).t
 
 /** What would make every start fail is refused now, in the words of who asked. */
 const validate = (ctx: Context, spec: ContainerSpec): void => {
-  const { own } = ctx.machine
+  const { own, apparmor } = ctx.machine
+  const profile = spec.security.apparmor || 'unconfined'
+  if (profile !== 'unconfined' && !apparmor)
+    throw new SlipwayError('bad-request', `apparmor profile "${profile}" cannot be applied: AppArmor is not enabled`, {
+      hint: 'The kernel of this machine does not enforce AppArmor; leave the option out.',
+    })
   const capabilities = containerCapabilities(spec.security, own.capabilities)
   seccompFor(spec.security.seccomp, profileContext(capabilities))
   rlimits(spec.ulimits, own)

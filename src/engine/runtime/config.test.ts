@@ -25,6 +25,7 @@ const security: SecurityOptions = {
 const machine: Machine = {
   own: { capabilities: all, hard: { RLIMIT_NOFILE: 20_000, RLIMIT_CORE: Number.POSITIVE_INFINITY }, oomScoreAdj: 0 },
   cgroups: { version: 1, swap: true },
+  apparmor: false,
   thermalPaths: ['/thermal'],
 }
 const input: ConfigInput = {

@@ -12,6 +12,8 @@ import type { ResolvedUser } from './user.ts'
 export interface Machine {
   own: OwnLimits
   cgroups: CgroupAbilities
+  /** Does the kernel enforce AppArmor profiles? */
+  apparmor: boolean
   /** Each CPU's count of throttling tells of other load on the machine: hidden too. */
   thermalPaths: string[]
 }

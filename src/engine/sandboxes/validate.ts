@@ -1,12 +1,13 @@
 import { SlipwayError } from '../../errors.ts'
 import type { SandboxSpec } from '../types.ts'
 
-/** These become parts of lines in /etc/hosts and /etc/resolv.conf: none of them may begin a line, or a word, of its own. */
+/** These become parts of lines in /etc/hosts and /etc/resolv.conf: none of them may begin a line of its own. */
 export const validate = ({ hostname, domainname, hosts, dns }: SandboxSpec): void => {
   const texts: [string, string[]][] = [
     ['hostname', [hostname]],
     ['domain name', domainname === undefined ? [] : [domainname]],
-    ['host', hosts.flatMap(({ name, address }) => [name, address])],
+    // Several names may stand for one host.
+    ['host', hosts.flatMap(({ name, address }) => [name.replaceAll(' ', ''), address])],
     ['DNS server', dns.servers],
     ['DNS search domain', dns.searches],
     ['DNS option', dns.options],

@@ -88,10 +88,11 @@ class OverlaySnapshots implements SnapshotStore {
       mkdirSync(`${this.#base}/${n}/fs`, { recursive: true, mode: 0o755 })
       mkdirSync(`${this.#base}/${n}/work`)
       chmodSync(this.#base, 0o700)
-      // The root of the merged view is the upper directory itself: it must look like the one below.
-      const root = below[0] ? lstatSync(this.#fs(below[0].n)) : { mode: 0o755, uid: 0, gid: 0 }
+      // The root of the merged view is the upper directory itself. As docker: it belongs to whom it does below, and
+      // everybody may enter it, whatever an archive says of the directory that it was packed from.
+      const root = below[0] ? lstatSync(this.#fs(below[0].n)) : { uid: 0, gid: 0 }
       chownSync(this.#fs(n), root.uid, root.gid)
-      chmodSync(this.#fs(n), root.mode & 0o7777)
+      chmodSync(this.#fs(n), 0o755)
     } catch (error) {
       await this.#delete([n])
       throw error
