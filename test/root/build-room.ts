@@ -54,7 +54,7 @@ export interface BuildRoom {
 const baseTar = (): Readable => {
   const busybox = readFileSync('/bin/busybox')
   const names =
-    'sh cat echo ls mkdir rm touch id stat env test true false sleep chmod chown cp mv head wc grep find sort mount readlink date printf seq'
+    'sh cat echo head ls mkdir rm touch id stat env test true false sleep chmod chown cp mv head wc grep find sort mount readlink date printf seq'
   const text = (path: string, content: string) => {
     const data = Buffer.from(content)
     return { entry: tarEntry({ path, size: data.length }), body: data }
@@ -72,9 +72,13 @@ const baseTar = (): Readable => {
   ])
 }
 
+/** The image base:1. */
+export const useBase = ({ engine }: BuildRoom): Promise<unknown> =>
+  engine.images.import(baseTar(), { name: 'base:1', config: { Cmd: ['sh'] } })
+
 export const openBuildRoom = async (): Promise<BuildRoom> => {
   const room = await openBuildRoomAt(mkdtempSync(join(tmpdir(), 'slipway-build-')))
-  await room.engine.images.import(baseTar(), { name: 'base:1', config: { Cmd: ['sh'] } })
+  await useBase(room)
   return room
 }
 
