@@ -1,7 +1,8 @@
 /** `docker build` with buildx installed: options, failures, warnings, cancelling. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { createHash, randomBytes } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { after, before, test } from 'node:test'
@@ -186,6 +187,35 @@ test('bake: targets side by side, one on another', async () => {
   })
   await ok(['buildx', 'bake'], { cwd: dir })
   assert.equal((await ok(['run', '--rm', 'baked:b', 'cat', '/second'])).stdout, 'first\n')
+})
+
+test('a client that is gone at any time: while it sends, while it is sent to', async () => {
+  const dir = project('gone', { Dockerfile: 'FROM base\nCOPY big /big\nRUN echo more > /more\n' })
+  const cache = join(dir, '..', 'gone-cache')
+  const tar = join(dir, '..', 'gone.tar')
+  for (let delay = 60; delay <= 660; delay += 100) {
+    writeFileSync(join(dir, 'big'), randomBytes(24 << 20))
+    const outputs = ['-o', `type=oci,dest=${tar}`, '--cache-to', `type=local,dest=${cache},mode=max`]
+    const child = buildx.start(['buildx', 'build', ...outputs, dir])
+    const gone = new Promise((closed) => child.once('close', closed))
+    await sleep(delay)
+    child.kill('SIGKILL')
+    await gone
+  }
+  const left = (): string[] =>
+    ['run/build', 'run/steps', 'lib/build/contexts', 'lib/content/ingest'].flatMap((path) => {
+      const whole = join(buildx.instance.home, path)
+      return existsSync(whole) ? readdirSync(whole).map((name) => `${path}/${name}`) : []
+    })
+  for (let i = 0; left().length > 0 && i < 200; i++) await sleep(50)
+  assert.deepEqual(left(), [])
+  const { stdout } = await ok(['buildx', 'du', '--verbose'])
+  assert.doesNotMatch(stdout, /In use:\s+true/)
+  await ok(['buildx', 'build', '-t', 'gone', dir])
+  const sum = createHash('sha256')
+    .update(readFileSync(join(dir, 'big')))
+    .digest('hex')
+  assert.match((await ok(['run', '--rm', 'gone', 'sha256sum', '/big'])).stdout, new RegExp(sum))
 })
 
 test('questions about a Dockerfile: outline, targets, lint', async () => {
