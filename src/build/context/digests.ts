@@ -119,7 +119,7 @@ export const factsOf = (name: string, entries: readonly Entry[]): string =>
     )
     .join('\n')}\n`
 
-const sha256File = async (path: string, size: number): Promise<string> => {
+export const sha256File = async (path: string, size: number): Promise<string> => {
   const hash = createHash('sha256')
   if (size <= atOnce) return hash.update(readFileSync(path)).digest('hex')
   for await (const chunk of createReadStream(path, { highWaterMark: atOnce })) hash.update(chunk as Buffer)

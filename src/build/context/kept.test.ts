@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -82,6 +83,26 @@ test('paths that lead out or have no directory above are refused', async () => {
     await assert.rejects(sync({ [path]: { text: 'x' } }), { code: 'bad-request' }, path)
   await assert.rejects(sync({ l: { to: '/etc' }, 'l/x': { text: 'x' } }), { code: 'bad-request' })
   await assert.rejects(sync({ t: { twin: '../../etc/passwd' } }), { code: 'bad-request' })
+})
+
+test('digests are remembered; after a restart of the machine only data that is what it was is taken', async () => {
+  const tree = { a: { text: 'one' }, b: { text: 'two' } }
+  const digests = async (): Promise<(string | undefined)[]> => {
+    const copy = await kept.sync(client(tree), { exclude: [] }, none, () => {})
+    copy.release()
+    return ['a', 'b'].map((path) => copy.listing.get(path)!.digest)
+  }
+  const known = ['one', 'two'].map((text) => createHash('sha256').update(text).digest('hex'))
+  assert.deepEqual(await digests(), known)
+  assert.deepEqual(await digests(), known, 'not fetched again')
+  const { root } = await sync(tree)
+  const index = join(root, '../digests.json')
+  const { files } = JSON.parse(readFileSync(index, 'utf8')) as { files: unknown }
+  writeFileSync(index, JSON.stringify({ boot: 'another', files }))
+  writeFileSync(join(root, 'b'), 'TWO')
+  utimes(join(root, 'b'), 1)
+  assert.deepEqual((await sync(tree)).asked, ['b'])
+  assert.deepEqual(await digests(), known)
 })
 
 test('two users of one key have a copy each', async () => {

@@ -15,6 +15,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
@@ -24,14 +25,20 @@ import {
   utimesSync,
   writeSync,
 } from 'node:fs'
-import { join, posix } from 'node:path'
+import { dirname, join, posix } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import type { RemoteDirectory, RemoteEntry, RemoteTransfer } from '../types.ts'
+import { writeAtomically } from '../../lib/write-atomically.ts'
+import { sha256File } from './digests.ts'
+import { Listing } from './listing.ts'
 import { createPacer } from './pacer.ts'
+import { removeLater } from './remove-later.ts'
+import { type Entry, isKeptXattr } from './tree.ts'
 
 export interface KeptCopy {
   root: string
+  listing: Listing
   /** Bytes that came over the wire, and of all files. */
   fetched: number
   size: number
@@ -41,6 +48,8 @@ export interface KeptCopy {
 type Want = Parameters<RemoteDirectory['open']>[0]
 
 const prefix = 'contexts-'
+/** Of directories that take what a transfer replaces, until somebody has time to delete it. */
+const replaced = 'replaced-'
 
 export class KeptContexts {
   readonly #base: string
@@ -67,7 +76,7 @@ export class KeptContexts {
       const { fetched, size } = await sync.run(signal).finally(() => sync.close())
       const now = new Date()
       utimesSync(directory, now, now)
-      return { root: sync.root, fetched, size, release }
+      return { root: sync.root, listing: sync.listing, fetched, size, release }
     } catch (error) {
       release()
       throw error
@@ -108,9 +117,18 @@ export class KeptContexts {
 
 const refused = (path: string): SlipwayError => new SlipwayError('bad-request', `invalid path in the context: ${path}`)
 
+/** What is remembered of a file's content: as long as these are the same, so is it. */
+type Remembered = [ino: string, mtimeNs: string, size: number, digest: string]
+
 class Sync {
   readonly root: string
+  readonly listing: Listing
+  readonly #indexFile: string
+  readonly #index: Index
+  /** Files that are what is remembered of them. */
+  readonly #same = new Set<string>()
   readonly #incoming: string
+  readonly #replaced: string
   readonly #files: SpecialFiles
   readonly #transfer: RemoteTransfer
   readonly #progress: (bytes: number) => void
@@ -124,7 +142,11 @@ class Sync {
 
   constructor(directory: string, files: SpecialFiles, transfer: RemoteTransfer, progress: (bytes: number) => void) {
     this.root = join(directory, 'files')
+    this.listing = new Listing(this.root)
+    this.#indexFile = join(directory, 'digests.json')
+    this.#index = readIndex(this.#indexFile)
     this.#incoming = join(directory, 'incoming')
+    this.#replaced = join(directory, replaced + randomUUID())
     this.#files = files
     this.#transfer = transfer
     this.#progress = progress
@@ -132,14 +154,17 @@ class Sync {
 
   async run(signal: AbortSignal): Promise<{ fetched: number; size: number }> {
     rmSync(this.#incoming, { recursive: true, force: true })
-    mkdirSync(this.#incoming, { recursive: true, mode: 0o700 })
+    const directory = dirname(this.root)
+    for (const name of existsSync(directory) ? readdirSync(directory) : [])
+      if (name.startsWith(replaced)) removeLater(join(directory, name))
+    for (const each of [this.#incoming, this.#replaced]) mkdirSync(each, { recursive: true, mode: 0o700 })
     mkdirSync(this.root, { recursive: true, mode: 0o755 })
     const pace = createPacer()
     for await (const batch of this.#transfer.entries) {
       for (const entry of batch) {
         signal.throwIfAborted()
         await pace()
-        this.#place(entry)
+        await this.#place(entry)
       }
     }
     await this.#transfer.finish()
@@ -151,16 +176,42 @@ class Sync {
     }
     for (const { path, mtimeNs } of this.#directories.reverse())
       this.#files.setTimes(join(this.root, path), mtimeNs, mtimeNs)
+    await this.#remember(pace)
     return { fetched: this.#fetched, size: this.#size }
+  }
+
+  /** Reads what came without being read, as after a kill, and writes down what is known of all files. */
+  async #remember(pace: () => Promise<void> | undefined): Promise<void> {
+    const index: [string, Remembered][] = []
+    const twins = new Set(this.#links.map(({ path }) => path))
+    let changed = false
+    for (const entry of this.listing.entries()) {
+      if (entry.kind !== 'file') continue
+      await pace()
+      // A second name of a file is told of by its first.
+      if (twins.has(entry.path)) continue
+      const known = this.#index.files.get(entry.path)
+      if (known && this.#same.has(entry.path)) {
+        index.push([entry.path, known])
+        continue
+      }
+      entry.digest ??= await sha256File(entry.absolute, entry.size)
+      const { ino, mtimeNs, size } = lstatSync(entry.absolute, { bigint: true })
+      index.push([entry.path, [String(ino), String(mtimeNs), Number(size), entry.digest]])
+      changed = true
+    }
+    if (changed || !this.#index.trusted || index.length !== this.#index.files.size)
+      writeAtomically(this.#indexFile, JSON.stringify({ boot: bootId(), files: index }), 0o600)
   }
 
   /** Files that have not come whole. */
   close(): void {
     for (const fd of this.#open) closeSync(fd)
+    removeLater(this.#replaced)
   }
 
   /** A name's parent must have been told of as a directory, so nothing is ever written through a link. */
-  #place(entry: RemoteEntry): void {
+  #place(entry: RemoteEntry): Promise<void> | undefined {
     const { path } = entry
     if (path === '' || path.includes('\0') || posix.normalize(path) !== path || /^(\/|\.\.?($|\/))/.test(path))
       throw refused(path)
@@ -168,24 +219,26 @@ class Sync {
     const names = this.#seen.get(parent === '.' ? '' : parent)
     const name = posix.basename(path)
     if (!names || names.has(name)) throw refused(path)
-    if (entry.kind === 'other') return
+    if (entry.kind === 'other') return undefined
     names.add(name)
     const absolute = join(this.root, path)
     const there = lstatSync(absolute, { bigint: true, throwIfNoEntry: false })
     if (entry.kind === 'directory') {
       this.#directory(entry, absolute, there)
-      return
+      return undefined
     }
     if (there?.isDirectory()) rmSync(absolute, { recursive: true, force: true })
     const before = there?.isDirectory() ? undefined : there
     if (entry.kind === 'file') {
-      if (entry.link === '') this.#file(entry, absolute, before)
-      else this.#links.push(entry)
+      if (entry.link === '') return this.#file(entry, absolute, before)
+      this.#links.push(entry)
     } else if (entry.kind === 'symlink') this.#symlink(entry, absolute, before)
     else {
+      this.#list(entry)
       if (before) unlinkSync(absolute)
       this.#files.mknod(absolute, constants.S_IFIFO | entry.mode, 0, 0)
     }
+    return undefined
   }
 
   #directory(entry: RemoteEntry, absolute: string, there: BigIntStats | undefined): void {
@@ -194,9 +247,11 @@ class Sync {
     if (!there?.isDirectory() || Number(there.mode & 0o7777n) !== entry.mode) chmodSync(absolute, entry.mode)
     this.#seen.set(entry.path, new Set())
     this.#directories.push(entry)
+    this.#list(entry)
   }
 
   #symlink(entry: RemoteEntry, absolute: string, there: BigIntStats | undefined): void {
+    this.#list(entry)
     if (there?.isSymbolicLink() && readlinkSync(absolute) === entry.link && there.mtimeNs === entry.mtimeNs) return
     if (there) unlinkSync(absolute)
     symlinkSync(entry.link, absolute)
@@ -204,15 +259,25 @@ class Sync {
   }
 
   /** Unchanged: same size, mode and time of modification. */
-  #file(entry: RemoteEntry, absolute: string, there: BigIntStats | undefined): void {
+  async #file(entry: RemoteEntry, absolute: string, there: BigIntStats | undefined): Promise<void> {
     this.#size += entry.size
+    const listed = this.#list(entry)
     if (
       there?.isFile() &&
       there.size === BigInt(entry.size) &&
       there.mtimeNs === entry.mtimeNs &&
       Number(there.mode & 0o7777n) === entry.mode
-    )
-      return
+    ) {
+      const [ino, mtimeNs, size, digest] = this.#index.files.get(entry.path) ?? []
+      const same = ino === String(there.ino) && mtimeNs === String(there.mtimeNs) && size === entry.size
+      // A power cut may have taken data whose name and times were written already.
+      if (this.#index.trusted || (same && (await sha256File(absolute, entry.size)) === digest)) {
+        if (same) this.#same.add(entry.path)
+        if (same) listed.digest = digest
+        return
+      }
+    }
+    const hash = createHash('sha256')
     const temporary = join(this.#incoming, randomUUID())
     let fd: number | undefined
     const write = (chunk: Uint8Array): void => {
@@ -225,6 +290,7 @@ class Sync {
     this.#transfer.read(entry, (chunk) => {
       if (chunk) {
         write(chunk)
+        hash.update(chunk)
         this.#fetched += chunk.length
         this.#progress(this.#fetched)
         return
@@ -234,10 +300,27 @@ class Sync {
       closeSync(fd!)
       this.#open.delete(fd!)
       for (const [name, value] of Object.entries(entry.xattrs))
-        if (name.startsWith('user.') || name === 'security.capability') this.#files.setXattr(temporary, name, value)
+        if (isKeptXattr(name)) this.#files.setXattr(temporary, name, value)
       this.#files.setTimes(temporary, entry.mtimeNs, entry.mtimeNs)
-      // Never in place: after a power cut the new time could stand on the old data.
+      listed.digest = hash.digest('hex')
+      // Renaming over a file makes ext4 write the data out at once, and to delete it takes longer than all the rest.
+      if (there) renameSync(absolute, join(this.#replaced, randomUUID()))
       renameSync(temporary, absolute)
+    })
+  }
+
+  /** Under the client's word for it, as a file of root's. */
+  #list({ path, kind, mode, mtimeNs, size, link, xattrs }: RemoteEntry): Entry {
+    return this.listing.set(path, {
+      kind: kind as Entry['kind'],
+      mode: kind === 'symlink' ? 0o777 : mode,
+      size: kind === 'file' ? size : 0,
+      link: kind === 'symlink' ? link : '',
+      xattrs: Object.entries(xattrs)
+        .filter(([name]) => isKeptXattr(name))
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([name, value]): [string, Buffer] => [name, Buffer.from(value)]),
+      mtimeNs,
     })
   }
 
@@ -247,10 +330,29 @@ class Sync {
     if (!this.#seen.get(parent === '.' ? '' : parent)?.has(posix.basename(target))) throw refused(entry.link)
     const source = join(this.root, target)
     const absolute = join(this.root, entry.path)
+    const { mode, size, xattrs, mtimeNs, digest } = this.listing.get(target)!
+    this.listing.set(entry.path, { kind: 'file', mode, size, xattrs, mtimeNs, digest })
     const there = lstatSync(absolute, { throwIfNoEntry: false })
     if (there && there.ino === lstatSync(source).ino) return
     if (there) unlinkSync(absolute)
     linkSync(source, absolute)
+  }
+}
+
+/** `trusted`: written since the machine was started, so what the file system says of a file is true of its data. */
+interface Index {
+  trusted: boolean
+  files: Map<string, Remembered>
+}
+
+const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+
+const readIndex = (path: string): Index => {
+  try {
+    const { boot, files } = JSON.parse(readFileSync(path, 'utf8')) as { boot: string; files: [string, Remembered][] }
+    return { trusted: boot === bootId(), files: new Map(files) }
+  } catch {
+    return { trusted: false, files: new Map() } // everything is fetched again
   }
 }
 

@@ -10,15 +10,19 @@ import { compressionOf, decompress } from '../../lib/tar/index.ts'
 import type { Processes, Sys } from '../../sys/sys.ts'
 import type { BuildRequest, RemoteDirectory } from '../types.ts'
 import { parseDockerignore } from './dockerignore.ts'
+import type { Listing } from './listing.ts'
 import { compilePatterns } from './patterns.ts'
+import { receiveTar } from './received.ts'
+import { removeLater } from './remove-later.ts'
 import type { Tree } from './tree.ts'
-import type { UnpackTarget } from './unpack.ts'
-import { plainStream, unpackTar } from './unpack.ts'
+import { plainStream } from './unpack.ts'
 
 export interface OpenedContext {
   root: string
   /** Is it the user's own directory (and not unpacked from a stream)? */
   own: boolean
+  /** Of one that was unpacked: what is in it. */
+  listing?: Listing | undefined
   close(): void
 }
 
@@ -41,13 +45,11 @@ export const openContext = async (
   }
   const root = join(base, randomUUID())
   mkdirSync(root, { recursive: true, mode: 0o700 })
-  const close = (): void => rmSync(root, { recursive: true, force: true })
+  const close = (): void => removeLater(root)
   try {
-    if ('tar' in context) {
-      const target = { files: sys.files, root, dest: '/', devices: false, signal }
-      await unpackStream(sys.processes, context.tar, join(base, `${randomUUID()}.tar`), target)
-    }
-    return { root, own: false, close }
+    if (!('tar' in context)) return { root, own: false, close }
+    const file = join(base, `${randomUUID()}.tar`)
+    return { root, own: false, close, listing: await receive(sys, context.tar, file, root, signal) }
   } catch (error) {
     close()
     throw error
@@ -55,19 +57,19 @@ export const openContext = async (
 }
 
 /** A stream that stalls ends with the build. What only another program can decompress lies in `file` meanwhile. */
-const unpackStream = async (
-  processes: Processes,
+const receive = async (
+  { files, processes }: Pick<Sys, 'files' | 'processes'>,
   tar: Readable,
   file: string,
-  target: UnpackTarget & { signal: AbortSignal },
-): Promise<void> => {
-  const { signal } = target
+  root: string,
+  signal: AbortSignal,
+): Promise<Listing> => {
   const onAbort = (): void => void tar.destroy(signal.reason as Error)
   signal.addEventListener('abort', onAbort, { once: true })
   try {
     const plain = await plainTar(processes, tar, file)
     try {
-      await unpackTar(plain, target)
+      return await receiveTar(plain, root, files, signal)
     } finally {
       plain.destroy()
     }
@@ -162,11 +164,12 @@ const ignoreOf = (
 }
 
 export const treeOf = (
-  context: Pick<OpenedContext, 'root' | 'own'>,
+  context: Pick<OpenedContext, 'root' | 'own' | 'listing'>,
   patterns: readonly string[] | undefined,
 ): Tree => ({
   root: context.root,
   ignore: patterns && patterns.length > 0 ? compilePatterns(patterns) : undefined,
   resetOwner: true,
   stable: context.own,
+  listing: context.listing,
 })

@@ -23,7 +23,7 @@ export class Remotes {
   /** A tree whose root is known only after fetch(). */
   tree(remote: RemoteDirectory, exclude: readonly string[]): Tree {
     const ignore = exclude.length > 0 ? compilePatterns(exclude) : undefined
-    const tree: Tree = { root: '', ignore, resetOwner: true, stable: true }
+    const tree: Tree = { root: '', ignore, resetOwner: true, stable: false }
     this.#pending.set(tree, { remote, exclude })
     return tree
   }
@@ -43,6 +43,7 @@ export class Remotes {
     const copy = await this.#kept.sync(remote, { exclude, follow }, signal, progress)
     this.#copies.push(copy)
     local.tree.root = copy.root
+    local.tree.listing = copy.listing
     return copy.fetched
   }
 

@@ -11,7 +11,7 @@ import { createPacer } from './pacer.ts'
 import type { Patterns } from './patterns.ts'
 import { compilePatterns } from './patterns.ts'
 import type { Entry, Tree } from './tree.ts'
-import { entryOf, walk } from './tree.ts'
+import { entryIn, walk } from './tree.ts'
 
 export interface Selected {
   /** The name it has in a destination directory; '' when its children go there (a directory's contents, --parents). */
@@ -73,7 +73,7 @@ const itemAt = async (
 ): Promise<Selected | undefined> => {
   const absolute = join(tree.root, resolved)
   if (!exists(absolute)) return undefined
-  const item = entryOf(tree, files, '', absolute)
+  const item = entryIn(tree, files, '', resolved)
   if (!item) return undefined
   const relative = resolved.slice(1)
   const ignored = relative !== '' && (tree.ignore?.matches(relative) ?? false)
@@ -158,7 +158,8 @@ export const digestSelected = async (
   const facts = tree.stable ? await hashFacts(selected, signal) : undefined
   const known = facts && digests.total(facts)
   if (known) return known
-  const settled = selected.every(({ entries }) => entries.every(({ stat }) => isSettled(stat!.ctimeNs)))
+  const settled =
+    facts !== undefined && selected.every(({ entries }) => entries.every(({ stat }) => isSettled(stat!.ctimeNs)))
   const hash = createHash('sha256')
   const pace = createPacer()
   let bytes = 0
@@ -171,8 +172,8 @@ export const digestSelected = async (
         await pace()
         signal?.throwIfAborted()
         bytes += entry.size
-        const data = entry.kind === 'file' ? (remembered?.get(entry) ?? (await digests.read(entry, tree.stable))) : ''
-        hashEntry(hash, entry, data)
+        if (entry.kind === 'file') entry.digest ??= remembered?.get(entry) ?? (await digests.read(entry, tree.stable))
+        hashEntry(hash, entry, entry.digest ?? '')
       }
     }
   }

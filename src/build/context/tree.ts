@@ -3,6 +3,7 @@ import type { BigIntStats } from 'node:fs'
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { SpecialFiles } from '../../sys/sys.ts'
+import { bytewise, type Listing } from './listing.ts'
 import { createPacer } from './pacer.ts'
 import type { Patterns } from './patterns.ts'
 
@@ -15,6 +16,8 @@ export interface Tree {
   resetOwner: boolean
   /** Are inode numbers stable, so that digests may be remembered by them? */
   stable: boolean
+  /** Of a directory of our own: what is in it, below its root. */
+  listing?: Listing | undefined
 }
 
 type EntryKind = 'file' | 'directory' | 'symlink' | 'char' | 'block' | 'fifo'
@@ -35,8 +38,21 @@ export interface Entry {
   mtimeNs: bigint
   /** Content that is in no file (here-documents). */
   data?: Buffer | undefined
-  /** As it was when it was looked at; undefined with `data`. */
+  /** Of the content, where it is known (hex sha256). */
+  digest?: string | undefined
+  /** Nobody ever changes this file: another name of it is as good as a copy. */
+  ours?: boolean | undefined
+  /** As it was when it was looked at; undefined with `data` and from a listing. */
   stat?: BigIntStats | undefined
+}
+
+const relativeTo = (inTree: string): string => (inTree === '.' ? '' : inTree.replace(/^\//, ''))
+
+/** What `inTree` (a path in the tree, no link in it followed) is, under the name of `path`. */
+export const entryIn = (tree: Tree, files: SpecialFiles, path: string, inTree: string): Entry | undefined => {
+  const listed = tree.listing?.get(relativeTo(inTree))
+  if (listed) return { ...listed, path }
+  return entryOf(tree, files, path, join(tree.root, inTree))
 }
 
 /** undefined for what cannot be copied (sockets). */
@@ -90,10 +106,12 @@ const kindOf = (stat: BigIntStats): EntryKind | undefined => {
 }
 
 /** Those that belong to the file and not to this machine. */
+export const isKeptXattr = (name: string): boolean => name === 'security.capability' || name.startsWith('user.')
+
 const xattrsOf = (files: SpecialFiles, path: string): [string, Buffer][] =>
   files
     .listXattrs(path)
-    .filter((name) => name === 'security.capability' || name.startsWith('user.'))
+    .filter(isKeptXattr)
     .sort()
     .flatMap((name): [string, Buffer][] => {
       const value = files.getXattr(path, name)
@@ -119,13 +137,13 @@ export const walk = async (tree: Tree, files: SpecialFiles, options: WalkOptions
   const descend = async (path: string, pending: Entry[]): Promise<void> => {
     options.signal?.throwIfAborted()
     const inTree = join(options.from, path)
-    const names = readdirSync(join(tree.root, inTree), { encoding: 'buffer' }).sort(Buffer.compare)
+    const names = tree.listing?.names(relativeTo(inTree)) ?? bytewise(readdirSync(join(tree.root, inTree)))
     for (const name of names) {
       await pace()
-      const child = path === '' ? name.toString() : `${path}/${name.toString()}`
+      const child = path === '' ? name : `${path}/${name}`
       const verdict = judge(tree, options, child)
       if (verdict === 'skip') continue
-      const entry = entryOf(tree, files, child, join(tree.root, options.from, child))
+      const entry = entryIn(tree, files, child, join(options.from, child))
       if (!entry || (verdict === 'descend' && entry.kind !== 'directory')) continue
       if (verdict === 'take') found.push(...pending.splice(0), entry)
       if (entry.kind === 'directory') {
@@ -141,7 +159,7 @@ export const walk = async (tree: Tree, files: SpecialFiles, options: WalkOptions
 }
 
 const judge = (tree: Tree, { from, exclude }: WalkOptions, child: string): 'take' | 'descend' | 'skip' => {
-  const inTree = join(from, child).replace(/^\//, '')
+  const inTree = relativeTo(join(from, child))
   const ignored = tree.ignore?.matches(inTree) ?? false
   const excluded = exclude?.matches(child) ?? false
   if (!ignored && !excluded) return 'take'

@@ -82,7 +82,7 @@ export const unpackFile = async (processes: Processes, path: string, target: Unp
 }
 
 /** Every name is resolved inside the root, so neither `..` nor a link made by the archive leads out of it. */
-export const unpackTar = async (stream: AsyncIterable<Uint8Array>, target: UnpackTarget): Promise<void> => {
+const unpackTar = async (stream: AsyncIterable<Uint8Array>, target: UnpackTarget): Promise<void> => {
   const { files, root } = target
   const pace = createPacer()
   const times: [string, bigint][] = []

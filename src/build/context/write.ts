@@ -126,7 +126,7 @@ export class RootWriter {
     const { root } = this.#options
     // Names given to earlier copies are those of the overlay.
     for (const [inode, target] of this.#links) this.#links.set(inode, upper + target.slice(root.length))
-    await this.#fill((target) => upper + target.slice(root.length))
+    await this.#fill((target) => upper + target.slice(root.length), true)
   }
 
   async #entries(entries: readonly Entry[], base: string, created: boolean, keepParents: boolean): Promise<void> {
@@ -151,12 +151,12 @@ export class RootWriter {
     for (const [entry, target] of directories.reverse()) this.#attributes(entry, target)
   }
 
-  async #fill(placed: (target: string) => string): Promise<void> {
+  async #fill(placed: (target: string) => string, linking = false): Promise<void> {
     const { entries, directories } = this.#below
     this.#below = { entries: [], directories: [] }
     for (const [entry, target] of entries) {
       this.#options.signal?.throwIfAborted()
-      if (entry.kind !== 'directory') await this.#new(entry, placed(target))
+      if (entry.kind !== 'directory') await this.#new(entry, placed(target), linking)
       else {
         mkdirSync(placed(target))
         this.made++
@@ -188,7 +188,8 @@ export class RootWriter {
   }
 
   /** Where nothing is yet. */
-  async #new(entry: Entry, target: string): Promise<void> {
+  async #new(entry: Entry, target: string, linking = false): Promise<void> {
+    if (linking && entry.ours && entry.kind === 'file' && this.#linked(entry, target)) return
     const inode =
       entry.stat && entry.kind === 'file' && entry.stat.nlink > 1n ? `${entry.stat.dev} ${entry.stat.ino}` : ''
     const first = inode === '' ? undefined : this.#links.get(inode)
@@ -205,6 +206,20 @@ export class RootWriter {
       return
     }
     if (inode !== '') this.#links.set(inode, target)
+  }
+
+  /** Gives a file of our own another name, where nothing about it has to be changed. */
+  #linked(entry: Entry, target: string): boolean {
+    const { uid, gid, mode } = this.#wanted(entry)
+    if (uid !== 0 || gid !== 0 || mode !== entry.mode || process.getuid!() !== 0) return false
+    try {
+      linkSync(entry.absolute, target)
+      return true
+    } catch (error) {
+      // Another file system, or as many names as it can have.
+      if (!['EXDEV', 'EMLINK', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+      return false
+    }
   }
 
   async #create(entry: Entry, target: string): Promise<void> {
@@ -256,7 +271,8 @@ export class RootWriter {
     files.setTimes(target, entry.mtimeNs, entry.mtimeNs)
   }
 
-  #verify({ stat }: Entry, now: BigIntStats | undefined): void {
+  #verify({ stat, ours }: Entry, now: BigIntStats | undefined): void {
+    if (ours) return
     if (!stat || now?.mtimeNs !== stat.mtimeNs || now.size !== stat.size || now.ino !== stat.ino) this.changed = true
   }
 

@@ -73,7 +73,7 @@ export class Contents {
 
   #keep(tree: Tree, source: CopySource, exclude: readonly string[], selected: Selected[]): void {
     const count = selected.reduce((sum, { entries }) => sum + entries.length, 0)
-    if (this.#kept + count > mostKept || !tree.stable) return
+    if (this.#kept + count > mostKept || !(tree.stable || tree.listing)) return
     this.#kept += count
     this.#selected.set(hashOf(tree.root, source, exclude), selected)
   }
