@@ -22,6 +22,7 @@ const plan = (host: HostConfig, config: ContainerConfig = {}) =>
       imagePorts: [],
       parts: { cpus: 2, nodes: 1 },
       version: [1, 50],
+      root: '/data/of/ours',
       hostname: 'h',
     },
   ).spec
@@ -60,6 +61,11 @@ test('what dockerd refuses is refused in its words', () => {
     [/invalid mode: nocopy/, { VolumesFrom: ['o:nocopy'] }],
     [/must not set ReadOnly mode/, { Mounts: [{ Type: 'volume', Target: '/a', ReadOnly: true }] }],
     [/destination can't be '\/'/, { Tmpfs: { '/': '' } }],
+    [/must use either propagation mode "rslave" or "rshared"/, { Binds: ['/data:/b:rprivate'] }],
+    [
+      /mount options conflict: !ReadOnly/,
+      { Mounts: [{ Type: 'bind', Source: '/x', Target: '/a', BindOptions: { ReadOnlyForceRecursive: true } }] },
+    ],
   ]
   for (const [message, host, config] of refused) assert.throws(() => plan(host, config), message)
 })
@@ -86,4 +92,12 @@ test('details of log lines: labels, variables and the tag that the options name'
     process: { env: ['PA=/p', 'HOME=/'] },
   } as unknown as Container
   assert.equal(logDetails(container), 'PA=%2Fp,b=x+y,tag=name%2F0123456789ab')
+})
+
+test('binds around our own data follow its mounts', () => {
+  const propagation = (bind: string): unknown => (mounts({ Binds: [bind] })[0] as { propagation?: string }).propagation
+  assert.equal(propagation('/:/b'), 'rslave')
+  assert.equal(propagation('/data/of/ours/volumes:/b'), 'rslave')
+  assert.equal(propagation('/data/of/ours:/b:rshared'), 'rshared')
+  assert.equal(propagation('/data/of/oursnot:/b'), undefined)
 })

@@ -21,6 +21,8 @@ interface CreateLookups {
   hostname: string
   /** Of the API that was asked. */
   version: readonly [number, number]
+  /** The daemon's data. */
+  root: string
 }
 interface CreatePlan {
   spec: ContainerSpec

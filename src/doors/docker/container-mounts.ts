@@ -7,6 +7,8 @@ import type { ContainerConfig, HostConfig, MountConfig } from './wire.ts'
 
 interface Lookup {
   container(reference: string): Container
+  version: readonly [number, number]
+  root: string
 }
 
 export const mountsOf = (
@@ -28,7 +30,7 @@ export const mountsOf = (
   const asked = (mount: MountSpec): void => {
     if (taken.has(mount.target)) throw bad(`Duplicate mount point: ${mount.target}`)
     taken.add(mount.target)
-    add(mount)
+    add(mount.type === 'bind' ? ruled(mount, find) : mount)
   }
   for (const bind of host.Binds ?? []) asked(bindMount(bind, host.VolumeDriver ?? '', volumes))
   for (const mount of host.Mounts ?? []) asked(typedMount(mount, volumes))
@@ -40,6 +42,24 @@ export const mountsOf = (
       add({ type: 'volume', volume: '', target, readOnly: false, copyUp: true })
   }
   return mounts
+}
+
+/**
+ * Whoever holds the daemon's own mounts in private keeps the daemon from taking them down: binds around or inside its data
+ * follow them. Before 1.44 read-only did not reach the mounts below.
+ */
+const ruled = (mount: Extract<MountSpec, { type: 'bind' }>, { version, root }: Lookup): MountSpec => {
+  const { source, propagation } = mount
+  const around = `${root}/`.startsWith(source === '/' ? '/' : `${source}/`) || `${source}/`.startsWith(`${root}/`)
+  if (around && propagation !== undefined && propagation !== 'rslave' && propagation !== 'rshared')
+    throw bad(
+      `invalid mount config: must use either propagation mode "rslave" or "rshared" when mount source is within the daemon root, daemon root: "${root}", bind mount source: "${source}", propagation: "${propagation}"`,
+    )
+  return {
+    ...mount,
+    ...(around ? { propagation: propagation ?? 'rslave' } : {}),
+    ...(version[1] < 44 ? { readOnlyBelow: false } : {}),
+  }
 }
 
 /** "/a//b/" → "/a/b". */
@@ -138,6 +158,11 @@ const typedMount = (m: MountConfig, volumes: VolumeSpec[]): MountSpec => {
       if (!m.Source.startsWith('/')) throw invalid(`invalid mount path: '${m.Source}' mount path must be absolute`)
       if (m.BindOptions?.Propagation && !propagations.includes(m.BindOptions.Propagation))
         throw invalid(`invalid propagation mode: ${m.BindOptions.Propagation}`)
+      if (m.BindOptions?.ReadOnlyForceRecursive) {
+        if (!readOnly) throw bad('mount options conflict: !ReadOnly && BindOptions.ReadOnlyForceRecursive')
+        if (m.BindOptions.ReadOnlyNonRecursive)
+          throw bad('mount options conflict: ReadOnlyNonRecursive && BindOptions.ReadOnlyForceRecursive')
+      }
       return {
         type: 'bind',
         source: clean(m.Source),
@@ -145,6 +170,7 @@ const typedMount = (m: MountConfig, volumes: VolumeSpec[]): MountSpec => {
         readOnly,
         createSource: m.BindOptions?.CreateMountpoint ?? false,
         recursive: !m.BindOptions?.NonRecursive,
+        ...(m.BindOptions?.ReadOnlyNonRecursive ? { readOnlyBelow: false } : {}),
         ...defined({ propagation: m.BindOptions?.Propagation || undefined }),
       }
     case 'volume': {

@@ -79,11 +79,12 @@ const lifecycleRoutes = (engine: ContainerBackend): Route[] => {
   ]
 }
 
-export const containerRoutes = (engine: ContainerBackend, clock: Clock): Route[] => {
+/** `root`: the daemon's data, as /info tells it. */
+export const containerRoutes = (engine: ContainerBackend, clock: Clock, root: string): Route[] => {
   const { containers } = engine
   return [
     route('GET', '/containers/json', (x) => listContainers(engine, clock, x)),
-    route('POST', '/containers/create', (x) => create(engine, x)),
+    route('POST', '/containers/create', (x) => create(engine, root, x)),
     route('POST', '/containers/prune', (x) => prune(engine, clock, x)),
     route('GET', '/containers/:id/json', async (x) =>
       x.send(
@@ -147,7 +148,7 @@ const start = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
   x.send(changed ? 204 : 304)
 }
 
-const create = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
+const create = async (engine: ContainerBackend, root: string, x: Exchange): Promise<void> => {
   const body = await x.json<CreateBody>()
   const name = (x.query.get('name') ?? '').replace(/^\//, '') || freeName(engine.containers)
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name))
@@ -174,6 +175,7 @@ const create = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
     parts: machineParts(),
     hostname: hostname(),
     version: x.version,
+    root,
   })
   for (const volume of volumes) await engine.volumes.create(volume)
   const created = await engine.containers.create(spec).catch((error: unknown) => {

@@ -36,7 +36,7 @@ export const createDockerDoor = (
   const bk = buildkit({ ...deps, images: engine.images, networks: engine.networks, pushed })
   const routes = [
     ...systemRoutes(deps),
-    ...containerRoutes(engine, clock),
+    ...containerRoutes(engine, clock, deps.instance.stateDir),
     ...statsRoutes(engine, clock),
     ...execRoutes(engine),
     ...imageRoutes(engine, clock, pushed),

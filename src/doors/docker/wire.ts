@@ -41,7 +41,13 @@ export interface MountConfig {
   Source?: string
   Target?: string
   ReadOnly?: boolean
-  BindOptions?: { Propagation?: string; NonRecursive?: boolean; CreateMountpoint?: boolean }
+  BindOptions?: {
+    Propagation?: string
+    NonRecursive?: boolean
+    CreateMountpoint?: boolean
+    ReadOnlyNonRecursive?: boolean
+    ReadOnlyForceRecursive?: boolean
+  }
   VolumeOptions?: {
     NoCopy?: boolean
     Labels?: Record<string, string>

@@ -54,6 +54,16 @@ export const nextHealth = (
   return { status: failingStreak >= plan.retries ? 'unhealthy' : before.status, failingStreak, log }
 }
 
+/** As Go writes a duration: "50ms", "1.5s", "1m30s", "1h0m0s". */
+const goDuration = (ms: number): string => {
+  if (ms < 1000) return `${ms}ms`
+  const [hours, minutes] = [Math.floor(ms / 3_600_000), Math.floor(ms / 60_000) % 60]
+  const seconds = `${(ms % 60_000) / 1000}s`
+  return hours > 0 ? `${hours}h${minutes}m${seconds}` : minutes > 0 ? `${minutes}m${seconds}` : seconds
+}
+export const exceeded = ({ timeoutMs }: Pick<HealthPlan, 'timeoutMs'>, { output }: { output: string }): string =>
+  `Health check exceeded timeout (${goDuration(timeoutMs)})${output && `: ${output}`}`
+
 const probe = async (
   ctx: Context,
   id: string,
@@ -70,9 +80,7 @@ const probe = async (
     return { start, end: ctx.clock.now(), exitCode, output }
   } catch (error) {
     signal.throwIfAborted()
-    const output = isError(error, 'timeout')
-      ? `Health check exceeded timeout (${plan.timeoutMs % 1000 === 0 ? `${plan.timeoutMs / 1000}s` : `${plan.timeoutMs}ms`})`
-      : messageOf(error)
+    const output = isError(error, 'timeout') ? exceeded(plan, error.details as { output: string }) : messageOf(error)
     return { start, end: ctx.clock.now(), exitCode: -1, output }
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { freshHealth, healthPlan, nextHealth } from './health.ts'
+import { exceeded, freshHealth, healthPlan, nextHealth } from './health.ts'
 import { parsePs } from './inspect.ts'
 import { commandLine, environment, mergeEnv, runtimeEnv } from './process.ts'
 import type { ContainerRecord } from './records.ts'
@@ -46,6 +46,13 @@ test('restart policy and backoff', () => {
   for (let delay = 0, i = 0; i < 12; i++) delays.push((delay = nextDelay(delay, 0)))
   assert.deepEqual([delays[0], delays[1], delays[9], delays[10], delays[11]], [100, 200, 51_200, 60_000, 60_000])
   assert.equal(nextDelay(51_200, 10_000), 100)
+})
+
+test('health: a check that took too long is told as docker tells it', () => {
+  const words = (timeoutMs: number, output: string): string => exceeded({ timeoutMs }, { output })
+  assert.equal(words(50, 'logs\n'), 'Health check exceeded timeout (50ms): logs\n')
+  assert.equal(words(90_500, ''), 'Health check exceeded timeout (1m30.5s)')
+  assert.equal(words(3_600_000, ''), 'Health check exceeded timeout (1h0m0s)')
 })
 
 test('health: inheritance, start period, retries', () => {

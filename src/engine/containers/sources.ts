@@ -75,15 +75,21 @@ const holds = (source: string, runDir: string): boolean => {
   return own.startsWith(path) || path.startsWith(own)
 }
 
-/** Nothing can be mounted below a file, and crun opens the target of 'rro' as a directory. */
-const bindOptions = (
-  mount: { readOnly: boolean; recursive?: boolean | undefined; propagation?: string | undefined },
-  directory: boolean,
-): string[] => [
-  mount.recursive === false ? 'bind' : 'rbind',
-  mount.propagation || 'rprivate',
-  ...(mount.readOnly ? (directory && mount.recursive !== false ? ['ro', 'rro'] : ['ro']) : ['rw']),
-]
+interface BindFlags {
+  readOnly: boolean
+  recursive?: boolean | undefined
+  readOnlyBelow?: boolean | undefined
+  propagation?: string | undefined
+}
+const bindOptions = (mount: BindFlags, directory: boolean): string[] => {
+  const propagation = mount.propagation || 'rprivate'
+  const access = mount.readOnly ? ['ro'] : ['rw']
+  // crun 1.8 takes the 'r' of a propagation for one of the bind.
+  if (mount.recursive === false) return ['bind', propagation.replace(/^r/, ''), ...access]
+  // Nothing can be mounted below a file, and crun opens the target of 'rro' as a directory.
+  const below = mount.readOnly && directory && mount.readOnlyBelow !== false
+  return ['rbind', propagation, ...access, ...(below ? ['rro'] : [])]
+}
 
 /** One mount of a container as the runtime takes it; what has to exist for it is made. */
 export const ociMount = async (

@@ -9,7 +9,7 @@ interface OnceOptions {
   signal?: AbortSignal
 }
 
-/** For probes and hooks: runs to the end, or is killed by its timeout ('timeout') or the caller ('cancelled'). */
+/** For probes and hooks: runs to the end, or is killed by its timeout ('timeout') or the caller ('cancelled'): `details.output` is what it has written. */
 export const execOnce = async (
   ctx: Context,
   reference: string,
@@ -43,8 +43,9 @@ export const execOnce = async (
       size += data.length
     }
     const exitCode = await exec.exited
-    if (why) throw why
-    return { exitCode, output: Buffer.concat(kept).toString('utf8') }
+    const output = Buffer.concat(kept).toString('utf8')
+    if (why) throw new SlipwayError(why.code, why.message, { details: { output }, cause: why.cause })
+    return { exitCode, output }
   } finally {
     clearTimeout(timer)
     options.signal?.removeEventListener('abort', onAbort)

@@ -14,6 +14,8 @@ export type MountSpec =
       propagation?: string | undefined
       createSource?: boolean | undefined
       recursive?: boolean | undefined
+      /** False: mounts below a read-only one are as they are. */
+      readOnlyBelow?: boolean | undefined
       /** An empty source directory is first filled with the image's content at the target, as for volumes. */
       copyUp?: boolean | undefined
     }
