@@ -157,7 +157,8 @@ export interface BuildOutline {
 export type BuildProgress =
   | BuildOutline
   | { type: 'vertex'; id: string; name: string; stage?: string | undefined; at?: SourcePosition | undefined }
-  | { type: 'started'; id: string; time: number }
+  /** `cached`: it will not run; its end follows at once. */
+  | { type: 'started'; id: string; time: number; cached?: boolean }
   /** `cancelled`: it was stopped, because of another step's failure or on request. */
   | {
       type: 'done'

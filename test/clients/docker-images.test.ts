@@ -60,9 +60,15 @@ Successfully tagged b1:latest`,
     /Step 2\/5 : RUN .*\n ---> Using cache\n ---> ID\nStep 3\/5 : COPY a \/a\n ---> Using cache\n/,
   )
   assert.equal(await ok('run', '--rm', 'b1'), 'hello')
-  const quiet = await docker.run(['build', '-q', context], { env: { ...docker.instance.env, DOCKER_BUILDKIT: '0' } })
+  const env = { ...docker.instance.env, DOCKER_BUILDKIT: '0' }
+  const quiet = await docker.run(['build', '-q', context], { env })
   assert.match(quiet.stdout, /^sha256:[0-9a-f]{64}\n$/)
   assert.equal(quiet.stdout.trim(), await ok('inspect', '-f', '{{.Id}}', 'b1'))
+  // The Dockerfile from standard input: then the client leaves out the end of the context's archive.
+  const input = 'FROM busybox\nCOPY a /a\nRUN grep -q one /etc/hosts && grep -q two /etc/hosts\n'
+  const hosts = ['--add-host', 'one:127.0.0.1', '--add-host', 'two:127.0.0.1']
+  const typed = await docker.run(['build', '-q', '-f', '-', ...hosts, context], { env, input })
+  assert.match(typed.stdout, /^sha256:/, typed.stderr)
 })
 
 test('stages, labels, several tags; stages that are not needed', async () => {

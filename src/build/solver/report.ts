@@ -22,16 +22,16 @@ export class Report {
     this.emit({ type: 'vertex', ...vertex })
   }
 
-  begin(vertex: Vertex, time = this.#now()): void {
+  begin(vertex: Vertex, time = this.#now(), cached = false): void {
     this.announce(vertex)
     if (this.#begun.has(vertex.id)) return
     this.#begun.add(vertex.id)
-    this.emit({ type: 'started', id: vertex.id, time })
+    this.emit({ type: 'started', id: vertex.id, time, ...(cached && { cached }) })
   }
 
   end(vertex: Vertex, outcome: { cached?: boolean; error?: unknown } = {}): void {
     if (this.#ended.has(vertex.id)) return
-    this.begin(vertex)
+    this.begin(vertex, undefined, outcome.cached)
     this.#ended.add(vertex.id)
     const error = outcome.error === undefined ? undefined : messageOf(outcome.error)
     this.emit({ type: 'done', id: vertex.id, time: this.#now(), cached: outcome.cached ?? false, error })

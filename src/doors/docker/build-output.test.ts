@@ -58,8 +58,8 @@ test('what only changes the configuration is written as its turn comes; output a
   const steps = [step('FROM a', 'a'), step('ENV A=b'), step('RUN x', 'x'), step('CMD ["y"]')]
   assert.deepEqual(out.event({ type: 'outline', steps }), [])
   assert.equal(ids(out.event(done('a', true)).join('')), 'Step 1/4 : FROM a\n ---> ID\nStep 2/4 : ENV A=b\n ---> ID\n')
-  assert.deepEqual(out.event(started('x')), ['Step 3/4 : RUN x\n'])
-  assert.deepEqual(out.event(log('x', 'one\n')).map(ids), [' ---> Running in ID\n', 'one\n'])
+  assert.deepEqual(out.event(started('x')).map(ids), ['Step 3/4 : RUN x\n', ' ---> Running in ID\n'])
+  assert.deepEqual(out.event(log('x', 'one\n')), ['one\n'])
   assert.deepEqual(out.event({ ...log('x', 'two\n'), stream: 'stderr' } as BuildProgress), ['\x1b[91mtwo\n\x1b[0m'])
 })
 

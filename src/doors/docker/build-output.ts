@@ -15,6 +15,8 @@ interface Step {
   cached: boolean
   failed: boolean
   begun: boolean
+  /** Not found in the cache. */
+  runs: boolean
   /** Output that came before its turn. */
   waiting: string[]
   headed: boolean
@@ -44,7 +46,7 @@ class Classic implements ClassicOutput {
         this.#outline(event.steps)
         return this.#advance()
       case 'started':
-        return this.#started(this.#byVertex.get(event.id))
+        return this.#started(this.#byVertex.get(event.id), event.cached ?? false)
       case 'log':
         return this.#log(this.#byVertex.get(event.id), coloured(event.stream, event.data.toString()))
       case 'done':
@@ -72,15 +74,16 @@ class Classic implements ClassicOutput {
   #outline(steps: BuildOutline['steps']): void {
     this.#steps = steps.map(({ instruction, text, vertices }, i) => ({
       ...{ number: i + 1, instruction, text, open: new Set(vertices), all: vertices },
-      ...{ cached: true, failed: false, begun: false, waiting: [], headed: false, running: false },
+      ...{ cached: true, failed: false, begun: false, runs: false, waiting: [], headed: false, running: false },
     }))
     for (const step of this.#steps) for (const vertex of step.all) this.#byVertex.set(vertex, step)
   }
 
-  #started(step: Step | undefined): string[] {
+  #started(step: Step | undefined, cached: boolean): string[] {
     if (!step) return []
     step.begun = true
-    return this.#isCurrent(step) ? this.#head(step) : []
+    if (!cached) step.runs = true
+    return this.#isCurrent(step) ? [...this.#head(step), ...take(step)] : []
   }
 
   #log(step: Step | undefined, text: string): string[] {
@@ -147,7 +150,7 @@ const running = (step: Step): string[] => {
 }
 
 const take = (step: Step): string[] => {
-  if (step.waiting.length === 0 && !(step.failed && !step.cached)) return []
+  if (step.waiting.length === 0 && !step.runs && !(step.failed && !step.cached)) return []
   const text = [...running(step), ...step.waiting]
   step.waiting = []
   return text

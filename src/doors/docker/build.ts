@@ -5,6 +5,7 @@ import { messageOf, SlipwayError } from '../../errors.ts'
 import { registryOfKey } from '../../spec/docker/config.ts'
 import { familiarName, parseReference } from '../../spec/oci/index.ts'
 import { classicOutput } from './build-output.ts'
+import { extraHost } from './container-checks.ts'
 import { isTrue } from './filters.ts'
 import { authOf, lines } from './images.ts'
 import { type Exchange, type Handler, type Route, route, textOf } from './server.ts'
@@ -64,9 +65,9 @@ const familiarTag = (name: string): string => {
 const failureOf = (error: unknown): { message: string; code?: number } => {
   const details = error instanceof SlipwayError ? (error.details as { exitCode?: number } | undefined) : undefined
   const code = details?.exitCode
-  const command = /^process "(.*)" did not complete successfully: exit code: \d+$/s.exec(messageOf(error))?.[1]
-  if (code === undefined || command === undefined) return { message: textOf(error) }
-  return { message: `The command '${command}' returned a non-zero code: ${code}`, code }
+  const quoted = /^process (".*") did not complete successfully: exit code: \d+$/s.exec(messageOf(error))?.[1]
+  if (code === undefined || quoted === undefined) return { message: textOf(error) }
+  return { message: `The command '${JSON.parse(quoted) as string}' returned a non-zero code: ${code}`, code }
 }
 
 const requestOf = (x: Exchange): Omit<BuildRequest, 'progress' | 'signal'> => {
@@ -90,9 +91,9 @@ const requestOf = (x: Exchange): Omit<BuildRequest, 'progress' | 'signal'> => {
     cacheFrom: jsonQuery<string[]>(x, 'cachefrom', []).map((ref) => ({ type: 'registry', attrs: { ref } })),
     extraHosts: x.query
       .getAll('extrahosts')
-      .flatMap((text) => text.split(','))
+      .flatMap((lines) => lines.split(','))
       .filter(Boolean)
-      .map((line) => ({ name: line.slice(0, line.search(/[:=]/)), address: line.slice(line.search(/[:=]/) + 1) })),
+      .map(extraHost),
     ...(Number(x.query.get('shmsize')) > 0 ? { shmSize: Number(x.query.get('shmsize')) } : {}),
     ulimits: jsonQuery<{ Name: string; Soft: number; Hard: number }[]>(x, 'ulimits', []).map((u) => ({
       name: u.Name,

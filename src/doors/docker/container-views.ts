@@ -325,6 +325,7 @@ const configView = (
   const asked = originOf(c)?.Config ?? {}
   const base = (image ?? {}) as ContainerConfig
   const exposed = { ...base.ExposedPorts, ...asked.ExposedPorts }
+  const volumes = { ...base.Volumes, ...asked.Volumes }
   const entrypoint = c.spec.entrypoint ?? (base.Entrypoint as string[] | null | undefined) ?? null
   return {
     Hostname: asked.Hostname || sandbox?.spec.hostname || '',
@@ -343,7 +344,7 @@ const configView = (
       ? { Healthcheck: asked.Healthcheck ?? (base as ContainerConfig).Healthcheck }
       : {}),
     Image: c.spec.image,
-    Volumes: asked.Volumes ?? base.Volumes ?? null,
+    Volumes: Object.keys(volumes).length > 0 ? volumes : null,
     WorkingDir: c.spec.workingDir ?? base.WorkingDir ?? '',
     Entrypoint: entrypoint,
     OnBuild: null,

@@ -36,6 +36,15 @@ type ImageRoom = Images & {
   idOf(reference: string): Digest | undefined
 }
 
+const createImage = (store: ImageStore, { config, snapshots, name }: Parameters<Images['create']>[0]): Promise<Image> =>
+  store.lease(async (lease) => {
+    for (const key of snapshots) lease.hold(key)
+    const names = name === undefined ? [] : [withTag(parseReference(name))]
+    const image = await store.register({ config, snapshots, names: names.map(formatReference) })
+    for (const each of names) store.emit('tag', image, familiarName(each))
+    return image
+  })
+
 export const createImages = (
   deps: EngineDeps,
   snapshots: SnapshotStore,
@@ -84,12 +93,7 @@ export const createImages = (
     remove: async (reference, options = {}) => (await removeImage(store, use, reference, options)).removals,
     prune: (options) => pruneImages(store, use, options),
     import: (rootfs, options) => importImage(store, rootfs, options),
-    create: ({ config, snapshots: keys, name }) =>
-      store.lease(async (lease) => {
-        for (const key of keys) lease.hold(key)
-        const names = name === undefined ? [] : [formatReference(withTag(parseReference(name)))]
-        return store.register({ config, snapshots: keys, names })
-      }),
+    create: (parts) => createImage(store, parts),
     pull: (reference, options = {}) =>
       cancellable(options.signal, () =>
         pullOrBuild(puller, bootstrapper, current().bootstrap?.enabled ?? true, pullReference(reference), options),

@@ -82,11 +82,11 @@ export class TarParser {
     while (rest.length > 0 && this.#state !== 'done') rest = rest.subarray(this.#step(rest))
   }
 
-  /** The archive has ended. 'invalid' when it was cut off; a missing end mark is fine. */
+  /** The archive has ended. 'invalid' when it was cut off; a missing end mark, or padding before it, is fine. */
   finish(): void {
     if (this.#state === 'done') return
-    if (this.#state !== 'header' || this.#pendingBytes > 0 || this.#pax.size > 0 || this.#longName)
-      throw invalidTar('unexpected EOF')
+    const whole = this.#state === 'header' || (this.#state === 'padding' && this.#padding < BLOCK)
+    if (!whole || this.#pendingBytes > 0 || this.#pax.size > 0 || this.#longName) throw invalidTar('unexpected EOF')
   }
 
   /** Takes some of `rest`; returns how many bytes. */

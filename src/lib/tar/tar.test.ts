@@ -138,6 +138,13 @@ test('a writer that is given too little or too much says so', async () => {
     )
 })
 
+test('an archive may end with the last byte of its last file', () => {
+  const header = encodeTarHeader(tarEntry({ path: 'x', size: 3 }))
+  const [member] = parse(Buffer.concat([header, Buffer.from('abc')]), 4096)
+  assert.equal(member!.content.toString(), 'abc')
+  assert.throws(() => parse(Buffer.concat([header, Buffer.from('ab')]), 4096), /unexpected EOF/)
+})
+
 test('damage is refused', () => {
   const whole = execFileSync('tar', ['-C', tree, '--format=gnu', '-c', 'a'])
   const bad = (archive: Buffer): void =>
