@@ -1,5 +1,6 @@
-import { readFileSync, statSync } from 'node:fs'
-import { SlipwayError } from '../../errors.ts'
+import { readFileSync } from 'node:fs'
+import type { SlipwayError } from '../../errors.ts'
+import { badSettings, findSettings, isObject, parseSettingsFile } from '../../lib/settings-file.ts'
 import { machineCertificates, type RegistrySettings } from '../distribution/index.ts'
 import type { BootstrapSettings } from './bootstrap.ts'
 
@@ -9,7 +10,7 @@ export interface ImageSettings {
   bootstrap?: BootstrapSettings | undefined
 }
 
-const machineFile = '/etc/slipway/registries.json'
+const page = 'docs/registries.md'
 
 /**
  * The settings of an instance: stateDir/registries.json, else the machine's. A file that has changed is read again when it
@@ -19,26 +20,18 @@ export const imageSettings = (stateDir: string): (() => ImageSettings) => {
   const certificates = [`${stateDir}/certs.d`, ...machineCertificates]
   let known: { stamp: string; settings: ImageSettings } | undefined
   return () => {
-    const file = [`${stateDir}/registries.json`, machineFile].find((path) => stampOf(path) !== undefined)
-    const stamp = file === undefined ? '' : `${file} ${stampOf(file)}`
+    const found = findSettings(stateDir, 'registries.json')
+    const stamp = found?.stamp ?? ''
     if (known?.stamp !== stamp) {
-      const { registries, bootstrap } = file === undefined ? {} : parseSettings(readFileSync(file, 'utf8'), file)
+      const { registries, bootstrap } = found ? parseSettings(readFileSync(found.file, 'utf8'), found.file) : {}
       known = { stamp, settings: { registries: { certificates, ...registries }, bootstrap } }
     }
     return known.settings
   }
 }
 
-const stampOf = (path: string): string | undefined => {
-  const stat = statSync(path, { throwIfNoEntry: false, bigint: true })
-  return stat && `${stat.ino} ${stat.size} ${stat.mtimeNs}`
-}
-
 const isText = (value: unknown): value is string => typeof value === 'string'
 const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(isText)
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
 /** What each key must be, and the words for it. */
 const shapes: Record<string, [(value: unknown) => boolean, string]> = {
   mirrors: [(value) => isObject(value) && Object.values(value).every(isTexts), 'an object of lists of addresses'],
@@ -48,15 +41,8 @@ const shapes: Record<string, [(value: unknown) => boolean, string]> = {
 }
 
 export const parseSettings = (text: string, file: string): ImageSettings => {
-  const invalid = (what: string): SlipwayError =>
-    new SlipwayError('invalid', `${file}: ${what}`, { hint: 'docs/registries.md describes the file.', at: { file } })
-  let document: unknown
-  try {
-    document = JSON.parse(text)
-  } catch (cause) {
-    throw invalid(`not JSON: ${(cause as Error).message}`)
-  }
-  if (!isObject(document)) throw invalid('must be an object')
+  const invalid = (what: string): SlipwayError => badSettings(file, page, what)
+  const document = parseSettingsFile(text, file, page)
   for (const [key, value] of Object.entries(document)) {
     const shape = Object.hasOwn(shapes, key) ? shapes[key] : undefined
     if (!shape) throw invalid(`"${key}" is not known; there are ${Object.keys(shapes).join(', ')}`)

@@ -7,6 +7,7 @@ import { type Context, endpointsOf, get, hasLinks, linkName, mtu, must } from '.
 import { add, create, predefined, remove } from './create.ts'
 import { createRulesKeeper, type RulesKeeper } from './keeper.ts'
 import { createHostRules, type HostRules } from './host-rules.ts'
+import { announce, sweepOrphans } from './orphans.ts'
 import { createRecords } from './records.ts'
 import { reserve } from './reserve.ts'
 import { checkWanted } from './validate.ts'
@@ -88,6 +89,8 @@ export const createNetworks = (deps: EngineDeps): NetworkRoom => {
     ownLinks: () => new Set([...records.networks.values()].map((network) => linkName(ctx, network))),
     linkName: (network) => linkName(ctx, network),
     async recover() {
+      await announce(instance)
+      void sweepOrphans(sys, instance.id, log)
       for (const spec of predefined) if (!get(ctx, spec.name)) await add(ctx, spec)
       for (const network of records.networks.values()) {
         // The default bridge is made when somebody first uses it: a cluster alone does not need it.

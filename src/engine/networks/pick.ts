@@ -3,8 +3,9 @@ import { type Block, formatAddress, parseAddress } from '../../lib/ip.ts'
 import type { Network, NetworkSpec } from '../types.ts'
 import { type Context, linkName } from './context.ts'
 import { hasGateway } from './options.ts'
+import { addressPools } from './settings.ts'
 import {
-  candidates,
+  candidatesOf,
   firstFree,
   formatBlock,
   freeAddress,
@@ -41,18 +42,22 @@ export const pickSubnets = async (ctx: Context, spec: NetworkSpec, id: string): 
   const known = [...ctx.records.networks.values()]
     .filter((network) => network.id !== id)
     .flatMap((network) => network.subnets.map(({ subnet }) => parseBlock(subnet)!))
+  const pools = addressPools(ctx.instance.stateDir)
   if (spec.ipv4 !== false && four.length === 0) {
     const name = linkName(ctx, { id, spec })
     const host = await takenByHost(ctx.sys, ctx.instance.nftTable, (link) => link === name)
-    const block =
-      firstFree(candidates(spec), [...host, ...known]) ??
-      firstFree(candidates(spec), [...host.filter((each) => !isBroad(each)), ...known])
-    if (!block)
-      throw new SlipwayError('unavailable', 'all predefined address pools have been fully subnetted', {
-        hint: 'Remove unused networks, or give the network a subnet.',
-      })
-    four.push(picked(spec, block))
+    const free = (taken: readonly Block[]) => firstFree(candidatesOf(pools, spec, 4)!, [...taken, ...known])
+    four.push(picked(spec, free(host) ?? free(host.filter((each) => !isBroad(each))) ?? exhausted()))
   }
-  if (spec.ipv6 && six.length === 0) six.push(picked(spec, uniqueLocal(id)))
+  if (spec.ipv6 && six.length === 0) {
+    const wanted = candidatesOf(pools, spec, 6)
+    six.push(picked(spec, wanted ? (firstFree(wanted, known) ?? exhausted()) : uniqueLocal(id)))
+  }
   return [...four, ...six]
+}
+
+const exhausted = (): never => {
+  throw new SlipwayError('invalid', 'all predefined address pools have been fully subnetted', {
+    hint: 'Remove unused networks, or give the network a subnet.',
+  })
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { candidates, firstFree, formatBlock, freeAddress, parseBlock, uniqueLocal } from './subnets.ts'
+import { parsePools } from './settings.ts'
+import { candidates, candidatesOf, firstFree, formatBlock, freeAddress, parseBlock, uniqueLocal } from './subnets.ts'
 
 const block = (text: string) => parseBlock(text)!
 
@@ -17,6 +18,30 @@ test('the default bridge begins at 172.17, others behind it, and what is routed 
   )
   assert.equal(formatBlock(firstFree(candidates({ driver: 'routed', name: 'pods' }), [])!), '10.244.0.0/16')
   assert.equal(firstFree(candidates({ driver: 'routed', name: 'pods' }), [block('10.0.0.0/8')]), undefined)
+})
+
+test('pools that are set are taken from in their order', () => {
+  const pools = parsePools(
+    '{"default-address-pools": [{"base": "10.99.0.0/23", "size": 24}, {"base": "fd00:9::/32", "size": 64}]}',
+    'networks.json',
+  )
+  const bridge = { driver: 'bridge', name: 'a' } as const
+  const pick = (family: 4 | 6, ...taken: string[]) => {
+    const found = firstFree(candidatesOf(pools, bridge, family)!, taken.map(block))
+    return found && formatBlock(found)
+  }
+  assert.equal(pick(4), '10.99.0.0/24')
+  assert.equal(pick(4, '10.99.0.128/25'), '10.99.1.0/24')
+  assert.equal(pick(4, '10.99.0.0/16'), undefined)
+  assert.equal(pick(6, 'fd00:9::/64'), 'fd00:9:0:1::/64')
+  assert.equal(candidatesOf([], bridge, 6), undefined)
+  for (const [text, refusal] of [
+    ['{"pools": []}', /"pools" is not known/],
+    ['{"default-address-pools": [{"base": "10.0.0.0/16"}]}', /must be like/],
+    ['{"default-address-pools": [{"base": "10.0.0.0/16", "size": 8}]}', /no subnet of length 8/],
+    ['[]', /must be an object/],
+  ] as const)
+    assert.throws(() => parsePools(text, 'networks.json'), refusal)
 })
 
 test('addresses: lowest free, never network or broadcast, in the range, behind the last', () => {

@@ -14,9 +14,10 @@ import {
 } from '../../lib/ip.ts'
 import type { Links, Sys } from '../../sys/sys.ts'
 import type { NetworkSpec } from '../types.ts'
+import type { AddressPool } from './settings.ts'
 
-const within = function* (text: string, prefix: number): Generator<Block> {
-  const outer = parseBlock(text)!
+const within = (text: string, prefix: number): Generator<Block> => piecesOf(parseBlock(text)!, prefix)
+const piecesOf = function* (outer: Block, prefix: number): Generator<Block> {
   const step = 1n << BigInt((outer.family === 4 ? 32 : 128) - prefix)
   for (let base = outer.base; base < outer.base + sizeOf(outer); base += step)
     yield { family: outer.family, base, prefix }
@@ -38,6 +39,19 @@ export const candidates = function* (spec: Pick<NetworkSpec, 'driver' | 'name'>)
   yield* within('172.24.0.0/13', 20)
   yield* within('192.168.0.0/16', 24)
   yield* within('10.192.0.0/11', 24)
+}
+
+/** Those of a family that are set, in their order; undefined where none is, and for pods. */
+export const candidatesOf = (
+  pools: readonly AddressPool[],
+  spec: Pick<NetworkSpec, 'driver' | 'name'>,
+  family: 4 | 6,
+): Iterable<Block> | undefined => {
+  const mine = pools.filter(({ base }) => base.family === family)
+  if (mine.length === 0 || spec.driver === 'routed') return family === 4 ? candidates(spec) : undefined
+  return (function* () {
+    for (const { base, size } of mine) yield* piecesOf(base, size)
+  })()
 }
 
 /** A unique local /64 (RFC 4193) per network, from its id. */
