@@ -132,9 +132,9 @@ export const executeMerge = async (
   const { key, root, upper } = await space.writable(parent)
   // Written below the mount, where nothing of the parent is seen or followed.
   space.unmount(root)
-  const from = await deps.snapshots.stat(layer)
-  if (!from) throw new SlipwayError('internal', 'a snapshot of a linked layer is gone')
-  await mirror(deps, from.path, upper, signal)
+  const from = deps.snapshots.pathOf(layer)
+  if (from === undefined) throw new SlipwayError('internal', 'a snapshot of a linked layer is gone')
+  await mirror(deps, from, upper, signal)
   return { key, root, changed: true, cacheable: true }
 }
 

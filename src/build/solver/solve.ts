@@ -154,7 +154,7 @@ export class Solve {
     if (!record) return undefined
     // From here on nobody takes it away.
     this.#hold(record.result)
-    if (record.snapshot !== undefined && !(await snapshots.stat(record.snapshot))) {
+    if (record.snapshot !== undefined && snapshots.pathOf(record.snapshot) === undefined) {
       records.drop(record.id)
       return undefined
     }

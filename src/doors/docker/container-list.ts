@@ -87,7 +87,21 @@ export const listContainers = async (engine: ContainerBackend, clock: Clock, x: 
   const shown = limit > 0 ? found.slice(0, limit) : found
   const links = linkNames(engine.containers.list())
   const options = { links, size: isTrue(x.query.get('size')), now: clock.now(), version: x.version }
-  x.send(200, await Promise.all(shown.map((c) => listView(c, engine, options))))
+  const { containers, sandboxes, networks, snapshots } = engine
+  const rooms = { containers, sandboxes, networks, snapshots, images: askedOnce(engine.images) }
+  x.send(200, await Promise.all(shown.map((c) => listView(c, rooms, options))))
+}
+
+/** Containers of a list have few images between them. */
+const askedOnce = (images: ContainerBackend['images']): Pick<ContainerBackend['images'], 'get'> => {
+  const asked = new Map<string, ReturnType<ContainerBackend['images']['get']>>()
+  return {
+    get(reference) {
+      const found = asked.get(reference) ?? images.get(reference)
+      asked.set(reference, found)
+      return found
+    },
+  }
 }
 
 /** Names that containers have by others' links, by sandbox: "/other/alias". */

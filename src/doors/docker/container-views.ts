@@ -7,7 +7,9 @@ import { splitLink } from './container-links.ts'
 import { endpointId } from './container-fields.ts'
 import type { ContainerConfig, EndpointConfig, HostConfig, Origin } from './wire.ts'
 
-type Rooms = Pick<Engine, 'images' | 'sandboxes' | 'networks' | 'containers' | 'snapshots'>
+type Rooms = Pick<Engine, 'sandboxes' | 'networks' | 'containers' | 'snapshots'> & {
+  images: Pick<Engine['images'], 'get'>
+}
 
 export type ApiVersion = readonly [number, number]
 

@@ -190,7 +190,7 @@ const inspect = async (engine: Backend, image: Image, version: ApiVersion) => ({
   ...(version[1] < 44 ? { VirtualSize: image.size } : {}),
   GraphDriver: {
     Name: 'overlay2',
-    Data: { UpperDir: (await engine.snapshots.stat(image.snapshots.at(-1) ?? ''))?.path ?? '' },
+    Data: { UpperDir: engine.snapshots.pathOf(image.snapshots.at(-1) ?? '') ?? '' },
   },
   RootFS: { Type: 'layers', Layers: image.config.rootfs.diff_ids },
   Metadata: { LastTagTime: iso(image.createdAt) },

@@ -164,9 +164,9 @@ export const forget = async (
 export const snapshotKey = (id: string): string => `container-${id}`
 
 /** Programs look for this file to see that they run in a container of docker's. */
-const markLayer = async (ctx: Context, id: string): Promise<void> => {
-  const layer = await ctx.snapshots.stat(snapshotKey(id))
-  if (layer) writeFileSync(join(layer.path, '.dockerenv'), '', { mode: 0o755 })
+const markLayer = (ctx: Context, id: string): void => {
+  const layer = ctx.snapshots.pathOf(snapshotKey(id))
+  if (layer !== undefined) writeFileSync(join(layer, '.dockerenv'), '', { mode: 0o755 })
 }
 
 const ownSandbox = (ctx: Context, own: Omit<SandboxSpec, 'id'>, id: string): SandboxSpec => ({
@@ -192,7 +192,7 @@ export const create = async (ctx: Context, spec: ContainerSpec): Promise<Contain
   try {
     mkdirSync(join(ctx.instance.stateDir, 'containers', id), { recursive: true, mode: 0o700 })
     await ctx.snapshots.prepare(snapshotKey(id), image.snapshots.at(-1))
-    if ('own' in spec.sandbox) await markLayer(ctx, id)
+    if ('own' in spec.sandbox) markLayer(ctx, id)
     makeVolumes(ctx, made.mounts)
     if ('own' in spec.sandbox) await ctx.sandboxes.create(ownSandbox(ctx, spec.sandbox.own, id))
     const complete = ctx.records.change(id, { complete: true })

@@ -182,6 +182,11 @@ class OverlaySnapshots implements SnapshotStore {
     return record && this.#info(record, await this.#size(record))
   }
 
+  pathOf(key: string): string | undefined {
+    const record = this.#records.get(key)
+    return record && this.#fs(record.n)
+  }
+
   async list(): Promise<SnapshotInfo[]> {
     const infos: SnapshotInfo[] = []
     for (const record of this.#records.all()) {

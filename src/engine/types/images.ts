@@ -181,6 +181,8 @@ export interface Snapshots {
   /** Makes the active snapshot `key` immutable as `name`. If `name` exists already, the active one is dropped and that is fine. */
   commit(key: string, name: string): Promise<void>
   stat(key: string): Promise<SnapshotInfo | undefined>
+  /** Its own layer's directory, as in stat(), which also counts what is in there. */
+  pathOf(key: string): string | undefined
   list(): Promise<SnapshotInfo[]>
   /** Commits as `key` what an archive holds, on `parent`; 'invalid' where its content is not `diffId`. Known already: nothing is done. */
   receive(
