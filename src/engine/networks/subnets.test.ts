@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parsePools } from './settings.ts'
-import { candidates, candidatesOf, firstFree, formatBlock, freeAddress, parseBlock, uniqueLocal } from './subnets.ts'
+import {
+  candidates,
+  candidatesOf,
+  firstFree,
+  formatBlock,
+  freeAddress,
+  isBroad,
+  parseBlock,
+  takenByHost,
+  uniqueLocal,
+} from './subnets.ts'
 
 const block = (text: string) => parseBlock(text)!
 
@@ -53,4 +63,31 @@ test('addresses: lowest free, never network or broadcast, in the range, behind t
   assert.equal(freeAddress({ subnet: block('10.0.0.0/30'), taken }), undefined)
   assert.equal(freeAddress({ subnet: block('fd00:1::/64'), taken: new Set(['fd00:1::1']) }), 'fd00:1::2')
   assert.equal(formatBlock(uniqueLocal('0123456789abcdef')), 'fd01:2345:6789:1::/64')
+})
+
+test('taken: every route of every table but ours, what other instances speak of', async () => {
+  const routes = [
+    { dst: 'default', dev: 'eth0' },
+    { dst: '172.18.0.0/20', dev: 'tun0' },
+    { dst: '10.0.0.0/8', gateway: '192.0.2.1' },
+    { dst: '172.19.0.0/20', dev: 'ours' },
+    { dst: '192.0.2.7' },
+  ]
+  const tables = `table inet slipway_0001 {
+\tset masquerade4 { elements = { 172.20.0.0/20,
+\t\t 172.21.0.0/20 } }
+}
+table inet slipway_0002 {
+\tset hairpin4 { elements = { 172.22.0.0/20 . 172.22.0.0/20 } }
+}
+table inet somebody {
+\tset s { elements = { 172.23.0.0/20 } }
+}
+`
+  const sys = { links: { query: async () => routes }, firewall: { sets: async () => tables } } as never
+  const taken = (await takenByHost(sys, 'slipway_0002', (link) => link === 'ours')).map(formatBlock)
+  for (const text of ['172.18.0.0/20', '10.0.0.0/8', '192.0.2.7/32', '172.20.0.0/20', '172.21.0.0/20'])
+    assert.ok(taken.includes(text), text)
+  for (const text of ['172.19.0.0/20', '172.22.0.0/20', '172.23.0.0/20']) assert.ok(!taken.includes(text), text)
+  assert.deepEqual([isBroad(block('10.0.0.0/8')), isBroad(block('172.18.0.0/20'))], [true, false])
 })
