@@ -13,7 +13,7 @@ import { type Dockerfile, parseDockerfile } from './dockerfile/parser.ts'
 import { stepEnvironment } from './environment.ts'
 import { Inputs, type InputsDeps } from './inputs.ts'
 import { checkOutputs, exportAll, noLists, withInlineCache } from './output/export.ts'
-import { finishConfig, type Product } from './output/product.ts'
+import { epochOf, finishConfig, type Product } from './output/product.ts'
 import { createLint, type Lint, type Warning } from './rules/lint.ts'
 import { checkStructure } from './rules/structure.ts'
 import { cancelled } from './solver/flights.ts'
@@ -94,7 +94,7 @@ class Build {
     await this.#imported.close()
     await this.#bases.close()
     this.#report.cancel()
-    this.#inputs.close()
+    await this.#inputs.close()
   }
 
   async run(): Promise<BuildResult> {
@@ -104,7 +104,7 @@ class Build {
   }
 
   async export(outputs: readonly BuildOutput[]): Promise<ExportResponse> {
-    checkOutputs(outputs, this.#request, this.#platforms.length)
+    checkOutputs(outputs, this.#platforms.length)
     const { products, solve } = await this.#products()
     return await exportAll(
       {
@@ -147,13 +147,18 @@ class Build {
     const solve = new Solve(this.#deps, { source, signal: this.#signal, report: this.#report, imported })
     this.#solve = solve
     const stages = await this.#plan(dockerfile, read.local)
+    const known = platformArgs(hostPlatform(), hostPlatform(), undefined)
+    const epoch = epochOf(
+      globalScope(dockerfile, known, this.#request.args).values.get('SOURCE_DATE_EPOCH') ??
+        this.#request.args.SOURCE_DATE_EPOCH,
+    )
     const roots = stages.map(({ rootfs }) => rootfs)
     this.#report.emit({ type: 'outline', steps: outlineOf(dockerfile, roots) })
     await Promise.all([this.#inputs.fetch(read, roots, solve), imported.open(this.#request)])
     const products = await Promise.all(
       stages.map(async (stage, i): Promise<Product> => {
         const result = await solve.result(stage.rootfs)
-        return { platform: this.#platforms[i]!, stage, result }
+        return { platform: this.#platforms[i]!, stage, result, epoch }
       }),
     )
     return { products, solve }
@@ -191,7 +196,7 @@ class Build {
       buildArgs: args,
       noCache: (name) => noCache === true || (name !== undefined && noCacheFilter.includes(name)),
       environment: this.#environment,
-      namedContext: (name) => this.#inputs.namedContext(name),
+      namedContext: (name) => this.#inputs.namedContext(name, platform),
       image: (reference, wanted) => this.#bases.get(reference, wanted),
       locate: (error, range) => locate(dockerfile.source, range, '', error),
     } satisfies PlanInput)

@@ -3,11 +3,14 @@ import { randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
+import type { Images } from '../engine/types.ts'
 import { SlipwayError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
+import { formatPlatform, type Platform } from '../spec/oci/index.ts'
 import { familiar } from './bases.ts'
 import { needsAgent, parseGitAddress } from './context/git.ts'
 import type { KeptContexts } from './context/kept.ts'
+import { loadLayout } from './context/layout.ts'
 import {
   type FoundDockerfile,
   findDockerfile,
@@ -27,6 +30,7 @@ import type { Solve } from './solver/solve.ts'
 import type { BuildRequest, RemoteDirectory } from './types.ts'
 
 export interface InputsDeps extends SolverDeps {
+  images: Pick<Images, 'load' | 'get' | 'remove'>
   /** Where streamed contexts are unpacked. */
   contextDir: string
   kept: KeptContexts
@@ -48,6 +52,7 @@ export class Inputs {
   readonly #environment: StepEnvironment
   readonly #opened: OpenedContext[] = []
   readonly #remotes: Remotes
+  readonly #loaded: (() => Promise<void>)[] = []
   readonly #named = new Map<string, Promise<NamedContext>>()
 
   constructor(
@@ -65,7 +70,8 @@ export class Inputs {
     this.#remotes = new Remotes(deps.kept)
   }
 
-  close(): void {
+  async close(): Promise<void> {
+    for (const drop of this.#loaded.splice(0)) await drop()
     for (const context of this.#opened) context.close()
     this.#remotes.close()
   }
@@ -106,12 +112,16 @@ export class Inputs {
     })
   }
 
-  namedContext(name: string): Promise<NamedContext> {
-    let found = this.#named.get(name)
+  namedContext(name: string, platform: Platform): Promise<NamedContext> {
+    const { contexts = {} } = this.#request
+    const value = contexts[name] ?? contexts[familiar(name)]
+    // An image is another one for each platform.
+    const key = typeof value === 'object' && 'store' in value ? `${name} ${formatPlatform(platform)}` : name
+    let found = this.#named.get(key)
     if (!found) {
-      found = this.#openNamed(name)
+      found = this.#openNamed(name, value, platform)
       found.catch(() => {})
-      this.#named.set(name, found)
+      this.#named.set(key, found)
     }
     return found
   }
@@ -172,10 +182,20 @@ export class Inputs {
     })
   }
 
-  async #openNamed(name: string): Promise<NamedContext> {
-    const { contexts = {} } = this.#request
-    const value = contexts[name] ?? contexts[familiar(name)]
+  async #openNamed(
+    name: string,
+    value: NonNullable<BuildRequest['contexts']>[string] | undefined,
+    platform: Platform,
+  ): Promise<NamedContext> {
     if (value === undefined) return undefined
+    if (typeof value !== 'string' && 'store' in value) {
+      const vertex = { id: randomUUID(), name: `[context ${name}] OCI load from client` }
+      const { image, drop } = await this.#report.during(vertex, () =>
+        loadLayout(this.#deps.images, value.store, value.digest, platform, this.#signal),
+      )
+      this.#loaded.push(drop)
+      return { image }
+    }
     if (typeof value !== 'string') {
       const exclude = await remoteIgnore(value.remote, this.#signal)
       return { local: { kind: 'local', name, tree: this.#remotes.tree(value.remote, exclude ?? []) } }

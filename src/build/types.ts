@@ -44,8 +44,11 @@ export interface BuildRequest {
   cacheFrom?: readonly CacheEntry[] | undefined
   /** Where the cache goes after the build: `inline` (into the image), `registry` (`ref`), `local` (`store`); `mode` min or max. */
   cacheTo?: readonly CacheEntry[] | undefined
-  /** Named contexts: directory paths, 'docker-image://…', or another stage's result. */
-  contexts?: Record<string, string | { remote: RemoteDirectory }> | undefined
+  /**
+   * Named contexts: paths of directories, addresses of repositories and archives, 'docker-image://…', another stage's result
+   * ('target:NAME'), or an image in an OCI layout.
+   */
+  contexts?: Record<string, string | { remote: RemoteDirectory } | { store: ContentStore; digest: string }> | undefined
   secrets?: Record<string, { file: string } | { env: string } | { value: Uint8Array }> | undefined
   /** Asked for secrets that `secrets` does not have. */
   findSecret?: ((id: string) => Promise<Uint8Array | undefined>) | undefined
@@ -98,6 +101,8 @@ export interface BuildOutput {
   files?:
     | ((
         trees: { path: string; root: string }[],
+        /** Of all files, instead of their own (ns). */
+        time: bigint | undefined,
         signal: AbortSignal,
         progress: (bytes: number) => void,
       ) => Promise<void>)

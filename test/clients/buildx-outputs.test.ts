@@ -133,6 +133,33 @@ test('several platforms: pushed as an index that others build on; --load and the
   }
 })
 
+test('an OCI layout as a named context', async () => {
+  const layout = at('base-layout')
+  await ok([
+    'buildx',
+    'build',
+    '-o',
+    `type=oci,dest=${layout},tar=false`,
+    project('for-layout', { Dockerfile: 'FROM base\nRUN echo laid out > /out\n' }),
+  ])
+  const before = (await ok(['images', '-aq'])).stdout
+  const on = project('on-layout', { Dockerfile: 'FROM other\nCOPY --from=other /out /copied\nRUN cat /out /copied\n' })
+  const { all } = await ok([
+    'buildx',
+    'build',
+    '-o',
+    'type=cacheonly',
+    '--build-context',
+    `other=oci-layout://${layout}`,
+    on,
+  ])
+  assert.match(all, /laid out\n.* laid out/)
+  assert.equal((await ok(['images', '-aq'])).stdout, before)
+  const scratch = project('scratch', { Dockerfile: 'FROM base\nCOPY text /text\n', text: '' })
+  await ok(['buildx', 'build', '-t', 'empty', '--build-context', 'base=docker-image://scratch', scratch])
+  assert.equal((await ok(['image', 'inspect', 'empty', '-f', '{{len .RootFS.Layers}}'])).stdout.trim(), '1')
+})
+
 test('RUN for an architecture that nothing here emulates says so', async () => {
   const header = Buffer.alloc(64)
   header.write('7f454c46020101', 'hex')
@@ -208,9 +235,17 @@ test('SOURCE_DATE_EPOCH with rewrite-timestamp: the same digest however often it
   assert.equal(await build(2, ',rewrite-timestamp=true'), first)
   assert.notEqual(await build(3, ''), first)
   await ok(['load', '-i', at('epoch-1.tar')])
-  const wrong = await run(['buildx', 'build', '-o', `type=oci,dest=${at('x.tar')},rewrite-timestamp=true`, app])
-  assert.equal(wrong.code, 1)
-  assert.match(wrong.all, /rewrite-timestamp needs a SOURCE_DATE_EPOCH/)
+  const unset = await ok(['buildx', 'build', '-o', `type=oci,dest=${at('x.tar')},rewrite-timestamp=true`, app])
+  assert.match(unset.all, /no source-date-epoch was found/)
+  // A default of the file serves as well.
+  const own = project('epoch-of-file', {
+    Dockerfile: `ARG SOURCE_DATE_EPOCH=1700000000\nFROM base\nRUN echo a > /a; touch /b\nCOPY text /\n`,
+    text: 'x',
+  })
+  const metadata = at('epoch-own.json')
+  const oci = `type=oci,dest=${at('own.tar')},rewrite-timestamp=true`
+  await ok(['buildx', 'build', '--no-cache', '--metadata-file', metadata, '-o', oci, own])
+  assert.equal(json<Record<string, string>>(metadata)['containerimage.digest'], first)
   const files = at('epoch-files')
   await ok(['buildx', 'build', '--build-arg', 'SOURCE_DATE_EPOCH=1700000000', '-o', `type=tar,dest=${files}.tar`, app])
   const listed = execFileSync('tar', ['--utc', '--full-time', '-tvf', `${files}.tar`, 'a', 'text'], {

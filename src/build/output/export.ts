@@ -24,8 +24,8 @@ import type { BuildOutput, BuildRequest, BuildResult, ExportResponse } from '../
 import { type FileTree, packTrees } from './files.ts'
 import { layoutTar } from './layout.ts'
 import { type Written, writeManifests } from './manifest.ts'
-import { annotationsOf, formOf, isOn, namesOf } from './options.ts'
-import { epochOf, finishConfig, type Product } from './product.ts'
+import { annotationsOf, formOf, isOn, namesOf, rewrites } from './options.ts'
+import { exporterEpoch, finishConfig, type Product } from './product.ts'
 
 interface ExportContext {
   deps: {
@@ -45,18 +45,14 @@ interface ExportContext {
 }
 
 /** What can be said against the outputs before anything is built. */
-export const checkOutputs = (
-  outputs: readonly BuildOutput[],
-  { args }: Pick<BuildRequest, 'args'>,
-  platforms: number,
-): void => {
+export const checkOutputs = (outputs: readonly BuildOutput[], platforms: number): void => {
   for (const output of outputs) {
     const { type, attrs } = output
     if (!exporters.includes(type))
       throw new SlipwayError('unsupported', `exporter "${type}" could not be found`, {
         hint: 'Known are image, registry, docker, oci, local and tar.',
       })
-    formOf(attrs, epochOf(args))
+    formOf(attrs)
     const names = namesOf(attrs)
     const isImage = ['image', 'moby', 'registry'].includes(type)
     if (isImage && pushes(output) && names.length === 0)
@@ -151,7 +147,8 @@ const exportImage = async (
   const names = namesOf(attrs)
   const push = pushes(output)
   const byDigest = isOn(attrs['push-by-digest'])
-  const stored = isOn(attrs.store, !push || !byDigest) && !isOn(attrs['rewrite-timestamp'])
+  const anew = rewrites(attrs, exporterEpoch(attrs, products[0]!.epoch))
+  const stored = isOn(attrs.store, !push || !byDigest) && !anew
   let image: Image | undefined
   if (stored) {
     // Of several, this machine has the one it can run; the whole is in the registry.
@@ -224,6 +221,11 @@ const withManifests = async (
   const { deps, request, signal } = context
   const packing = deps.images.packing()
   try {
+    if (isOn(attrs['rewrite-timestamp']) && !rewrites(attrs, exporterEpoch(attrs, products[0]!.epoch)))
+      request.progress({
+        type: 'notice',
+        message: 'rewrite-timestamp is specified, but no source-date-epoch was found',
+      })
     const title = type === 'oci' || type === 'docker' ? `exporting to ${type} image format` : 'exporting to image'
     const written = await shown(context, title, 'exporting layers', async (say) => {
       const finished = []
@@ -231,7 +233,7 @@ const withManifests = async (
         const whole = await withInlineCache(context, request, product)
         finished.push({ product: whole, finished: finishConfig(deps, request, whole) })
       }
-      const made = await writeManifests({ packing, type, attrs, args: request.args, signal }, finished)
+      const made = await writeManifests({ packing, type, attrs, signal }, finished)
       for (const { descriptor } of made.configs) say(`exporting config ${descriptor.digest}`)
       const { mediaType, digest } = made.parcel.root.descriptor
       const isIndex = mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList
@@ -291,7 +293,8 @@ const exportFiles = async (
 ): Promise<void> => {
   const { sys, workDir, snapshots } = context.deps
   const split = isOn(output.attrs['platform-split'], products.length > 1)
-  const epoch = epochOf(context.request.args)
+  const epoch = exporterEpoch(output.attrs, products[0]!.epoch)
+  const time = epoch === undefined ? undefined : BigInt(epoch) * 1_000_000n
   const space = new Workspace(workDir, sys.mounts, snapshots)
   try {
     const trees: FileTree[] = []
@@ -300,14 +303,14 @@ const exportFiles = async (
       trees.push({ path, root: await space.readable(result.snapshots.at(-1)) })
     }
     if (output.type === 'tar') {
-      const data = packTrees(trees, sys.files, epoch === undefined ? undefined : BigInt(epoch) * 1_000_000n)
+      const data = packTrees(trees, sys.files, time)
       await sending(context, output, 'exporting to client tarball', data)
       return
     }
     const { files } = output
     if (!files) throw new SlipwayError('bad-request', 'output directory is required for local exporter')
     await shown(context, 'exporting to client directory', 'copying files', (_say, progress) =>
-      files(trees, context.signal, progress),
+      files(trees, time, context.signal, progress),
     )
   } finally {
     await space.close()

@@ -8,8 +8,8 @@ import {
   type Platform,
   sha256,
 } from '../../spec/oci/index.ts'
-import { annotationsOf, dockerTyped, formOf, usesOci } from './options.ts'
-import { epochOf, type FinishedConfig, type Product } from './product.ts'
+import { annotationsOf, dockerTyped, formOf, rewrites, usesOci } from './options.ts'
+import { exporterEpoch, type FinishedConfig, type Product } from './product.ts'
 
 export interface Written {
   parcel: Parcel
@@ -21,7 +21,6 @@ interface Wanted {
   /** The exporter's. */
   type: string
   attrs: Readonly<Record<string, string>>
-  args: Readonly<Record<string, string>>
   signal: AbortSignal
 }
 type Finished = { product: Product; finished: FinishedConfig }
@@ -50,17 +49,21 @@ export const writeManifests = async (wanted: Wanted, products: readonly Finished
   return { parcel: { parts: [...parts, ...manifests.map(({ part }) => part)], root: index }, configs }
 }
 
-const writeOne = async ({ packing, type, attrs, args, signal }: Wanted, { product, finished }: Finished) => {
+const writeOne = async ({ packing, type, attrs, signal }: Wanted, { product, finished }: Finished) => {
+  const epoch = exporterEpoch(attrs, product.epoch)
   const oci = usesOci(type, attrs)
   const layers: PackedLayer[] = []
   for (const snapshot of product.result.snapshots)
-    layers.push(await packing.layer(snapshot, formOf(attrs, epochOf(args)), signal))
+    layers.push(await packing.layer(snapshot, formOf(attrs, epoch), signal))
   const diff_ids = layers.map(({ diffId }) => diffId)
   const image: ImageConfig = { ...finished.config, rootfs: { type: 'layers', diff_ids } }
   const platform = platformOf(image)
   const config = document(oci ? mediaTypes.ociConfig : mediaTypes.dockerConfig, image)
   const descriptors = layers.map(({ mediaType, digest, size }) => ({
     ...{ mediaType: oci ? mediaType : dockerTyped(mediaType), digest, size },
+    ...(oci && rewrites(attrs, epoch)
+      ? { annotations: { 'buildkit/rewritten-timestamp': String(epoch! / 1000) } }
+      : {}),
   }))
   const name = formatPlatform(platform)
   const annotations = annotationsOf(attrs, 'manifest', name)

@@ -28,17 +28,17 @@ export const formOf = (attrs: Attrs, epoch?: number): LayerForm => {
     throw new SlipwayError('bad-request', `non-integer value ${level} specified for compression-level`, {
       hint: `Levels go from 0 to ${most}.`,
     })
-  if (isOn(attrs['rewrite-timestamp']) && epoch === undefined)
-    throw new SlipwayError('bad-request', 'rewrite-timestamp needs a SOURCE_DATE_EPOCH', {
-      hint: 'Give it as a build argument.',
-    })
   return {
     compression: compression as LayerForm['compression'],
     level: level === undefined ? undefined : Number(level),
     force: isOn(attrs['force-compression']),
-    ...(isOn(attrs['rewrite-timestamp']) ? { notAfter: epoch } : {}),
+    ...(rewrites(attrs, epoch) ? { notAfter: epoch } : {}),
   }
 }
+
+/** Are layers written anew, with no time after the epoch? */
+export const rewrites = (attrs: Attrs, epoch: number | undefined): boolean =>
+  isOn(attrs['rewrite-timestamp']) && epoch !== undefined
 
 /** Whole names, each with its tag. */
 export const namesOf = ({ name }: Attrs): string[] =>

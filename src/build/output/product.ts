@@ -13,6 +13,8 @@ export interface Product {
   platform: Platform
   stage: StageResult
   result: StepResult
+  /** SOURCE_DATE_EPOCH (ms): of the build, or what the Dockerfile says above its first stage. */
+  epoch: number | undefined
   /** The cache of this build as it stands in the image (--cache-to type=inline): base64. */
   inlineCache?: string | undefined
 }
@@ -26,10 +28,10 @@ export interface FinishedConfig {
 
 export const finishConfig = (
   { records, clock }: { records: CacheRecords; clock: Clock },
-  { labels, args }: Pick<BuildRequest, 'labels' | 'args'>,
-  { stage, result, inlineCache }: Product,
+  { labels }: Pick<BuildRequest, 'labels'>,
+  { stage, result, epoch, inlineCache }: Product,
 ): FinishedConfig => {
-  const made = imageConfig(stage, result, labels, epochOf(args))
+  const made = imageConfig(stage, result, labels, epoch)
   const config = {
     ...made.config,
     ...(inlineCache === undefined ? {} : { 'moby.buildkit.cache.v0': inlineCache }),
@@ -43,9 +45,15 @@ export const finishConfig = (
   return { config: { ...config, created, ...(history ? { history } : {}) }, key, created }
 }
 
-/** SOURCE_DATE_EPOCH in ms. */
-export const epochOf = ({ SOURCE_DATE_EPOCH: text }: Readonly<Record<string, string>>): number | undefined => {
+/** Seconds as text, to ms. */
+export const epochOf = (text: string | undefined): number | undefined => {
   if (text === undefined || text === '') return undefined
   if (!/^\d+$/.test(text)) throw new SlipwayError('invalid', `invalid SOURCE_DATE_EPOCH: ${text}`)
   return Number(text) * 1000
 }
+
+/** An exporter may have its own; '' is none. */
+export const exporterEpoch = (
+  attrs: Readonly<Record<string, string>>,
+  epoch: number | undefined,
+): number | undefined => (attrs['source-date-epoch'] === undefined ? epoch : epochOf(attrs['source-date-epoch']))

@@ -174,8 +174,9 @@ class Planner {
     const { name, platform, platformGiven } = this.#bases[stage.index]!
     const { range } = stage.statement
     const context = await this.#in.namedContext(name)
+    const isScratch = context ? 'image' in context && context.image === 'scratch' : name === 'scratch'
+    if (isScratch) return { result: emptyStage(platform), counts: false, triggers: [] }
     if (!context) {
-      if (name === 'scratch') return { result: emptyStage(platform), counts: false, triggers: [] }
       const earlier = dockerfile.stages.findLast(
         ({ from, index }) => index < stage.index && from.name === name.toLowerCase(),
       )
@@ -222,6 +223,7 @@ class Planner {
     const { platform } = this.#bases[stage.index]!
     const { range } = stage.statement
     if ('image' in context) {
+      if (context.image === 'scratch') return emptyStage(platform)
       const image = await this.#image(context.image, platform, range)
       const vertex = this.#steps(stage).vertex(`FROM ${fullName(context.image)}`, this.#in.dockerfile, range)
       return imageStage(image, { kind: 'image', image, vertex })
@@ -296,6 +298,7 @@ class Planner {
       if (name === 'scratch') return { kind: 'scratch' }
     }
     const reference = context && 'image' in context ? context.image : name
+    if (context && reference === 'scratch') return { kind: 'scratch' }
     let source = this.#externals.get(reference)
     if (!source) {
       source = this.#image(reference, this.#in.platform, range).then(

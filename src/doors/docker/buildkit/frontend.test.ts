@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
-import type { RemoteDirectory } from '../../../build/types.ts'
+import type { ContentStore, RemoteDirectory } from '../../../build/types.ts'
 import { cacheImportsOf, requestOf } from './frontend.ts'
 
 const directory = (name: string): RemoteDirectory => ({ key: name, open: () => assert.fail('not opened') })
-const parse = (attrs: Record<string, string>) => requestOf(attrs, directory, () => Readable.from([]))
+const parse = (attrs: Record<string, string>) => requestOf(attrs, directory, () => Readable.from([]), store)
+const store = (id: string): ContentStore => ({ read: () => assert.fail(id), write: () => assert.fail(id) })
 const keyOf = (value: unknown): string => (value as { remote: RemoteDirectory }).remote.key
 
 test('attributes of buildx', () => {

@@ -1,7 +1,7 @@
 /** A Dockerfile frontend's attributes as a request to the builder. */
 import type { Readable } from 'node:stream'
 import { parseGitAddress } from '../../../build/index.ts'
-import type { BuildRequest, CacheEntry, RemoteDirectory } from '../../../build/types.ts'
+import type { BuildRequest, CacheEntry, ContentStore, RemoteDirectory } from '../../../build/types.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { isUpload } from './upload.ts'
 
@@ -12,6 +12,7 @@ export const requestOf = (
   attrs: Readonly<Record<string, string>>,
   directory: (name: string) => RemoteDirectory,
   upload: (url: string) => Readable,
+  layout: (id: string) => ContentStore,
 ): FrontendRequest => {
   const noCache = attrs['no-cache']
   const network = attrs['force-network-mode']
@@ -35,7 +36,7 @@ export const requestOf = (
       Object.entries(withPrefix(attrs, 'context:')).map(([name, value]) => [
         // A platform may follow the name.
         name.replace(/::.*$/, ''),
-        namedContext(value, directory),
+        namedContext(value, directory, layout),
       ]),
     ),
   }
@@ -84,8 +85,15 @@ const withPrefix = (attrs: Readonly<Record<string, string>>, prefix: string): Re
       .map(([key, value]) => [key.slice(prefix.length), value]),
   )
 
-const namedContext = (value: string, directory: (name: string) => RemoteDirectory) =>
-  value.startsWith('local:') ? { remote: directory(value.slice('local:'.length)) } : value
+const namedContext = (
+  value: string,
+  directory: (name: string) => RemoteDirectory,
+  layout: (id: string) => ContentStore,
+): NonNullable<FrontendRequest['contexts']>[string] => {
+  if (value.startsWith('local:')) return { remote: directory(value.slice('local:'.length)) }
+  const [, id, digest] = /^oci-layout:\/\/([^:@/]+)[^@]*@(sha256:[0-9a-f]{64})$/.exec(value) ?? []
+  return id !== undefined && digest !== undefined ? { store: layout(id), digest } : value
+}
 
 const commaList = (text: string | undefined): string[] => (text ?? '').split(',').filter((item) => item !== '')
 

@@ -42,7 +42,7 @@ export const solve = async (
   const agents = forwardedAgents(job.session, join(deps.instance.runDir, 'agents'), deps.log, job.signal)
   try {
     const request = requestFor(job, { ...attrs, ...(await inputContexts(deps, attrs, inputs)) }, agents)
-    Object.assign(job.response, await deps.builder.export(request, outputsOf(job, request.args.SOURCE_DATE_EPOCH)))
+    Object.assign(job.response, await deps.builder.export(request, outputsOf(job)))
     await notePushes(deps, job)
     return async () => job.response['containerimage.config.digest'] ?? (await resultImage(deps, job, request))
   } finally {
@@ -67,6 +67,7 @@ const requestFor = (job: Job, attrs: Record<string, string>, agents: ForwardedAg
       attrs,
       (name) => remoteDirectory(session, name),
       (url) => job.upload ?? uploaded(session, url, signal),
+      (id) => sessionStore(session, `oci:${id}`, signal),
     ),
     tags: [],
     privileged: job.entitlements.includes('security.insecure'),
@@ -136,14 +137,12 @@ const notePushes = async ({ pushed, images }: SolveDeps, { exports, response }: 
 }
 
 /** Exporters as the builder has them: what they make goes to the session. */
-const outputsOf = ({ session, exports, signal }: Job, epoch: string | undefined): BuildOutput[] => {
-  const time = epoch ? BigInt(epoch) * 1_000_000_000n : undefined
-  return exports.map(({ type, attrs }, i) => ({
+const outputsOf = ({ session, exports, signal }: Job): BuildOutput[] =>
+  exports.map(({ type, attrs }, i) => ({
     type,
     attrs,
     archive: (data, until, progress) => sendStream(session, i, data, {}, until, progress),
-    files: (trees, until, progress) => sendTrees(session, i, trees, time, until, progress),
+    files: (trees, time, until, progress) => sendTrees(session, i, trees, time, until, progress),
     // The one store that clients know exporters by.
     store: sessionStore(session, 'export', signal),
   }))
-}
