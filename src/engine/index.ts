@@ -1,4 +1,5 @@
 import { ContainerRecords, createContainers } from './containers/index.ts'
+import { tellDamaged } from '../lib/database.ts'
 import type { EngineDeps } from './deps.ts'
 import { createEvents } from './events/index.ts'
 import { createImages, imageSettings } from './images/index.ts'
@@ -40,6 +41,8 @@ export const createEngine = (given: Omit<EngineDeps, 'events'>): Engine => {
     volumes,
     events: deps.events,
     async recover() {
+      for (const { source, row, error } of tellDamaged(deps.db))
+        deps.log.error('a damaged record was put aside', { source, row: row.slice(0, 200), error })
       await snapshots.recover()
       await images.recover()
       await networks.recover()

@@ -1,11 +1,62 @@
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
+import { messageOf, SlipwayError } from '../errors.ts'
 
 /** Opens (or makes) an SQLite database for one process: WAL, so a kill at any instant leaves it consistent. */
 export const openDatabase = (path: string): DatabaseSync => {
   const db = new DatabaseSync(path, { timeout: 5000 })
-  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;')
-  db.exec('CREATE TABLE IF NOT EXISTS migrations (room TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT')
-  return db
+  try {
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;')
+    db.exec(`CREATE TABLE IF NOT EXISTS migrations (room TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT;
+      CREATE TABLE IF NOT EXISTS damaged_rows (source TEXT NOT NULL, row TEXT NOT NULL, error TEXT NOT NULL, told INTEGER NOT NULL) STRICT`)
+    return db
+  } catch (error) {
+    db.close()
+    // SQLITE_CORRUPT, SQLITE_NOTADB
+    if (![11, 26].includes((error as { errcode?: number }).errcode ?? 0)) throw error
+    throw new SlipwayError('internal', `the database ${path} is damaged: ${messageOf(error)}`, {
+      hint: 'Put a backup in its place, or give up the state with: slipway system reset',
+      cause: error,
+    })
+  }
+}
+
+type Row = Record<string, SQLOutputValue>
+
+/**
+ * All rows of a table, each as `read` makes it. One that it cannot make sense of (edited, or damaged on disk) is put
+ * aside into `damaged_rows`, so that all others are of use. `keys` are the columns that name a row.
+ */
+export const readTable = <T>(db: DatabaseSync, table: string, keys: readonly string[], read: (row: Row) => T): T[] => {
+  const found: T[] = []
+  const damaged: [Row, unknown][] = []
+  for (const row of db
+    .prepare(`SELECT * FROM ${table} ORDER BY ${keys.length > 1 ? keys.join(', ') : 'rowid'}`)
+    .iterate()) {
+    try {
+      found.push(read(row as Row))
+    } catch (error) {
+      damaged.push([row as Row, error])
+    }
+  }
+  const where = keys.map((key) => `${key} = ?`).join(' AND ')
+  for (const [row, error] of damaged)
+    transaction(db, () => {
+      putAside(db, table, row, error)
+      db.prepare(`DELETE FROM ${table} WHERE ${where}`).run(...keys.map((key) => row[key]!))
+    })
+  return found
+}
+
+/** Keeps what a damaged row held, for whoever wants to save something of it. The row itself is the caller's to remove. */
+export const putAside = (db: DatabaseSync, table: string, row: object, error: unknown): void => {
+  db.prepare('INSERT INTO damaged_rows VALUES (?, ?, ?, 0)').run(table, JSON.stringify(row), messageOf(error))
+}
+
+/** Rows that were put aside and that nobody has been told of; afterwards they count as told. */
+export const tellDamaged = (db: DatabaseSync): { source: string; row: string; error: string }[] => {
+  const rows = db.prepare('SELECT source, row, error FROM damaged_rows WHERE told = 0').all()
+  if (rows.length > 0) db.exec('UPDATE damaged_rows SET told = 1')
+  return rows as { source: string; row: string; error: string }[]
 }
 
 /** Brings the tables of one room up to date: runs the steps that have not run yet, each in a transaction. Steps are only ever appended. */

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { migrate, transaction } from '../../lib/database.ts'
+import { migrate, readTable, transaction } from '../../lib/database.ts'
 import { deepFreeze } from '../../lib/json.ts'
 import type { KubeObject } from '../../spec/kube/kinds.ts'
 import { expired, History, type HistoryLimits } from './history.ts'
@@ -98,11 +98,10 @@ class Shelves extends Map<string, Shelf> {
   /** Returns the highest revision there is; 1 when there is nothing. */
   load(db: DatabaseSync, sealed: <T>(value: T) => T): number {
     let revision = 1
-    for (const row of db.prepare('SELECT resource, key, revision, json FROM objects').iterate()) {
-      const { resource, key, json } = row as { resource: string; key: string; json: string }
-      this.of(resource).set(key, sealed(JSON.parse(json) as KubeObject))
-      revision = Math.max(revision, row.revision as number)
-    }
+    readTable(db, 'objects', ['resource', 'key'], ({ resource, key, json, revision: at }) => {
+      this.of(resource as string).set(key as string, sealed(JSON.parse(json as string) as KubeObject))
+      revision = Math.max(revision, at as number)
+    })
     return revision
   }
 }

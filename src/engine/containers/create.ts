@@ -169,7 +169,8 @@ const markLayer = (ctx: Context, id: string): void => {
   if (layer !== undefined) writeFileSync(join(layer, '.dockerenv'), '', { mode: 0o755 })
 }
 
-const ownSandbox = (ctx: Context, own: Omit<SandboxSpec, 'id'>, id: string): SandboxSpec => ({
+/** The sandbox of a container that has one of its own. */
+export const ownSandbox = (ctx: Context, own: Omit<SandboxSpec, 'id'>, id: string): SandboxSpec => ({
   ...own,
   id,
   hostname:

@@ -1,5 +1,5 @@
 import { closeSync, constants, mkdirSync, openSync, rmSync, unlinkSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
 import type { OciConfig } from '../../spec/oci/index.ts'
 import type { OciRuntime } from '../../sys/sys.ts'
@@ -124,7 +124,7 @@ export const launch = async (ctx: Context, before: ContainerRecord): Promise<Con
   let begun = false
   try {
     await clearRun(ctx, record)
-    for (const dir of [ctx.paths.exits, join(ctx.paths.persist, id), record.paths.bundle])
+    for (const dir of [ctx.paths.exits, join(ctx.paths.persist, id), record.paths.bundle, dirname(record.paths.log)])
       mkdirSync(dir, { recursive: true, mode: 0o700 })
     // The two slow parts do not need each other.
     const [sandbox] = await bothOrNeither(readySandbox(ctx, record), mountRootfs(ctx, record))

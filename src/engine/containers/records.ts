@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { SlipwayError } from '../../errors.ts'
-import { migrate, transaction } from '../../lib/database.ts'
+import { migrate, readTable, transaction } from '../../lib/database.ts'
 import type { Container } from '../types.ts'
 
 /** What changes while a container lives. Written as a whole at each change. */
@@ -104,10 +104,13 @@ export class ContainerRecords {
     migrate(db, 'containers', steps)
     this.#db = db
     this.#writeState = db.prepare('UPDATE containers SET state = ? WHERE id = ?')
-    for (const row of db.prepare('SELECT facts, state FROM containers').all()) {
-      const { facts, state } = row as { facts: string; state: string }
-      this.#keep(join(JSON.parse(facts) as ContainerFacts, JSON.parse(state) as ContainerState))
+    const read = ({ id, facts, state }: Record<string, unknown>): ContainerRecord => {
+      const record = join(JSON.parse(facts as string) as ContainerFacts, JSON.parse(state as string) as ContainerState)
+      if (record.id !== id || record.spec.id !== id || record.internal.status === undefined)
+        throw new SlipwayError('internal', 'is not the record of this container')
+      return record
     }
+    for (const record of readTable(db, 'containers', ['id'], read)) this.#keep(record)
   }
 
   #keep(record: ContainerRecord): ContainerRecord {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { messageOf } from '../../errors.ts'
 import { removeTree } from '../runtime/remove-tree.ts'
 import { type Context, isAlive, isRunning, ownerLabel } from './context.ts'
-import { dropParts, forget } from './create.ts'
+import { dropParts, forget, ownSandbox } from './create.ts'
 import { clearRun, emptyCgroup, takeDown } from './launch.ts'
 import { follow, scheduleRestart } from './lifecycle.ts'
 import type { ContainerRecord } from './records.ts'
@@ -43,7 +43,10 @@ export const recoveryOf = (record: ContainerRecord, bootId: string): Recovery =>
 const rebootExitCode = 255
 
 const act = async (ctx: Context, record: ContainerRecord): Promise<void> => {
-  const { id } = record
+  const { id, spec } = record
+  // Its record was damaged: what ran in it goes on, and the next start makes a whole one.
+  if (record.internal.complete && 'own' in spec.sandbox && !ctx.sandboxes.get(record.sandboxId))
+    await ctx.sandboxes.create(ownSandbox(ctx, spec.sandbox.own, id))
   switch (recoveryOf(record, ctx.bootId)) {
     case 'drop':
       await takeDown(ctx, record)

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { migrate, transaction } from '../../lib/database.ts'
+import { SlipwayError } from '../../errors.ts'
+import { migrate, putAside, transaction } from '../../lib/database.ts'
 import type { Digest, ImageConfig } from '../../spec/oci/index.ts'
 
 export interface ImageRecord {
@@ -68,6 +69,20 @@ export class ImageRecords {
   constructor(db: DatabaseSync) {
     migrate(db, 'images', steps)
     this.#db = db
+    for (const record of this.all()) {
+      try {
+        if (
+          !Array.isArray((JSON.parse(record.config) as ImageConfig).rootfs.diff_ids) ||
+          !Array.isArray(JSON.parse(record.snapshots))
+        )
+          throw new SlipwayError('internal', 'is not the record of an image')
+      } catch (error) {
+        this.transaction(() => {
+          putAside(db, 'images', record, error)
+          this.delete(record.id)
+        })
+      }
+    }
   }
 
   transaction<T>(body: () => T): T {

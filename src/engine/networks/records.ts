@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { migrate } from '../../lib/database.ts'
+import { SlipwayError } from '../../errors.ts'
+import { migrate, readTable } from '../../lib/database.ts'
 import type { Endpoint, Network } from '../types.ts'
 
 const steps = [
@@ -46,16 +47,22 @@ export const createRecords = (db: DatabaseSync) => {
   const networks = new Map<string, StoredNetwork>()
   /** By network id, then sandbox id. */
   const endpoints = new Map<string, Map<string, StoredEndpoint>>()
-  for (const row of db.prepare('SELECT body FROM networks ORDER BY rowid').all() as { body: string }[]) {
-    const network = JSON.parse(row.body) as StoredNetwork
+  const read = ({ id, body }: Record<string, unknown>): StoredNetwork => {
+    const network = JSON.parse(body as string) as StoredNetwork
+    if (network.id !== id) throw new SlipwayError('internal', 'is not the record of this network')
+    return network
+  }
+  for (const network of readTable(db, 'networks', ['id'], read)) {
     networks.set(network.id, network)
     endpoints.set(network.id, new Map())
   }
-  type Row = { network_id: string; sandbox_id: string; name: string; body: string }
-  for (const row of db.prepare('SELECT * FROM endpoints ORDER BY rowid').all() as Row[])
-    endpoints
-      .get(row.network_id)
-      ?.set(row.sandbox_id, { sandboxId: row.sandbox_id, name: row.name, endpoint: JSON.parse(row.body) as Endpoint })
+  const stored = readTable(db, 'endpoints', ['network_id', 'sandbox_id'], (row) => ({
+    networkId: row.network_id as string,
+    sandboxId: row.sandbox_id as string,
+    name: row.name as string,
+    endpoint: JSON.parse(row.body as string) as Endpoint,
+  }))
+  for (const { networkId, ...endpoint } of stored) endpoints.get(networkId)?.set(endpoint.sandboxId, endpoint)
 
   return {
     networks: networks as ReadonlyMap<string, StoredNetwork>,

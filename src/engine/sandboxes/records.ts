@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { migrate } from '../../lib/database.ts'
+import { SlipwayError } from '../../errors.ts'
+import { migrate, readTable } from '../../lib/database.ts'
 import type { PublishedPort, SandboxSpec } from '../types.ts'
 
 export interface StoredSandbox {
@@ -21,8 +22,12 @@ export const createSandboxRecords = (db: DatabaseSync) => {
   )
   const drop = db.prepare('DELETE FROM sandboxes WHERE id = ?')
   const all = new Map<string, StoredSandbox>()
-  for (const row of db.prepare('SELECT id, body FROM sandboxes ORDER BY rowid').all() as { id: string; body: string }[])
-    all.set(row.id, JSON.parse(row.body) as StoredSandbox)
+  for (const record of readTable(db, 'sandboxes', ['id'], ({ id, body }) => {
+    const record = JSON.parse(body as string) as StoredSandbox
+    if (record.spec.id !== id) throw new SlipwayError('internal', 'is not the record of this sandbox')
+    return record
+  }))
+    all.set(record.spec.id, record)
   return {
     all: all as ReadonlyMap<string, StoredSandbox>,
     save(record: StoredSandbox): void {

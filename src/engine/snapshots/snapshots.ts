@@ -82,6 +82,11 @@ class OverlaySnapshots implements SnapshotStore {
     const below = parent === undefined ? [] : this.#records.chain(this.#must(parent).n)
     if (below[0]?.committed === 0) throw new SlipwayError('conflict', `parent snapshot ${parent} is not committed`)
     if (this.#records.get(key)) throw taken(key)
+    const lost = below.find((record) => !existsSync(this.#fs(record.n)))
+    if (lost)
+      throw new SlipwayError('internal', `the layer ${lost.key} of the image is gone from the disk`, {
+        hint: 'Pull or load the image again.',
+      })
     const n = this.#records.add({ key, parent: below[0]?.n ?? null, createdAt: this.#deps.clock.now(), labels: {} })
     try {
       // A handful of tiny calls: on a thread pool they would take ten times as long, and this is on the way of every start.

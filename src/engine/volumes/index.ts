@@ -4,7 +4,7 @@ import { lstat, opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { SlipwayError } from '../../errors.ts'
-import { migrate } from '../../lib/database.ts'
+import { migrate, putAside, transaction } from '../../lib/database.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { EngineDeps } from '../deps.ts'
 import { removeTree, unmountBelow } from '../runtime/remove-tree.ts'
@@ -79,10 +79,24 @@ const existing = (volume: Volume | undefined, name: string): Volume => {
 
 const byName = (a: Volume, b: Volume): number => a.spec.name.localeCompare(b.spec.name)
 
-const load = (db: DatabaseSync): Map<string, Volume> => {
-  const rows = db.prepare('SELECT record FROM volumes').all() as { record: string }[]
-  const volumes = rows.map(({ record }) => JSON.parse(record) as Volume)
-  return new Map(volumes.map((volume) => [volume.spec.name, volume]))
+/** A record that cannot be read is made anew from its name: a directory without one would be removed, and its data with it. */
+const load = (db: DatabaseSync, root: string, now: number): Map<string, Volume> => {
+  const volumes = new Map<string, Volume>()
+  for (const row of db.prepare('SELECT name, record FROM volumes').all() as { name: string; record: string }[]) {
+    try {
+      const volume = JSON.parse(row.record) as Volume
+      if (volume.spec.name !== row.name) throw new SlipwayError('internal', 'is not the record of this volume')
+      volumes.set(row.name, volume)
+    } catch (error) {
+      const volume = newVolume(root, { name: row.name, driver: 'local', options: {}, labels: {} }, false, now)
+      transaction(db, () => {
+        putAside(db, 'volumes', row, error)
+        db.prepare('UPDATE volumes SET record = ? WHERE name = ?').run(JSON.stringify(volume), row.name)
+      })
+      volumes.set(row.name, volume)
+    }
+  }
+  return volumes
 }
 
 /** The directory, and what driver options mount on it. */
@@ -116,7 +130,7 @@ export const createVolumes = (deps: EngineDeps, usersOf: (name: string) => strin
   const { instance, sys, db, events, clock } = deps
   migrate(db, 'volumes', steps)
   const root = join(instance.stateDir, 'volumes')
-  const volumes = load(db)
+  const volumes = load(db, root, clock.now())
   const holders = new Holders()
   const locks = new KeyedMutex()
   const must = (name: string): Volume => existing(volumes.get(name), name)
