@@ -1,4 +1,5 @@
 /** The entry: a daemon, or one command of the command line. The only place that reads the process's globals. */
+import type { Shell } from './doors/cli/index.ts'
 import { restartOnceCompiled, spawnDaemon } from './sys/daemonize.ts'
 
 const [first, second] = process.argv.slice(2)
@@ -14,7 +15,20 @@ if (first === 'daemon' && second === 'run') {
   const { runCli } = await import('./doors/cli/index.ts')
   const stop = new AbortController()
   const again = new AbortController()
-  const onSignal = (): void => (stop.signal.aborted ? again : stop).abort()
+  let caught: { names: readonly string[]; handler: (signal: string) => void } | undefined
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (caught?.names.includes(signal)) caught.handler(signal)
+    else (stop.signal.aborted ? again : stop).abort()
+  }
+  const catchSignals: Shell['catchSignals'] = (names, handler) => {
+    caught = { names, handler }
+    const others = names.filter((name) => name !== 'SIGINT' && name !== 'SIGTERM')
+    for (const name of others) process.on(name, onSignal)
+    return () => {
+      caught = undefined
+      for (const name of others) process.off(name, onSignal)
+    }
+  }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
   // A reader that went away (slipway logs | head) ends us quietly.
@@ -27,6 +41,7 @@ if (first === 'daemon' && second === 'run') {
     cwd: process.cwd(),
     signal: stop.signal,
     again: again.signal,
+    catchSignals,
     reset: async () => (await import('./reset.ts')).resetInstance(process.env),
     startDaemon: (log) => spawnDaemon(process.env, log),
   })

@@ -7,7 +7,7 @@ import { type ErrorCode, SlipwayError } from '../../errors.ts'
 import { type TakenOver, takeOver } from './streams.ts'
 
 export interface EngineCall {
-  method?: 'GET' | 'POST' | 'DELETE' | undefined
+  method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE' | undefined
   /** undefined and '' are left out; lists stand several times. */
   query?: Record<string, string | boolean | readonly string[] | undefined> | undefined
   headers?: Record<string, string> | undefined
@@ -20,6 +20,8 @@ export interface EngineLine {
   id?: string
   status?: string
   stream?: string
+  /** A bar as text, for those that draw none themselves. */
+  progress?: string
   progressDetail?: { current?: number; total?: number }
   aux?: unknown
 }
@@ -34,7 +36,7 @@ export interface EngineClient {
   takeOver(path: string, call?: Pick<EngineCall, 'query' | 'body'>): Promise<TakenOver>
 }
 
-const version = 'v1.47'
+const version = 'v1.50'
 
 export const createEngineClient = (socketPath: string): EngineClient => {
   const open = async (path: string, call: EngineCall): Promise<IncomingMessage> => {
@@ -58,7 +60,7 @@ export const createEngineClient = (socketPath: string): EngineClient => {
         for await (const text of createInterface({ input: answer, crlfDelay: Number.POSITIVE_INFINITY })) {
           if (text.trim() === '') continue
           const line = JSON.parse(text) as EngineLine & { error?: string }
-          if (line.error !== undefined) throw refusal(500, JSON.stringify({ message: line.error }))
+          if (line.error !== undefined) throw new SlipwayError('internal', line.error)
           each(line)
         }
       } catch (error) {
@@ -76,7 +78,8 @@ const send = (socketPath: string, path: string, call: EngineCall): Promise<Incom
     const type = body === undefined ? {} : { 'Content-Type': streamed ? 'application/x-tar' : 'application/json' }
     const method = call.method ?? 'GET'
     const req = request(
-      { socketPath, path, method, headers: { ...type, ...call.headers }, ...(signal && { signal }) },
+      // A connection each: one whose upload was refused, or whose answer nobody reads to the end, is no good for another.
+      { socketPath, path, method, agent: false, headers: { ...type, ...call.headers }, ...(signal && { signal }) },
       resolve,
     )
     req.on('error', (cause) => reject(interrupted(cause, signal)))
@@ -121,7 +124,7 @@ const codes: Record<number, ErrorCode> = {
   503: 'unavailable',
 }
 
-/** The message carries the hint on a line of its own already. */
+/** The message carries the hint on a line of its own already; where it comes from is said as docker does. */
 const refusal = (status: number, body: string): SlipwayError => {
   let message = body.trim()
   try {
@@ -129,5 +132,5 @@ const refusal = (status: number, body: string): SlipwayError => {
   } catch {
     // not ours: shown as it is
   }
-  return new SlipwayError(codes[status] ?? 'internal', message || `the daemon answered ${status}`)
+  return new SlipwayError(codes[status] ?? 'internal', `Error response from daemon: ${message || `status ${status}`}`)
 }

@@ -36,15 +36,18 @@ export const takeOver = (
     req.end(text)
   })
 
-const write = async (to: Writable, data: Buffer): Promise<void> => {
-  if (!to.write(data)) await new Promise((go) => to.once('drain', go).once('close', go))
+const write = async (to: Writable | undefined, data: Buffer): Promise<void> => {
+  if (to && !to.write(data)) await new Promise((go) => to.once('drain', go).once('close', go))
 }
 
-/** Frames of 8 bytes and a payload, to the two streams they are for. Resolves at the end; a slow reader holds it back. */
+/**
+ * Frames of 8 bytes and a payload, to the two streams they are for; undefined: nobody wants that one. Resolves at the end; a
+ * slow reader holds it back.
+ */
 export const demultiplex = async (
   from: Readable,
-  stdout: Writable,
-  stderr: Writable,
+  stdout: Writable | undefined,
+  stderr: Writable | undefined,
   options: { raw: boolean },
 ): Promise<void> => {
   let rest: Buffer = Buffer.alloc(0)

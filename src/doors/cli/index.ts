@@ -5,6 +5,8 @@ import type { Command, Shell } from './framework/command.ts'
 import { exitCodeOf, failureText } from './framework/failure.ts'
 import { type Flag, flagHelp, list, parseFlags, text, toggle } from './framework/flags.ts'
 
+export type { Shell } from './framework/command.ts'
+
 const globalFlags: readonly Flag[] = [
   list('-f, --file', 'FILE', 'Compose files'),
   text('-p, --project-name', 'NAME', 'Project name'),
@@ -87,27 +89,52 @@ const commands: Record<string, { group: Command['group']; summary: string; load:
   container: {
     group: 'system',
     summary: 'Manage containers: run, ls, logs, exec, stop, rm …',
-    load: async () => (await import('./commands/container.ts')).container,
+    load: async () => (await import('./commands/docker.ts')).container,
+  },
+  image: {
+    group: 'system',
+    summary: 'Manage images: build, ls, pull, push, save, load …',
+    load: async () => (await import('./commands/docker.ts')).image,
   },
   network: {
     group: 'system',
     summary: 'Manage networks: ls, create, connect, rm …',
-    load: async () => (await import('./commands/network.ts')).network,
+    load: async () => (await import('./commands/docker.ts')).network,
   },
   volume: {
     group: 'system',
     summary: 'Manage volumes: ls, create, rm, prune …',
-    load: async () => (await import('./commands/volume.ts')).volume,
+    load: async () => (await import('./commands/docker.ts')).volume,
+  },
+  builder: {
+    group: 'system',
+    summary: 'The build cache: prune',
+    load: async () => (await import('./commands/docker.ts')).builder,
+  },
+  login: {
+    group: 'system',
+    summary: 'Check and keep the credentials for a registry',
+    load: async () => (await import('./commands/docker.ts')).login,
+  },
+  logout: {
+    group: 'system',
+    summary: 'Forget the credentials for a registry',
+    load: async () => (await import('./commands/docker.ts')).logout,
+  },
+  search: {
+    group: 'system',
+    summary: 'Look for images',
+    load: async () => (await import('./commands/docker.ts')).search,
+  },
+  docker: {
+    group: 'system',
+    summary: "All of these by docker's names: slipway docker run, ps, images …",
+    load: async () => (await import('./commands/docker.ts')).docker,
   },
   'docker-context': {
     group: 'system',
     summary: 'Register this instance as a context of the docker client',
     load: async () => (await import('./commands/docker-context.ts')).dockerContext,
-  },
-  image: {
-    group: 'system',
-    summary: 'Images: list, pull, push, save, load, log in …',
-    load: async () => (await import('./commands/image.ts')).image,
   },
   daemon: {
     group: 'system',
@@ -122,7 +149,7 @@ const commands: Record<string, { group: Command['group']; summary: string; load:
   system: {
     group: 'system',
     summary: 'df, info, events, prune, reset',
-    load: async () => (await import('./commands/system-family.ts')).system,
+    load: async () => (await import('./commands/docker.ts')).system,
   },
   version: {
     group: 'system',
@@ -165,7 +192,8 @@ export const runCli = async (argv: readonly string[], shell: Shell): Promise<num
   try {
     return await run(argv, shell)
   } catch (error) {
-    shell.stderr.write(`${failureText(error)}\n`)
+    const text = failureText(error)
+    if (text !== '') shell.stderr.write(`${text}\n`)
     return shell.signal.aborted ? 130 : exitCodeOf(error)
   }
 }
@@ -194,6 +222,10 @@ const run = async (argv: readonly string[], shell: Shell): Promise<number> => {
     })
   }
   const command = await entry.load()
+  if (command.raw) {
+    const args = before.flags.help === true ? ['--help'] : rest
+    return command.run({ shell, args, flags: {}, globals: before.flags })
+  }
   const after = globalsAfter(command)
   const { flags, args } = parseFlags(rest, [...command.flags, ...after], {
     interspersed: command.interspersed ?? true,

@@ -56,7 +56,7 @@ test('references that are refused', () => {
       text,
     )
   assert.throws(() => parseReference('Debian'), {
-    message: 'invalid reference format: repository name (Debian) must be lowercase',
+    message: 'invalid reference format: repository name (library/Debian) must be lowercase',
   })
   assert.throws(() => parseReference('f'.repeat(64)), /cannot specify 64-byte hexadecimal strings/)
 })

@@ -41,8 +41,8 @@ export const parseReference = (text: string): Reference => {
   const colon = remainder.lastIndexOf(':')
   const tag = colon === -1 ? undefined : remainder.slice(colon + 1)
   let path = colon === -1 ? remainder : remainder.slice(0, colon)
-  if (path !== path.toLowerCase()) throw invalid(`: repository name (${path}) must be lowercase`)
   if (domain === 'docker.io' && !path.includes('/')) path = `library/${path}`
+  if (path !== path.toLowerCase()) throw invalid(`: repository name (${path}) must be lowercase`)
   if (!domainPattern.test(domain) || !pathPattern.test(path)) throw invalid()
   if (tag !== undefined && !tagPattern.test(tag)) throw invalid()
   if (digest !== undefined && !isDigest(digest)) throw invalid()

@@ -1,7 +1,7 @@
 import { type Command, out } from '../framework/command.ts'
 import { toggle } from '../framework/flags.ts'
 
-const slipwayVersion = '0.1.0'
+export const slipwayVersion = '0.1.0'
 
 export const version: Command = {
   name: 'version',

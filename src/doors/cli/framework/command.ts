@@ -16,6 +16,8 @@ export interface Shell {
   startDaemon: (log: number) => Promise<number>
   /** Ends the daemon if it runs and takes down all that this instance made on the machine; files stay. */
   reset: () => Promise<void>
+  /** Until what it returns is called, these signals go to `handler` instead of ending this process. */
+  catchSignals?: (names: readonly string[], handler: (signal: string) => void) => () => void
   /** A second interrupt while the first is being honoured. */
   again: AbortSignal
 }
@@ -39,6 +41,8 @@ export interface Command {
   flags: readonly Flag[]
   /** False where the first argument ends the flags. */
   interspersed?: boolean
+  /** It reads its own flags, all of them: `args` is what stands behind its name. */
+  raw?: boolean
   /** The exit code. */
   run(invocation: Invocation): Promise<number>
 }

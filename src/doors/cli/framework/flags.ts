@@ -2,7 +2,6 @@
 import { SlipwayError } from '../../../errors.ts'
 import { nearest } from '../../../lib/nearest.ts'
 
-type FlagValue = string | boolean | string[] | undefined
 export interface Flag {
   /** Without dashes: 'file'. */
   name: string
@@ -13,8 +12,11 @@ export interface Flag {
   help: string
   /** Choices, where only these may be given. */
   oneOf?: readonly string[] | undefined
+  /** What a text means; throws what is wrong with it. Of a list: one value, or several as an array. */
+  parse?: ((text: string) => unknown) | undefined
 }
-export type Flags = Record<string, FlagValue>
+/** By name: a boolean, what `parse` made of the text, or an array of that. Flags that were not given are not there. */
+export type Flags = Record<string, unknown>
 
 const spelled = (names: string): { name: string; short?: string } => {
   const parts = names.split(',').map((p) => p.trim())
@@ -43,32 +45,23 @@ interface Parsed {
   flags: Flags
   args: string[]
 }
+interface ParseOptions {
+  interspersed: boolean
+  /** For hints: 'slipway up'. */
+  command: string
+  /** The error for a message about flags, where it is not the usual one. */
+  fail?: (message: string) => Error
+}
 
 /**
- * Splits `argv` into flags and arguments. `interspersed` false: the first argument ends the flags (exec, run), so that what
- * follows is the program's own.
+ * Splits `argv` into flags and arguments, with the messages of docker's flag parser (spf13/pflag). `interspersed` false: the
+ * first argument ends the flags (exec, run), so that what follows is the program's own.
  */
-export const parseFlags = (
-  argv: readonly string[],
-  known: readonly Flag[],
-  options: { interspersed: boolean; command: string },
-): Parsed => {
+export const parseFlags = (argv: readonly string[], known: readonly Flag[], options: ParseOptions): Parsed => {
   const flags: Flags = {}
   const args: string[] = []
   const help = `See '${options.command} --help'.`
-  const take = (flag: Flag, given: string | undefined, next: () => string | undefined, as: string): void => {
-    if (flag.kind === 'switch') {
-      if (given !== undefined && given !== 'true' && given !== 'false')
-        throw usageError(`invalid argument "${given}" for "${as}" flag`, help)
-      flags[flag.name] = given !== 'false'
-      return
-    }
-    const value = given ?? next()
-    if (value === undefined) throw usageError(`flag needs an argument: ${as}`, help)
-    if (flag.oneOf && !flag.oneOf.includes(value))
-      throw usageError(`invalid argument "${value}" for "${as}" flag: must be one of ${flag.oneOf.join(', ')}`, help)
-    flags[flag.name] = flag.kind === 'list' ? [...((flags[flag.name] as string[] | undefined) ?? []), value] : value
-  }
+  const fail = (message: string, hint = help): Error => options.fail?.(message) ?? usageError(message, hint)
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i]!
     const next = (): string | undefined => argv[++i]
@@ -77,16 +70,15 @@ export const parseFlags = (
       break
     }
     if (word.startsWith('--')) {
-      const [name, ...rest] = word.slice(2).split('=')
+      const at = word.indexOf('=')
+      const name = word.slice(2, at < 0 ? undefined : at)
+      if (name === '' || name.startsWith('-')) throw fail(`bad flag syntax: ${word}`)
       const flag = known.find((f) => f.name === name)
-      if (!flag) throw usageError(`unknown flag: --${name}`, suggestion(name!, known, help))
-      take(
-        flag,
-        rest.length > 0 ? rest.join('=') : undefined,
-        next,
-        flag.short ? `-${flag.short}, --${flag.name}` : `--${flag.name}`,
-      )
-    } else if (word.startsWith('-') && word.length > 1) shorts(word, known, take, next, help)
+      if (!flag) throw fail(`unknown flag: --${name}`, suggestion(name, known, help))
+      const value = at >= 0 ? word.slice(at + 1) : flag.kind === 'switch' ? 'true' : next()
+      if (value === undefined) throw fail(`flag needs an argument: --${name}`)
+      take(flags, flag, value, fail)
+    } else if (word.startsWith('-') && word.length > 1) shorts(flags, word, known, next, fail)
     else if (options.interspersed) args.push(word)
     else {
       args.push(...argv.slice(i))
@@ -96,25 +88,54 @@ export const parseFlags = (
   return { flags, args }
 }
 
-type Take = (flag: Flag, given: string | undefined, next: () => string | undefined, as: string) => void
+type Fail = (message: string) => Error
+
+/** `-dit`, `-p80:80`, `-p=80:80`. */
 const shorts = (
+  flags: Flags,
   word: string,
   known: readonly Flag[],
-  take: Take,
   next: () => string | undefined,
-  help: string,
+  fail: Fail,
 ): void => {
   for (let at = 1; at < word.length; at++) {
     const flag = known.find((f) => f.short === word[at])
-    if (!flag) throw usageError(`unknown shorthand flag: '${word[at]}' in ${word}`, help)
-    const as = `-${flag.short}, --${flag.name}`
-    if (flag.kind === 'switch') take(flag, undefined, next, as)
-    else {
-      const rest = word.slice(at + 1).replace(/^=/, '')
-      take(flag, rest === '' ? undefined : rest, next, as)
-      return
+    if (!flag) throw fail(`unknown shorthand flag: '${word[at]}' in -${word.slice(at)}`)
+    const rest = word.slice(at + 1)
+    if (flag.kind === 'switch' && !rest.startsWith('=')) {
+      take(flags, flag, 'true', fail)
+      continue
     }
+    const value = rest === '' ? next() : rest.replace(/^=/, '')
+    if (value === undefined) throw fail(`flag needs an argument: '${word[at]}' in -${word.slice(at)}`)
+    take(flags, flag, value, fail)
+    return
   }
+}
+
+const truths = ['1', 't', 'T', 'TRUE', 'true', 'True']
+const untruths = ['0', 'f', 'F', 'FALSE', 'false', 'False']
+
+/** As Go's strconv.ParseBool. */
+export const parseBool = (value: string): boolean => {
+  if (truths.includes(value)) return true
+  if (untruths.includes(value)) return false
+  throw new Error(`strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`)
+}
+
+const take = (flags: Flags, flag: Flag, value: string, fail: Fail): void => {
+  const { name, kind, oneOf, parse = kind === 'switch' ? parseBool : String } = flag
+  const wrong = (why: string): Error =>
+    fail(`invalid argument "${value}" for "${flag.short ? `-${flag.short}, ` : ''}--${name}" flag: ${why}`)
+  if (oneOf && !oneOf.includes(value)) throw wrong(`must be one of ${oneOf.join(', ')}`)
+  let meant: unknown
+  try {
+    meant = parse(value)
+  } catch (error) {
+    throw wrong((error as Error).message)
+  }
+  if (kind === 'list') flags[name] = [...((flags[name] as unknown[] | undefined) ?? []), ...[meant].flat()]
+  else flags[name] = meant
 }
 
 const suggestion = (name: string, known: readonly Flag[], help: string): string => {

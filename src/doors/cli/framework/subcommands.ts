@@ -1,20 +1,23 @@
-/** Commands that are a family: `slipway image ls`, `slipway volume rm …`. */
-import { SlipwayError } from '../../../errors.ts'
-import { nearest } from '../../../lib/nearest.ts'
-import { type Command, err, out, type Shell } from './command.ts'
-import { type Flag, type Flags, flagHelp, parseFlags, toggle } from './flags.ts'
+/** Commands that are a family, with docker's usage texts, errors and exit codes: `slipway image ls`, `slipway volume rm …`. */
+import { type Command, out, type Shell } from './command.ts'
+import { Exit } from './failure.ts'
+import { type Flag, flagHelp, type Flags, parseFlags, toggle } from './flags.ts'
 
 /** What a subcommand is given. */
 export interface Call {
   shell: Shell
   args: string[]
   flags: Flags
+  /** As it was called: 'slipway container run'. */
+  name: string
 }
 export interface Subcommand {
+  /** The arguments; a second line for a second form. */
   usage: string
   summary: string
+  details?: string
   /** How many arguments, at least and at most. */
-  args: [number, number]
+  args: readonly [least: number, most: number]
   flags: readonly Flag[]
   /** False where the first argument ends the flags. */
   interspersed?: boolean
@@ -22,113 +25,110 @@ export interface Subcommand {
   run: (call: Call) => Promise<number>
 }
 export const many = Number.MAX_SAFE_INTEGER
+/** Subcommands are loaded when they are called: starting up is what a command line is measured by. */
+export type Subcommands = Record<string, Subcommand>
 
-/** `other`: further names, as docker has them. Without a subcommand, `first` is meant. */
+/** `other`: further names, as docker has them. Without a subcommand, help is shown. */
 export const family = (about: {
   name: string
   summary: string
-  subcommands: Record<string, Subcommand>
+  subcommands: Subcommands
   other?: Record<string, string>
-  first?: string
+  /** Families within it. */
+  families?: Record<string, Command>
 }): Command => {
-  const { name: first, summary, subcommands, other = {} } = about
-  const width = Math.max(...Object.keys(subcommands).map((name) => name.length))
-  const rows = Object.entries(subcommands).map(([name, each]) => `  ${name.padEnd(width)}   ${each.summary}`)
+  const { name: family, summary, subcommands, other = {}, families = {} } = about
+  const all = { ...families, ...subcommands }
+  const width = Math.max(...Object.keys(all).map((name) => name.length))
+  const rows = Object.entries(all).map(([name, each]) => `  ${name.padEnd(width)}   ${each.summary}`)
+  const list = `Commands:\n${rows.join('\n')}`
+  const more = `Run 'slipway ${family} COMMAND --help' for more information on a command.`
   return {
-    name: first,
+    name: family,
     usage: 'COMMAND',
     summary,
-    details: `Commands:\n${rows.join('\n')}\n\nRun 'slipway ${first} COMMAND --help' for more information on a command.`,
+    details: `${list}\n\n${more}`,
     group: 'system',
-    interspersed: false,
+    raw: true,
     flags: [],
-    async run({ shell, args: [given = about.first ?? 'ls', ...rest] }) {
+    async run({ shell, args: [given, ...rest] }) {
+      const asked = given === '--help' || given === '-h' || given === 'help'
+      if (given === undefined || asked) {
+        const text = `Usage:  slipway ${family} COMMAND\n\n${summary}\n\n${list}\n\n${more}\n`
+        ;(asked ? shell.stdout : shell.stderr).write(text)
+        return 0
+      }
+      if (given.startsWith('-')) throw unknownFlag(given, family)
+      if (Object.hasOwn(families, given)) return families[given]!.run({ shell, args: rest, flags: {}, globals: {} })
       const name = Object.hasOwn(other, given) ? other[given]! : given
       const command = Object.hasOwn(subcommands, name) ? subcommands[name]! : undefined
-      if (given === '')
-        throw new SlipwayError('bad-request', `slipway ${first} needs a command`, {
-          hint: `One of ${Object.keys(subcommands).join(', ')}.`,
-        })
-      if (command) return runOne(shell, `slipway ${first} ${name}`, command, rest)
-      const close = nearest(name, Object.keys(subcommands))
-      throw new SlipwayError('bad-request', `slipway ${first}: '${name}' is not a command`, {
-        hint: close ? `Did you mean ${close}?` : `See 'slipway ${first} --help'.`,
-      })
+      if (command) return runSubcommand(shell, `slipway ${family} ${given}`, command, rest)
+      throw new Exit(
+        1,
+        `slipway: unknown command: slipway ${family} ${given}\n${about.families ? '' : `\nUsage:  slipway ${family}\n`}\nRun 'slipway ${family} --help' for more information`,
+      )
     },
   }
 }
 
-const runOne = async (shell: Shell, name: string, command: Subcommand, rest: string[]): Promise<number> => {
-  const known = [...command.flags, toggle('-h, --help', 'Show help')]
-  const { flags, args } = parseFlags(rest, known, { interspersed: command.interspersed ?? true, command: name })
+const unknownFlag = (given: string, family: string): Exit => {
+  const what = given.startsWith('--') ? `unknown flag: ${given}` : `unknown shorthand flag: '${given[1]}' in ${given}`
+  return new Exit(
+    125,
+    `${what}\n\nUsage:  slipway ${family} COMMAND\n\nRun 'slipway ${family} --help' for more information`,
+  )
+}
+
+/** A command of docker's that has no family: login. */
+export const single = (name: string, command: Subcommand): Command => ({
+  name,
+  usage: command.usage,
+  summary: command.summary,
+  group: 'system',
+  raw: true,
+  flags: command.flags,
+  run: ({ shell, args }) => runSubcommand(shell, `slipway ${name}`, command, args),
+})
+
+const usageOf = (name: string, { usage, flags }: Subcommand): string => {
+  const forms = usage.split('\n').map((form) => `${name}${flags.length > 0 ? ' [OPTIONS]' : ''} ${form}`.trimEnd())
+  return `Usage:  ${forms.join('\n\t')}`
+}
+
+/** A command of docker's under the name it was called by. */
+const runSubcommand = async (
+  shell: Shell,
+  name: string,
+  command: Subcommand,
+  rest: readonly string[],
+): Promise<number> => {
+  const taken = command.flags.some((flag) => flag.short === 'h')
+  const known = [...command.flags, toggle(taken ? '--help' : '-h, --help', 'Show help')]
+  const usage = usageOf(name, command)
+  const { flags, args } = parseFlags(rest, known, {
+    interspersed: command.interspersed ?? true,
+    command: name,
+    fail: (message) => new Exit(125, `${message}\n\n${usage}\n\nRun '${name} --help' for more information`),
+  })
   if (flags.help === true) {
-    out(shell, `Usage:  ${name} [OPTIONS] ${command.usage}`.trimEnd())
-    out(shell, `\n${command.summary}\n\nOptions:\n${flagHelp(known)}`)
+    const about = command.details === undefined ? command.summary : `${command.summary}\n\n${command.details}`
+    out(shell, `${usage}\n\n${about}\n\nOptions:\n${flagHelp(known)}`)
     return 0
   }
-  const [least, most] = command.args
-  if (args.length >= least && args.length <= most) return command.run({ shell, args, flags })
-  const wanted = least === most ? least : most === many ? `at least ${least}` : `${least} to ${most}`
-  throw new SlipwayError(
-    'bad-request',
-    `${name} needs ${wanted} argument${most === 1 ? '' : 's'}, not ${args.length}`,
-    { hint: `Usage: ${name} [OPTIONS] ${command.usage}`.trimEnd() },
-  )
+  const wrong = wrongCount(args.length, command.args)
+  if (wrong === undefined) return command.run({ shell, args, flags, name })
+  const exact = command.args[0] === command.args[1]
+  const see = exact ? 'Run' : 'See'
+  throw new Exit(1, `slipway: '${name}' ${wrong}\n\n${usage}\n\n${see} '${name} --help' for more information`)
 }
 
-/** `--filter NAME=VALUE …` as the API takes it. */
-export const filtersOf = (given: unknown): string | undefined => {
-  const filters: Record<string, string[]> = {}
-  for (const each of (given as string[] | undefined) ?? []) {
-    const [name = '', ...value] = each.split('=')
-    if (value.length === 0)
-      throw new SlipwayError('bad-request', `invalid argument "${each}" for "--filter" flag: use NAME=VALUE`)
-    filters[name] = [...(filters[name] ?? []), value.join('=')]
-  }
-  return Object.keys(filters).length > 0 ? JSON.stringify(filters) : undefined
+const counted = (n: number): string => `${n} argument${n === 1 ? '' : 's'}`
+
+const wrongCount = (given: number, [least, most]: Subcommand['args']): string | undefined => {
+  if (given >= least && given <= most) return undefined
+  if (most === 0) return 'accepts no arguments'
+  if (least === most) return `requires ${counted(least)}`
+  if (most === many) return `requires at least ${counted(least)}`
+  if (least === 0) return `requires at most ${counted(most)}`
+  return `requires at least ${least} and at most ${counted(most)}`
 }
-
-export const shortId = (id: string): string => id.replace(/^sha256:/, '').slice(0, 12)
-
-/** Does the same to each; one that fails is told and does not keep the others from it. Prints what it gives, or the name. */
-export const forEach = async (
-  { shell, args }: Call,
-  act: (name: string) => Promise<string | undefined>,
-): Promise<number> => {
-  let code = 0
-  for (const name of args)
-    try {
-      const said = await act(name)
-      if (said !== undefined) out(shell, said)
-    } catch (error) {
-      if (!(error instanceof SlipwayError) || shell.signal.aborted) throw error
-      err(shell, error.message)
-      code = 1
-    }
-  return code
-}
-
-/** Everything about each of `args`, as one list of JSON; what is missing is told after it. */
-export const inspectEach = async ({ shell, args }: Call, read: (name: string) => Promise<unknown>): Promise<number> => {
-  const found: unknown[] = []
-  const failed: SlipwayError[] = []
-  for (const name of args)
-    try {
-      found.push(await read(name))
-    } catch (error) {
-      if (!(error instanceof SlipwayError)) throw error
-      failed.push(error)
-    }
-  out(shell, JSON.stringify(found, undefined, 4))
-  for (const error of failed) err(shell, error.message)
-  return failed.length > 0 ? 1 : 0
-}
-
-/** `KEY=VALUE …` as an object; a key alone has the value ''. */
-export const pairs = (given: unknown): Record<string, string> =>
-  Object.fromEntries(
-    ((given as string[] | undefined) ?? []).map((each) => {
-      const at = each.indexOf('=')
-      return at < 0 ? [each, ''] : [each.slice(0, at), each.slice(at + 1)]
-    }),
-  )

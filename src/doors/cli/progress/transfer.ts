@@ -1,6 +1,7 @@
 /** Pulls, pushes and loads as docker shows them: a line a layer, drawn anew on a terminal, said once elsewhere. */
 import type { Writable } from 'node:stream'
 import type { EngineLine } from '../../../clients/engine/index.ts'
+import { humanSize } from '../docker/units.ts'
 
 export interface TransferDisplay {
   show(line: EngineLine): void
@@ -51,14 +52,4 @@ const bar = ({ progressDetail }: EngineLine, width: number): string => {
   if (length < 10) return numbers
   const done = Math.min(length, Math.floor((current / total) * length))
   return ` [${'='.repeat(Math.max(0, done - 1))}${done > 0 ? '>' : ''}${' '.repeat(length - done)}]${numbers}`
-}
-
-const units = ['B', 'kB', 'MB', 'GB', 'TB']
-
-/** As docker writes sizes: four significant digits, powers of 1000. */
-export const humanSize = (bytes: number, digits = 4): string => {
-  let value = bytes
-  let unit = 0
-  for (; value >= 1000 && unit < units.length - 1; unit++) value /= 1000
-  return `${Number(value.toPrecision(digits))}${units[unit]}`
 }

@@ -1,26 +1,29 @@
 /** `slipway image login` and logout: the registry is asked, the answer kept where docker keeps it. */
 import { text as readAll } from 'node:stream/consumers'
 import { SlipwayError } from '../../../errors.ts'
-import { registryOfKey } from '../../../spec/docker/config.ts'
+import { defaultRegistryKey, registryOfKey } from '../../../spec/docker/config.ts'
 import { err, out, type Shell } from '../framework/command.ts'
+import { eraseCredentials, storeCredentials } from '../app/credentials.ts'
 import { openEngine } from '../framework/engine.ts'
-import type { Call } from '../framework/subcommands.ts'
-import { eraseCredentials, storeCredentials } from './credentials.ts'
+import { Exit } from '../framework/failure.ts'
+import { text, toggle } from '../framework/flags.ts'
+import type { Call, Subcommand } from '../framework/subcommands.ts'
 
-export const login = async ({ shell, args, flags }: Call): Promise<number> => {
+const login = async ({ shell, args, flags }: Call): Promise<number> => {
   const registry = registryOfKey(args[0] ?? 'docker.io')
   const given = flags.password as string | undefined
   if (given !== undefined && flags['password-stdin'] === true)
-    throw new SlipwayError('bad-request', '--password and --password-stdin are mutually exclusive')
+    throw new Exit(1, 'conflicting options: cannot specify both --password and --password-stdin')
   if (flags['password-stdin'] === true && flags.username === undefined)
-    throw new SlipwayError('bad-request', 'Must provide --username with --password-stdin')
+    throw new Exit(1, 'the --password-stdin option requires --username to be set')
   if (given !== undefined) err(shell, 'WARNING! Using --password via the CLI is insecure. Use --password-stdin.')
   const username = (flags.username as string | undefined) ?? (await ask(shell, 'Username: ', false))
   const password =
     flags['password-stdin'] === true
       ? (await readAll(shell.stdin)).replace(/\r?\n$/, '')
       : (given ?? (await ask(shell, 'Password: ', true)))
-  if (username === '' || password === '') throw new SlipwayError('bad-request', 'username and password are needed')
+  if (username === '') throw new Exit(1, 'Error: Username Required')
+  if (password === '') throw new Exit(1, 'Error: Password Required')
   const engine = await openEngine(shell)
   const { IdentityToken } = await engine.json<{ IdentityToken?: string }>('/auth', {
     method: 'POST',
@@ -29,25 +32,44 @@ export const login = async ({ shell, args, flags }: Call): Promise<number> => {
   })
   const identityToken = IdentityToken || undefined
   const kept = await storeCredentials(registry, { username, password, identityToken }, shell.env)
-  if ('file' in kept) err(shell, `WARNING! Your credentials are stored unencrypted in '${kept.file}'.`)
+  if ('file' in kept) err(shell, unencrypted(kept.file))
   out(shell, 'Login Succeeded')
   return 0
 }
 
-export const logout = async ({ shell, args }: Call): Promise<number> => {
+const logout = async ({ shell, args }: Call): Promise<number> => {
   const registry = registryOfKey(args[0] ?? 'docker.io')
-  const known = await eraseCredentials(registry, shell.env)
-  out(shell, known ? `Removing login credentials for ${registry}` : `Not logged in to ${registry}`)
+  await eraseCredentials(registry, shell.env)
+  out(shell, `Removing login credentials for ${registry === 'docker.io' ? defaultRegistryKey : registry}`)
   return 0
+}
+
+const unencrypted = (file: string): string =>
+  `\nWARNING! Your credentials are stored unencrypted in '${file}'.\nConfigure a credential helper to remove this warning. See\nhttps://docs.docker.com/go/credential-store/\n`
+
+export const loginCommand: Subcommand = {
+  usage: '[SERVER]',
+  summary: 'Check and keep the credentials for a registry',
+  args: [0, 1],
+  flags: [
+    text('-p, --password', 'string', 'Password or token; seen by everybody on this machine'),
+    toggle('--password-stdin', 'Read the password from standard input'),
+    text('-u, --username', 'string', 'User name'),
+  ],
+  run: login,
+}
+export const logoutCommand: Subcommand = {
+  usage: '[SERVER]',
+  summary: 'Forget the credentials for a registry',
+  args: [0, 1],
+  flags: [],
+  run: logout,
 }
 
 /** A line typed at the terminal; a hidden one is not shown. */
 const ask = async (shell: Shell, question: string, hidden: boolean): Promise<string> => {
   const { stdin } = shell
-  if (!stdin.isTTY)
-    throw new SlipwayError('bad-request', 'cannot ask for a name and a password without a terminal', {
-      hint: 'Use --username and --password-stdin.',
-    })
+  if (!stdin.isTTY) throw new Exit(1, 'Error: Cannot perform an interactive login from a non TTY device')
   shell.stderr.write(question)
   if (hidden) stdin.setRawMode?.(true)
   try {
