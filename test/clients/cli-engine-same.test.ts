@@ -179,9 +179,9 @@ test('the life of a container', () =>
     commit -m msg -c 'CMD x' two img@
     image inspect -f '{{.Comment}} {{.Config.Cmd}}' img@
     rmi img@
-    events --until 0s --since 0 --filter container=two --format '{{.Type}} {{.Action}} {{.Actor.Attributes.name}}'
-    events --until 0s --since 0 --filter container=two
-    events --until 0s --since 0 --filter container=two --format json
+    events --until 0s --since 0 --filter container=two --filter event=die --format '{{.Type}} {{.Action}} {{.Actor.Attributes.name}}'
+    events --until 0s --since 0 --filter container=two --filter event=die
+    events --until 0s --since 0 --filter container=two --filter event=die --format json
     events --format {{.Foo
   `))
 

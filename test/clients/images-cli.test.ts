@@ -77,7 +77,7 @@ test('ls, inspect, history, tag, rm, prune', async () => {
     rows.some((row) => /^busybox +latest +<none> +[0-9a-f]{12} +\S.* ago +[\d.]+MB$/.test(row)),
     rows.join('\n'),
   )
-  const id = (await ok('ls', '-q', '--no-trunc', 'busybox')).trim()
+  const id = (await ok('ls', '-q', '--no-trunc', 'busybox')).split('\n')[0]!
   assert.equal(id, await docker.ok('image', 'inspect', '-f', '{{.Id}}', 'busybox'))
   assert.equal(JSON.parse(await ok('inspect', 'busybox'))[0].Id, id)
   assert.match(
@@ -88,7 +88,10 @@ test('ls, inspect, history, tag, rm, prune', async () => {
   assert.equal(await ok('rm', 'localhost:5000/deep/name:x_1'), 'Untagged: localhost:5000/deep/name:x_1')
   const missing = await run(['rm', 'nosuch', 'nosuch2'])
   assert.equal(missing.code, 1)
-  assert.equal(missing.err, 'No such image: nosuch:latest\nNo such image: nosuch2:latest\n')
+  assert.equal(
+    missing.err,
+    'Error response from daemon: No such image: nosuch:latest\nError response from daemon: No such image: nosuch2:latest\n',
+  )
   assert.equal((await run(['rm', '-f', 'nosuch'])).code, 0)
   assert.equal((await run(['inspect', 'nosuch'])).code, 1)
   await ok('import', 'rest.tar').then(assert.fail, () => {})
@@ -96,7 +99,7 @@ test('ls, inspect, history, tag, rm, prune', async () => {
   const made = await ok('import', '-m', 'said', '-c', 'ENV A=b', '-c', 'LABEL keep=1', 'rest.tar')
   assert.match(made, /^sha256:\w{64}$/)
   assert.match(await ok('prune', '--filter', 'label!=keep'), /^Total reclaimed space: 0B$/)
-  const pruned = await ok('prune')
+  const pruned = await ok('prune', '-f')
   assert.match(pruned, new RegExp(`^Deleted Images:\nDeleted: ${made}\n\nTotal reclaimed space: `))
 })
 
@@ -111,7 +114,7 @@ test('save and load by file and by pipe; import by address', async () => {
   assert.equal((await run(['load'], readFileSync(archive))).out, 'Loaded image: cli:1\n')
   assert.equal((await run(['load'], 'junk')).code, 1)
   assert.match((await run(['load', '-i', 'nosuch.tar'])).err, /nosuch\.tar: no such file/)
-  assert.match((await run(['save', '-o', 'x.tar', 'nosuch'])).err, /^No such image: nosuch:latest/)
+  assert.match((await run(['save', '-o', 'x.tar', 'nosuch'])).err, /No such image: nosuch:latest/)
   assert.ok(!existsSync(join(docker.dir, 'x.tar')) && !existsSync(join(docker.dir, 'x.tar.part')))
   const server = createServer((request, response) => {
     if (request.url === '/root.tar') response.end(readFileSync(join(docker.dir, 'busybox.tar')))
@@ -130,11 +133,11 @@ test('save and load by file and by pipe; import by address', async () => {
 })
 
 test('what is typed wrong is said', async () => {
-  assert.match((await run(['puhl'])).err, /'puhl' is not a command\nDid you mean (pull|push)\?/)
-  assert.match((await run(['pull'])).err, /needs 1 argument, not 0/)
-  assert.match((await run(['tag', 'a'])).err, /needs 2 arguments, not 1/)
+  assert.match((await run(['puhl'])).err, /unknown command: slipway image puhl/)
+  assert.match((await run(['pull'])).err, /'slipway image pull' requires 1 argument\n/)
+  assert.match((await run(['tag', 'a'])).err, /'slipway image tag' requires 2 arguments\n/)
   assert.match((await run(['ls', '--nosuch'])).err, /unknown flag: --nosuch/)
-  assert.match((await run(['ls', '--filter', 'x'])).err, /use NAME=VALUE/)
+  assert.match((await run(['ls', '--filter', 'x'])).err, /bad format of filter \(expected name=value\)/)
   assert.match((await run(['bootstrap', 'alpine'])).err, /cannot build alpine:latest from a package archive/)
   assert.match((await run(['--help'])).out, /bootstrap +Make a base image/)
 })

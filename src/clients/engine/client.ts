@@ -132,5 +132,8 @@ const refusal = (status: number, body: string): SlipwayError => {
   } catch {
     // not ours: shown as it is
   }
-  return new SlipwayError(codes[status] ?? 'internal', `Error response from daemon: ${message || `status ${status}`}`)
+  return new SlipwayError(
+    codes[status] ?? 'internal',
+    `Error response from daemon: ${message.trim() || `status ${status}`}`,
+  )
 }

@@ -151,7 +151,7 @@ export const alignTabs = (text: string, least = 10, padding = 3): string => {
       let end = y
       while (end < rows.length && x < rows[end]!.length - 1) end++
       const longest = Math.max(...rows.slice(y, end).map((r) => lengthOf(r[x]!)))
-      const width = longest === 0 ? 0 : Math.max(least, longest + padding)
+      const width = Math.max(least, longest + padding)
       for (let at = y; at < end; at++) widths[at]![x] = width
     }
   })
