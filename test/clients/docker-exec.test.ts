@@ -1,5 +1,6 @@
 /** docker exec, and everything at a terminal. */
 import assert from 'node:assert/strict'
+import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { startDocker } from './docker-kit.ts'
 
@@ -59,6 +60,21 @@ test('exec instances can be inspected, and start only once', async () => {
   assert.deepEqual([seen.Running, seen.ExitCode, seen.ProcessConfig.entrypoint], [false, 5, 'sh'])
   assert.equal((await docker.api('POST', `/exec/${Id}/start`, {})).status, 409)
   assert.equal((await docker.api('GET', '/exec/nosuch/json')).status, 404)
+})
+
+test('an upgrade is taken without the word that belongs to it', async () => {
+  const created = await docker.api('POST', '/containers/cc/exec', {
+    Cmd: ['echo', 'said'],
+    AttachStdout: true,
+    Tty: true,
+  })
+  const body = '{"Tty":true}'
+  const head = `POST /exec/${JSON.parse(created.body).Id}/start HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\nContent-Length: ${body.length}`
+  const socket = connect(docker.instance.dockerSocket)
+  socket.write(`${head}\r\n\r\n${body}`)
+  let answer = ''
+  for await (const chunk of socket) answer += chunk
+  assert.match(answer, /^HTTP\/1.1 101 .*\r\n\r\nsaid\r\n$/s)
 })
 
 test('run -it: a terminal of the right size, the exit code, Control-D', async () => {

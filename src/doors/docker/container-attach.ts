@@ -28,7 +28,7 @@ const open = async ({ containers }: Backend, x: Exchange): Promise<{ io: Io; tty
 
 export const attach = async (engine: Backend, x: Exchange): Promise<void> => {
   // dockerode repeats its options there; they are in the query, and none of the program's input.
-  if (Number(x.headers['content-length'] ?? 0) > 0) await (x.headers.upgrade ? x.upgradeBody() : x.json())
+  if (Number(x.headers['content-length'] ?? 0) > 0) await x.upgradeBody()
   const keys = detachKeys(x.query.get('detachKeys'))
   const { io, tty } = await open(engine, x)
   const socket = x.hijack(streamType(tty, x.version))

@@ -44,7 +44,7 @@ export const execRoutes = ({ containers }: Pick<Engine, 'containers'>): Route[] 
       x.send(201, { Id: exec.id })
     }),
     route('POST', '/exec/:id/start', async (x) => {
-      const body = await readBody(x)
+      const body = (await x.upgradeBody()) as StartBody
       const exec = must(x.params.id!)
       if (body.Detach) {
         await containers.startExec(exec.id, { detach: true })
@@ -87,11 +87,6 @@ interface StartBody {
   Detach?: boolean
   Tty?: boolean
   ConsoleSize?: [number, number] | null
-}
-/** The body ends by its length: what follows on an upgraded connection is already the program's input. */
-const readBody = async (x: Exchange): Promise<StartBody> => {
-  if (x.headers.upgrade === undefined) return x.json<StartBody>()
-  return (await x.upgradeBody()) as StartBody
 }
 
 const view = (exec: Exec) => {

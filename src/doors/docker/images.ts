@@ -91,6 +91,7 @@ export const imageRoutes = (engine: Backend, clock: Clock, pushed: RecentPushes)
     }),
     route('POST', '/images/:name*/push', (x) => push(images, pushed, x)),
     route('DELETE', '/images/:name*', async (x) => {
+      if (x.params.name!.trim() === '') throw bad('image name cannot be blank')
       const gone = await images.remove(x.params.name!, {
         force: isTrue(x.query.get('force')),
         noPrune: isTrue(x.query.get('noprune')),

@@ -25,7 +25,7 @@ export interface Exchange {
   signal: AbortSignal
   /** The request's JSON; {} for an empty body. */
   json<T>(): Promise<T>
-  /** The JSON of an upgrade request, by its Content-Length; what follows belongs to the taken-over connection. */
+  /** The JSON of a request that is taken over next, by its Content-Length: what follows belongs to the connection. */
   upgradeBody(): Promise<unknown>
   send(status: number, body?: unknown, headers?: Record<string, string>): void
   /** Headers out at once; what is written later follows in chunks. */
@@ -216,6 +216,8 @@ class Target implements Exchange {
   }
 
   async upgradeBody(): Promise<unknown> {
+    // Without "Connection: Upgrade" it is a request as any other to the parser, which has the body.
+    if (this.#res) return await this.json()
     const length = Number(this.headers['content-length'] ?? 0)
     if (length > largestJson) throw tooLarge()
     while (this.#head.length < length) {

@@ -19,6 +19,7 @@ import {
   type Platform,
   parseReference,
   platformRank,
+  sha256,
   withTag,
 } from '../../spec/oci/index.ts'
 import type { Image, PullOptions } from '../types.ts'
@@ -152,6 +153,13 @@ const loadOne = async (
       'not-found',
       `the archive has no image for ${formatPlatform(options.platform)}, only for ${formatPlatform(config)}`,
     )
+  for (const name of names) {
+    const old = store.resolveName(name)
+    if (old !== undefined && old !== sha256(raw))
+      options.progress?.({
+        status: `The image ${familiarName(name)} already exists, renaming the old one with ID ${old} to empty string`,
+      })
+  }
   const { manifest } = loadable
   const image = await store.register({
     config: { raw },
