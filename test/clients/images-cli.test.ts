@@ -98,9 +98,9 @@ test('ls, inspect, history, tag, rm, prune', async () => {
   writeFileSync(join(docker.dir, 'rest.tar'), readFileSync(join(docker.dir, 'busybox.tar')))
   const made = await ok('import', '-m', 'said', '-c', 'ENV A=b', '-c', 'LABEL keep=1', 'rest.tar')
   assert.match(made, /^sha256:\w{64}$/)
-  assert.match(await ok('prune', '--filter', 'label!=keep'), /^Total reclaimed space: 0B$/)
+  assert.match(await ok('prune', '-f', '--filter', 'label!=keep'), /^Total reclaimed space: 0B$/)
   const pruned = await ok('prune', '-f')
-  assert.match(pruned, new RegExp(`^Deleted Images:\nDeleted: ${made}\n\nTotal reclaimed space: `))
+  assert.match(pruned, new RegExp(`^Deleted Images:\ndeleted: ${made}\n\nTotal reclaimed space: `))
 })
 
 test('save and load by file and by pipe; import by address', async () => {
