@@ -69,9 +69,10 @@ test('an upgrade is taken without the word that belongs to it', async () => {
     Tty: true,
   })
   const body = '{"Tty":true}'
-  const head = `POST /exec/${JSON.parse(created.body).Id}/start HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\nContent-Length: ${body.length}`
+  const head = `POST /exec/${JSON.parse(created.body).Id}/start HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\nContent-Type: application/json\r\nContent-Length: ${body.length}`
   const socket = connect(docker.instance.dockerSocket)
   socket.write(`${head}\r\n\r\n${body}`)
+  socket.setTimeout(10_000, () => socket.destroy())
   let answer = ''
   for await (const chunk of socket) answer += chunk
   assert.match(answer, /^HTTP\/1.1 101 .*\r\n\r\nsaid\r\n$/s)
