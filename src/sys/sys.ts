@@ -140,6 +140,8 @@ export interface SpecialFiles {
   listXattrs(path: string): string[]
   /** openat2 with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS: `path` can never leave `root`. The caller closes the descriptor. */
   openInRoot(root: string, path: string, flags: number, mode?: number): number
+  /** A file in memory, without a name, that holds `content`. The caller closes the descriptor. */
+  inMemory(content: Uint8Array): number
   /** The path, inside `root`, that `path` means after links are followed within `root`; the last parts may not exist. */
   resolveInRoot(root: string, path: string): string
   /** utimensat with nanoseconds, without following links. */
@@ -173,6 +175,12 @@ export interface Cgroups {
   remove(path: string): void
   /** Takes limits away that were set: of CPU time, of the number of processes. */
   unlimit(path: string, what: 'cpu' | 'pids'): void
+  /**
+   * A process is about to be put into a cgroup, by us or a child of ours. The kernel makes whoever does that wait for a
+   * grace period of RCU, about 10 ms, but not those that come right after: this has the wait done, off the main thread.
+   * Changes nothing, and may fail without harm.
+   */
+  expectMove(): void
   /** OOM kills seen in it since its start. */
   oomKills(path: string): number
 }

@@ -117,6 +117,7 @@ export const start = (ctx: Context, reference: string): Promise<{ changed: boole
     if (record.status === 'removing' || record.status === 'dead')
       throw new SlipwayError('conflict', 'container is marked for removal and cannot be started')
     if (record.status === 'running') return { changed: false }
+    ctx.sys.cgroups.expectMove()
     cancelRestart(ctx, id)
     ctx.live(id).backoffMs = 0
     const fresh = ctx.records.change(id, { stopped: false, restartCount: 0, health: undefined })

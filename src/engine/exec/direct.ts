@@ -1,9 +1,5 @@
-import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { closeSync, fstatSync, readSync } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
-import { messageOf } from '../../errors.ts'
 import type { OciProcess } from '../../spec/oci/index.ts'
 import type { Child } from '../../sys/sys.ts'
 import type { Context } from '../containers/context.ts'
@@ -88,18 +84,17 @@ export const execDirect = async (
   options: DirectOptions,
 ): Promise<DirectExec> => {
   const runtime = await ctx.sys.processes.ociRuntime()
-  const dir = join(ctx.instance.runDir, 'execs', randomBytes(8).toString('hex'))
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
-  writeFileSync(join(dir, 'process.json'), configText(process), { mode: 0o600 })
+  const { files, processes } = ctx.sys
+  const document = files.inMemory(Buffer.from(configText(process)))
   // What the runtime itself has to say goes to a file, so that stderr is the program's alone.
-  const own = [`--root=${ctx.paths.oci}`, `--log=${join(dir, 'log')}`, '--log-format=json']
-  const child = ctx.sys.processes.spawn(
-    [...runtime.enter, runtime.path, ...own, 'exec', '--process', join(dir, 'process.json'), record.id],
-    {
-      env: runtime.env,
-      fds: [options.stdin ? 'pipe' : 'ignore', options.stdout ? 'pipe' : 'ignore', options.stderr ? 'pipe' : 'ignore'],
-    },
+  const log = files.inMemory(Buffer.alloc(0))
+  const own = [`--root=${ctx.paths.oci}`, '--log=/proc/self/fd/4', '--log-format=json']
+  const streams = (['stdin', 'stdout', 'stderr'] as const).map((name) => (options[name] ? 'pipe' : 'ignore'))
+  const child = processes.spawn(
+    [...runtime.enter, runtime.path, ...own, 'exec', '--process', '/proc/self/fd/3', record.id],
+    { env: runtime.env, fds: [...streams, document, log] },
   )
+  closeSync(document)
   const output: OutputBuffer = new OutputBuffer({
     full: () => [child.stdout, child.stderr].forEach((stream) => void stream?.pause()),
     drained: () => [child.stdout, child.stderr].forEach((stream) => void stream?.resume()),
@@ -110,7 +105,7 @@ export const execDirect = async (
     pump(child.stdout, (data) => output.push({ stream: 'stdout', data })),
     pump(child.stderr, (data) => stderr.push(data)),
   ])
-  const exited = finish(ctx, record, process.args[0]!, child, dir, ends, stderr)
+  const exited = finish(ctx, record, process.args[0]!, child, log, ends, stderr)
   exited.catch(() => {})
   return { pid: child.pid, output, stdin: child.stdin, exited, kill: () => killTree(ctx, child) }
 }
@@ -120,7 +115,7 @@ const finish = async (
   record: ContainerRecord,
   program: string,
   child: Child,
-  dir: string,
+  log: number,
   ends: Promise<unknown>,
   stderr: HeldBack,
 ): Promise<number> => {
@@ -128,7 +123,7 @@ const finish = async (
   try {
     const { code } = await child.exited
     await drained(ctx, ends, output)
-    const failure = code === 0 ? '' : readFileSync(join(dir, 'log'), { encoding: 'utf8', flag: 'a+' })
+    const failure = code === 0 ? '' : contentOf(log)
     if (failure.trim() === '') {
       stderr.release()
       return code
@@ -139,11 +134,13 @@ const finish = async (
   } finally {
     output.end()
     for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy()
-    // Nobody has to wait for that; a recovering daemon removes what is left.
-    void rm(dir, { recursive: true, force: true }).catch((error: unknown) =>
-      ctx.log.warn('an exec leaves its files', { dir, error: messageOf(error) }),
-    )
+    closeSync(log)
   }
+}
+
+const contentOf = (fd: number): string => {
+  const content = Buffer.alloc(fstatSync(fd).size)
+  return content.toString('utf8', 0, readSync(fd, content, 0, content.length, 0))
 }
 
 /** Lines of {"msg": …, "level": …}. */

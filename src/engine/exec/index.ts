@@ -154,6 +154,7 @@ export const createExecs = (ctx: Context): Execs => {
         exitCode: undefined,
         pid: 0,
       }
+      ctx.sys.cgroups.expectMove()
       entries.set(exec.id, { exec, started: false, ended: Promise.withResolvers<number>(), bundle: undefined })
       emit(ctx, record, `exec_create: ${spec.args.join(' ')}`, { execID: exec.id })
       return exec

@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import type { Cgroups } from '../sys.ts'
 import { flatKeyed, type ReadFile, statsV1, statsV2 } from './cgroup-files.ts'
 import { callError } from './libc.ts'
@@ -79,6 +80,31 @@ const removeBelow = (dir: string): void => {
   }
 }
 
+/** Where this process is in the first hierarchy that it can name: [controllers, path] by /proc/self/cgroup. */
+const ownCgroup = (text: string, dirOf: (controller: string, path: string) => string): string | undefined => {
+  for (const line of text.split('\n')) {
+    const [, names, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? []
+    if (names === undefined || names.startsWith('name=')) continue
+    const dir = dirOf(names.split(',')[0]!, path === '/' ? '' : path!)
+    if (existsSync(`${dir}/cgroup.procs`)) return dir
+  }
+  return undefined
+}
+
+/** Writes this process into the cgroup it is in, which moves nothing but takes the lock of all moves. */
+const createMover = (dirOf: (controller: string, path: string) => string): (() => void) => {
+  let moving = false
+  return () => {
+    if (moving) return
+    moving = true
+    const own = ownCgroup(readFileSync('/proc/self/cgroup', 'utf8'), dirOf)
+    const moved = own === undefined ? Promise.resolve() : writeFile(`${own}/cgroup.procs`, '0', { flag: 'r+' })
+    void moved
+      .catch(() => {}) // then the next one waits
+      .finally(() => (moving = false))
+  }
+}
+
 export const createCgroups = (): Cgroups => {
   const { layout, controllers, unified, roots } = hierarchies(readFileSync('/proc/self/mountinfo', 'utf8'))
   const dirOf = (controller: string, path: string): string => {
@@ -99,6 +125,7 @@ export const createCgroups = (): Cgroups => {
       if (path === '' || path === '/') throw callError('EINVAL', 'remove the root cgroup')
       for (const root of roots) if (existsSync(`${root}${path}`)) removeBelow(`${root}${path}`)
     },
+    expectMove: createMover(dirOf),
     unlimit(path, what) {
       const [file, value] =
         what === 'pids' ? ['pids.max', 'max'] : layout === 'v2' ? ['cpu.max', 'max'] : ['cpu.cfs_quota_us', '-1']

@@ -1,6 +1,6 @@
-import { closeSync, constants, lstatSync, openSync, readlinkSync, statfsSync } from 'node:fs'
+import { closeSync, constants, lstatSync, openSync, readlinkSync, statfsSync, writeSync } from 'node:fs'
 import type { SpecialFiles } from '../sys.ts'
-import { callError, getXattr, listXattrs, mknod, openat2, setTimes, setXattr } from './libc.ts'
+import { callError, getXattr, listXattrs, memoryFile, mknod, openat2, setTimes, setXattr } from './libc.ts'
 
 const oPath = 0x200000
 const oCloexec = 0x80000
@@ -57,6 +57,11 @@ export const files: SpecialFiles = {
   getXattr,
   listXattrs,
   openInRoot,
+  inMemory(content) {
+    const fd = memoryFile()
+    for (let at = 0; at < content.length; ) at += writeSync(fd, content, at)
+    return fd
+  },
   resolveInRoot,
   setTimes,
   statfs(path) {

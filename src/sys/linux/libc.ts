@@ -24,6 +24,7 @@ const native = {
   lgetxattr: libc.func('long lgetxattr(const char *path, const char *name, void *value, size_t size)'),
   llistxattr: libc.func('long llistxattr(const char *path, void *list, size_t size)'),
   utimensat: libc.func('int utimensat(int dirfd, const char *path, void *times, int flags)'),
+  memfdCreate: libc.func('int memfd_create(const char *name, uint flags)'),
   openat2: libc.func('syscall', 'long', ['long', 'int', 'str', 'void *', 'size_t']),
   mountSetattr: libc.func('syscall', 'long', ['long', 'int', 'str', 'uint', 'void *', 'size_t']),
   mknodat: libc.func('syscall', 'long', ['long', 'int', 'str', 'uint', 'uint']),
@@ -126,6 +127,9 @@ export const tryLock = (fd: number): boolean => {
 export const ioctl = (fd: number, request: number, argument: Buffer, what: string): void => {
   checked(native.ioctl(fd, request, argument), what)
 }
+
+/** Closes on exec. */
+export const memoryFile = (): number => checked(native.memfdCreate('slipway', 1), 'memfd_create')
 
 export const setXattr = (path: string, name: string, value: Uint8Array): void => {
   checked(native.lsetxattr(path, name, Buffer.from(value), value.length, 0), `setxattr ${name} on ${path}`)
