@@ -105,6 +105,11 @@ test('failing builds: a command, the syntax, a missing file, a missing Dockerfil
 test('tag, rmi, images, history', async () => {
   await ok('tag', 'busybox', 'foo/bar:v1')
   assert.match(await fails(1, 'tag', 'nosuch', 'x'), /No such image: nosuch/)
+  assert.match(await fails(1, 'tag', 'busybox', 'sha256:x'), /ambiguous tag using digest algorithm as name/)
+  assert.match(
+    await fails(1, 'import', '--platform', 'macos', join(dir, 'busybox.tar'), 'm'),
+    /system is not supported/,
+  )
   assert.equal(await ok('images', '--filter', 'reference=foo/*', '--format', '{{.Repository}}:{{.Tag}}'), 'foo/bar:v1')
   assert.equal(await ok('rmi', 'foo/bar:v1'), 'Untagged: foo/bar:v1')
   assert.match(await fails(1, 'rmi', 'nosuch'), /No such image: nosuch/)
@@ -117,6 +122,31 @@ test('tag, rmi, images, history', async () => {
   assert.match(await fails(1, 'rmi', 'mine'), /conflict: unable to (remove|delete).*container/)
   await ok('rmi', '-f', 'mine')
   assert.equal(await ok('ps', '--format', '{{.Image}}'), id.slice(7, 19))
+})
+
+test('an image without layers comes and goes', async () => {
+  const built = await docker.run(['build', '-q', '-'], {
+    input: 'FROM scratch\nLABEL a=b\n',
+    env: { ...docker.instance.env, DOCKER_BUILDKIT: '0' },
+  })
+  const id = built.stdout.trim()
+  const files = join(dir, 'bare')
+  mkdirSync(files)
+  const config = JSON.stringify({
+    architecture: 'amd64',
+    os: 'linux',
+    config: { Labels: { c: 'd' } },
+    rootfs: { type: 'layers', diff_ids: null },
+  })
+  writeFileSync(join(files, 'config.json'), config)
+  writeFileSync(
+    join(files, 'manifest.json'),
+    JSON.stringify([{ Config: 'config.json', RepoTags: ['bare:1'], Layers: null }]),
+  )
+  execFileSync('tar', ['-C', files, '-cf', `${files}.tar`, '.'])
+  await ok('load', '-i', `${files}.tar`)
+  assert.equal(await ok('inspect', '-f', '{{json .RootFS.Layers}} {{.Config.Labels.c}}', 'bare:1'), '[] d')
+  await ok('rmi', 'bare:1', id)
 })
 
 test('save and load, several at once; damaged archives are refused', async () => {

@@ -225,6 +225,21 @@ test('update, top, stats, inspect', async () => {
   assert.equal(seen.Mounts[0].RW, false)
   assert.ok(seen.NetworkSettings.IPAddress)
   await ok('rm', '-f', 'uu')
+  const part = (subpath: string): string[] => ['--mount', `type=volume,src=data,dst=/d,volume-subpath=${subpath}`]
+  await ok(
+    'run',
+    '--rm',
+    '-v',
+    'data:/d',
+    'busybox',
+    'sh',
+    '-c',
+    'mkdir /d/in; ln -s / /d/out; ln -s in /d/to; echo x >/d/in/f',
+  )
+  assert.equal(await ok('run', '--rm', ...part('to'), 'busybox', 'cat', '/d/f'), 'x')
+  assert.match(await fails(125, 'run', '--rm', ...part('out'), 'busybox', 'true'), /escapes the base directory/)
+  assert.match(await fails(127, 'run', '--rm', ...part('nosuch'), 'busybox', 'true'), /cannot access path/)
+  assert.match(await fails(125, 'run', '--rm', ...part('../x'), 'busybox', 'true'), /must be a relative path within/)
   await ok('volume', 'rm', 'data')
   assert.match(await fails(1, 'inspect', 'uu'), /No such object: uu/i)
 })

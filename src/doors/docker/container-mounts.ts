@@ -142,6 +142,12 @@ const bindMount = (text: string, driver: string, volumes: VolumeSpec[]): MountSp
   return { type, volume: source, target, readOnly, copyUp: !options.includes('nocopy') }
 }
 
+/** Stays inside by its text; where its links lead shows at the start. */
+const isLocal = (path: string): boolean => {
+  const normal = posix.normalize(path)
+  return !posix.isAbsolute(path) && normal !== '..' && !normal.startsWith('../')
+}
+
 const typedMount = (m: MountConfig, volumes: VolumeSpec[]): MountSpec => {
   const invalid = (why: string): SlipwayError => bad(`invalid mount config for type "${m.Type}": ${why}`)
   if (!m.Target) throw invalid('field Target must not be empty')
@@ -176,6 +182,8 @@ const typedMount = (m: MountConfig, volumes: VolumeSpec[]): MountSpec => {
     case 'volume': {
       const driver = m.VolumeOptions?.DriverConfig
       if (!m.Source && m.VolumeOptions?.Subpath) throw invalid('must not set Subpath when using anonymous volumes')
+      if (m.VolumeOptions?.Subpath && !isLocal(m.VolumeOptions.Subpath))
+        throw invalid('subpath must be a relative path within the volume')
       if (!m.Source && readOnly) throw invalid('must not set ReadOnly mode when using anonymous volumes')
       if (m.Source)
         volumes.push({

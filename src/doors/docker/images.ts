@@ -328,10 +328,11 @@ const pull = async (
   const auth = authOf(x.headers['x-registry-auth'])
   const parsed = parseReference(name)
   const all = tag === '' && parsed.tag === undefined && parsed.digest === undefined
+  const platform = platformOf(x)
   const tags = all ? await images.remoteTags(name, { auth, signal: x.signal }) : [tag]
   for (const each of tags)
     await images.pull(referenceText(name, each), {
-      platform: platformOf(x),
+      platform,
       auth,
       signal: x.signal,
       progress: (step) => out.line(progressLine(step)),
@@ -348,6 +349,7 @@ const importImage = async (
   const repo = x.query.get('repo')
   const changes = x.query.getAll('changes')
   const platform = platformOf(x)
+  if (platform && platform.os !== 'linux') throw bad('operating system is not supported')
   const config = changedConfig({}, changes)
   const url = source === '-' ? undefined : URL.parse(source.includes('://') ? source : `http://${source}`)
   if (url === null || (url && !/^https?:$/.test(url.protocol))) throw bad(`invalid address to import from: ${source}`)

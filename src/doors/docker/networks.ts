@@ -22,7 +22,7 @@ export const networkRoutes = (engine: Backend, clock: Clock): Route[] => {
     return found
   }
   return [
-    route('GET', '/networks', (x) => list(engine, x)),
+    ...['/networks', '/networks/'].map((path) => route('GET', path, (x) => list(engine, x))),
     route('POST', '/networks/create', async (x) => {
       const network = await networks.create(networkSpecOf(await x.json<CreateNetwork>()))
       x.send(201, { Id: network.id, Warning: '' })

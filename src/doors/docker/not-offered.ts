@@ -5,6 +5,13 @@ import { type Handler, type Route, route } from './server.ts'
 const noPlugin: Handler = (x) => {
   throw new SlipwayError('not-found', `plugin "${x.params.name}" not found`)
 }
+/** A body that is not JSON is said first. */
+const afterBody =
+  (handler: Handler): Handler =>
+  async (x) => {
+    await x.json()
+    return handler(x)
+  }
 const noPlugins: Handler = () => {
   throw new SlipwayError('unsupported', 'plugins are not offered by this engine')
 }
@@ -12,10 +19,11 @@ const noPlugins: Handler = () => {
 export const pluginRoutes: readonly Route[] = [
   route('GET', '/plugins', (x) => x.send(200, [])),
   route('GET', '/plugins/privileges', noPlugins),
-  route('POST', '/plugins/pull', noPlugins),
+  route('POST', '/plugins/pull', afterBody(noPlugins)),
   route('POST', '/plugins/create', noPlugins),
   route('GET', '/plugins/:name*/json', noPlugin),
-  ...['enable', 'disable', 'upgrade', 'push', 'set'].map((verb) => route('POST', `/plugins/:name*/${verb}`, noPlugin)),
+  ...['enable', 'disable', 'push'].map((verb) => route('POST', `/plugins/:name*/${verb}`, noPlugin)),
+  ...['upgrade', 'set'].map((verb) => route('POST', `/plugins/:name*/${verb}`, afterBody(noPlugin))),
   route('DELETE', '/plugins/:name*', noPlugin),
 ]
 

@@ -35,7 +35,7 @@ export const systemRoutes = (backend: SystemBackend): Route[] => [
     x.send(200, 'OK', { 'Cache-Control': 'no-cache, no-store, must-revalidate', Pragma: 'no-cache' }),
   ),
   route('GET', '/version', async (x) => x.send(200, await versionView(backend))),
-  route('GET', '/info', async (x) => x.send(200, await infoView(backend))),
+  route('GET', '/info', async (x) => x.send(200, infoAsOf(x.version, await infoView(backend)))),
   route('GET', '/events', (x) => events(backend, x)),
   route('GET', '/system/df', async (x) => x.send(200, await diskUsage(backend, x.version))),
   route('POST', '/auth', async (x) => {
@@ -198,14 +198,24 @@ const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend
     LiveRestoreEnabled: true,
     Isolation: '',
     InitBinary: 'docker-init',
-    ContainerdCommit: { ID: '' },
-    RuncCommit: { ID: runtime.version },
-    InitCommit: { ID: '' },
+    ContainerdCommit: { ID: '', Expected: '' },
+    RuncCommit: { ID: runtime.version, Expected: runtime.version },
+    InitCommit: { ID: '', Expected: '' },
     SecurityOptions: ['name=seccomp,profile=builtin'],
     CDISpecDirs: [],
     Warnings: warnings.length > 0 ? warnings.map((each) => `WARNING: ${each}`) : null,
   }
 }
+
+/** What older clients are told in another way (moby api/server/router/system). */
+const infoAsOf = ([, minor]: readonly [number, number], info: Awaited<ReturnType<typeof infoView>>): object =>
+  minor < 25
+    ? {
+        ...info,
+        ExecutionDriver: '<not supported>',
+        SecurityOptions: info.SecurityOptions.map((option) => option.replace(/^name=([^,]*).*$/, '$1')),
+      }
+    : info
 
 /** Hosts that are not spoken to by verified https, and docker.io's mirrors. */
 const registryView = ({ mirrors, insecure }: ReturnType<Engine['images']['registries']>) => {

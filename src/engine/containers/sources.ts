@@ -1,6 +1,6 @@
 import { closeSync, existsSync, mkdirSync, realpathSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { SlipwayError } from '../../errors.ts'
+import { messageOf, SlipwayError } from '../../errors.ts'
 import type { OciMount } from '../../spec/oci/index.ts'
 import type { Container, Sandbox } from '../types.ts'
 import type { Context } from './context.ts'
@@ -52,6 +52,28 @@ export class Staging {
       closeSync(fd)
     }
   }
+}
+
+/** The subpath without links. Docker follows them as the host does, and takes none that leaves the volume. */
+const within = (volume: string, subpath: string): string => {
+  const base = realpathSync(volume)
+  const full = join(base, subpath)
+  let real: string
+  try {
+    real = realpathSync(full)
+  } catch (cause) {
+    throw new SlipwayError(
+      'bad-request',
+      `cannot access path ${full}: ${messageOf(cause).replace(/^\w+: |, lstat .*$/g, '')}`,
+      { cause },
+    )
+  }
+  if (real !== base && !real.startsWith(`${base}/`))
+    throw new SlipwayError(
+      'bad-request',
+      `path concatenation escapes the base directory, base: ${base}, subpath: ${subpath}`,
+    )
+  return real.slice(base.length) || '/'
 }
 
 const bindSource = (mount: Extract<Container['mounts'][number], { type: 'bind' }>): boolean => {
@@ -135,7 +157,9 @@ export const ociMount = async (
           ? staged
             ? staging.bind(path, true)
             : path
-          : staging.bindInside(path, mount.subpath)
+          : staging.bindInside(path, within(path, mount.subpath))
+      if (mount.copyUp && mount.subpath !== undefined && statSync(inside).isDirectory())
+        await copyUp(ctx, record.paths.rootfs, destination, inside)
       return { destination, type: 'bind', source: inside, options: bindOptions(mount, statSync(inside).isDirectory()) }
     }
     case 'image': {

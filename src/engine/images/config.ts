@@ -19,9 +19,14 @@ const sorted = (value: unknown): unknown => {
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, inner]) => [key, sorted(inner)]))
 }
 
+/** BuildKit writes null where there is no layer. */
+export const layersOf = ({ rootfs }: Pick<ImageConfig, 'rootfs'>): Digest[] =>
+  (rootfs?.diff_ids as unknown) === null ? [] : rootfs?.diff_ids
+
 /** Old images do not name their system: there was only one. */
 export const withPlatform = (config: ImageConfig): ImageConfig => ({
   ...config,
+  rootfs: { ...config.rootfs, diff_ids: layersOf(config) },
   os: config.os ?? 'linux',
   architecture: config.architecture ?? hostPlatform().architecture,
 })
@@ -34,7 +39,7 @@ export const readConfig = (text: string): ImageConfig => {
   } catch (cause) {
     throw new SlipwayError('invalid', 'image configuration is not JSON', { cause })
   }
-  const diffIds = config?.rootfs?.diff_ids
+  const diffIds = layersOf(config)
   if (!Array.isArray(diffIds) || diffIds.some((id) => !/^sha256:[a-f0-9]{64}$/.test(String(id))))
     throw new SlipwayError('invalid', 'image configuration has no valid rootfs.diff_ids')
   const whole = withPlatform(config)

@@ -70,6 +70,8 @@ export const createImages = (
       const reference = parseReference(target)
       if (reference.digest !== undefined)
         throw new SlipwayError('invalid', 'refusing to create a tag with a digest reference')
+      if (familiarName({ ...reference, tag: undefined }) === 'sha256')
+        throw new SlipwayError('invalid', 'refusing to create an ambiguous tag using digest algorithm as name')
       store.records.setName(formatReference(withTag(reference)), image.id)
       store.emit('tag', image, familiarName(withTag(reference)))
     },

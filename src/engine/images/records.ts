@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { SlipwayError } from '../../errors.ts'
 import { migrate, putAside, transaction } from '../../lib/database.ts'
 import type { Digest, ImageConfig } from '../../spec/oci/index.ts'
+import { layersOf } from './config.ts'
 
 export interface ImageRecord {
   id: Digest
@@ -138,7 +139,7 @@ export class ImageRecords {
       .run(record.id, record.config, record.snapshots, record.size, record.bootstrapped, record.createdAt)
     const { rootfs } = JSON.parse(record.config) as ImageConfig
     const layer = this.#db.prepare('INSERT OR IGNORE INTO image_layers (id, diffId) VALUES (?, ?)')
-    for (const diffId of rootfs.diff_ids) layer.run(record.id, diffId)
+    for (const diffId of layersOf({ rootfs })) layer.run(record.id, diffId)
   }
 
   setName(name: string, id: Digest): void {

@@ -93,7 +93,9 @@ async function* members(store: ImageStore, saved: Saved[], signal?: AbortSignal)
         platform: image.platform,
       }
       for (const [digest, data] of [[image.id, raw] as const, [descriptor.digest, body] as const]) {
-        if (!written.has(digest)) yield { entry: file(blobPath(digest), data.length), body: data }
+        // The configuration is as old as the image, for who looks at dates in an archive.
+        const mtimeNs = digest === image.id ? createdNs(image) : 0n
+        if (!written.has(digest)) yield { entry: { ...file(blobPath(digest), data.length), mtimeNs }, body: data }
         written.add(digest)
       }
       for (const [i, layer] of layers.entries()) {
@@ -120,6 +122,10 @@ async function* members(store: ImageStore, saved: Saved[], signal?: AbortSignal)
   }
 }
 
+const createdNs = ({ config }: Image): bigint => {
+  const ms = Date.parse(config.created ?? '')
+  return Number.isNaN(ms) ? 0n : BigInt(Math.floor(ms / 1000)) * 1_000_000_000n
+}
 const blobPath = (digest: Digest): string => `blobs/${digest.replace(':', '/')}`
 const file = (path: string, size: number) => tarEntry({ path, size })
 const json = (path: string, value: unknown): TarMember => {

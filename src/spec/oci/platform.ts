@@ -29,12 +29,34 @@ export const normalizePlatform = (platform: Platform): Platform => {
   }
 }
 
-/** "linux/arm/v7", "linux/amd64", or an architecture alone. 'invalid' otherwise. */
+/** What Go has names for: only these may stand alone. */
+const systems = new Set(
+  'aix android darwin dragonfly freebsd hurd illumos ios js linux netbsd openbsd plan9 solaris windows zos'.split(' '),
+)
+const processors = new Set(
+  '386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm'.split(
+    ' ',
+  ),
+)
+
+/** "linux/arm/v7", "linux/amd64", or an architecture or a system alone. 'invalid' otherwise, in containerd's words. */
 export const parsePlatform = (text: string): Platform => {
   const parts = text.split('/')
-  if (parts.length > 3 || parts.some((part) => !/^[A-Za-z0-9_.-]+$/.test(part)))
+  const wrong = parts.find((part) => !/^[A-Za-z0-9_.-]+$/.test(part))
+  if (wrong !== undefined)
+    throw new SlipwayError(
+      'invalid',
+      `"${wrong}" is an invalid component of "${text}": platform specifier component must match "^[A-Za-z0-9_.-]+$": invalid argument`,
+    )
+  if (parts.length > 3)
+    throw new SlipwayError('invalid', `"${text}": cannot parse platform specifier: invalid argument`)
+  if (parts.length === 1) {
+    const system = normalizePlatform({ ...hostPlatform(), os: parts[0]! })
+    if (systems.has(system.os)) return system
+    const platform = normalizePlatform({ os: 'linux', architecture: parts[0]! })
+    if (processors.has(platform.architecture)) return platform
     throw new SlipwayError('invalid', `"${text}": unknown operating system or architecture: invalid argument`)
-  if (parts.length === 1) return normalizePlatform({ os: 'linux', architecture: parts[0]! })
+  }
   return normalizePlatform({ os: parts[0]!, architecture: parts[1]!, variant: parts[2] })
 }
 

@@ -20,6 +20,9 @@ export interface Session {
 export const sessionOf = ({ headers }: Pick<Exchange, 'headers'>, takeOver: () => Duplex): Session => {
   const header = (name: string): string => String(headers[`x-docker-expose-session-${name}`] ?? '')
   const id = header('uuid')
+  const upgrade = String(headers.upgrade ?? '')
+  if (upgrade === '') throw new SlipwayError('bad-request', 'no upgrade proto in request')
+  if (upgrade !== 'h2c') throw new SlipwayError('bad-request', `protocol ${upgrade} not supported`)
   if (id === '') throw new SlipwayError('bad-request', 'no session id in the request')
   const methods = new Set(header('grpc-method').toLowerCase().split(/,\s*/))
   return {
