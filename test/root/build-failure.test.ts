@@ -8,7 +8,7 @@ import { PassThrough, Readable } from 'node:stream'
 import { after, before, test } from 'node:test'
 import { isError, type SlipwayError } from '../../src/errors.ts'
 import type { BuildRoom } from './build-room.ts'
-import { openBuildRoom } from './build-room.ts'
+import { contextsLeft, openBuildRoom } from './build-room.ts'
 
 let room: BuildRoom
 before(async () => {
@@ -106,7 +106,7 @@ test('a context stream that stalls ends with the build; a damaged one is an erro
   assert.equal((await failure('', { context: { tar }, dockerfile: undefined, signal: stop.signal })).code, 'cancelled')
   const damaged = Readable.from([Buffer.alloc(2000, 'x')])
   assert.ok(isError(await failure('', { context: { tar: damaged }, dockerfile: undefined }), 'invalid'))
-  assert.deepEqual(readdirSync(join(room.instance.stateDir, 'build/contexts')), [])
+  assert.deepEqual(await contextsLeft(room), [])
   const none = await room.build('FROM base:1\nCOPY * /none/\nRUN true', { context: { none: true } })
   assert.equal(none.changed, true)
 })

@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test'
 import { isError } from '../../src/errors.ts'
 import { interruptedBuild, interruptedText } from './build-interruptions.ts'
 import type { BuildRoom } from './build-room.ts'
-import { openBuildRoom, openBuildRoomAt, useBase } from './build-room.ts'
+import { contextsLeft, openBuildRoom, openBuildRoomAt, useBase } from './build-room.ts'
 
 let room: BuildRoom
 let tar = ''
@@ -23,14 +23,15 @@ before(async () => {
 after(() => room?.close())
 
 /** What a build may have left. */
-const nothingLeft = async ({ sys, instance, engine }: BuildRoom, when: string): Promise<void> => {
+const nothingLeft = async (from: BuildRoom, when: string): Promise<void> => {
+  const { sys, instance, engine } = from
   const inside = (path: string): string[] => (existsSync(path) ? readdirSync(path) : [])
   assert.deepEqual(
     {
       mounts: ['build', 'steps', 'sandboxes'].flatMap((name) => sys.mounts.below(join(instance.runDir, name))),
       work: inside(join(instance.runDir, 'build')),
       steps: inside(join(instance.runDir, 'steps')),
-      contexts: inside(join(instance.stateDir, 'build/contexts')),
+      contexts: await contextsLeft(from),
       ingest: inside(join(instance.stateDir, 'content/ingest')),
       snapshots: (await engine.snapshots.list()).filter(({ state }) => state === 'active'),
       sandboxes: engine.sandboxes.list(),

@@ -1,8 +1,18 @@
 /** An engine and a builder on a home of their own with a small busybox image, for the root tests of the builder. */
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Builder, BuildProgress, BuildRequest, BuildResult } from '../../src/build/index.ts'
 import { createBuilder, plainProgress } from '../../src/build/index.ts'
 import { createEngine } from '../../src/engine/index.ts'
@@ -170,6 +180,14 @@ export const openBuildRoomAt = async (home: string): Promise<BuildRoom> => {
       rmSync(home, { recursive: true, force: true })
     },
   }
+}
+
+/** Unpacked contexts that are there: they are deleted when nobody waits for it any more, so some time is given. */
+export const contextsLeft = async ({ instance }: Pick<BuildRoom, 'instance'>): Promise<string[]> => {
+  const path = join(instance.stateDir, 'build/contexts')
+  const names = (): string[] => (existsSync(path) ? readdirSync(path) : [])
+  for (let i = 0; i < 200 && names().length > 0; i++) await sleep(25)
+  return names()
 }
 
 const sortVertices = (events: readonly BuildProgress[]): Pick<Outcome, 'cached' | 'performed'> => {
