@@ -15,10 +15,16 @@ import { createLog, type Log } from './lib/log.ts'
 import { writeAtomically } from './lib/write-atomically.ts'
 import * as kinds from './spec/kube/kinds.ts'
 import { closeInherited } from './sys/daemonize.ts'
-import { bindSocket, createLinux, returnFreeMemory, takeLock } from './sys/linux/index.ts'
+import { bindSocket, createLinux, reserveRoom, returnFreeMemory, takeLock } from './sys/linux/index.ts'
 import { createSupervision, takenCode } from './sys/supervisor.ts'
 
 const version = '0.1.0'
+
+/**
+ * As much as the database's log takes before it begins anew: on a disk that is full its files grow into this, so what runs
+ * can still be stopped, and removed to make room.
+ */
+const databaseReserve = 4 << 20
 
 /** Runs until SIGTERM, SIGINT or a stop request; resolves with the exit code. */
 export const runDaemon = async (env: NodeJS.ProcessEnv): Promise<number> => {
@@ -84,8 +90,7 @@ class Daemon {
     const sockets = socketsOf(instance)
     const sys = createLinux(instance, log.room('sys'))
     this.#closers.push(returnFreeMemory())
-    const db = openDatabase(join(instance.stateDir, 'slipway.db'))
-    chmodSync(join(instance.stateDir, 'slipway.db'), 0o600)
+    const db = this.#openDatabase(join(instance.stateDir, 'slipway.db'))
     this.#closers.push(() => db.close())
     const engine = createEngine({ instance, sys, db, log: log.room('engine'), clock })
     this.#closers.push(
@@ -167,6 +172,15 @@ class Daemon {
       supervision.begin(listening)
       this.#closers.push(() => supervision.end({ again: this.#again }))
     }
+  }
+
+  /** What is closed of a file takes SQLite's locks on it along, so its own file is looked after before it has any. */
+  #openDatabase(path: string): ReturnType<typeof openDatabase> {
+    reserveRoom(path, databaseReserve)
+    const db = openDatabase(path)
+    chmodSync(path, 0o600)
+    reserveRoom(`${path}-wal`, databaseReserve)
+    return db
   }
 
   async close(): Promise<void> {

@@ -53,6 +53,7 @@ const killAll = async (sys: Sys, cgroup: string): Promise<void> => {
   for (const deadline = Date.now() + patienceMs; Date.now() < deadline; ) {
     const pids = sys.cgroups.pids(cgroup)
     if (pids.length === 0) return
+    sys.cgroups.thaw(cgroup)
     for (const pid of pids) sys.processes.kill(pid, 'SIGKILL')
     await new Promise((go) => setTimeout(go, 20))
   }

@@ -171,6 +171,8 @@ export interface Cgroups {
   stats(path: string): CgroupStats | undefined
   /** Pids in the cgroup and those below it. */
   pids(path: string): number[]
+  /** Lets frozen processes at and below the path go on: they would not even die. Nothing there: no error. */
+  thaw(path: string): void
   /** Removes empty cgroups at and below the path, in every hierarchy. Nothing there: no error. */
   remove(path: string): void
   /** Takes limits away that were set: of CPU time, of the number of processes. */

@@ -67,6 +67,7 @@ export const emptyCgroup = async (ctx: Pick<Context, 'sys' | 'clock' | 'log'>, c
   for (let attempt = 0; attempt < 100; attempt++) {
     const pids = cgroups.pids(cgroup)
     if (pids.length === 0) break
+    if (attempt === 0) cgroups.thaw(cgroup)
     for (const pid of pids) processes.kill(pid, 'SIGKILL')
     await ctx.clock.sleep(Math.min(2 + attempt, 50))
   }
@@ -139,7 +140,7 @@ export const launch = async (ctx: Context, before: ContainerRecord): Promise<Con
     await takeDown(ctx, ctx.records.must(id))
     ctx.live(id).hub.end()
     const status = before.startedAt === undefined ? 'created' : 'exited'
-    ctx.records.change(id, { status, pid: 0, exitCode, error: error.message, finishedAt: ctx.clock.now() })
+    ctx.records.observe(id, { status, pid: 0, exitCode, error: error.message, finishedAt: ctx.clock.now() })
     throw error
   }
 }

@@ -44,7 +44,7 @@ const onExit = async (ctx: Context, id: string, exit: Exit): Promise<void> => {
     !record.internal.stopped &&
     !ctx.closing.signal.aborted &&
     shouldRestart(record.spec.restart, exitCode, record.restartCount)
-  const ended = ctx.records.change(id, {
+  const ended = ctx.records.observe(id, {
     status: again ? 'restarting' : 'exited',
     pid: 0,
     exitCode,

@@ -165,6 +165,19 @@ export class ContainerRecords {
     return this.#keep(join(factsOf(before), state))
   }
 
+  /**
+   * The same for what has happened already, such as the end of a program: it is true also where it cannot be written
+   * (a full disk). The next change of this container writes it, and a daemon that starts finds it out by itself.
+   */
+  observe(id: string, change: Partial<ContainerState>): ContainerRecord {
+    const before = this.must(id)
+    try {
+      return this.change(id, change)
+    } catch {
+      return this.#keep(join(factsOf(before), { ...before.internal, ...change }))
+    }
+  }
+
   settle(id: string, change: Partial<ContainerFacts>): ContainerRecord {
     const before = this.must(id)
     const facts = { ...factsOf(before), ...change }

@@ -67,9 +67,9 @@ export const halt = async (
     cancelRestart(ctx, id)
     if (now.status === 'restarting') {
       settleWaiters(ctx, id, ['not-running'], { exitCode: now.exitCode })
-      return ctx.records.change(id, { status: 'exited', stopped: true })
+      return ctx.records.observe(id, { status: 'exited', stopped: true })
     }
-    return isRunning(now) ? ctx.records.change(id, { stopped: true }) : now
+    return isRunning(now) ? ctx.records.observe(id, { stopped: true }) : now
   })
   if (!isRunning(record)) return undefined
   await end(ctx, record, options)
@@ -96,7 +96,7 @@ export const kill = async (ctx: Context, reference: string, signal: string): Pro
   // As docker: a kill by hand ends the policy's say when it is the final signal, or the container's own stop signal.
   const image = await ctx.images.get(record.imageId)
   const stopSignal = signalNumber(record.spec.stopSignal || image?.config.config?.StopSignal || 'SIGTERM')
-  if (number === 9 || number === stopSignal) ctx.records.change(record.id, { stopped: true })
+  if (number === 9 || number === stopSignal) ctx.records.observe(record.id, { stopped: true })
   emit(ctx, record, 'kill', { signal: String(number) })
   signalProcess(ctx, record, number)
   if (number === 9) {
@@ -111,7 +111,7 @@ const setPaused = async (ctx: Context, record: ContainerRecord, paused: boolean)
   await ctx.sys.processes.must([...runtime.enter, runtime.path, `--root=${ctx.paths.oci}`, verb, record.id], {
     timeoutMs: 30_000,
   })
-  if (isRunning(ctx.records.must(record.id))) ctx.records.change(record.id, { status: paused ? 'paused' : 'running' })
+  if (isRunning(ctx.records.must(record.id))) ctx.records.observe(record.id, { status: paused ? 'paused' : 'running' })
 }
 
 export const pause = (ctx: Context, reference: string): Promise<void> => {

@@ -105,6 +105,12 @@ const createMover = (dirOf: (controller: string, path: string) => string): (() =
   }
 }
 
+const thawBelow = (dir: string, file: string, value: string): void => {
+  // From the top: what is frozen above cannot be let go below.
+  if (existsSync(`${dir}/${file}`)) writeFileSync(`${dir}/${file}`, value)
+  for (const child of childrenOf(dir)) thawBelow(child, file, value)
+}
+
 export const createCgroups = (): Cgroups => {
   const { layout, controllers, unified, roots } = hierarchies(readFileSync('/proc/self/mountinfo', 'utf8'))
   const dirOf = (controller: string, path: string): string => {
@@ -121,6 +127,10 @@ export const createCgroups = (): Cgroups => {
       return layout === 'v2' ? statsV2(read) : statsV1(read)
     },
     pids: (path) => [...new Set(roots.flatMap((root) => pidsBelow(`${root}${path}`)))],
+    thaw(path) {
+      const [file, value] = layout === 'v2' ? ['cgroup.freeze', '0'] : ['freezer.state', 'THAWED']
+      thawBelow(dirOf('freezer', path), file, value)
+    },
     remove(path) {
       if (path === '' || path === '/') throw callError('EINVAL', 'remove the root cgroup')
       for (const root of roots) if (existsSync(`${root}${path}`)) removeBelow(`${root}${path}`)

@@ -13,6 +13,7 @@ import { createOciRuntime, refusedByCrun } from './runtime.ts'
 import { createSharedRun } from './shared-run.ts'
 
 export { takeLock } from './lock.ts'
+export { reserveRoom } from './reserve.ts'
 export { bindSocket } from './bound-socket.ts'
 export { returnFreeMemory } from './memory.ts'
 

@@ -18,6 +18,7 @@ const native = {
   socketpair: libc.func('int socketpair(int domain, int type, int protocol, void *ends)'),
   connect: libc.func('int connect(int fd, void *address, uint length)'),
   bind: libc.func('int bind(int fd, void *address, uint length)'),
+  fallocate: libc.func('int fallocate(int fd, int mode, long offset, long length)'),
   flock: libc.func('int flock(int fd, int operation)'),
   ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
   lsetxattr: libc.func('int lsetxattr(const char *path, const char *name, void *value, size_t size, int flags)'),
@@ -117,6 +118,9 @@ export const connect = (fd: number, address: Buffer, what: string): void => {
 export const bind = (fd: number, address: Buffer, what: string): void => {
   checked(native.bind(fd, address, address.length), `bind ${what}`)
 }
+/** Gives a file blocks without making it longer. False where the file system cannot, or is full. */
+export const preallocate = (fd: number, offset: number, length: number): boolean =>
+  native.fallocate(fd, 1, offset, length) >= 0 // FALLOC_FL_KEEP_SIZE
 /** False: somebody else has it. Held until the descriptor is closed, at the latest by the end of this process. */
 export const tryLock = (fd: number): boolean => {
   if (native.flock(fd, 2 | 4) >= 0) return true // LOCK_EX | LOCK_NB
