@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -15,4 +16,10 @@ export const clientsIn = (...names: string[]): string => {
   for (const name of names)
     assert.ok(existsSync(join(bin, name)), `${name} is missing: test/tools could not fetch it from Debian`)
   return bin
+}
+
+/** Packages of npm's, as test/tools has fetched them. */
+export const npmClients = (): NodeJS.Require => {
+  clientsIn('../npm/ready')
+  return createRequire(join(repository, 'node_modules/.cache/test-tools/npm/'))
 }

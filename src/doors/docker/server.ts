@@ -2,6 +2,7 @@
 import { chmodSync, chownSync, readFileSync } from 'node:fs'
 import { type Duplex, PassThrough, type Readable } from 'node:stream'
 import type { WebSocket } from 'ws'
+import { isJson, takeChunks } from './upgrade-body.ts'
 import { type ErrorCode, isError, messageOf, SlipwayError } from '../../errors.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../../lib/http/node.ts'
 import type { Log } from '../../lib/log.ts'
@@ -218,25 +219,46 @@ class Target implements Exchange {
   async upgradeBody(): Promise<unknown> {
     // Without "Connection: Upgrade" it is a request as any other to the parser, which has the body.
     if (this.#res) return await this.json()
+    const text = this.#chunked ? await this.#chunkedText() : await this.#textOfLength()
+    checkContentType(this.headers['content-type'], text.length)
+    return parseBody(text)
+  }
+
+  async #textOfLength(): Promise<string> {
     const length = Number(this.headers['content-length'] ?? 0)
     if (length > largestJson) throw tooLarge()
-    while (this.#head.length < length) {
-      const more = await new Promise<Buffer>((resolve, reject) => {
-        const cut = (): void => reject(new SlipwayError('bad-request', 'unexpected EOF'))
-        this.#socket.once('end', cut)
-        this.#socket.once('data', (chunk: Buffer) => {
-          this.#socket.pause()
-          this.#socket.off('end', cut)
-          resolve(chunk)
-        })
-        this.#socket.resume()
-      })
-      this.#head = Buffer.concat([this.#head, more])
-    }
+    while (this.#head.length < length) await this.#readMore()
     const text = this.#head.subarray(0, length).toString()
     this.#head = this.#head.subarray(length)
-    checkContentType(this.headers['content-type'], length)
-    return parseBody(text)
+    return text
+  }
+
+  get #chunked(): boolean {
+    return /\bchunked$/i.test(this.headers['transfer-encoding'] ?? '')
+  }
+
+  async #chunkedText(): Promise<string> {
+    for (let text = ''; ; await this.#readMore()) {
+      const { body, rest, ended } = takeChunks(this.#head)
+      text += body.toString()
+      this.#head = rest
+      if (ended || isJson(text)) return text
+      if (text.length + rest.length > largestJson) throw tooLarge()
+    }
+  }
+
+  async #readMore(): Promise<void> {
+    const more = await new Promise<Buffer>((resolve, reject) => {
+      const cut = (): void => reject(new SlipwayError('bad-request', 'unexpected EOF'))
+      this.#socket.once('end', cut)
+      this.#socket.once('data', (chunk: Buffer) => {
+        this.#socket.pause()
+        this.#socket.off('end', cut)
+        resolve(chunk)
+      })
+      this.#socket.resume()
+    })
+    this.#head = Buffer.concat([this.#head, more])
   }
 
   upload(): Readable {
@@ -291,6 +313,8 @@ class Target implements Exchange {
     this.#socket.on('error', () => {}) // 'close' follows
     const extra = Object.entries(this.#about).map(([k, v]) => `\r\n${k}: ${v}`)
     this.#socket.write(`${first}${extra.join('')}\r\n\r\n`)
+    // The end of a body that was sent in chunks is no input.
+    if (this.#chunked) this.#head = takeChunks(this.#head).rest
     if (this.#head.length > 0) this.#socket.unshift(this.#head)
     return this.#socket
   }

@@ -17,10 +17,14 @@ export { execOnce } from './once.ts'
 /** Ended ones can be asked for their exit code this long. */
 const keptMs = 5 * 60_000
 const mostKept = 4096
+/** How long a change of a terminal's size waits for the program, as dockerd does. */
+const readyMs = 10_000
 
 interface Entry {
   exec: Exec
   started: boolean
+  /** It runs, or will not. */
+  begun: PromiseWithResolvers<void>
   ended: PromiseWithResolvers<number>
   bundle: string | undefined
 }
@@ -46,6 +50,7 @@ const over = ({ ctx, entries }: Room, entry: Entry, exitCode: number): void => {
   const { exec } = entry
   entry.exec = { ...exec, running: false, exitCode }
   if (entry.bundle !== undefined) rmSync(entry.bundle, { recursive: true, force: true })
+  entry.begun.resolve()
   entry.ended.resolve(exitCode)
   const record = ctx.records.byId(exec.containerId)
   if (record) emit(ctx, record, 'exec_die', { execID: exec.id, exitCode: String(exitCode) })
@@ -122,6 +127,14 @@ const startTty = async (room: Room, entry: Entry, size: Size | undefined): Promi
   }
 }
 
+const newEntry = (exec: Exec): Entry => ({
+  exec,
+  started: false,
+  begun: Promise.withResolvers<void>(),
+  ended: Promise.withResolvers<number>(),
+  bundle: undefined,
+})
+
 /** Programs run in running containers. Not on record: they end with the daemon that holds their streams. */
 export const createExecs = (ctx: Context): Execs => {
   const entries = new Map<string, Entry>()
@@ -155,7 +168,7 @@ export const createExecs = (ctx: Context): Execs => {
         pid: 0,
       }
       ctx.sys.cgroups.expectMove()
-      entries.set(exec.id, { exec, started: false, ended: Promise.withResolvers<number>(), bundle: undefined })
+      entries.set(exec.id, newEntry(exec))
       emit(ctx, record, `exec_create: ${spec.args.join(' ')}`, { execID: exec.id })
       return exec
     },
@@ -172,6 +185,7 @@ export const createExecs = (ctx: Context): Execs => {
         over(room, entry, 126)
         throw error
       }
+      entry.begun.resolve()
       // Nobody listens, but somebody has to read.
       if (options.detach) io.close()
       return io
@@ -183,7 +197,12 @@ export const createExecs = (ctx: Context): Execs => {
     execIds: (containerId) =>
       [...entries.values()].flatMap(({ exec }) => (exec.containerId === containerId && exec.running ? [exec.id] : [])),
     waitExec: (id) => must(id).ended.promise,
-    resizeExec: (id, size) => resize(must(id), size),
+    async resizeExec(id, size) {
+      const entry = must(id)
+      // A client may ask as soon as it is answered: the program starts after that.
+      await Promise.race([entry.begun.promise, ctx.clock.sleep(readyMs)])
+      await resize(entry, size)
+    },
   }
 }
 

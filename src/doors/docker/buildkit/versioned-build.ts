@@ -80,21 +80,29 @@ export const versionedBuild = (deps: ControlDeps): VersionedBuild => {
         await receive(x, uploads, id.slice(uploadPrefix.length))
         return
       }
-      const remote = x.query.get('remote')
-      if (remote !== 'client-session' && remote !== 'upload-request')
-        throw new SlipwayError('unsupported', 'this kind of remote context is not supported', {
-          hint: 'Use buildx, or download the context and build from the directory.',
-        })
       const stop = new AbortController()
       running.set(id, stop)
       try {
         const signal = AbortSignal.any([x.signal, stop.signal])
-        await build(deps, x, signal, remote === 'upload-request' ? await uploads.get(id, signal) : undefined)
+        await build(deps, x, signal, await contextOf(x, uploads, signal))
       } finally {
         running.delete(id)
       }
     },
   }
+}
+
+/** Where the files are: in the session, in this request, in another one that is about to come, or at an address. */
+const contextOf = async (x: Exchange, uploads: Arrivals<Readable>, signal: AbortSignal): Promise<Context> => {
+  const remote = x.query.get('remote') ?? ''
+  if (remote === 'client-session') return {}
+  if (remote === '') return { upload: x.upload() }
+  if (remote === 'upload-request') return { upload: await uploads.get(x.query.get('buildid') ?? '', signal) }
+  return { address: remote }
+}
+interface Context {
+  upload?: Readable
+  address?: string
 }
 
 const uploadPrefix = 'upload-request:'
@@ -114,7 +122,7 @@ const build = async (
   deps: ControlDeps,
   x: Exchange,
   signal: AbortSignal,
-  upload: Readable | undefined,
+  { upload, address = upload && uploadUrl }: Context,
 ): Promise<void> => {
   const session = await deps.sessions.get(x.query.get('session') ?? '', signal)
   const job = createJob(
@@ -136,7 +144,7 @@ const build = async (
       line({ id: 'moby.buildkit.trace', aux: StatusResponse.encode(status).toString('base64') })
   })()
   try {
-    await solve(deps, job, { ...attrsOf(x), ...(upload ? { context: uploadUrl } : {}) }, {})
+    await solve(deps, job, { ...attrsOf(x), ...(address ? { context: address } : {}) }, {})
     job.progress.end()
     await followed
     const ID = job.response['containerimage.config.digest']
