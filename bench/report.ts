@@ -6,7 +6,7 @@ export interface Result {
   /** Ours, and the one it is compared with, in `unit`; without a peer the goal is absolute. */
   ours: number
   peer?: number | undefined
-  unit: 'ms' | 's' | 'MB' | '%' | 'req/s' | 'MB/s'
+  unit: 'ms' | 'µs' | 's' | 'MB' | '%' | 'req/s' | 'MB/s'
   /** With a peer: of ours / peer. Without: of ours. */
   goal: { most: number } | { least: number }
 }

@@ -74,6 +74,7 @@ test('transactions hold only what changes', () => {
   assert.equal(
     renderChange('t', emptyTable(), empty.table),
     `add element inet t refused { 10.96.0.7 . tcp . 80 : goto refuse }
+add element inet t ports { tcp . 30080 }
 add element inet t refused_local { tcp . 30080 : goto refuse }
 `,
   )

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { Claim, PortPlan, Target } from './plan.ts'
 
 interface Element {
-  set: 'services' | 'local' | 'refused' | 'refused_local' | 'hairpin' | 'outside'
+  set: 'services' | 'local' | 'refused' | 'refused_local' | 'ports' | 'hairpin' | 'outside'
   key: string
   value?: string | undefined
 }
@@ -30,14 +30,10 @@ export interface Frame {
  * A packet to a service address that is still addressed so after translation belongs to nobody. Let through, it would leave a
  * tracked connection without a translation, and later tries from the same port would follow that one to nowhere.
  */
-const renderUnmatched = (cidr: string): string => `  chain unmatched {
+const renderUnmatchedOutput = (cidr: string): string => `  chain unmatched {
     ip daddr @reserved return
     fib daddr type local return
     goto refuse
-  }
-  chain unmatched-forward {
-    type filter hook forward priority -10; policy accept;
-    ip daddr ${cidr} jump unmatched
   }
   chain unmatched-output {
     type filter hook output priority filter; policy accept;
@@ -61,6 +57,7 @@ table inet ${table} {
   map local { type inet_proto . inet_service : verdict; }
   map refused { type ipv4_addr . inet_proto . inet_service : verdict; }
   map refused_local { type inet_proto . inet_service : verdict; }
+  set ports { type inet_proto . inet_service; }
   set hairpin { type ipv4_addr . ipv4_addr; }
   set outside { type ipv4_addr . inet_proto . inet_service; }
   set reserved { type ipv4_addr; ${reserved.length > 0 ? `elements = { ${reserved.join(', ')} }; ` : ''}}
@@ -70,21 +67,22 @@ table inet ${table} {
     reject with icmpx port-unreachable
   }
   chain refusals {
-    ct state != new return
     ip daddr . meta l4proto . th dport vmap @refused
+    meta l4proto . th dport != @ports return
     ip daddr @reserved return
     fib daddr type local meta l4proto . th dport vmap @refused_local
   }
   chain refusals-in {
     type filter hook prerouting priority -110; policy accept;
-    jump refusals
+    ct state new jump refusals
   }
   chain refusals-out {
     type filter hook output priority -110; policy accept;
-    jump refusals
+    ct state new jump refusals
   }
   chain dispatch {
     ip daddr . meta l4proto . th dport vmap @services
+    meta l4proto . th dport != @ports return
     ip daddr @reserved return
     fib daddr type local meta l4proto . th dport vmap @local
   }
@@ -106,15 +104,15 @@ table inet ${table} {
     ip saddr . tcp sport . ip daddr . tcp dport @resets return
     add @resets { ip saddr . tcp sport . ip daddr . tcp dport } drop
   }
-  chain guard-forward {
+  chain forward {
     type filter hook forward priority -10; policy accept;
-    iifname "${linkPrefix}p*" tcp flags & (fin | syn | rst | ack) == (rst | ack) tcp sequence 0 ct direction reply ct status dnat jump reset-guard
+${serviceCidr === undefined ? '' : `    ip daddr ${serviceCidr} jump unmatched\n`}    iifname "${linkPrefix}p*" tcp flags & (fin | syn | rst | ack) == (rst | ack) tcp sequence 0 ct direction reply ct status dnat jump reset-guard
   }
   chain guard-input {
     type filter hook input priority -10; policy accept;
     iifname "${linkPrefix}p*" tcp flags & (fin | syn | rst | ack) == (rst | ack) tcp sequence 0 ct direction reply ct status dnat jump reset-guard
   }
-${serviceCidr === undefined ? '' : renderUnmatched(serviceCidr)}}
+${serviceCidr === undefined ? '' : renderUnmatchedOutput(serviceCidr)}}
 `
 
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8)
@@ -171,6 +169,7 @@ export const tableOf = (plans: Iterable<PortPlan>, held: readonly Claim[], reser
   }
   for (const { plan, protocol, port } of held) {
     const key = `${protocol} . ${port}`
+    put({ set: 'ports', key })
     if (plan.targets.length === 0) put({ set: 'refused_local', key, value: 'goto refuse' })
     else put({ set: 'local', key, value: `goto ${chainName(plan.key)}` })
   }
