@@ -206,21 +206,24 @@ test('exec: streams, codes, users, stdin, terminal, timeouts', async () => {
   await containers().remove(id, { force: true })
 })
 
+const logLines = async (...args: Parameters<ReturnType<typeof containers>['logs']>): Promise<LogLine[]> =>
+  (await collect(containers().logs(...args))).flat()
+
 test('logs: tail, since, follow, streams', async () => {
   const script = 'for i in 1 2 3 4 5; do echo line $i; done; echo bad >&2; sleep 0.3; echo late'
   const { id } = await containers().create(spec('logs', ['sh', '-c', script]))
   const text = (lines: LogLine[]): string => lines.map(({ data }) => data.toString()).join('')
   await containers().start(id)
-  const followed = await collect(containers().logs(id, { follow: true }))
+  const followed = await logLines(id, { follow: true })
   assert.match(text(followed), /^line 1\n[\s\S]*late\n$/)
   assert.match(followed[0]!.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/)
-  assert.equal(text(await collect(containers().logs(id, { tail: 2, stderr: false }))), 'late\n')
-  assert.equal(text(await collect(containers().logs(id, { tail: 3 }))), 'line 5\nbad\nlate\n')
-  assert.equal(text(await collect(containers().logs(id, { stdout: false }))), 'bad\n')
+  assert.equal(text(await logLines(id, { tail: 2, stderr: false })), 'late\n')
+  assert.equal(text(await logLines(id, { tail: 3 })), 'line 5\nbad\nlate\n')
+  assert.equal(text(await logLines(id, { stdout: false })), 'bad\n')
   const late = Date.parse(followed.at(-1)!.time)
-  assert.equal(text(await collect(containers().logs(id, { since: late }))), 'late\n')
-  assert.equal((await collect(containers().logs(id, { until: late - 1 }))).length, 6)
-  assert.equal((await collect(containers().logs(id, { tail: 0 }))).length, 0)
+  assert.equal(text(await logLines(id, { since: late })), 'late\n')
+  assert.equal((await logLines(id, { until: late - 1 })).length, 6)
+  assert.equal((await logLines(id, { tail: 0 })).length, 0)
   await containers().remove(id, { force: true })
 })
 
@@ -233,12 +236,12 @@ test('logs are rotated and read across their files', async () => {
   await containers().start(id)
   const { log } = containers().must(id).paths
   await until(() => existsSync(`${log}.1`), 'a rotated file')
-  const lines = await collect(containers().logs(id, { follow: true }))
+  const lines = await logLines(id, { follow: true })
   const full = lines.filter(({ partial }) => !partial)
   assert.deepEqual([full.length, full.at(-1)!.data.toString()], [40_000, '40000\n'])
   const whole = Buffer.concat(lines.map(({ data }) => data)).toString()
   assert.equal(whole, Array.from({ length: 40_000 }, (_, i) => `${i + 1}\n`).join(''))
-  const tail = await collect(containers().logs(id, { tail: 25_000 }))
+  const tail = await logLines(id, { tail: 25_000 })
   assert.deepEqual([tail.filter(({ partial }) => !partial).length, tail[0]!.data.toString()], [25_000, '15001\n'])
   await containers().remove(id, { force: true })
 })

@@ -64,7 +64,7 @@ test('running containers survive a killed daemon, and what ended meanwhile is to
   await until(() => containers().must('ends').status === 'exited', 'the end of a container')
   assert.equal(containers().must('ends').exitCode, 9)
   const lines: string[] = []
-  for await (const { data } of containers().logs('ends', {})) lines.push(data.toString())
+  for await (const some of containers().logs('ends', {})) lines.push(...some.map(({ data }) => data.toString()))
   assert.deepEqual(lines, ['last words\n'])
   await until(
     () => containers().must('comes-back').restartCount > 0 && containers().must('comes-back').status === 'running',

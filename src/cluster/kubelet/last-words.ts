@@ -41,8 +41,8 @@ export const lastWords = async (
   const message = await head(fileOf(podDir, container.name, attemptOf(ended)))
   if (message || container.terminationMessagePolicy !== 'FallbackToLogsOnError' || ended.exitCode === 0) return message
   const chunks: Buffer[] = []
-  for await (const { data } of containers.logs(ended.id, { stdout: true, stderr: true, tail: logLines }))
-    chunks.push(data)
+  for await (const lines of containers.logs(ended.id, { stdout: true, stderr: true, tail: logLines }))
+    chunks.push(...lines.map(({ data }) => data))
   return Buffer.concat(chunks).subarray(-logLimit).toString('utf8')
 }
 

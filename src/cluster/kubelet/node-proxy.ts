@@ -147,10 +147,14 @@ async function* podLogs(node: Node, pod: Pod, options: PodLogOptions): AsyncGene
   }
   let left = options.limitBytes ?? Number.POSITIVE_INFINITY
   let fresh = true
-  for await (const line of node.deps.engine.containers.logs(container.id, wanted)) {
-    const stamp = options.timestamps && fresh ? Buffer.from(`${line.time} `) : undefined
-    fresh = !line.partial
-    const data = stamp ? Buffer.concat([stamp, line.data]) : line.data
+  for await (const lines of node.deps.engine.containers.logs(container.id, wanted)) {
+    const parts: Buffer[] = []
+    for (const line of lines) {
+      if (options.timestamps && fresh) parts.push(Buffer.from(`${line.time} `))
+      fresh = !line.partial
+      parts.push(line.data)
+    }
+    const data = Buffer.concat(parts)
     yield data.length > left ? data.subarray(0, left) : data
     left -= data.length
     if (left <= 0) return

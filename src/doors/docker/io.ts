@@ -10,11 +10,18 @@ const multiplexedStream = 'application/vnd.docker.multiplexed-stream'
 export const streamType = (tty: boolean, version: readonly [number, number]): string =>
   tty || version[1] < 42 ? rawStream : multiplexedStream
 
-export const frame = (stream: 'stdin' | 'stdout' | 'stderr', data: Uint8Array): Buffer => {
-  const head = Buffer.alloc(8)
-  head[0] = stream === 'stderr' ? 2 : stream === 'stdout' ? 1 : 0
-  head.writeUInt32BE(data.length, 4)
-  return Buffer.concat([head, data])
+type StreamName = 'stdin' | 'stdout' | 'stderr'
+
+/** Returns where it ends. */
+const writeFrameHead = (into: Buffer, at: number, stream: StreamName, length: number): number => {
+  into.writeUInt32BE((stream === 'stderr' ? 2 : stream === 'stdout' ? 1 : 0) << 24, at)
+  return into.writeUInt32BE(length, at + 4)
+}
+
+export const frame = (stream: StreamName, data: Uint8Array): Buffer => {
+  const framed = Buffer.allocUnsafe(8 + data.length)
+  framed.set(data, writeFrameHead(framed, 0, stream, data.length))
+  return framed
 }
 
 const written = (out: Writable, data: Uint8Array): Promise<void> | undefined => {
@@ -71,16 +78,32 @@ export const joinStreams = async (socket: Duplex, io: Io, want: Joined): Promise
 
 export const sendLogs = async (
   out: Writable,
-  lines: AsyncIterable<LogLine>,
+  logs: AsyncIterable<LogLine[]>,
   options: { tty: boolean; timestamps: boolean; details: string | undefined },
 ): Promise<void> => {
   let fresh = true
-  for await (const line of lines) {
+  for await (const lines of logs) {
     if (out.destroyed) break
-    const head = `${options.timestamps ? `${line.time} ` : ''}${options.details === undefined ? '' : `${options.details} `}`
-    const data = fresh && head !== '' ? Buffer.concat([Buffer.from(head), line.data]) : line.data
-    fresh = !line.partial
-    await written(out, options.tty ? data : frame(line.stream, data))
+    // All of them in one piece: there may be millions.
+    const heads: string[] = []
+    let size = 0
+    for (const line of lines) {
+      const time = fresh && options.timestamps ? `${line.time} ` : ''
+      const head = fresh && options.details !== undefined ? `${time}${options.details} ` : time
+      fresh = !line.partial
+      heads.push(head)
+      size += (options.tty ? 0 : 8) + (head === '' ? 0 : Buffer.byteLength(head)) + line.data.length
+    }
+    const piece = Buffer.allocUnsafe(size)
+    let at = 0
+    for (const [i, { stream, data }] of lines.entries()) {
+      const head = heads[i]!
+      const headSize = head === '' ? 0 : Buffer.byteLength(head)
+      if (!options.tty) at = writeFrameHead(piece, at, stream, headSize + data.length)
+      if (headSize > 0) at += piece.write(head, at)
+      at += data.copy(piece, at)
+    }
+    await written(out, piece)
   }
   out.end()
 }

@@ -42,7 +42,8 @@ const replayed = async function* (
   options: { stdout: boolean; stderr: boolean; until: number | undefined },
 ): AsyncGenerator<OutputChunk> {
   if (record.spec.log.driver === 'none') return
-  for await (const { stream, data } of readLogs(logSource(ctx, record), options)) yield { stream, data }
+  for await (const lines of readLogs(logSource(ctx, record), options))
+    for (const { stream, data } of lines) yield { stream, data }
 }
 
 export const attach =

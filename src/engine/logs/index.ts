@@ -3,7 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { LogLine, LogOptions } from '../types.ts'
 import { blockSize, findTail, logFiles } from './files.ts'
-import { LineCutter, parseEntry } from './format.ts'
+import { EntryReader, type LogEntry } from './format.ts'
 
 export { shiftFiles, sizeOf } from './files.ts'
 
@@ -60,22 +60,22 @@ class Bell {
   }
 }
 
-/** All complete lines from `offset` to the present end. */
+/** All complete lines from `offset` to the present end, some at a time. */
 const linesOf = async function* (
   handle: FileHandle,
   position: { offset: number },
-  cutter: LineCutter,
-): AsyncGenerator<Buffer> {
-  const block = Buffer.alloc(blockSize)
+  reader: EntryReader,
+): AsyncGenerator<LogEntry[]> {
   for (;;) {
+    const block = Buffer.allocUnsafe(blockSize)
     const { bytesRead } = await handle.read(block, 0, block.length, position.offset)
     if (bytesRead === 0) return
     position.offset += bytesRead
-    yield* cutter.push(Buffer.from(block.subarray(0, bytesRead)))
+    yield reader.push(bytesRead < blockSize ? Buffer.from(block.subarray(0, bytesRead)) : block)
   }
 }
 
-const rawLines = async function* (source: LogSource, options: LogOptions): AsyncGenerator<Buffer> {
+const entriesOf = async function* (source: LogSource, options: LogOptions): AsyncGenerator<LogEntry[]> {
   const { follow, tail, signal } = options
   // Rung from before the first read on: what is written meanwhile is not missed.
   const bell = follow ? new Bell(source, signal) : undefined
@@ -84,11 +84,11 @@ const rawLines = async function* (source: LogSource, options: LogOptions): Async
     const from =
       tail === undefined || tail < 0 ? { files: logFiles(source.path), offset: 0 } : await findTail(source.path, tail)
     const position = { offset: from.offset }
-    const cutter = new LineCutter()
+    const reader = new EntryReader()
     for (const path of from.files) {
       await handle?.close()
       handle = await open(path, 'r')
-      yield* linesOf(handle, position, cutter)
+      yield* linesOf(handle, position, reader)
       if (path !== source.path) position.offset = 0
     }
     if (handle && from.files.at(-1) !== source.path) {
@@ -99,11 +99,11 @@ const rawLines = async function* (source: LogSource, options: LogOptions): Async
       // Asked before the read: what was written before the end is then in the file.
       const active = source.active()
       if (!handle && existsSync(source.path)) handle = await open(source.path, 'r')
-      if (handle) yield* linesOf(handle, position, cutter)
+      if (handle) yield* linesOf(handle, position, reader)
       const current = statSync(source.path, { throwIfNoEntry: false })
       if (handle && current && current.ino !== fstatSync(handle.fd).ino) {
         // Rotated. The writer may have added to the old file up to the moment the new one appeared.
-        yield* linesOf(handle, position, cutter)
+        yield* linesOf(handle, position, reader)
         await handle.close()
         handle = await open(source.path, 'r')
         position.offset = 0
@@ -118,16 +118,16 @@ const rawLines = async function* (source: LogSource, options: LogOptions): Async
   }
 }
 
-/** The lines of a log as `docker logs` wants them. */
-export const readLogs = async function* (source: LogSource, options: LogOptions): AsyncGenerator<LogLine> {
+/** The lines of a log as `docker logs` wants them, as many at a time as there are. */
+export const readLogs = async function* (source: LogSource, options: LogOptions): AsyncGenerator<LogLine[]> {
   const { stdout = true, stderr = true, since, until, signal } = options
-  for await (const line of rawLines(source, options)) {
+  for await (const entries of entriesOf(source, options)) {
     if (signal?.aborted) return
-    const entry = parseEntry(line)
-    if (!entry || (since !== undefined && entry.ms < since)) continue
-    if (until !== undefined && entry.ms > until) return
-    if (entry.stream === 'stdout' ? !stdout : !stderr) continue
-    const { ms: _, ...rest } = entry
-    yield rest
+    const over = until === undefined ? -1 : entries.findIndex((entry) => entry.ms > until)
+    const lines = (over < 0 ? entries : entries.slice(0, over)).filter(
+      (entry) => (entry.stream === 'stdout' ? stdout : stderr) && (since === undefined || entry.ms >= since),
+    )
+    if (lines.length > 0) yield lines
+    if (over >= 0) return
   }
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { LogOptions } from '../types.ts'
-import { inUtc, LineCutter, parseEntry } from './format.ts'
+import { EntryReader, inUtc, parseEntry } from './format.ts'
 import { readLogs, shiftFiles } from './index.ts'
 
 const stamp = (i: number): string => `2026-01-02T03:04:${String(i % 60).padStart(2, '0')}.000000001+00:00`
@@ -21,20 +21,24 @@ const inTemp = async (body: (path: string) => Promise<void>): Promise<void> => {
 }
 const read = async (path: string, options: LogOptions = {}): Promise<string> => {
   let text = ''
-  for await (const { data } of readLogs({ path, active: () => false, onChange: () => () => {} }, options))
-    text += data.toString()
+  for await (const lines of readLogs({ path, active: () => false, onChange: () => () => {} }, options))
+    for (const { data } of lines) text += data.toString()
   return text
 }
 
 test('entries: streams, parts, times of any zone, torn lines', () => {
-  const parse = (text: string) => parseEntry(Buffer.from(text))
-  assert.deepEqual(parse('2026-01-02T03:04:05.123456789+02:00 stderr P half a '), {
-    time: '2026-01-02T01:04:05.123456789Z',
-    ms: Date.parse('2026-01-02T01:04:05.123Z'),
-    stream: 'stderr',
-    partial: true,
-    data: Buffer.from('half a '),
-  })
+  const parse = (text: string) => parseEntry(Buffer.from(`${text}\n`), 0, text.length)
+  const { time, ms, stream, partial, data } = parse('2026-01-02T03:04:05.123456789+02:00 stderr P half a ')!
+  assert.deepEqual(
+    { time, ms, stream, partial, data: Buffer.from(data) },
+    {
+      time: '2026-01-02T01:04:05.123456789Z',
+      ms: Date.parse('2026-01-02T01:04:05.123Z'),
+      stream: 'stderr',
+      partial: true,
+      data: Buffer.from('half a '),
+    },
+  )
   assert.equal(parse(`${stamp(1)} stdout F `)?.data.toString(), '\n')
   for (const torn of ['', 'x', `${stamp(1)} stdout`, `${stamp(1)} other F x`, 'notatime stdout F x'])
     assert.equal(parse(torn), undefined, torn)
@@ -42,9 +46,15 @@ test('entries: streams, parts, times of any zone, torn lines', () => {
 })
 
 test('lines are cut anywhere', () => {
-  const cutter = new LineCutter()
-  assert.deepEqual(cutter.push(Buffer.from('a\nb')).map(String), ['a'])
-  assert.deepEqual(cutter.push(Buffer.from('c\n\nd')).map(String), ['bc', ''])
+  const whole = Buffer.from(['a', 'bc', '', 'd'].map((text, i) => entry(i, text)).join(''))
+  for (let cut = 0; cut <= whole.length; cut++) {
+    const reader = new EntryReader()
+    const read = [whole.subarray(0, cut), whole.subarray(cut)].flatMap((block) => reader.push(Buffer.from(block)))
+    assert.deepEqual(
+      read.map(({ data }) => data.toString()),
+      ['a\n', 'bc\n', '\n', 'd\n'],
+    )
+  }
 })
 
 test('tails of every length, over blocks and files', () =>
@@ -100,8 +110,8 @@ test('a follower sees what is added, through a rotation, to the end', () =>
     const source = { path, active: () => active, onChange }
     const seen: string[] = []
     const reading = (async () => {
-      for await (const { data } of readLogs(source, { follow: true })) {
-        seen.push(data.toString().trim())
+      for await (const lines of readLogs(source, { follow: true })) {
+        seen.push(...lines.map(({ data }) => data.toString().trim()))
         if (seen.length === 1) appendFileSync(path, entry(2, 'two'))
         if (seen.length === 2) {
           renameSync(path, `${path}.1`)

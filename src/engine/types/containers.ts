@@ -299,7 +299,8 @@ export interface Containers {
     reference: string,
     options: { stdin: boolean; stdout: boolean; stderr: boolean; logs?: boolean; stream?: boolean },
   ): Promise<Io>
-  logs(reference: string, options: LogOptions): AsyncIterable<LogLine>
+  /** As many lines at a time as there are. */
+  logs(reference: string, options: LogOptions): AsyncIterable<LogLine[]>
   stats(reference: string): Promise<ContainerStats>
   /** Column titles and rows, as ps prints them. */
   top(reference: string, psArgs: string[]): Promise<{ titles: string[]; processes: string[][] }>
