@@ -181,6 +181,11 @@ test('diff, commit and export show what the program did, and nothing of ours', a
     'C /etc/group',
     'D /bin/nc',
   ])
+  const { body } = await docker.api('POST', '/commit?container=cm', { Labels: { a: 'b' } })
+  assert.match(
+    await ok('inspect', '-f', '{{.Config.Cmd}} {{.Config.Labels}}', JSON.parse(body).Id),
+    /^\[sh -c .*\] map\[a:b\]$/,
+  )
   await ok('commit', '-m', 'said', '-a', 'me', '--change', 'CMD ["cat","/new"]', '--change', 'ENV Q=1', 'cm', 'cmi:1')
   assert.equal(
     await ok('inspect', '-f', '{{json .Config.Cmd}} {{.Comment}} {{.Author}}', 'cmi:1'),

@@ -194,6 +194,10 @@ test('update, top, stats, inspect', async () => {
     'sleep',
     '1000',
   )
+  assert.match(await fails(1, 'update', '--memory', '256m', 'uu'), /smaller than already set memoryswap limit/)
+  assert.match(await fails(1, 'update', '--cpu-quota', '80000', 'uu'), /CPU Quota cannot be updated as NanoCPUs has/)
+  await ok('update', '--cpus', '0.8', 'uu')
+  assert.equal(await ok('inspect', '-f', '{{.HostConfig.NanoCpus}} {{.HostConfig.CpuQuota}}', 'uu'), '800000000 0')
   await ok('update', '--memory', '32m', '--memory-swap', '64m', '--restart', 'always', 'uu')
   assert.equal(
     await ok(
@@ -219,7 +223,7 @@ test('update, top, stats, inspect', async () => {
     'max',
   )
   assert.equal(seen.Config.Image, 'busybox')
-  assert.equal(seen.HostConfig.NanoCpus, 500_000_000)
+  assert.equal(seen.HostConfig.NanoCpus, 800_000_000)
   assert.equal(seen.HostConfig.ShmSize, 64 << 20)
   assert.equal(seen.Mounts[0].Mode, 'ro')
   assert.equal(seen.Mounts[0].RW, false)

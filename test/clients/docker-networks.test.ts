@@ -94,8 +94,13 @@ test('names resolve on a network: containers, aliases, after a rename, after con
   assert.equal(await asked('container:srv2', '127.0.0.1'), 'hello')
   await ok('network', 'disconnect', 'nb', 'srv2')
   assert.match(await fails(1, 'network', 'disconnect', 'nb', 'srv2'), /is not connected to/)
+  await ok('network', 'connect', 'nb', 'srv2')
+  await ok('stop', '-t0', 'srv2')
+  await ok('network', 'rm', 'nb')
+  await ok('network', 'disconnect', '-f', 'nb', 'srv2')
+  await ok('start', 'srv2')
   await ok('rm', '-f', 'srv2')
-  await ok('network', 'rm', 'na', 'nb')
+  await ok('network', 'rm', 'na')
 })
 
 test('links on the default bridge', async () => {

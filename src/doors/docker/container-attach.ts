@@ -39,6 +39,7 @@ export const attach = async (engine: Backend, x: Exchange): Promise<void> => {
 /** Its messages carry both streams unframed; text before 1.28. */
 export const attachWebSocket = async (engine: Backend, x: Exchange): Promise<void> => {
   const want = streamsOf(x)
+  engine.containers.must(x.params.id!)
   if (x.headers.upgrade === undefined) throw new SlipwayError('bad-request', 'not websocket protocol')
   const { io, tty } = await open(engine, x)
   const socket = await x.webSocket().catch((error: unknown) => {

@@ -36,7 +36,8 @@ const wordsOf = (value: string[] | string | null | undefined): string[] | undefi
 
 export const planCreate = (name: string, body: CreateBody, find: CreateLookups): CreatePlan => {
   const { HostConfig: host = {}, NetworkingConfig, ...config } = asOf(find.version, body)
-  if (!config.Image) throw bad('no image specified')
+  if (Object.keys(config).length === 0) throw bad('config cannot be empty in order to create a container')
+  if (!config.Image) throw bad(config.Cmd || config.Entrypoint ? 'no image specified' : 'no command specified')
   checkCreate(config, host)
   if (host.Isolation && host.Isolation !== 'default')
     throw bad(`Invalid isolation: "${host.Isolation}" - linux only supports 'default'`)
@@ -95,7 +96,7 @@ export const planCreate = (name: string, body: CreateBody, find: CreateLookups):
   return { spec, volumes, warnings: [] }
 }
 
-const restartOf = (host: HostConfig): ContainerSpec['restart'] => {
+export const restartOf = (host: HostConfig): ContainerSpec['restart'] => {
   const policy = host.RestartPolicy?.Name || 'no'
   const maxRetries = host.RestartPolicy?.MaximumRetryCount ?? 0
   if (policy !== 'no' && policy !== 'always' && policy !== 'unless-stopped' && policy !== 'on-failure')

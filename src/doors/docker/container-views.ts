@@ -140,7 +140,8 @@ const networkViews = (
 /** As given after the last colon of `-v`; named volumes say 'z' without. */
 const modeText = (c: Container, m: Container['mounts'][number]): string => {
   const bind = originOf(c)?.HostConfig.Binds?.find((b) => b.split(':')[1] === m.target)
-  return bind?.split(':')[2] ?? (m.type === 'volume' && m.volume !== '' ? 'z' : '')
+  const typed = originOf(c)?.HostConfig.Mounts?.some((given) => given.Target === m.target)
+  return bind?.split(':')[2] ?? (m.type === 'volume' && (m.volume !== '' || typed) ? 'z' : '')
 }
 
 const mountViews = (c: Container) =>

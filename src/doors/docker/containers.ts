@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { cpus, hostname } from 'node:os'
 import { pipeline } from 'node:stream/promises'
 import { changedConfig } from '../../build/index.ts'
-import type { Engine, Image } from '../../engine/types.ts'
+import type { Engine, Image, MountSpec } from '../../engine/types.ts'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { archiveRoutes } from './container-archive.ts'
@@ -12,10 +12,11 @@ import { listContainers } from './container-list.ts'
 import { checkResources, type Parts } from './container-limits.ts'
 import { logDetails } from './container-log.ts'
 import { freeName } from './container-name.ts'
+import { updateOf } from './container-update.ts'
 import { splitLink } from './container-links.ts'
 import { inspectView, originOf } from './container-views.ts'
 import { Filters, instant, isTrue } from './filters.ts'
-import { sendLogs, streamType } from './io.ts'
+import { sendLogs, streamType, terminalSize } from './io.ts'
 import { type Exchange, type Route, route } from './server.ts'
 import type { CreateBody, HostConfig } from './wire.ts'
 
@@ -67,13 +68,14 @@ const lifecycleRoutes = (engine: ContainerBackend): Route[] => {
       x.send(204)
     }),
     route('POST', '/containers/:id/resize', async (x) => {
-      await containers.resize(x.params.id!, sizeOf(x))
+      await containers.resize(x.params.id!, terminalSize(x))
       x.send(200)
     }),
     route('POST', '/containers/:id/update', async (x) => {
       const body = await x.json<HostConfig>()
       checkResources(body, machineParts(), true)
-      await containers.update(x.params.id!, updateOf(x.version[1] < 40 ? { ...body, PidsLimit: null } : body))
+      const change = x.version[1] < 40 ? { ...body, PidsLimit: null } : body
+      await containers.update(x.params.id!, updateOf(change, containers.must(x.params.id!)))
       x.send(200, { Warnings: [] })
     }),
   ]
@@ -126,12 +128,6 @@ export const containerRoutes = (engine: ContainerBackend, clock: Clock, root: st
   ]
 }
 
-const sizeOf = (x: Exchange): { width: number; height: number } => {
-  const size = { width: Number(x.query.get('w')), height: Number(x.query.get('h')) }
-  if (!Number.isInteger(size.width) || !Number.isInteger(size.height)) throw bad('invalid terminal size')
-  return size
-}
-
 const start = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
   const length = x.headers['transfer-encoding'] ? -1 : Number(x.headers['content-length'] ?? 0)
   if (length > 7 || length === -1)
@@ -177,11 +173,19 @@ const create = async (engine: ContainerBackend, root: string, x: Exchange): Prom
     version: x.version,
     root,
   })
+  checkSources(spec.mounts)
   for (const volume of volumes) await engine.volumes.create(volume)
   const created = await engine.containers.create(spec).catch((error: unknown) => {
     throw notTheImage(error)
   })
   x.send(201, { Id: created.id, Warnings: warnings })
+}
+
+/** Of `--mount`; `-v` makes what is missing when the container starts. */
+const checkSources = (mounts: readonly MountSpec[]): void => {
+  for (const mount of mounts)
+    if (mount.type === 'bind' && !mount.createSource && !existsSync(mount.source))
+      throw bad(`invalid mount config for type "bind": bind source path does not exist: ${mount.source}`)
 }
 
 /** By image: what the images of linked containers expose. */
@@ -219,28 +223,6 @@ const checkPlatform = (wanted: string | null, name: string, image: Image | undef
     'not-found',
     `image with reference ${name} was found but does not provide the specified platform (${wanted})`,
   )
-}
-
-const updateOf = (body: HostConfig): Parameters<Engine['containers']['update']>[1] => {
-  const resources = Object.fromEntries(
-    Object.entries({
-      memory: body.Memory,
-      memorySwap: body.MemorySwap,
-      memoryReservation: body.MemoryReservation,
-      cpuShares: body.CpuShares,
-      cpuQuota: body.NanoCpus ? Math.round(body.NanoCpus / 10_000) : body.CpuQuota,
-      cpuPeriod: body.NanoCpus ? 100_000 : body.CpuPeriod,
-      cpusetCpus: body.CpusetCpus || undefined,
-      cpusetMems: body.CpusetMems || undefined,
-      blkioWeight: body.BlkioWeight,
-    }).filter(([, v]) => v !== undefined && v !== 0),
-  )
-  if (body.PidsLimit != null) resources.pidsLimit = Math.max(body.PidsLimit, 0)
-  const policy = body.RestartPolicy?.Name
-  return {
-    ...(Object.keys(resources).length > 0 ? { resources } : {}),
-    ...(policy ? { restart: { policy: policy as 'no', maxRetries: body.RestartPolicy?.MaximumRetryCount ?? 0 } } : {}),
-  }
 }
 
 /** Called before start: the headers must be out at once, or client and server wait for each other. */

@@ -1,7 +1,7 @@
 import type { Engine, Exec, Io } from '../../engine/types.ts'
 import { messageOf, SlipwayError } from '../../errors.ts'
 import { detachKeys } from './detach.ts'
-import { frame, joinStreams, streamType } from './io.ts'
+import { frame, joinStreams, streamType, terminalSize } from './io.ts'
 import { type Exchange, type Route, route } from './server.ts'
 
 interface ExecBody {
@@ -68,8 +68,9 @@ export const execRoutes = ({ containers }: Pick<Engine, 'containers'>): Route[] 
       await joinStreams(socket, io, { stdout, stderr, framed, detachKeys: detachKeys(given.DetachKeys) })
     }),
     route('POST', '/exec/:id/resize', async (x) => {
+      const size = terminalSize(x)
       must(x.params.id!)
-      await containers.resizeExec(x.params.id!, { width: Number(x.query.get('w')), height: Number(x.query.get('h')) })
+      await containers.resizeExec(x.params.id!, size)
       x.send(200)
     }),
     route('GET', '/exec/:id/json', (x) => x.send(200, view(must(x.params.id!)))),

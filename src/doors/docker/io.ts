@@ -1,6 +1,8 @@
 /** A container's streams on a taken-over connection: raw with a terminal, else frames of 8 bytes and a payload. */
 import type { Duplex, Writable } from 'node:stream'
 import type { Io, LogLine } from '../../engine/types.ts'
+import { SlipwayError } from '../../errors.ts'
+import type { Exchange } from './server.ts'
 import { untilDetached } from './detach.ts'
 
 const rawStream = 'application/vnd.docker.raw-stream'
@@ -106,4 +108,12 @@ export const sendLogs = async (
     await written(out, piece)
   }
   out.end()
+}
+
+/** Of a resize request. */
+export const terminalSize = (x: Exchange): { width: number; height: number } => {
+  const [width, height] = [Number(x.query.get('w')), Number(x.query.get('h'))]
+  if (!Number.isInteger(width) || !Number.isInteger(height))
+    throw new SlipwayError('bad-request', 'invalid terminal size')
+  return { width, height }
 }

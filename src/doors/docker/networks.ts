@@ -50,7 +50,7 @@ export const networkRoutes = (engine: Backend, clock: Clock): Route[] => {
     route('POST', '/networks/:id/disconnect', async (x) => {
       const body = await x.json<{ Container?: string }>()
       const container = engine.containers.must(body.Container ?? '')
-      await engine.sandboxes.disconnect(container.sandboxId, must(x.params.id!).id)
+      await engine.sandboxes.disconnect(container.sandboxId, networks.get(x.params.id!)?.id ?? x.params.id!)
       x.send(200)
     }),
   ]

@@ -124,6 +124,7 @@ const shareWithDockerGroup = (path: string): void => {
 
 const dispatch = async (routes: readonly Route[], target: Target): Promise<void> => {
   const { method } = target
+  if (method === 'OPTIONS') return target.send(200)
   let known = false
   for (const one of routes) {
     const match = one.pattern.exec(target.path)

@@ -5,6 +5,7 @@ import type { ImageConfig, ImageProcessConfig } from '../../spec/oci/index.ts'
 import type { Containers, Image } from '../types.ts'
 import { type Context, emit, isRunning } from './context.ts'
 import { snapshotKey } from './create.ts'
+import { mergeEnv } from './process.ts'
 import { packMembers } from './pack.ts'
 import type { ContainerRecord } from './records.ts'
 import { pause, unpause } from './stop.ts'
@@ -87,6 +88,24 @@ const configOf = ({ spec, process, mounts }: ContainerRecord, image: ImageProces
   }
 }
 
+/** What is given wins, as far as it says something; variables, labels, ports and volumes are added. */
+const merged = (own: ImageProcessConfig, given: ImageProcessConfig): ImageProcessConfig => {
+  const said = Object.fromEntries(
+    Object.entries(given).filter(([, v]) => v && (typeof v !== 'object' || Object.keys(v as object).length > 0)),
+  ) as ImageProcessConfig
+  const { Entrypoint, Cmd } = said
+  return {
+    ...own,
+    ...said,
+    // A command is for the entry point it was given with.
+    ...(Entrypoint && !Cmd ? { Cmd: undefined } : {}),
+    Env: mergeEnv(own.Env ?? [], given.Env ?? []),
+    Labels: { ...own.Labels, ...given.Labels },
+    ...(own.ExposedPorts || given.ExposedPorts ? { ExposedPorts: { ...own.ExposedPorts, ...given.ExposedPorts } } : {}),
+    ...(own.Volumes || given.Volumes ? { Volumes: { ...own.Volumes, ...given.Volumes } } : {}),
+  }
+}
+
 const makeImage = async (
   ctx: Context,
   record: ContainerRecord,
@@ -106,7 +125,7 @@ const makeImage = async (
     parent: base.id,
     container: record.id,
     container_config: { ...own, Image: record.spec.image },
-    config: (options.change ?? ((same) => same))(options.config ?? own),
+    config: (options.change ?? ((same) => same))(merged(own, options.config ?? {})),
     history: [
       ...(base.config.history ?? []),
       { created, created_by: record.process.args.join(' '), author: options.author, comment: options.message },

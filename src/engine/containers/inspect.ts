@@ -63,7 +63,7 @@ export const rename =
 
 export const update =
   (ctx: Context): Containers['update'] =>
-  async (reference, { resources, restart }) => {
+  async (reference, { resources, restart, origin }) => {
     const { id } = ctx.records.must(reference)
     await ctx.locks.run(id, async () => {
       const record = ctx.records.must(id)
@@ -73,7 +73,7 @@ export const update =
           'Restart policy cannot be updated because AutoRemove is enabled for the container',
         )
       const merged = { ...record.spec.resources, ...resources }
-      const spec = { ...record.spec, resources: merged, ...(restart ? { restart } : {}) }
+      const spec = { ...record.spec, resources: merged, ...(restart ? { restart } : {}), ...(origin ? { origin } : {}) }
       if (resources && isRunning(record)) {
         const runtime = await ctx.sys.processes.ociRuntime()
         // crun opens what it is told to read by name, and standard input has none that works.

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
-import { type Context, emit } from '../containers/context.ts'
+import { type Context, emit, isRunning } from '../containers/context.ts'
 import { controlMonitor } from '../containers/rotation.ts'
 import { AttachHub } from '../runtime/attach.ts'
 import { configText } from '../runtime/config.ts'
@@ -22,6 +22,8 @@ const readyMs = 10_000
 
 interface Entry {
   exec: Exec
+  /** When the run of the container began that it was made for. */
+  run: number | undefined
   started: boolean
   /** It runs, or will not. */
   begun: PromiseWithResolvers<void>
@@ -127,8 +129,9 @@ const startTty = async (room: Room, entry: Entry, size: Size | undefined): Promi
   }
 }
 
-const newEntry = (exec: Exec): Entry => ({
+const newEntry = (exec: Exec, run: number | undefined): Entry => ({
   exec,
+  run,
   started: false,
   begun: Promise.withResolvers<void>(),
   ended: Promise.withResolvers<number>(),
@@ -146,6 +149,10 @@ export const createExecs = (ctx: Context): Execs => {
   }
   const startable = (id: string): Entry => {
     const entry = must(id)
+    const record = ctx.records.byId(entry.exec.containerId)
+    // It was of a run that is over, though the container may run again.
+    if (!entry.started && (!record || !isRunning(record) || record.startedAt !== entry.run))
+      throw new SlipwayError('not-found', `No such exec instance: ${id}`)
     if (entry.started)
       throw new SlipwayError(
         'conflict',
@@ -168,7 +175,7 @@ export const createExecs = (ctx: Context): Execs => {
         pid: 0,
       }
       ctx.sys.cgroups.expectMove()
-      entries.set(exec.id, newEntry(exec))
+      entries.set(exec.id, newEntry(exec, record.startedAt))
       emit(ctx, record, `exec_create: ${spec.args.join(' ')}`, { execID: exec.id })
       return exec
     },

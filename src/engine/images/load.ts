@@ -135,9 +135,10 @@ const loadOne = async (
   if (rootfs.diff_ids.length !== loadable.layers.length)
     throw invalid(`configuration has ${rootfs.diff_ids.length} layers, the archive ${loadable.layers.length}`)
   const names = loadable.names.map((name) => formatReference(withTag(parseReference(name))))
-  const chain = chainIds(rootfs.diff_ids)
+  const here = store.whole(sha256(raw), lease)
+  const chain = here ?? chainIds(rootfs.diff_ids)
   const kept: Promise<LayerBlob | undefined>[] = []
-  for (const [i, path] of loadable.layers.entries()) {
+  for (const [i, path] of here ? [] : loadable.layers.entries()) {
     const file = files.find(path)
     if (!file) throw invalid(`layer ${path} is missing`)
     const layer = { key: chain[i]!, parent: chain[i - 1], diffId: rootfs.diff_ids[i]!, file }

@@ -119,6 +119,11 @@ export class Puller {
         throw new SlipwayError('unsupported', `unsupported media type ${mediaType}`, {
           hint: 'This is not a container image but another kind of artifact.',
         })
+    const here = this.#store.whole(manifest.config.digest, lease)
+    if (here) {
+      for (const { digest } of manifest.layers) options.progress?.({ id: short(digest), status: 'Already exists' })
+      return { chain: here, blobs: [] }
+    }
     const chain = chainIds(diffIds)
     const failed = new AbortController()
     const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal

@@ -50,6 +50,19 @@ export class ImageStore {
     this.snapshots = snapshots
   }
 
+  /** The layers of an image that is here whole, held. undefined: something of it is missing. */
+  whole(id: Digest, lease: Lease): string[] | undefined {
+    const record = this.records.get(id)
+    const image = record && this.view(record)
+    const intact = image?.snapshots.every((key, i) => {
+      const blob = this.records.blob(image.config.rootfs.diff_ids[i]!)
+      return this.snapshots.intact(key) && (!blob || this.content.has(blob.digest))
+    })
+    if (!image || !intact) return undefined
+    for (const key of image.snapshots) lease.hold(key)
+    return image.snapshots
+  }
+
   /** An event of an image, with its labels to filter by. `name`: default its id, as docker says it. */
   emit(action: string, { id, config }: Pick<Image, 'id' | 'config'>, name: string = id): void {
     this.deps.events.emit({ type: 'image', action, id, attributes: { ...config.config?.Labels, name } })

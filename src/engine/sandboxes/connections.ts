@@ -121,8 +121,13 @@ export const disconnect = async (ctx: Context, id: string, reference: string): P
   await ctx.locks.run(id, async () => {
     const record = must(ctx, id)
     const attachments = attachmentsOf(record.spec)
+    const known = ctx.networks.get(reference)
+    const rest = attachments.filter((other) =>
+      known ? ctx.networks.get(other.network)?.id !== known.id : other.network !== reference,
+    )
+    // Of a network that has been removed meanwhile only the name is left.
+    if (!known && rest.length < attachments.length) return ctx.records.save(withAttachments(record, rest))
     const network = ctx.networks.must(reference)
-    const rest = attachments.filter((other) => ctx.networks.get(other.network)?.id !== network.id)
     if (rest.length === attachments.length)
       throw new SlipwayError('forbidden', `container ${id} is not connected to network ${network.spec.name}`)
     const wire = ctx.networks.endpointsOf(id).find((other) => other.network.id === network.id)

@@ -286,7 +286,7 @@ export interface Containers {
   rename(reference: string, name: string): Promise<void>
   update(
     reference: string,
-    change: { resources?: Partial<Resources>; restart?: ContainerSpec['restart'] },
+    change: { resources?: Partial<Resources>; restart?: ContainerSpec['restart']; origin?: unknown },
   ): Promise<void>
   /** 'not-running': resolves at once if it does not run. 'next-exit' and 'removed' as docker's. */
   wait(
