@@ -138,6 +138,22 @@ const newEntry = (exec: Exec, run: number | undefined): Entry => ({
   bundle: undefined,
 })
 
+/** It may be started, and can: in docker's words if not. */
+const startable = (ctx: Context, entry: Entry): Entry => {
+  const { id, containerId, running } = entry.exec
+  const record = ctx.records.byId(containerId)
+  // It was of a run that is over, though the container may run again.
+  if (!entry.started && (!record || !isRunning(record) || record.startedAt !== entry.run))
+    throw new SlipwayError('not-found', `No such exec instance: ${id}`)
+  if (entry.started)
+    throw new SlipwayError(
+      'conflict',
+      `Error: Exec command ${id} ${running ? 'is already running' : 'has already run'}`,
+    )
+  runningRecord(ctx, containerId)
+  return entry
+}
+
 /** Programs run in running containers. Not on record: they end with the daemon that holds their streams. */
 export const createExecs = (ctx: Context): Execs => {
   const entries = new Map<string, Entry>()
@@ -145,20 +161,6 @@ export const createExecs = (ctx: Context): Execs => {
   const must = (id: string): Entry => {
     const entry = entries.get(id)
     if (!entry) throw new SlipwayError('not-found', `No such exec instance: ${id}`)
-    return entry
-  }
-  const startable = (id: string): Entry => {
-    const entry = must(id)
-    const record = ctx.records.byId(entry.exec.containerId)
-    // It was of a run that is over, though the container may run again.
-    if (!entry.started && (!record || !isRunning(record) || record.startedAt !== entry.run))
-      throw new SlipwayError('not-found', `No such exec instance: ${id}`)
-    if (entry.started)
-      throw new SlipwayError(
-        'conflict',
-        `Error: Exec command ${id} ${entry.exec.running ? 'is already running' : 'has already run'}`,
-      )
-    runningRecord(ctx, entry.exec.containerId)
     return entry
   }
   return {
@@ -179,9 +181,9 @@ export const createExecs = (ctx: Context): Execs => {
       emit(ctx, record, `exec_create: ${spec.args.join(' ')}`, { execID: exec.id })
       return exec
     },
-    checkExec: (id) => void startable(id),
+    checkExec: (id) => void startable(ctx, must(id)),
     async startExec(id, options = {}) {
-      const entry = startable(id)
+      const entry = startable(ctx, must(id))
       const record = runningRecord(ctx, entry.exec.containerId)
       entry.started = true
       emit(ctx, record, `exec_start: ${entry.exec.spec.args.join(' ')}`, { execID: id })
