@@ -107,6 +107,27 @@ test('through a registry: what the result is made of (mode=min) as an image mani
   assert.ok(steps(all).performed.length > 0, all)
 })
 
+test('on a base from a registry, for several platforms, with docker media types', async () => {
+  const base = `${registry.host}/base:1`
+  const platforms = ['--platform', 'linux/amd64,linux/arm64']
+  await one.ok(['buildx', 'build', ...platforms, '--push', '-t', base, one.project('base', { Dockerfile: shell })])
+  const files = {
+    Dockerfile: `FROM ${base}\nARG TARGETARCH\nRUN echo $TARGETARCH > /arch\nFROM ${base}\nCOPY --from=0 /arch /arch\nRUN cat /arch > /again\n`,
+  }
+  const [here, there] = [one.project('on-base', files), two.project('on-base-too', files)]
+  const ref = `${registry.host}/on-base:cache`
+  const output = (at: string): string[] => ['-o', `type=oci,dest=${at}`]
+  const first = join(one.dir, 'on-base.tar')
+  const second = join(two.dir, 'on-base.tar')
+  const to = `type=registry,ref=${ref},mode=max,oci-mediatypes=false`
+  await one.ok(['buildx', 'build', ...platforms, ...output(first), '--cache-to', to, here])
+  const from = `type=registry,ref=${ref}`
+  const { all } = await two.ok(['buildx', 'build', ...platforms, ...output(second), '--cache-from', from, there])
+  assert.deepEqual(steps(all).performed, [], all)
+  assert.ok(steps(all).cached.length >= 6, all)
+  assert.deepEqual(readFileSync(second), readFileSync(first))
+})
+
 test('through a directory of the clients', async () => {
   const path = join(one.dir, 'cache-directory')
   await travels(`type=local,dest=${path},mode=max`, `type=local,src=${path}`, 6)
