@@ -77,6 +77,10 @@ test('through a registry: all stages (mode=max) as an index, with zstd', async (
   assert.equal(mediaType, 'application/vnd.oci.image.index.v1+json')
   assert.equal(manifests.at(-1)!.mediaType, 'application/vnd.buildkit.cacheconfig.v0')
   assert.match(manifests[0]!.mediaType, /layer\.v1\.tar\+zstd$/)
+  const to = ['--cache-to', `type=registry,ref=${ref}-again,mode=max,compression=zstd`]
+  await one.ok(['buildx', 'build', '-t', `${registry.host}/app`, ...to, dir])
+  const again = await fetch(`http://${registry.host}/v2/app/manifests/cache-again`, { headers: { accept: mediaType } })
+  assert.deepEqual(await again.json(), manifest, 'what is known to be there is the same')
   // A step that only the first stage has: mode=max has its layers too.
   await clear()
   const { all } = await two.ok([

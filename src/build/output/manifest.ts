@@ -74,7 +74,7 @@ const writeOne = async ({ packing, type, attrs, signal }: Wanted, { product, fin
   })
   const described = annotationsOf(attrs, 'manifest-descriptor', name)
   const blobs: ParcelPart[] = [
-    ...layers.map(({ file }, i) => ({ descriptor: descriptors[i]!, file })),
+    ...layers.map(({ make }, i) => ({ descriptor: descriptors[i]!, make })),
     { descriptor: config.descriptor, data: config.data },
   ]
   const descriptor = { ...manifest.descriptor, ...(described ? { annotations: described } : {}) }

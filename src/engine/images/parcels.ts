@@ -25,8 +25,8 @@ const openPacking = (store: ImageStore, blobs: LayerBlobs): Packing => {
   return {
     async layer(snapshot, form, signal) {
       lease.hold(snapshot)
-      const { diffId, digest, size, mediaType } = await blobs.in(form, lease, snapshot, signal)
-      return { mediaType: ociType(mediaType), digest, size, diffId, file: store.content.path(digest) }
+      const { diffId, digest, size, mediaType, make } = await blobs.in(form, lease, snapshot, signal)
+      return { mediaType: ociType(mediaType), digest, size, diffId, make }
     },
     close: end,
   }
@@ -58,11 +58,16 @@ const sendParcel = async (
       options.signal?.throwIfAborted()
       const { descriptor } = part
       const id = descriptor.digest.slice(7, 19)
-      const from = 'file' in part ? { file: part.file } : { data: part.data }
-      const { result } = await uploads.put(descriptor, from, [], (current) =>
+      // Nothing is compressed that the registry has.
+      if (await uploads.has(descriptor)) {
+        say({ id, status: 'Layer already exists' })
+        return
+      }
+      const from = 'make' in part ? { file: await part.make() } : { data: part.data }
+      await uploads.put(descriptor, from, [], (current) =>
         say({ id, status: 'Pushing', current, total: descriptor.size }),
       )
-      say({ id, status: result === 'exists' ? 'Layer already exists' : 'Pushed' })
+      say({ id, status: 'Pushed' })
     }),
   )
   for (const task of tasks) task.catch((error: unknown) => failed.abort(error))

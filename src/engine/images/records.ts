@@ -61,6 +61,18 @@ const steps = [
      body TEXT NOT NULL,
      PRIMARY KEY (id, digest)
    ) STRICT, WITHOUT ROWID;`,
+  // What layers became that no image has: the archives are gone, but they need not be made to know that they are there.
+  `CREATE TABLE packed_layers (
+     layer TEXT NOT NULL,                -- diffId of the snapshot's layer
+     form TEXT NOT NULL,                 -- how it was written, and by which compressor
+     diffId TEXT NOT NULL,               -- of what was written
+     digest TEXT NOT NULL,
+     mediaType TEXT NOT NULL,
+     size INTEGER NOT NULL,
+     tarSize INTEGER NOT NULL,
+     usedAt INTEGER NOT NULL,
+     PRIMARY KEY (layer, form)
+   ) STRICT, WITHOUT ROWID;`,
 ]
 
 /** The tables of images. Every method is one synchronous step. */
@@ -203,6 +215,30 @@ export class ImageRecords {
          ON CONFLICT (diffId) DO UPDATE SET digest = excluded.digest, mediaType = excluded.mediaType, size = excluded.size`,
       )
       .run(blob.diffId, blob.digest, blob.mediaType, blob.size, blob.tarSize)
+  }
+
+  /** What the layer became in this form when it was last made. */
+  packed(layer: Digest, form: string, now: number): LayerBlob | undefined {
+    return this.#db
+      .prepare(
+        `UPDATE packed_layers SET usedAt = ? WHERE layer = ? AND form = ?
+         RETURNING diffId, digest, mediaType, size, tarSize`,
+      )
+      .get(now, layer, form) as LayerBlob | undefined
+  }
+
+  setPacked(layer: Digest, form: string, blob: LayerBlob, now: number): void {
+    const { diffId, digest, mediaType, size, tarSize } = blob
+    this.#db
+      .prepare(
+        `INSERT OR REPLACE INTO packed_layers (layer, form, diffId, digest, mediaType, size, tarSize, usedAt)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(layer, form, diffId, digest, mediaType, size, tarSize, now)
+  }
+
+  forgetPacked(before: number): void {
+    this.#db.prepare('DELETE FROM packed_layers WHERE usedAt < ?').run(before)
   }
 
   hasBlob(digest: Digest): boolean {

@@ -33,6 +33,8 @@ export interface Lease {
 }
 
 const leasePrefix = 'lease:'
+/** How long it is remembered what a layer becomes in an archive. */
+const packedLifeMs = 90 * 24 * 3600 * 1000
 const holderOf = (id: Digest): string => `image:${id}`
 
 /** Images as records over blobs and snapshots: finding, registering, forgetting. */
@@ -226,6 +228,7 @@ export class ImageStore {
   async recover(): Promise<void> {
     await this.snapshots.releaseAll(leasePrefix, { abandon: isLayerKey })
     await this.content.recover((digest) => this.records.hasBlob(digest))
+    this.records.forgetPacked(this.deps.clock.now() - packedLifeMs)
   }
 
   async #dropBlob(digest: Digest): Promise<void> {

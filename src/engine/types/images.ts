@@ -61,10 +61,11 @@ export interface LayerForm {
   /** No file is younger than this (ms); the layer has another digest then. */
   notAfter?: number | undefined
 }
-/** A layer as an archive in a file that stays for as long as the packing is open. The media type is OCI's. */
+/** A layer as an archive. The media type is OCI's. */
 export interface PackedLayer extends Descriptor {
   diffId: Digest
-  file: string
+  /** Writes it where that was not done yet: a file that stays for as long as the packing is open. */
+  make(): Promise<string>
 }
 export interface Packing {
   layer(snapshot: string, form: LayerForm, signal?: AbortSignal): Promise<PackedLayer>
@@ -76,7 +77,7 @@ export interface Parcel {
   /** A manifest or an index. */
   root: ParcelPart & { data: Buffer }
 }
-export type ParcelPart = { descriptor: Descriptor } & ({ file: string } | { data: Buffer })
+export type ParcelPart = { descriptor: Descriptor } & ({ make(): Promise<string> } | { data: Buffer })
 
 /** A manifest or index at a registry, and what it refers to. */
 export interface RemoteDocument {

@@ -82,11 +82,9 @@ export const storeParcel = async (store: ContentStore, { parts, root }: Parcel):
   for (const part of [...parts, root]) await store.write(part.descriptor, () => contentOf(part))
 }
 
-export const contentOf = (part: ParcelPart): AsyncIterable<Uint8Array> =>
-  'data' in part ? chunksOf(part.data) : createReadStream(part.file, { highWaterMark: 256 * 1024 })
-
-async function* chunksOf(data: Buffer): AsyncGenerator<Uint8Array> {
-  yield data
+export async function* contentOf(part: ParcelPart): AsyncGenerator<Uint8Array> {
+  if ('data' in part) yield part.data
+  else yield* createReadStream(await part.make(), { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>
 }
 
 const parcelOf = async (
@@ -132,9 +130,9 @@ const documentOf = (config: WireConfig, layers: readonly PackedLayer[], attrs: C
   if (docker && asManifest)
     throw new SlipwayError('bad-request', 'cannot combine image-manifest=true with oci-mediatypes=false')
   const distinct = [...new Map(layers.map((layer) => [layer.digest, layer])).values()]
-  const parts: ParcelPart[] = distinct.map(({ mediaType, digest, size, diffId, file }) => ({
+  const parts: ParcelPart[] = distinct.map(({ mediaType, digest, size, diffId, make }) => ({
     descriptor: withDiffId({ mediaType: docker ? dockerTyped(mediaType) : mediaType, digest, size }, diffId),
-    file,
+    make,
   }))
   const data = Buffer.from(JSON.stringify(config))
   const configPart = { descriptor: { mediaType: cacheConfigType, digest: sha256(data), size: data.length }, data }

@@ -50,11 +50,11 @@ export const wireRecord = (
   keys: readonly string[],
   layer: number,
   { contentKey, steps }: StepResult,
-  about: { description: string; createdAt: number },
+  { description, createdAt }: { description: string; createdAt: number },
 ): WireRecord => ({
   digest: `sha256:${keys[0]}`,
-  layers: [{ layer, createdAt: new Date(about.createdAt).toISOString() }],
-  slipway: { keys: keys.slice(1), contentKey, steps, ...about },
+  layers: [{ layer, createdAt: new Date(createdAt).toISOString() }],
+  slipway: { keys: keys.slice(1), contentKey, steps, description, createdAt },
 })
 
 export const wireLayer = ({ descriptor, diffId }: RemoteLayer, parent: number): WireLayer => ({
