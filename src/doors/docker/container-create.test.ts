@@ -12,20 +12,18 @@ const other = {
     { type: 'tmpfs', target: '/t' },
   ],
 } as unknown as Container
+const lookups: Parameters<typeof planCreate>[2] = {
+  container: () => other,
+  networkName: (reference) => (reference === 'id-of-net' ? 'net' : reference),
+  exposedBy: () => [],
+  imagePorts: [],
+  parts: { cpus: 2, nodes: 1 },
+  version: [1, 50],
+  root: '/data/of/ours',
+  hostname: 'h',
+}
 const plan = (host: HostConfig, config: ContainerConfig = {}) =>
-  planCreate(
-    'name',
-    { Image: 'i', ...config, HostConfig: host },
-    {
-      container: () => other,
-      exposedBy: () => [],
-      imagePorts: [],
-      parts: { cpus: 2, nodes: 1 },
-      version: [1, 50],
-      root: '/data/of/ours',
-      hostname: 'h',
-    },
-  ).spec
+  planCreate('name', { Image: 'i', ...config, HostConfig: host }, lookups).spec
 const mounts = (host: HostConfig, config?: ContainerConfig): MountSpec[] => plan(host, config).mounts
 
 test('what dockerd refuses is refused in its words', () => {
@@ -100,4 +98,20 @@ test('binds around our own data follow its mounts', () => {
   assert.equal(propagation('/data/of/ours/volumes:/b'), 'rslave')
   assert.equal(propagation('/data/of/ours:/b:rshared'), 'rshared')
   assert.equal(propagation('/data/of/oursnot:/b'), undefined)
+})
+
+test('one network said by id and by name is one, with the address that was meant for it', () => {
+  const body = {
+    Image: 'i',
+    MacAddress: '02:42:ac:11:00:42',
+    HostConfig: { NetworkMode: 'id-of-net' },
+    NetworkingConfig: { EndpointsConfig: { net: { IPAMConfig: { IPv4Address: '172.30.0.2' } } } },
+  }
+  const { sandbox } = planCreate('name', body, { ...lookups, version: [1, 25] }).spec
+  const network = 'own' in sandbox ? sandbox.own.network : undefined
+  assert.ok(network?.mode === 'attached')
+  assert.deepEqual(
+    network.attachments.map(({ network, ipv4, mac }) => [network, ipv4, mac]),
+    [['net', '172.30.0.2', '02:42:ac:11:00:42']],
+  )
 })

@@ -12,6 +12,8 @@ import type { ContainerConfig, CreateBody, EndpointConfig, HostConfig, Origin } 
 
 interface CreateLookups {
   container(reference: string): Container
+  /** Of the network that `reference` means; itself where there is none. */
+  networkName(reference: string): string
   /** "80/tcp": of the container and its image. */
   exposedBy(container: Container): string[]
   /** Ports the image exposes, and whether it is there at all. */
@@ -44,7 +46,7 @@ export const planCreate = (name: string, body: CreateBody, find: CreateLookups):
   if (host.DeviceRequests?.length)
     throw bad('could not select device driver "" with capabilities: [[gpu]]', 'GPUs are not supported by this engine.')
   const volumes: VolumeSpec[] = []
-  const networks = networksOf(host, NetworkingConfig?.EndpointsConfig ?? {})
+  const networks = networksOf(host, NetworkingConfig?.EndpointsConfig ?? {}, find)
   // Elsewhere links are names on the network; on the default bridge they are lines of /etc/hosts.
   const linked = networkMode(host) === 'bridge' ? (host.Links ?? []).map((link) => findLinked(link, find)) : []
   const origin: Origin = { Config: config, HostConfig: host, Networks: networks }
@@ -114,9 +116,18 @@ export const restartOf = (host: HostConfig): ContainerSpec['restart'] => {
 export const networkMode = (host: HostConfig): string =>
   !host.NetworkMode || host.NetworkMode === 'default' ? 'bridge' : host.NetworkMode
 
-const networksOf = (host: HostConfig, given: Record<string, EndpointConfig | null>): Record<string, EndpointConfig> => {
-  const mode = networkMode(host)
-  const all = Object.fromEntries(Object.entries(given ?? {}).map(([k, v]) => [k === 'default' ? 'bridge' : k, v ?? {}]))
+/** By their names: a request may say one network by its id in one place and by its name in another. */
+const networksOf = (
+  host: HostConfig,
+  given: Record<string, EndpointConfig | null>,
+  find: CreateLookups,
+): Record<string, EndpointConfig> => {
+  const mode = find.networkName(networkMode(host))
+  const all: Record<string, EndpointConfig> = {}
+  for (const [key, endpoint] of Object.entries(given)) {
+    const name = find.networkName(key === 'default' ? 'bridge' : key)
+    all[name] = { ...all[name], ...endpoint }
+  }
   if (['host', 'none'].includes(mode) || mode.startsWith('container:')) return all
   const own = all[mode] ?? {}
   const links = mode === 'bridge' ? [] : (host.Links ?? [])
@@ -143,7 +154,7 @@ const sandboxOf = (
         : {
             mode: 'attached',
             attachments: Object.entries(networks).map(([n, e]) =>
-              attachment(n, e, n === mode ? config.MacAddress : undefined),
+              attachment(n, e, n === find.networkName(mode) ? config.MacAddress : undefined),
             ),
           }
   return {

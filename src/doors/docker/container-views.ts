@@ -313,11 +313,19 @@ export const inspectView = async (c: Container, rooms: Rooms, options: { size: b
     Mounts: mountViews(c),
     Config: {
       ...configView(c, image?.config.config, sandbox),
-      // Since 1.44 it is the endpoint's, which 1.43 could not ask for.
-      ...(options.version[1] < 44 ? { MacAddress: settings.MacAddress } : {}),
+      ...chosenMac(c, sandbox, rooms),
     },
     NetworkSettings: settings,
   }
+}
+
+/** The address that was asked for, never one that was made up. */
+const chosenMac = (c: Container, sandbox: Sandbox | undefined, rooms: Pick<Rooms, 'networks'>): ContainerConfig => {
+  const network = sandbox?.spec.network
+  if (network?.mode !== 'attached') return {}
+  const main = rooms.networks.get(modeOf(c))?.spec.name ?? modeOf(c)
+  const mac = network.attachments.find((a) => a.network === main)?.mac
+  return mac ? { MacAddress: mac } : {}
 }
 
 const configView = (

@@ -161,6 +161,7 @@ const create = async (engine: ContainerBackend, root: string, x: Exchange): Prom
       if (!other) throw bad(`No such container: ${r}`)
       return other
     },
+    networkName: (r) => engine.networks.get(r)?.spec.name ?? r,
     exposedBy: (other) => [
       ...new Set([
         ...Object.keys(originOf(other)?.Config.ExposedPorts ?? {}),

@@ -367,7 +367,7 @@ const importImage = async (
 const load = async (images: Engine['images'], x: Exchange): Promise<void> => {
   const quiet = x.query.get('quiet') === null || isTrue(x.query.get('quiet'))
   const out = lines(x)
-  out.begin()
+  // Nothing is answered before there is something to say: clients take the headers of a quiet load for its end.
   try {
     await images.load(x.upload(), {
       platform: platformOf(x),
@@ -379,6 +379,7 @@ const load = async (images: Engine['images'], x: Exchange): Promise<void> => {
     })
     out.end()
   } catch (error) {
+    out.begin()
     out.fail(error)
   }
 }

@@ -20,8 +20,8 @@ export interface Names {
 }
 interface Upstream {
   servers: readonly string[]
-  /** False while the sandbox has only internal networks: nothing may leave, not even as a question. */
-  allowed: () => boolean
+  /** May it be asked now? While the sandbox has only internal networks nothing may leave, not even as a question. */
+  allowed: (server: string) => boolean
 }
 
 /** Short, so that a restarted container is found at its new address. */
@@ -52,8 +52,8 @@ export const createNames = ({ sys, clock, log }: Pick<EngineDeps, 'sys' | 'clock
     const { name, type } = questionOf(query)!
     const found = type === 12 ? table.reverse(sandboxId, name) : table.find(sandboxId, name, type === 28 ? 6 : 4)
     if (!found) {
-      if (!upstream.allowed()) return emptyAnswer(query, 3)
-      return await forwarder.forward(query, upstream.servers.length > 0 ? upstream.servers : hostServers())
+      const servers = upstream.servers.length > 0 ? upstream.servers : hostServers()
+      return await forwarder.forward(query, servers.filter(upstream.allowed))
     }
     const { decode, encode } = await (codec ??= loadCodec())
     const decoded = decode(query)

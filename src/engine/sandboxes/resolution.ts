@@ -1,6 +1,7 @@
 /** How a sandbox resolves names, and how others resolve it. */
 import { join } from 'node:path'
 import { isLoopback, readResolvConf } from '../../lib/dns/index.ts'
+import { contains, parseAddress, parseBlock } from '../../lib/ip.ts'
 import type { SandboxSpec } from '../types.ts'
 import { type Context, dirOf } from './context.ts'
 import type { StoredSandbox } from './records.ts'
@@ -32,9 +33,24 @@ export const needsResolver = (spec: SandboxSpec, wires: readonly Wire[]): boolea
     wires.length > 0 &&
     readResolvConf().servers.every(isLoopback))
 
+/** A name server that is a neighbour. */
+const isIn = ({ subnets }: Wire['network'], server: string): boolean => {
+  const address = parseAddress(server)
+  return (
+    address !== undefined &&
+    subnets.some(({ subnet }) => {
+      const block = parseBlock(subnet)
+      return block !== undefined && contains(block, address)
+    })
+  )
+}
+
 export const serveNames = async (ctx: Context, spec: SandboxSpec): Promise<void> => {
   await ctx.names.serve(spec.id, join(dirOf(ctx, spec.id), 'net'), {
     servers: spec.dns.servers,
-    allowed: () => ctx.networks.endpointsOf(spec.id).some(({ network }) => !network.spec.internal),
+    allowed: (server) =>
+      ctx.networks
+        .endpointsOf(spec.id)
+        .some(({ network }) => !network.spec.internal || (spec.dns.servers.includes(server) && isIn(network, server))),
   })
 }
