@@ -13,6 +13,7 @@ import { type Dockerfile, parseDockerfile } from './dockerfile/parser.ts'
 import { stepEnvironment } from './environment.ts'
 import { Inputs, type InputsDeps } from './inputs.ts'
 import { checkOutputs, exportAll, noLists, withInlineCache } from './output/export.ts'
+import { isOn } from './output/options.ts'
 import { epochOf, finishConfig, type Product } from './output/product.ts'
 import { createLint, type Lint, type Warning } from './rules/lint.ts'
 import { checkStructure } from './rules/structure.ts'
@@ -192,7 +193,7 @@ class Build {
       scope: globalScope(dockerfile, platformArgs(hostPlatform(), platform, target), args),
       platform,
       platformGiven: this.#request.platform !== undefined || platforms.length > 0,
-      platformShown: this.#platforms.length > 1,
+      platformShown: this.#platforms.length > 1 || isOn(args.BUILDKIT_MULTI_PLATFORM, false),
       buildArgs: args,
       noCache: (name) => noCache === true || (name !== undefined && noCacheFilter.includes(name)),
       environment: this.#environment,

@@ -23,6 +23,7 @@ export const stepEnvironment = (request: BuildRequest): StepEnvironment => {
     ulimits,
     hostname: request.hostname || args.BUILDKIT_SANDBOX_HOSTNAME || undefined,
     cgroupParent: request.cgroupParent || undefined,
+    cacheNamespace: args.BUILDKIT_CACHE_MOUNT_NS ?? '',
     privileged,
     hostNetwork: request.hostNetwork ?? false,
     secret: (id) => secretOf(request, id),

@@ -96,6 +96,11 @@ test('several platforms: an index with an image each, as an archive, a directory
     /arm64/,
   )
 
+  const single = at('single')
+  const one = ['--build-arg', 'BUILDKIT_MULTI_PLATFORM=1', '-o', `type=oci,dest=${single},tar=false`]
+  assert.match((await ok(['buildx', 'build', ...one, dir])).all, /\[linux\/amd64 1\/1\] COPY/)
+  assert.equal(blob(single, json<Document>(join(single, 'index.json')).manifests[0]!).manifests.length, 1)
+
   const merged = at('merged')
   const split = ['-o', `type=local,dest=${merged},platform-split=false`]
   await ok(['buildx', 'build', '--platform', 'linux/amd64,linux/arm64', ...split, dir])

@@ -179,6 +179,18 @@ test('independent stages run side by side', async () => {
   await room.build(`${stage(1)}${stage(2)}FROM base:1\nCOPY --from=s1 /1 /\nCOPY --from=s2 /2 /`)
 })
 
+test('cache mounts of another namespace are other ones', async () => {
+  const text = 'FROM base:1\nRUN --mount=type=cache,id=ns,target=/c echo x >> /c/n; wc -l < /c/n\n'
+  for (const [namespace, count] of [
+    ['', 1],
+    ['', 2],
+    ['other', 1],
+  ] as const) {
+    const { text: said } = await room.build(text, { noCache: true, args: { BUILDKIT_CACHE_MOUNT_NS: namespace } })
+    assert.match(said, new RegExp(`^#\\d+ [\\d.]+ ${count}$`, 'm'))
+  }
+})
+
 test('locked cache mounts are taken in turn', async () => {
   const stage = (n: number): string =>
     `FROM base:1 AS l${n}\nRUN --mount=type=cache,id=lock,target=/c,sharing=locked mkdir /c/busy && sleep 0.3 && /bin/busybox rmdir /c/busy && touch /${n}\n`

@@ -123,6 +123,9 @@ const exportOne = async (
 
 // ── images ──
 
+/** An index even of one platform, as the build argument asks. */
+const isIndexed = ({ args }: Pick<BuildRequest, 'args'>): boolean => isOn(args.BUILDKIT_MULTI_PLATFORM, false)
+
 const exporters = ['none', 'cacheonly', 'image', 'moby', 'registry', 'docker', 'oci', 'local', 'tar']
 const pushes = ({ type, attrs }: BuildOutput): boolean => isOn(attrs.push) || type === 'registry'
 
@@ -160,7 +163,8 @@ const exportImage = async (
   }
   if (names.length > 0) response['image.name'] = names.join(',')
   if (!push) return stored ? undefined : await loadRewritten(context, products, output, names, response)
-  if (image && products.length === 1 && isPlain(output)) return await pushPlain(context, names, response)
+  if (image && products.length === 1 && isPlain(output) && !isIndexed(context.request))
+    return await pushPlain(context, names, response)
   await withManifests(context, products, output, async (written) => {
     tell(response, written)
     for (const name of names)
@@ -233,7 +237,7 @@ const withManifests = async (
         const whole = await withInlineCache(context, request, product)
         finished.push({ product: whole, finished: finishConfig(deps, request, whole) })
       }
-      const made = await writeManifests({ packing, type, attrs, signal }, finished)
+      const made = await writeManifests({ packing, type, attrs, indexed: isIndexed(request), signal }, finished)
       for (const { descriptor } of made.configs) say(`exporting config ${descriptor.digest}`)
       const { mediaType, digest } = made.parcel.root.descriptor
       const isIndex = mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList
@@ -292,7 +296,7 @@ const exportFiles = async (
   output: BuildOutput,
 ): Promise<void> => {
   const { sys, workDir, snapshots } = context.deps
-  const split = isOn(output.attrs['platform-split'], products.length > 1)
+  const split = isOn(output.attrs['platform-split'], products.length > 1 || isIndexed(context.request))
   const epoch = exporterEpoch(output.attrs, products[0]!.epoch)
   const time = epoch === undefined ? undefined : BigInt(epoch) * 1_000_000n
   const space = new Workspace(workDir, sys.mounts, snapshots)

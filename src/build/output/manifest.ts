@@ -21,6 +21,8 @@ interface Wanted {
   /** The exporter's. */
   type: string
   attrs: Readonly<Record<string, string>>
+  /** Make an index of one, too. */
+  indexed: boolean
   signal: AbortSignal
 }
 type Finished = { product: Product; finished: FinishedConfig }
@@ -38,7 +40,8 @@ export const writeManifests = async (wanted: Wanted, products: readonly Finished
     configs.push({ platform: one.platform, descriptor: one.config, layers: one.layers })
   }
   const forIndex = annotationsOf(attrs, 'index')
-  if (manifests.length === 1 && !forIndex) return { parcel: { parts, root: manifests[0]!.part }, configs }
+  if (manifests.length === 1 && !forIndex && !wanted.indexed)
+    return { parcel: { parts, root: manifests[0]!.part }, configs }
   const mediaType = usesOci(type, attrs) ? mediaTypes.ociIndex : mediaTypes.dockerList
   const index = document(mediaType, {
     schemaVersion: 2,

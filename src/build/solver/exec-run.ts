@@ -42,12 +42,14 @@ export type MountInputs = readonly ({ result: StepResult; source: string } | und
 /** Takes the cache mounts in a fixed order (two steps never wait for each other), then runs `task` with their directories. */
 export const withCaches = async <T>(
   deps: SolverDeps,
-  op: RunOp,
+  { op, env }: Pick<OpNode<RunOp>, 'op' | 'env'>,
   inputs: MountInputs,
   task: (directories: ReadonlyMap<RunMount, string>) => Promise<T>,
 ): Promise<T> => {
   const wanted = op.mounts
-    .flatMap((mount, i) => (mount.type === 'cache' ? [{ mount, wish: wishOf(deps, mount, inputs[i]) }] : []))
+    .flatMap((mount, i) =>
+      mount.type === 'cache' ? [{ mount, wish: wishOf(deps, mount, env.cacheNamespace, inputs[i]) }] : [],
+    )
     .sort((a, b) => (a.wish.id < b.wish.id ? -1 : 1))
   const taken = new Map<RunMount, string>()
   const take = async (at: number): Promise<T> => {
@@ -69,9 +71,10 @@ export const withCaches = async <T>(
 const wishOf = (
   deps: SolverDeps,
   mount: Extract<RunMount, { type: 'cache' }>,
+  namespace: string,
   input: MountInputs[number],
 ): CacheMountWish => ({
-  id: mount.id,
+  id: namespace === '' ? mount.id : `${namespace}/${mount.id}`,
   sharing: mount.sharing,
   mode: mount.mode ?? 0o755,
   uid: mount.uid ?? 0,

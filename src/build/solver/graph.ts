@@ -62,6 +62,8 @@ export interface StepEnvironment {
   ulimits: { name: string; soft: number; hard: number }[]
   hostname: string | undefined
   cgroupParent: string | undefined
+  /** Of the ids of cache mounts; '' is none. */
+  cacheNamespace: string
   privileged: boolean
   hostNetwork: boolean
   secret(id: string): Promise<Uint8Array | undefined>

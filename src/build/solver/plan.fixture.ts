@@ -71,6 +71,7 @@ export const plan = async (text: string, options: PlanOptions = {}): Promise<Pla
       ulimits: [],
       hostname: undefined,
       cgroupParent: undefined,
+      cacheNamespace: '',
       privileged: false,
       hostNetwork: false,
       secret: async () => undefined,

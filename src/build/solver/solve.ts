@@ -324,7 +324,7 @@ export class Solve {
         definition,
         sources,
         perform: (below, commit) =>
-          withCaches(this.#deps, node.op, inputs, (caches) =>
+          withCaches(this.#deps, node, inputs, (caches) =>
             commit((space, own) => executeRun(this.#deps, space, node, topOf(below), inputs, caches, own)),
           ),
       }
