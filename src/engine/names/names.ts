@@ -1,5 +1,5 @@
 import { messageOf } from '../../errors.ts'
-import { createForwarder, emptyAnswer, loadCodec, questionOf, readResolvConf, serveDns } from '../../lib/dns/index.ts'
+import { createForwarder, loadCodec, questionOf, readResolvConf, serveDns } from '../../lib/dns/index.ts'
 import type { EngineDeps } from '../deps.ts'
 import { bindWithin } from './sockets.ts'
 import { createNameTable, type NameTable } from './table.ts'
