@@ -29,7 +29,7 @@ export { changedConfig } from './changes.ts'
 export { matcher as cacheMatcher } from './cache/filter.ts'
 export { parseGitAddress } from './context/git.ts'
 export { type FileTree, type WalkedFile, walkTrees } from './output/files.ts'
-export { plainProgress } from './progress/index.ts'
+export { answerOf, plainProgress } from './progress/index.ts'
 export type * from './types.ts'
 
 interface BuilderDeps {

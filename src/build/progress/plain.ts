@@ -16,7 +16,8 @@ interface Shown {
   /** Output after the last newline, by stream. */
   rest: { stdout: string; stderr: string }
   /** Transfers: only begin and end are printed. */
-  transfers: Map<string, 'begun' | 'done'>
+  /** The bytes of those that are under way. */
+  transfers: Map<string, number | 'done'>
   error: string | undefined
 }
 type Warning = Extract<BuildProgress, { type: 'warning' }>
@@ -114,10 +115,10 @@ class Plain implements ProgressStyle {
     const { transfers } = this.#shown(id)
     const before = transfers.get(name)
     const complete = total !== undefined && current >= total
-    if (before === 'done' || (before === 'begun' && !complete)) return ''
-    transfers.set(name, complete ? 'done' : 'begun')
-    const amount = total === undefined ? '' : ` ${size(current)} / ${size(total)}`
-    return this.#lines(id, [`${name}${amount}${complete ? ' done' : ''}`])
+    if (before !== 'done') transfers.set(name, complete ? 'done' : current)
+    // What has no end that is known is told of once, when all is done.
+    if (total === undefined || before === 'done' || (before !== undefined && !complete)) return ''
+    return this.#lines(id, [`${name} ${size(current)} / ${size(total)}${complete ? ' done' : ''}`])
   }
 
   #done({ id, time, cached, error, cancelled }: Extract<BuildProgress, { type: 'done' }>): string {
@@ -127,7 +128,15 @@ class Plain implements ProgressStyle {
     shown.error = error
     const took = `${((time - shown.startedAt) / 1000).toFixed(1)}s`
     const end = cancelled ? 'CANCELED' : error !== undefined ? `ERROR: ${error}` : cached ? 'CACHED' : `DONE ${took}`
-    return this.#lines(id, [...rest.map((line) => this.#timed(shown, line)), end])
+    const transferred = error === undefined && !cancelled ? this.#transferred(shown) : []
+    return this.#lines(id, [...rest.map((line) => this.#timed(shown, line)), ...transferred, end])
+  }
+
+  #transferred({ transfers }: Shown): string[] {
+    return [...transfers].flatMap(([name, bytes]) => {
+      if (bytes === 'done') return []
+      return [`${name}${bytes > 0 ? `: ${size(bytes)}` : ''} done`]
+    })
   }
 
   end(error?: unknown): string {

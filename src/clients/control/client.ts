@@ -1,15 +1,17 @@
 /** The command line's side of the control door. */
 
 import { createInterface } from 'node:readline'
-import type { BuildProgress } from '../../build/types.ts'
+import type { BuildProgress, Description, ExportResponse } from '../../build/types.ts'
 import type { TransferProgress } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import { request } from '../../lib/http/node.ts'
 import type {
   BuildOrder,
   DaemonStatus,
+  DescriptionAnswer,
   EnsureOrder,
   ImageAnswer,
+  ImageBuildOrder,
   PushOrder,
   StreamLine,
   WireError,
@@ -19,6 +21,18 @@ export interface ControlClient {
   status(): Promise<DaemonStatus>
   stop(options: { containers?: boolean; again?: boolean }): Promise<void>
   build(order: BuildOrder, progress: (event: BuildProgress) => void, signal: AbortSignal): Promise<ImageAnswer>
+  /** Builds and serves all outputs; what the exporters say, by BuildKit's names. */
+  buildImage(
+    order: ImageBuildOrder,
+    progress: (event: BuildProgress) => void,
+    signal: AbortSignal,
+  ): Promise<ExportResponse>
+  /** Builds nothing. */
+  describeImage(
+    order: ImageBuildOrder,
+    what: 'check' | 'outline' | 'targets',
+    signal: AbortSignal,
+  ): Promise<Description>
   ensureImage(order: EnsureOrder, progress: (step: TransferProgress) => void, signal: AbortSignal): Promise<ImageAnswer>
   push(order: PushOrder, progress: (step: TransferProgress) => void, signal: AbortSignal): Promise<{ digest: string }>
   tag(source: string, target: string): Promise<void>
@@ -93,20 +107,26 @@ export const createControlClient = (socketPath: string): ControlClient => {
   const { call, follow } = channel(socketPath)
   const transfers = (progress: (step: TransferProgress) => void) => (line: StreamLine) =>
     'transfer' in line && progress(line.transfer)
+  const builds = (progress: (event: BuildProgress) => void) => (line: StreamLine) => {
+    const event = decoded(line)
+    if (event) progress(event)
+  }
   return {
     status: () => call('GET', '/v1/status') as Promise<DaemonStatus>,
     stop: async (options) => void (await call('POST', '/v1/stop', options)),
     tag: async (source, target) => void (await call('POST', '/v1/images/tag', { source, target })),
-    build: (order, progress, signal) =>
-      follow(
-        '/v1/build',
+    build: (order, progress, signal) => follow('/v1/build', order, builds(progress), signal) as Promise<ImageAnswer>,
+    buildImage: (order, progress, signal) =>
+      follow('/v1/images/build', order, builds(progress), signal) as Promise<ExportResponse>,
+    async describeImage(order, what, signal) {
+      const { error, ...found } = (await follow(
+        `/v1/images/describe/${what}`,
         order,
-        (line) => {
-          const event = decoded(line)
-          if (event) progress(event)
-        },
+        () => {},
         signal,
-      ) as Promise<ImageAnswer>,
+      )) as DescriptionAnswer
+      return { ...found, error: error && revive(error) }
+    },
     ensureImage: (order, progress, signal) =>
       follow('/v1/images/ensure', order, transfers(progress), signal) as Promise<ImageAnswer>,
     push: (order, progress, signal) =>

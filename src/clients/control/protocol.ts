@@ -1,5 +1,5 @@
 /** What the command line and the daemon say to each other over control.sock: HTTP, JSON in, JSON or JSON lines out. */
-import type { BuildProgress } from '../../build/types.ts'
+import type { BuildProgress, Description, ExportResponse } from '../../build/types.ts'
 import type { RegistryAuth, TransferProgress } from '../../engine/types.ts'
 import type { ErrorCode, SourcePosition } from '../../errors.ts'
 import type { ImageProcessConfig } from '../../spec/oci/index.ts'
@@ -38,6 +38,51 @@ export interface BuildOrder {
   auths: Record<string, RegistryAuth>
   privileged: boolean
 }
+/** A directory is an OCI layout. */
+export interface CacheOrder {
+  type: string
+  attrs: Record<string, string>
+  directory?: string | undefined
+}
+/** `path`: the file or directory that it goes to; none for what goes to the images or a registry. */
+export interface OutputOrder {
+  type: string
+  attrs: Record<string, string>
+  path?: string | undefined
+}
+export type ContextOrder = string | { layout: string; tag: string; digest?: string | undefined }
+
+/** `slipway build`. All paths are absolute, and of this machine. */
+export interface ImageBuildOrder {
+  context: { directory: string } | { git: string } | { url: string } | { tarFile: string } | { none: true }
+  dockerfile: { path: string } | { inline: string } | undefined
+  target: string | undefined
+  args: Record<string, string>
+  labels: Record<string, string>
+  platforms: string[]
+  noCache: boolean
+  noCacheFilter: string[]
+  pull: boolean
+  network: string | undefined
+  extraHosts: { name: string; address: string }[]
+  shmSize: number | undefined
+  ulimits: { name: string; soft: number; hard: number }[]
+  cgroupParent: string | undefined
+  contexts: Record<string, ContextOrder>
+  secrets: Record<string, { file: string } | { valueBase64: string }>
+  /** id=SOCKET */
+  ssh: string[]
+  /** By registry host. */
+  auths: Record<string, RegistryAuth>
+  privileged: boolean
+  hostNetwork: boolean
+  cacheFrom: CacheOrder[]
+  cacheTo: CacheOrder[]
+  outputs: OutputOrder[]
+}
+/** A Description whose error has crossed the wire. */
+export type DescriptionAnswer = Omit<Description, 'error'> & { error?: WireError | undefined }
+
 export interface ImageAnswer {
   id: string
   reference: string
@@ -53,7 +98,7 @@ export type StreamLine =
         | { type: 'log'; id: string; stream: 'stdout' | 'stderr'; base64: string }
     }
   | { transfer: TransferProgress }
-  | { result: ImageAnswer | { digest: string } }
+  | { result: ImageAnswer | { digest: string } | ExportResponse | DescriptionAnswer }
   | { error: WireError }
 
 export interface WireError {

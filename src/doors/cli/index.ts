@@ -21,7 +21,14 @@ const globalFlags: readonly Flag[] = [
 ]
 
 /** Loaded one by one: starting up is what a command line is measured by. */
-const commands: Record<string, { group: Command['group']; summary: string; load: () => Promise<Command> }> = {
+interface Entry {
+  group: Command['group']
+  summary: string
+  load: () => Promise<Command>
+  /** Another command of the same name, where these words are about that. */
+  instead?: (argv: readonly string[], shell: Shell) => Promise<Command | undefined>
+}
+const commands: Record<string, Entry> = {
   up: {
     group: 'app',
     summary: 'Create and start services, or update them without downtime',
@@ -57,8 +64,9 @@ const commands: Record<string, { group: Command['group']; summary: string; load:
   },
   build: {
     group: 'app',
-    summary: 'Build the images of services',
+    summary: 'Build the images of services, or of a directory: slipway build -t NAME .',
     load: async () => (await import('./commands/build.ts')).build,
+    instead: async (argv, shell) => (await import('./commands/image-build.ts')).imageBuild(argv, shell),
   },
   pull: {
     group: 'app',
@@ -221,7 +229,7 @@ const run = async (argv: readonly string[], shell: Shell): Promise<number> => {
       hint: close ? `Did you mean ${close}?` : "See 'slipway --help'.",
     })
   }
-  const command = await entry.load()
+  const command = (await entry.instead?.(rest, shell)) ?? (await entry.load())
   if (command.raw) {
     const args = before.flags.help === true ? ['--help'] : rest
     return command.run({ shell, args, flags: {}, globals: before.flags })

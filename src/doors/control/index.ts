@@ -1,11 +1,12 @@
 /** The control door: status, stop, builds and images for our own command line, on a socket only root can open. */
 import { chmodSync, rmSync } from 'node:fs'
-import type { Builder } from '../../build/types.ts'
+import type { Builder, BuildProgress } from '../../build/types.ts'
 import type {
   BuildOrder,
   DaemonStatus,
   EnsureOrder,
   ImageAnswer,
+  ImageBuildOrder,
   PushOrder,
   StreamLine,
   WireError,
@@ -14,13 +15,14 @@ import type { Images } from '../../engine/types.ts'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../../lib/http/node.ts'
 import type { Log } from '../../lib/log.ts'
+import { buildImage, describeImage } from './image-build.ts'
 
 interface ControlBackend {
   status(): Promise<DaemonStatus>
   /** Ends the daemon after the answer is out; `containers`: and everything that runs; `again`: another one follows. */
   stop(options: { containers: boolean; again: boolean }): Promise<void>
   images: Pick<Images, 'get' | 'must' | 'pull' | 'push' | 'tag'>
-  builder: Pick<Builder, 'build'>
+  builder: Pick<Builder, 'build' | 'export' | 'describe'>
   log: Log
 }
 
@@ -80,6 +82,18 @@ const answer = async (backend: ControlBackend, req: IncomingMessage, res: Server
     }
     case 'POST /v1/build':
       return stream(req, res, (order, send, signal) => build(backend, order as BuildOrder, send, signal))
+    case 'POST /v1/images/build':
+      return stream(req, res, (order, send, signal) =>
+        buildImage(backend.builder, order as ImageBuildOrder, telling(send), signal),
+      )
+    case 'POST /v1/images/describe/check':
+    case 'POST /v1/images/describe/outline':
+    case 'POST /v1/images/describe/targets': {
+      const what = route.split('/').at(-1) as 'check' | 'outline' | 'targets'
+      return stream(req, res, (order, _, signal) =>
+        describeImage(backend.builder, order as ImageBuildOrder, what, signal),
+      )
+    }
     case 'POST /v1/images/ensure':
       return stream(req, res, (order, send, signal) => ensure(backend, order as EnsureOrder, send, signal))
     case 'POST /v1/images/push':
@@ -123,6 +137,16 @@ const stream = async (req: IncomingMessage, res: ServerResponse, work: Work): Pr
   res.end()
 }
 
+const telling =
+  (send: Send) =>
+  (event: BuildProgress): void =>
+    send({
+      build:
+        event.type === 'log'
+          ? { type: 'log', id: event.id, stream: event.stream, base64: event.data.toString('base64') }
+          : event,
+    })
+
 const build = async (
   backend: ControlBackend,
   order: BuildOrder,
@@ -139,13 +163,7 @@ const build = async (
     secrets: Object.fromEntries(decoded),
     auth: (registry) => auths[registry],
     signal,
-    progress: (event) =>
-      send({
-        build:
-          event.type === 'log'
-            ? { type: 'log', id: event.id, stream: event.stream, base64: event.data.toString('base64') }
-            : event,
-      }),
+    progress: telling(send),
   })
   return { id: image.id, reference: order.tags[0] ?? image.id, config: image.config.config ?? {}, changed }
 }

@@ -11,6 +11,8 @@ export const build: Command = {
   name: 'build',
   usage: '[OPTIONS] [SERVICE...]',
   summary: 'Build or rebuild the images of services',
+  details:
+    "With a directory, an address or '-' instead of services, it builds that one image, with docker's flags: slipway image build --help.",
   group: 'app',
   flags: [
     toggle('--no-cache', 'Do not use the cache'),

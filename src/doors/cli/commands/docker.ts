@@ -1,4 +1,5 @@
 /** Docker's commands where no docker client is installed: families (`slipway container …`), and all of them as `slipway docker …`. */
+import { buildCommand } from '../build/command.ts'
 import { containerCommands } from '../docker/container.ts'
 import { imageCommands } from '../docker/image.ts'
 import { inspectCommand } from '../docker/inspect-any.ts'
@@ -25,7 +26,7 @@ const families = (prefix: string) => ({
     name: `${prefix}image`,
     summary: 'Manage images',
     other: shared,
-    subcommands: { ...imageCommands, ...(prefix === '' ? registries : {}) },
+    subcommands: { build: buildCommand, ...imageCommands, ...(prefix === '' ? registries : {}) },
   }),
   volume: family({ name: `${prefix}volume`, summary: 'Manage volumes', other: shared, subcommands: volumeCommands }),
   network: family({
@@ -35,7 +36,11 @@ const families = (prefix: string) => ({
     subcommands: networkCommands,
   }),
   system: family({ name: `${prefix}system`, summary: 'The instance as a whole', subcommands: systemCommands }),
-  builder: family({ name: `${prefix}builder`, summary: 'The build cache', subcommands: { prune: builderPrune } }),
+  builder: family({
+    name: `${prefix}builder`,
+    summary: 'The build cache',
+    subcommands: { build: buildCommand, prune: builderPrune },
+  }),
 })
 
 export const { container, image, volume, network, system, builder } = families('')
@@ -50,6 +55,7 @@ export const docker: Command = family({
   name: 'docker',
   summary: "Docker's commands by their names: alias docker='slipway docker'",
   subcommands: {
+    build: buildCommand,
     ...containers,
     ...{ ps, images, rmi, history, import: importRoot, load, pull, push, save, tag },
     events: systemCommands.events!,

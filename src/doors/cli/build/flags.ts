@@ -1,0 +1,45 @@
+/** The flags of `slipway build`, as docker buildx build has them. */
+import { extraHost, ulimit, bytes, label } from '../docker/value.ts'
+import { parsed, parsedList, quiet, strings } from '../docker/option.ts'
+import { type Flag, list, text, toggle } from '../framework/flags.ts'
+
+export const buildFlags: readonly Flag[] = [
+  parsedList('--add-host', 'Lines of /etc/hosts of RUN steps: NAME:ADDRESS', extraHost),
+  list('--allow', 'list', 'Grant network.host or security.insecure'),
+  list('--annotation', 'list', 'Annotations of the image: [LEVEL:]NAME=VALUE'),
+  list('--attest', 'list', 'Only type=…,disabled=true: attestations are not made'),
+  list('--build-arg', 'list', 'Build arguments: NAME=VALUE, or NAME for the value it has here'),
+  list('--build-context', 'list', 'Further contexts: NAME=DIRECTORY, address, docker-image://…, oci-layout://…'),
+  list('--cache-from', 'list', 'Caches to look at: an image, or type=registry|local,…'),
+  list('--cache-to', 'list', 'Where the cache goes: type=inline|registry|local,…'),
+  text(
+    '--call',
+    'string',
+    'build, check, outline or targets: ask about the Dockerfile instead of building it',
+    undefined,
+  ),
+  text('--cgroup-parent', 'string', 'The cgroup that RUN steps run in'),
+  toggle('--check', 'As --call=check'),
+  text('-f, --file', 'string', "Dockerfile; '-' for standard input. Default: PATH/Dockerfile"),
+  text('--iidfile', 'string', "File that the image's id is written to"),
+  parsedList('--label', 'Labels: NAME=VALUE', label),
+  toggle('--load', 'Into the images here, as without any output'),
+  text('--metadata-file', 'string', 'File that digests and names of the result are written to, as JSON'),
+  text('--network', 'string', 'Network of RUN steps: default, none, host or a network'),
+  toggle('--no-cache', 'Do not use the cache'),
+  strings('--no-cache-filter', 'Stages that do not use the cache'),
+  list('-o, --output', 'list', "DIRECTORY, '-' for a tar archive, or type=local|tar|oci|docker|image|registry,dest=…"),
+  strings('--platform', 'Platforms: linux/amd64,linux/arm64'),
+  text('--progress', 'string', 'auto, tty, plain, rawjson, json or quiet'),
+  text('--provenance', 'string', 'Only false: attestations are not made'),
+  toggle('--pull', 'Ask registries for newer base images'),
+  toggle('--push', 'Push the result to the registry that its name says'),
+  quiet('Only print the id of the image'),
+  text('--sbom', 'string', 'Only false: attestations are not made'),
+  list('--secret', 'list', 'Secrets for RUN --mount=type=secret: id=NAME[,src=FILE|env=VARIABLE]'),
+  parsed('--shm-size', 'bytes', 'Size of /dev/shm of RUN steps', bytes),
+  list('--ssh', 'list', 'Agents for RUN --mount=type=ssh: default or ID=SOCKET'),
+  list('-t, --tag', 'list', 'Names of the image: NAME[:TAG]'),
+  text('--target', 'string', 'The stage to build'),
+  parsedList('--ulimit', 'Limits of RUN steps: nofile=1024:2048', ulimit, 'ulimit'),
+]

@@ -1,0 +1,216 @@
+/** slipway build PATH: docker buildx's flags, outputs and displays on a machine without either. */
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { shellWords } from '../../src/lib/shell-words.ts'
+import { type Ran, type RunOptions, startDocker, until } from './docker-kit.ts'
+import { slipwayHere } from './side-by-side.ts'
+
+const docker = startDocker()
+after(() => docker.stop())
+const { env } = docker.instance
+
+/** A directory of files to build. */
+const project = (name: string, files: Record<string, string>): string => {
+  const dir = join(docker.dir, name)
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(join(dir, path, '..'), { recursive: true })
+    writeFileSync(join(dir, path), text)
+  }
+  return dir
+}
+const build = (cwd: string, line: string, options: RunOptions = {}): Promise<Ran> =>
+  slipwayHere(['build', ...shellWords(line)], { env, cwd, ...options })
+const ok = async (cwd: string, line: string, options: RunOptions = {}): Promise<Ran> => {
+  const ran = await build(cwd, line, options)
+  assert.equal(ran.code, 0, `slipway build ${line}: ${ran.stderr}`)
+  return ran
+}
+const inside = (image: string, ...command: string[]): Promise<string> => docker.ok('run', '--rm', image, ...command)
+
+const stages = project('stages', {
+  Dockerfile: `# syntax=docker/dockerfile:1
+ARG WHICH=one
+FROM busybox AS base
+ARG WHICH
+# GREETING what it says
+ARG GREETING=hello
+RUN echo "$GREETING $WHICH" > /said
+FROM base AS second
+RUN --mount=type=secret,id=word --mount=type=secret,id=file cat /run/secrets/word /run/secrets/file > /secrets
+COPY --from=more extra /extra
+FROM scratch AS files
+COPY a /top
+COPY b/c /below/c
+FROM base
+COPY a /a
+CMD ["cat", "/said"]
+`,
+  a: 'a\n',
+  'b/c': 'c\n',
+  'other/extra': 'extra\n',
+})
+
+test('names, arguments, labels, targets; ids and metadata in files', async () => {
+  const line =
+    '-t made:1 -t made:2 --build-arg GREETING=hi --build-arg WHICH --label l=v --iidfile id --metadata-file meta .'
+  const { stderr } = await ok(stages, line, { env: { ...env, WHICH: 'here' } })
+  assert.match(stderr, /^#1 \[internal\] load build definition from Dockerfile\n/)
+  assert.match(stderr, /naming to docker\.io\/library\/made:1 done\n/)
+  assert.equal(await inside('made:2'), 'hi here')
+  assert.equal(
+    await docker.ok('inspect', '-f', '{{.Config.Labels.l}} {{.Id}}', 'made:1'),
+    `v ${readFileSync(join(stages, 'id'))}`,
+  )
+  const meta = JSON.parse(readFileSync(join(stages, 'meta'), 'utf8'))
+  assert.equal(meta['image.name'], 'docker.io/library/made:1,docker.io/library/made:2')
+  assert.equal(meta['containerimage.config.digest'], String(readFileSync(join(stages, 'id'))))
+  const quiet = await ok(stages, '-q -t made:3 .')
+  assert.match(quiet.stdout, /^sha256:[0-9a-f]{64}\n$/)
+  assert.equal(quiet.stderr, '')
+  assert.match((await ok(stages, '-t made:3 .')).stderr, /\nCACHED|#\d+ CACHED\n/)
+  assert.doesNotMatch((await ok(stages, '--no-cache --target base .')).stderr, /RUN .*\n#\d+ CACHED/)
+})
+
+test('secrets of variables and files, further contexts', async () => {
+  writeFileSync(join(stages, 'secret'), 'filed\n')
+  const more = '--secret id=word,env=WORD --secret id=file,src=secret --build-context more=other'
+  await ok(stages, `--target second -t second ${more} .`, { env: { ...env, WORD: 'spoken ' } })
+  assert.equal(await inside('second', 'cat', '/secrets', '/extra'), 'spoken filed\nextra')
+  assert.match((await build(stages, '--secret id=nosuch .')).stderr, /^ERROR: failed to stat nosuch: /)
+})
+
+test('outputs: directories, archives, layouts, standard output', async () => {
+  mkdirSync(join(stages, 'out/top'), { recursive: true })
+  await ok(stages, '--target files -o out .')
+  assert.equal(
+    readFileSync(join(stages, 'out/top'), 'utf8') + readFileSync(join(stages, 'out/below/c'), 'utf8'),
+    'a\nc\n',
+  )
+  const piped = await ok(stages, '--target files -o - .')
+  const names = execFileSync('tar', ['-t'], { input: Buffer.from(piped.stdout, 'latin1'), encoding: 'utf8' })
+  assert.deepEqual(names.trim().split('\n'), ['below/', 'below/c', 'top'])
+  await ok(
+    stages,
+    '-t saved:1 -o type=docker,dest=saved.tar -o type=oci,dest=oci.tar -o type=oci,tar=false,dest=layout .',
+  )
+  assert.match(await docker.ok('load', '-i', join(stages, 'saved.tar')), /saved:1/)
+  assert.match(execFileSync('tar', ['-tf', join(stages, 'oci.tar')], { encoding: 'utf8' }), /^oci-layout$/m)
+  assert.ok(existsSync(join(stages, 'layout/index.json')) && existsSync(join(stages, 'layout/oci-layout')))
+  const on = project('on-layout', { Dockerfile: 'FROM there\nRUN cat /said > /again\n' })
+  await ok(on, '-t again --build-context there=oci-layout://../stages/layout:1 .')
+  assert.equal(await inside('again', 'cat', '/again'), 'hello one')
+  const missing = await build(on, '--build-context there=oci-layout://../stages/layout:nope .')
+  assert.match(missing.stderr, /could not find manifest nope in /)
+  for (const wrong of ['-o type=foo .', '-o type=local .', '-o type=local,dest=- .'])
+    assert.match((await build(stages, wrong)).stderr, /^ERROR: /, wrong)
+})
+
+test('contexts: standard input, Dockerfiles of elsewhere, nothing', async () => {
+  const archive = execFileSync('tar', ['-C', stages, '-czf', '-', 'Dockerfile', 'a', 'b'])
+  await ok(docker.dir, '-t piped -', { input: archive })
+  assert.equal(await inside('piped', 'cat', '/a'), 'a')
+  await ok(docker.dir, '-t typed -', { input: 'FROM busybox\nRUN echo typed > /t\n' })
+  assert.equal(await inside('typed', 'cat', '/t'), 'typed')
+  await ok(stages, '-t mixed -f - .', { input: 'FROM busybox\nCOPY a /mixed\n' })
+  assert.equal(await inside('mixed', 'cat', '/mixed'), 'a')
+  writeFileSync(join(docker.dir, 'Elsewhere'), 'FROM busybox\nCOPY a /elsewhere\n')
+  await ok(stages, `-t elsewhere -f ${join(docker.dir, 'Elsewhere')} .`)
+  assert.equal(await inside('elsewhere', 'cat', '/elsewhere'), 'a')
+  assert.match(
+    (await build(stages, './nosuch')).stderr,
+    /^ERROR: unable to prepare context: path "\.\/nosuch" not found/,
+  )
+})
+
+test('caches in directories', async () => {
+  const dir = project('cached', { Dockerfile: 'FROM busybox\nRUN head -c 8 /dev/urandom > /random\n' })
+  await ok(dir, '-t first --cache-to type=local,dest=cache,mode=max .')
+  const random = await inside('first', 'dd', 'if=/random')
+  await docker.ok('builder', 'prune', '-af')
+  await docker.ok('rmi', 'first')
+  await ok(dir, '-t second --cache-from type=local,src=cache .')
+  assert.equal(await inside('second', 'dd', 'if=/random'), random)
+})
+
+test('questions: check, outline, targets', async () => {
+  const dir = project('lint', { Dockerfile: 'FROM busybox AS one\nARG X=1\nCMD echo hi\n' })
+  const found = await build(dir, '--check .')
+  assert.equal(found.code, 1)
+  assert.match(found.stdout, /^Check complete, 1 warning has been found!\n\nWARNING: JSONArgsRecommended - https:/)
+  assert.match(found.stdout, />>> CMD echo hi\n/)
+  assert.equal((await ok(stages, '--check .')).stdout, 'Check complete, no warnings found.\n')
+  assert.match(
+    (await ok(stages, '--call outline .')).stdout,
+    /^BUILD ARG +VALUE +DESCRIPTION\n(?:.*\n)*GREETING +hello +what it says\n/,
+  )
+  assert.match(
+    (await ok(stages, '--call=targets .')).stdout,
+    /^TARGET +DESCRIPTION\nbase\nsecond\nfiles\n\(default\)\n$/,
+  )
+  const json = JSON.parse((await ok(stages, '--call targets,format=json .')).stdout)
+  assert.equal(json.targets.length, 4)
+})
+
+test('a failure: the step, its last lines, the line; what cannot be', async () => {
+  const dir = project('fails', { Dockerfile: 'FROM busybox AS one\nRUN echo last words; exit 3\n' })
+  const { code, stderr } = await build(dir, '.')
+  assert.equal(code, 1)
+  assert.match(stderr, /------\n > \[2\/2\] RUN echo last words; exit 3:\nlast words\n------\n/)
+  assert.match(stderr, / {3}1 \| {5}FROM busybox AS one\n {3}2 \| >>> RUN echo last words; exit 3\n/)
+  assert.match(
+    stderr,
+    /ERROR: failed to solve: process "\/bin\/sh -c echo last words; exit 3" did not complete successfully: exit code: 3\n$/,
+  )
+  assert.match((await build(dir, '--sbom=true .')).stderr, /^ERROR: --sbom: attestations are not made/)
+  assert.match((await build(dir, '--no-cache --no-cache-filter one .')).stderr, /cannot currently be used together/)
+})
+
+test('rawjson: what BuildKit says, line by line', async () => {
+  const { stderr } = await ok(stages, '--progress rawjson --no-cache .')
+  const lines = stderr
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  const vertices = lines.flatMap((line) => line.vertexes ?? [])
+  const run = vertices.filter(({ name }: { name: string }) => name.includes('RUN echo'))
+  assert.ok(run.length > 0)
+  assert.deepEqual(Object.keys(run.at(-1)).sort(), ['cached', 'completed', 'digest', 'name', 'started'])
+})
+
+test('an interrupt at a terminal: the display ends, the build goes away', async () => {
+  const dir = project('slow', { Dockerfile: 'FROM busybox\nRUN echo begun; sleep 60\n' })
+  const program = fileURLToPath(new URL('../../slipway', import.meta.url))
+  const typed = `stty rows 24 cols 80; exec ${program} build .`
+  const child = spawn('script', ['-qec', typed, '/dev/null'], { env, cwd: dir, stdio: ['pipe', 'pipe', 'inherit'] })
+  let shown = ''
+  child.stdout.on('data', (chunk: Buffer) => (shown += chunk.toString()))
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+  await until('the step', async () => shown.includes('# begun'))
+  assert.match(shown, /\[\+\] Building \d+\.\ds \(\d+\/\d+\) {10,}slipway/)
+  child.stdin.write('\u0003')
+  assert.equal(await ended, 130)
+  assert.match(shown, /CANCELED \[2\/2\] RUN echo begun; sleep 60/)
+  await until(
+    'no process of it',
+    async () => !execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' }).includes('echo begun; sleep 60'),
+  )
+  assert.equal(lstatSync(dir).isDirectory(), true)
+})
+
+test('services are built as before; the word decides', async () => {
+  const dir = project('services', {
+    'compose.yaml': 'name: svc\nservices:\n  web:\n    image: svc-web\n    build: ./web\n',
+    'web/Dockerfile': 'FROM busybox\nRUN echo web > /w\n',
+  })
+  await ok(dir, 'web')
+  assert.equal(await inside('svc-web', 'cat', '/w'), 'web')
+  await ok(dir, '-t by-place ./web')
+  await ok(dir, '-t by-flag web')
+  assert.equal(await inside('by-flag', 'cat', '/w'), 'web')
+  const { stdout } = await slipwayHere(['image', 'build', '--help'], { env })
+  assert.match(stdout, /^Usage: {2}slipway image build \[OPTIONS\] PATH \| URL \| -\n/)
+})
