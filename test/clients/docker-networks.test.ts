@@ -123,6 +123,12 @@ test('links on the default bridge', async () => {
   await ok('run', '-d', '--name', 'far', '--network', 'nl', ...serving('far'))
   assert.equal(await asked('nl', 'near', '--link', 'far:near'), 'far')
   assert.notEqual((await docker.run(['run', '--rm', '--network', 'nl', 'busybox', 'nslookup', 'near'])).code, 0)
+  assert.match(
+    await fails(125, 'run', '--rm', '--link', 'far:l', 'busybox', 'id'),
+    /\/far, as it does not belong to the default/,
+  )
+  await ok('network', 'connect', 'bridge', 'far')
+  assert.equal(await asked('bridge', 'l', '--link', 'far:l'), 'far')
   await ok('rm', '-f', 'far')
   await ok('network', 'rm', 'nl')
 })

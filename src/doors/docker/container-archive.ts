@@ -51,6 +51,7 @@ export const archiveRoutes = ({ containers }: Pick<Engine, 'containers'>): Route
         noOverwriteDirNonDir: isTrue(x.query.get('noOverwriteDirNonDir')),
         copyUidGid: isTrue(x.query.get('copyUIDGID')),
       })
+      await x.drained()
       x.send(200)
     }),
   ]

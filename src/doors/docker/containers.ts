@@ -133,14 +133,7 @@ const start = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
   if (length > 7 || length === -1)
     throw bad('starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24')
   if (x.query.get('checkpoint')) throw bad('checkpoint is only supported in experimental mode')
-  const container = engine.containers.must(x.params.id!)
-  for (const { sandboxId, name, alias } of container.spec.links ?? [])
-    if (engine.containers.list().find((other) => other.sandboxId === sandboxId)?.status !== 'running')
-      throw new SlipwayError(
-        'conflict',
-        `Cannot link to a non running container: /${name} AS /${container.spec.name}/${alias}`,
-      )
-  const { changed } = await engine.containers.start(container.id)
+  const { changed } = await engine.containers.start(x.params.id!)
   x.send(changed ? 204 : 304)
 }
 

@@ -361,6 +361,7 @@ const importImage = async (
     message: x.query.get('message') || `Imported from ${source}`,
     signal: x.signal,
   })
+  await x.drained()
   out.line({ status: image.id })
 }
 
@@ -377,6 +378,7 @@ const load = async (images: Engine['images'], x: Exchange): Promise<void> => {
         else if (!quiet) out.line(progressLine(step))
       },
     })
+    await x.drained()
     out.end()
   } catch (error) {
     out.begin()

@@ -20,6 +20,8 @@ export interface Exchange {
   headers: IncomingMessage['headers']
   /** The request's body as it comes. Whoever stops reading half-way ends this stream, not the connection. */
   upload(): Readable
+  /** Resolves when the whole body has come: a client that is answered before ends, and breaks the pipe it reads from. */
+  drained(): Promise<void>
   /** [1, 50] for /v1.50; the newest without one. */
   version: readonly [number, number]
   /** Aborted when the client hangs up. */
@@ -260,6 +262,14 @@ class Target implements Exchange {
       this.#socket.resume()
     })
     this.#head = Buffer.concat([this.#head, more])
+  }
+
+  async drained(): Promise<void> {
+    const req = this.#req
+    if (req.complete || req.destroyed) return
+    req.unpipe()
+    req.resume()
+    await new Promise<void>((go) => void req.once('end', go).once('close', go))
   }
 
   upload(): Readable {

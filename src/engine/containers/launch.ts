@@ -9,6 +9,7 @@ import { writeBundle } from './bundle.ts'
 import { type Context, emit, isAlive, ownsSandbox } from './context.ts'
 import { snapshotKey } from './create.ts'
 import { diagnose } from './diagnose.ts'
+import { checkLinks } from './links.ts'
 import type { ContainerRecord } from './records.ts'
 
 /** Mounts the root file system, and nothing else, at its place in the bundle. */
@@ -124,6 +125,7 @@ export const launch = async (ctx: Context, before: ContainerRecord): Promise<Con
   let record = before
   let begun = false
   try {
+    checkLinks(ctx, record)
     await clearRun(ctx, record)
     for (const dir of [ctx.paths.exits, join(ctx.paths.persist, id), record.paths.bundle, dirname(record.paths.log)])
       mkdirSync(dir, { recursive: true, mode: 0o700 })

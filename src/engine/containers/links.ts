@@ -1,5 +1,8 @@
-/** What a container is told in its environment of those it is linked to, under docker's names: pure. */
+/** Links: what a container is told in its environment of those it is linked to, under docker's names. */
+import { SlipwayError } from '../../errors.ts'
 import type { ContainerLink, Sandbox } from '../types.ts'
+import type { Context } from './context.ts'
+import type { ContainerRecord } from './records.ts'
 
 const byProtocolAndNumber = (a: string, b: string): number => {
   const rank = (port: string): number => (port.endsWith('/tcp') ? 0 : 1)
@@ -31,6 +34,17 @@ export const linkVariables = (
   sandboxes: { get(id: string): Sandbox | undefined },
 ): string[] =>
   links.flatMap((link) => {
-    const address = sandboxes.get(link.sandboxId)?.endpoints[0]?.ipv4
+    const endpoints = sandboxes.get(link.sandboxId)?.endpoints ?? []
+    const address = (endpoints.find(({ networkName }) => networkName === 'bridge') ?? endpoints[0])?.ipv4
     return address === undefined ? [] : variablesOf(link, name, address)
   })
+
+/** The other side of a link runs, on the default network; else a container is not started. */
+export const checkLinks = (ctx: Context, { spec }: ContainerRecord): void => {
+  for (const { sandboxId, name, alias } of spec.links ?? []) {
+    if (ctx.records.list().find((other) => other.sandboxId === sandboxId)?.status !== 'running')
+      throw new SlipwayError('conflict', `Cannot link to a non running container: /${name} AS /${spec.name}/${alias}`)
+    if (!ctx.sandboxes.get(sandboxId)?.endpoints.some(({ networkName }) => networkName === 'bridge'))
+      throw new SlipwayError('conflict', `Cannot link to /${name}, as it does not belong to the default network`)
+  }
+}

@@ -10,12 +10,18 @@ import { renderHosts, renderResolvConf } from './files.ts'
 import { needsResolver } from './resolution.ts'
 import type { Wire } from './wiring.ts'
 
+/** Where links lead: to the default network, if it is on that. */
+const linkedWire = (ctx: Context, id: string): Wire | undefined => {
+  const wires = ctx.networks.endpointsOf(id)
+  return wires.find(({ network }) => network.spec.name === 'bridge') ?? wires[0]
+}
+
 /** 'sandbox:ID' is the first address of another one; a line for one without addresses is left out. */
 const linked = (ctx: Context, spec: SandboxSpec): SandboxSpec => ({
   ...spec,
   hosts: spec.hosts.flatMap(({ name, address }) => {
     if (!address.startsWith('sandbox:')) return [{ name, address }]
-    const [wire] = ctx.networks.endpointsOf(address.slice('sandbox:'.length))
+    const wire = linkedWire(ctx, address.slice('sandbox:'.length))
     return wire
       ? addressesOf(wire.endpoint)
           .slice(0, 1)
@@ -26,7 +32,7 @@ const linked = (ctx: Context, spec: SandboxSpec): SandboxSpec => ({
 
 /** A sandbox that has just got its addresses: whoever has it in its hosts file learns the new one. */
 export const tellLinked = (ctx: Context, id: string): void => {
-  const [wire] = ctx.networks.endpointsOf(id)
+  const wire = linkedWire(ctx, id)
   const [address] = wire ? addressesOf(wire.endpoint) : []
   if (address === undefined) return
   for (const { spec, state } of ctx.records.all.values()) {
