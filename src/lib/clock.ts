@@ -2,7 +2,7 @@
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number
-  /** Resolves after `ms`; rejects with the signal's reason when it is aborted first. Never keeps the process alive. */
+  /** Resolves after `ms`; rejects with the signal's reason when it is aborted first. Keeps the process alive until then. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
   /** Uniform in [0, 1). */
   random(): number

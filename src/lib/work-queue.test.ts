@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setTimeout as after } from 'node:timers/promises'
-import { systemClock } from './clock.ts'
+import { setTimeout as after, setImmediate as nextTurn } from 'node:timers/promises'
+import { type Clock, systemClock } from './clock.ts'
 import { WorkQueue } from './work-queue.ts'
 
 const queue = (work: (key: string) => Promise<void>, errors: string[] = []) => {
@@ -45,20 +45,52 @@ test('a burst is one piece of work; a key added while worked on comes again, nev
 
 test('failures come back after a while; later wishes do not postpone earlier ones', async () => {
   const errors: string[] = []
-  let failures = 2
-  const { queue: q, end } = queue(async () => {
-    if (failures-- > 0) throw new Error('no')
-  }, errors)
+  let runs = 0
+  const asleep: { ms: number; wake: () => void }[] = []
+  const clock: Clock = {
+    now: () => 1000,
+    random: () => 0.5,
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        const sleeper = { ms, wake: resolve }
+        asleep.push(sleeper)
+        signal?.addEventListener('abort', () => {
+          asleep.splice(asleep.indexOf(sleeper), 1)
+          reject(signal.reason)
+        })
+      }),
+  }
+  const end = new AbortController()
+  const q = new WorkQueue({
+    clock,
+    workers: 2,
+    signal: end.signal,
+    work: async () => {
+      if (++runs <= 2) throw new Error('no')
+    },
+    onError: (key, error) => errors.push(`${key}: ${(error as Error).message}`),
+  })
+  const wake = async (ms: number): Promise<void> => {
+    assert.deepEqual(
+      asleep.map((sleeper) => sleeper.ms),
+      [ms],
+    )
+    asleep.pop()?.wake()
+    await nextTurn()
+    await nextTurn()
+  }
   q.add('a')
-  await after(60)
+  await nextTurn()
+  await nextTurn()
+  await wake(5)
+  await wake(10)
   assert.deepEqual(errors, ['a: no', 'a: no'])
-  assert.equal(failures, -1)
+  assert.equal(runs, 3)
   q.addAfter('a', 10)
   q.addAfter('a', 10_000)
-  await after(30)
-  assert.equal(failures, -2)
+  await wake(10)
+  assert.equal(runs, 4)
   q.addAfter('a', 5)
   end.abort()
-  await after(15)
-  assert.equal(failures, -2)
+  assert.deepEqual(asleep, [])
 })

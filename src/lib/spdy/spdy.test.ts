@@ -75,10 +75,12 @@ test('streams carry data both ways, half close, and many at once', async () => {
 })
 
 test('a stream that is not read holds back its sender, and a reset ends it', async () => {
-  let accepted: SpdyStream | undefined
+  const arrived: ((stream: SpdyStream) => void)[] = []
+  const arrival = (): Promise<SpdyStream> => new Promise((resolve) => arrived.push(resolve))
+  const first = arrival()
   const { client, server } = pair((stream) => {
-    accepted = stream
     stream.on('error', () => {})
+    arrived.shift()?.(stream)
   })
   const stream = client.open({})
   let written = 0
@@ -99,13 +101,15 @@ test('a stream that is not read holds back its sender, and a reset ends it', asy
   })
   assert.ok(blocked, `still accepted after ${written} bytes`)
   stream.on('error', () => {})
-  const broken = new Promise((resolve) => accepted!.once('close', resolve))
+  const accepted = await first
+  const broken = new Promise((resolve) => accepted.once('close', resolve))
   stream.destroy()
-  accepted!.resume()
+  accepted.resume()
   await broken
+  const second = arrival()
   const next = client.open({})
-  await new Promise((resolve) => setTimeout(resolve, 20))
-  accepted!.end('still usable')
+  const reply = await second
+  reply.end('still usable')
   assert.equal(await text(next), 'still usable')
   server.destroy()
   await client.closed
