@@ -40,6 +40,11 @@ export class Bench {
     return (this.#dockerd ??= this.#startTheirs())
   }
 
+  /** A second dockerd that comes back when it is killed; the caller stops it. */
+  liveDockerd() {
+    return this.#startTheirs({ live: true })
+  }
+
   async close(): Promise<void> {
     const ours = await this.#ours?.catch(() => undefined)
     const theirs = await this.#dockerd?.catch(() => undefined)
@@ -59,8 +64,8 @@ export class Bench {
     }
   }
 
-  async #startTheirs() {
-    const dockerd = await startDockerd(this.env)
+  async #startTheirs(options: { live?: boolean } = {}) {
+    const dockerd = await startDockerd(this.env, options)
     this.say(`dockerd ${dockerd.version}`)
     const side = this.#side(dockerd.host)
     await side.load().catch(async (error: unknown) => {

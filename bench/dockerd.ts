@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Env, eventually, run, start } from './program.ts'
@@ -18,17 +18,21 @@ export interface Dockerd {
  */
 export const startDockerd = async (
   env: Env,
-  /** `enter` leads into a network namespace to use instead of a new one; published ports need iptables. */
-  { enter, iptables = false }: { enter?: readonly string[]; iptables?: boolean } = {},
+  /**
+   * `enter` leads into a network namespace to use instead of a new one; published ports need iptables; with `live` its
+   * containers survive it, and it is started anew when it dies.
+   */
+  { enter, iptables = false, live = false }: { enter?: readonly string[]; iptables?: boolean; live?: boolean } = {},
 ): Promise<Dockerd> => {
   const home = mkdtempSync(join(tmpdir(), 'slipway-dockerd-'))
   const host = `unix://${home}/docker.sock`
   const script = `
     umount /sys/fs/cgroup/unified 2>/dev/null
     ip link set lo up
-    exec dockerd --data-root ${home}/data --exec-root ${home}/exec -H ${host} --pidfile ${home}/pid \\
+    ${live ? `while [ ! -e ${home}/over ]; do` : 'exec'} dockerd --data-root ${home}/data --exec-root ${home}/exec -H ${host} --pidfile ${home}/pid \\
       ${iptables ? '' : '--iptables=false --ip6tables=false --ip-masq=false --userland-proxy=false'} \\
-      --cgroup-parent /slipway-bench-${process.pid} >${home}/log 2>&1`
+      --cgroup-parent /slipway-bench-${process.pid} ${live ? '--live-restore' : ''} >>${home}/log 2>&1
+    ${live ? 'done' : ''}`
   // The shell becomes dockerd, so the child's pid is dockerd's.
   const child = start([...(enter ?? ['unshare', '--net']), 'unshare', '--mount', 'sh', '-c', script], env, 'ignore')
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
@@ -40,7 +44,8 @@ export const startDockerd = async (
       const { stdout } = await docker('ps', '-aq')
       const ids = stdout.split('\n').filter(Boolean)
       for (let i = 0; i < ids.length; i += 50) await docker('rm', '-f', ...ids.slice(i, i + 50))
-      child.kill('SIGTERM')
+      writeFileSync(join(home, 'over'), '')
+      process.kill(Number(readFileSync(join(home, 'pid'), 'utf8')), 'SIGTERM')
     }
     await gone
     await run([

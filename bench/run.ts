@@ -8,6 +8,7 @@ import { images } from './images.ts'
 import { listing, logReading, parallelRuns } from './many.ts'
 import { portThroughput } from './ports.ts'
 import { meets, type Result, table } from './report.ts'
+import { restart } from './restart.ts'
 import { runContainer } from './run-container.ts'
 import { serviceThroughput } from './service.ts'
 
@@ -21,6 +22,7 @@ const benchmarks = [
   serviceThroughput,
   portThroughput,
   daemonStart,
+  restart,
   commandLine,
   idleCost,
 ]
