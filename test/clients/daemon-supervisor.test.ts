@@ -1,6 +1,6 @@
 /** A daemon that dies comes back by itself, behind the same socket; what watches it may die as well. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -144,6 +144,19 @@ test('a daemon that cannot start is tried again, later each time; daemon stop en
   await until(() => programs().length === 0, 'the end of the supervisor')
   rmSync(sockets.control, { recursive: true })
   slipway('daemon', 'start')
+})
+
+test('the systemd service is one that systemd understands', async () => {
+  const unit = join(docker.dir, 'slipway-test.service')
+  writeFileSync(unit, slipway('daemon', 'unit'))
+  // Not every machine has systemd; the text is the same on all.
+  if (existsSync('/usr/bin/systemd-analyze')) {
+    const { code, stderr } = await collect('systemd-analyze', ['verify', '--man=no', unit], { env })
+    assert.deepEqual([code, stderr], [0, ''])
+  }
+  const [, program] = /^ExecStart="(.*)" daemon run$/m.exec(readFileSync(unit, 'utf8')) ?? []
+  assert.ok(existsSync(program!))
+  assert.match(readFileSync(unit, 'utf8'), new RegExp(`^Environment="SLIPWAY_HOME=${home}"$`, 'm'))
 })
 
 test('reset ends a supervisor whose daemon has just died', async () => {

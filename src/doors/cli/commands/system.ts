@@ -6,6 +6,7 @@ import type { Namespace } from '../../../spec/kube/generated/types.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
 import { filesAnnotation, nameAnnotation, projectLabel } from '../app/labels.ts'
 import { stoppedCount } from '../app/stop.ts'
+import { unitText } from '../app/unit.ts'
 import { listPods, listWorkloads } from '../app/workloads.ts'
 import { endSupervisor } from '../../../sys/supervisor.ts'
 import { type Command, err, humanDuration, type Invocation, out, table } from '../framework/command.ts'
@@ -15,13 +16,14 @@ import { openTarget } from '../framework/target.ts'
 
 export const daemon: Command = {
   name: 'daemon',
-  usage: '[start|status|restart|stop|run]',
+  usage: '[start|status|restart|stop|run|unit]',
   summary: 'The background process that runs everything',
   details: `  start     Start it in the background (any command does so by itself)
   status    Its pid, version, sockets and what it holds
   restart   Replace it by a new one, as after an update; clients wait, containers run on
   stop      Stop it; containers run on, unless --containers
-  run       Run it in the foreground`,
+  run       Run it in the foreground
+  unit      Print a systemd service that starts it with the machine`,
   group: 'system',
   flags: [
     toggle('--containers', 'With stop: stop everything that runs, too'),
@@ -39,9 +41,12 @@ export const daemon: Command = {
         return daemonRestart(invocation)
       case 'stop':
         return daemonStop(invocation)
+      case 'unit':
+        out(invocation.shell, unitText(instanceOf(invocation.shell.env).home).trimEnd())
+        return 0
       default:
         throw new SlipwayError('bad-request', `unknown daemon command: ${invocation.args[0]}`, {
-          hint: 'One of start, status, restart, stop, run.',
+          hint: 'One of start, status, restart, stop, run, unit.',
         })
     }
   },

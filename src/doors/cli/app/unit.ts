@@ -1,0 +1,28 @@
+import { join } from 'node:path'
+import { takenCode } from '../../../sys/supervisor.ts'
+
+const launcher = join(import.meta.dirname, '../../../../slipway')
+
+/** systemd.syntax(7): a word in quotes, with the percent signs doubled that would begin a specifier. */
+const quoted = (word: string): string => `"${word.replaceAll('%', '%%').replace(/[\\"]/g, '\\$&')}"`
+
+/** A systemd service that starts the daemon of an instance with the machine and again when it dies. `home` as in SLIPWAY_HOME. */
+export const unitText = (home: string | undefined): string => `[Unit]
+Description=slipway, containers and Kubernetes on this machine
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+ExecStart=${quoted(launcher)} daemon run
+${home === undefined ? '' : `Environment=${quoted(`SLIPWAY_HOME=${home}`)}\n`}Restart=on-failure
+RestartSec=100ms
+# Another daemon, which a command has started, serves the instance: it stays.
+RestartPreventExitStatus=${takenCode}
+# Containers outlive the daemon.
+KillMode=process
+Delegate=yes
+TasksMax=infinity
+
+[Install]
+WantedBy=multi-user.target
+`
