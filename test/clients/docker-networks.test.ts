@@ -1,6 +1,7 @@
 /** Networks, names, published ports, volumes. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { createConnection, createServer, type AddressInfo } from 'node:net'
 import { after, afterEach, test } from 'node:test'
@@ -163,6 +164,29 @@ test('published ports: given, picked, of the image, taken', async () => {
   const { Ports } = JSON.parse(await ok('inspect', '-f', '{{json .NetworkSettings}}', 'pub'))
   assert.deepEqual(Ports['80/tcp'], [{ HostIp: '127.0.0.1', HostPort: String(port) }])
   assert.equal(Ports['99/tcp'], null)
+  // The first free one of a range; every exposed port; SCTP, which no socket holds.
+  const range = `127.0.0.1:${port}-${port + 9}:80`
+  const more = ['-P', '--expose', '7000-7001', '--expose', '7002/udp', '-p', '127.0.0.1::99/sctp']
+  await ok('run', '-d', '--name', 'more', '-p', range, ...more, ...serving('more'))
+  const given = await ok('port', 'more')
+  for (const each of ['7000/tcp', '7001/tcp', '7002/udp'])
+    assert.match(given, new RegExp(`^${each} -> 0\\.0\\.0\\.0:\\d+$`, 'm'))
+  const [, sctp] = /^99\/sctp -> 127\.0\.0\.1:(\d+)$/m.exec(given)!
+  const [, second] = /^80\/tcp -> 127\.0\.0\.1:(\d+)$/m.exec(given)!
+  assert.notEqual(second, String(port))
+  assert.equal(await said(Number(second)), 'more\n')
+  assert.match(
+    await fails(125, 'run', '--rm', '--name', 'late', '-p', `127.0.0.1:${sctp}:9/sctp`, 'busybox', 'true'),
+    /driver failed programming external connectivity on endpoint late \([0-9a-f]{64}\): Bind for 127\.0\.0\.1:\d+ failed: port is already allocated/,
+  )
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  const other = (taken.address() as AddressInfo).port
+  assert.match(
+    await fails(125, 'run', '--rm', '-p', `127.0.0.1:${other}:80`, 'busybox', 'true'),
+    new RegExp(`(failed to bind host port for|Bind for) 127\\.0\\.0\\.1:${other}`),
+  )
+  taken.close()
 })
 
 /** A cable between two links of the test's own, with the one end for macvlan networks. */
@@ -304,11 +328,13 @@ test('bridges: names, modes, who leads out, configurations, filters', async () =
 
   // The default route is that of the highest priority, then of the first name.
   await ok('network', 'create', 'bbb')
-  await ok('run', '-d', '--name', 'g1', '--network', 'bbb', 'busybox', 'sleep', '100')
+  const moving = await freePort()
+  await ok('run', '-d', '--name', 'g1', '--network', 'bbb', '-p', `127.0.0.1:${moving}:80`, ...serving('moving'))
   const leads = async () => /^default via (\S+) dev (\S+)/m.exec(await ok('exec', 'g1', 'ip', 'route'))?.[2]
   assert.equal(await leads(), 'eth0')
   await ok('network', 'connect', '--ip', '10.213.22.7', 'aaa', 'g1')
   assert.equal(await leads(), 'eth1')
+  assert.equal(await said(moving), 'moving\n', 'the published port goes along')
   await ok('network', 'disconnect', 'aaa', 'g1')
   await ok('network', 'connect', '--gw-priority', '-1', 'aaa', 'g1')
   assert.equal(await leads(), 'eth0')

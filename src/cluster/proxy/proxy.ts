@@ -203,7 +203,12 @@ class Proxier implements RunningServiceProxy {
   #verify(): void {
     const { sys, log } = this.#options
     const { table } = this.#frame
-    if (this.#committed === undefined || sys.firewall.has('inet', table)) return
+    try {
+      if (this.#committed === undefined || sys.firewall.has('inet', table)) return
+    } catch (error) {
+      log.warn('service rules', { error: messageOf(error) }) // no descriptor to ask with
+      return
+    }
     log.warn('the table of service rules was removed by somebody; writing it again', { table })
     this.#committed = undefined
     this.#request()

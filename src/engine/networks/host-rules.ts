@@ -144,15 +144,16 @@ export const createHostRules = ({ instance, sys, log, links }: Parts): HostRules
 
   return {
     async check() {
-      if (busy || links().length === 0 || performance.now() - lookedAt < restMs || state() === seen) return
+      if (busy || links().length === 0 || performance.now() - lookedAt < restMs) return
       busy = true
       try {
+        if (state() === seen) return
+        lookedAt = performance.now()
         await look()
         seen = state()
       } catch (error) {
         log.warn('the host firewall', { error: messageOf(error) })
       } finally {
-        lookedAt = performance.now()
         busy = false
       }
     },
