@@ -35,6 +35,8 @@ export interface CopyOp {
   exclude: string[]
   /** The layer does not depend on what is below it. */
   link: boolean
+  /** For a mount: a directory that is copied keeps its own mode and owner. */
+  keepSource?: boolean | undefined
 }
 export interface MkdirOp {
   kind: 'mkdir'

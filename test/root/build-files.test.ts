@@ -93,7 +93,7 @@ test('owner and mode: root by default, names from the image, numbers as they are
       '644 1000:1001',
       '644 1000:50',
       '644 55:55',
-      '640 55:66',
+      '755 55:66',
       '640 55:66',
       '755 0:0',
       '700 7:7',
@@ -108,6 +108,15 @@ test('owner and mode: root by default, names from the image, numbers as they are
   )
   const scratch = await room.build('FROM scratch\nCOPY --chown=12 f /x', { files })
   assert.deepEqual(await attributes(scratch, '/x'), ['644 12:12'])
+})
+
+test('a directory that is made for what is copied is 0755 of root, whatever the source is', async () => {
+  const result = await room.build(
+    'FROM base:1 AS s\nRUN mkdir -m 700 /s /s/sub && touch /s/f && chown 5:6 /s /s/sub /s/f\nFROM base:1\nCOPY --from=s /s /made\nCOPY --link --from=s /s/ /linked/\nRUN --mount=type=bind,from=s,source=/s,target=/m stat -c "mount %a" /m',
+  )
+  const found = await attributes(result, '/made', '/made/sub', '/made/f', '/linked', '/linked/sub')
+  assert.deepEqual(found, ['755 0:0', '700 5:6', '644 5:6', '755 0:0', '700 5:6'])
+  assert.match(result.text, /mount 700/)
 })
 
 test('times, links and hard links are kept; a link of the image is not written through', async () => {

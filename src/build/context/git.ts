@@ -149,7 +149,8 @@ export class GitSources {
         ? await this.#try(repository, ['rev-parse', '--verify', '--quiet', `${ref}^{commit}`], options)
         : whole
     if (found.code === 0) return found.stdout.trim()
-    const reason = (shallow.stderr || whole.stderr).trim()
+    const said = (shallow.stderr || whole.stderr).trim()
+    const reason = whole.code === 0 ? `repository does not contain ref ${ref}, output: ${JSON.stringify(said)}` : said
     throw new SlipwayError('unavailable', `failed to load ${remote}#${ref}: ${reason}`, {
       hint: 'Check the address, the reference and the network.',
     })

@@ -35,6 +35,8 @@ interface WriteOptions {
   /** Who everything belongs to; undefined: as the entries say (new parent directories: root). */
   owner: Owner | undefined
   mode: ((mode: number, directory: boolean) => number) | undefined
+  /** A destination that is made for a directory's content looks like that directory. */
+  keepSource?: boolean | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -143,7 +145,8 @@ export class RootWriter {
       if (entry.kind !== 'directory') await this.#entry(entry, target)
       else if (entry.path === '' ? created : this.#makeDirectory(target)) {
         fresh.add(entry.path)
-        this.#below.directories.push([entry, target])
+        // A destination that had to be made is 0755, whatever the source is.
+        if (entry.path !== '' || this.#options.keepSource) this.#below.directories.push([entry, target])
       } else if (entry.path !== '' && !keepParents) directories.push([entry, target])
       // A directory that was there keeps its owner where it is the destination itself, or only on the way to a file.
       await this.#pace()

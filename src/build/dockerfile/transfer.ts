@@ -137,7 +137,8 @@ const checkChecksum = (checksum: string, sources: string[]): void => {
   const near = { near: '--checksum' }
   if (sources.length !== 1) throw new SyntaxFault("checksum can't be specified for multiple sources", near)
   if (isGit(sources[0]!)) {
-    if (!/^[0-9a-f]{7,64}$/.test(checksum)) throw new SyntaxFault('invalid checksum: not a commit', near)
+    if (!/^[0-9a-f]{7,64}$/.test(checksum))
+      throw new SyntaxFault(`invalid checksum "${checksum}": expected hex commit hash`, near)
     return
   }
   if (!/^https?:\/\//.test(sources[0]!)) throw new SyntaxFault('checksum requires HTTP(S) or Git sources', near)

@@ -159,4 +159,5 @@ export const bindCopy = (path: string): CopyOp => ({
   parents: false,
   exclude: [],
   link: false,
+  keepSource: true,
 })

@@ -87,6 +87,7 @@ export const executeCopy = async (
     root,
     owner,
     mode: op.chmod === undefined ? undefined : modeChange(op.chmod),
+    keepSource: op.keepSource,
     signal,
   })
   const sources = await filesOf(deps, op, inputs, signal)

@@ -1,6 +1,6 @@
 /** Cache keys. A key says what a step does and what it does it to; never when, on whose behalf or how fast. */
 import { createHash } from 'node:crypto'
-import type { CopyOp, Op, RunMount, RunOp } from '../ops.ts'
+import type { CopyOp, CopySource, Op, RunMount, RunOp } from '../ops.ts'
 import type { OpNode } from './graph.ts'
 
 export const hashOf = (...parts: readonly unknown[]): string =>
@@ -17,14 +17,18 @@ const definition = (op: Op): unknown => {
 
 /** Which files are copied is in their digests; where from is not part of it. */
 const copy = (op: CopyOp): unknown => [
-  'copy',
+  op.keepSource ? 'copy for a mount' : 'copy 2',
   op.sources.map((source) =>
-    source.kind === 'path' ? [source.kind, source.unpack, source.pivot !== undefined] : source,
+    source.kind === 'path' ? [source.kind, source.unpack, source.pivot !== undefined] : withoutChecksum(source),
   ),
   op.dest,
   op.chown ?? '',
   op.chmod ?? '',
 ]
+
+/** What is fetched is in the key anyway. */
+const withoutChecksum = (source: Exclude<CopySource, { kind: 'path' }>): unknown =>
+  source.kind === 'url' ? { ...source, checksum: undefined } : source
 
 const run = (op: RunOp): unknown => [
   'run',

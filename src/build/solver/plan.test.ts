@@ -191,7 +191,10 @@ test('ADD: URLs, checksums, git', async () => {
       keepGitDir: true,
     },
   ])
-  await assert.rejects(sources('ADD --checksum=main git@x.test:r.git /d'), /invalid checksum: not a commit/)
+  await assert.rejects(
+    sources('ADD --checksum=main git@x.test:r.git /d'),
+    /invalid checksum "main": expected hex commit hash/,
+  )
 })
 
 test('RUN --mount', async () => {

@@ -390,8 +390,8 @@ export class Solve {
 
   async #mountKey(mount: RunMount, input: MountInputs[number]): Promise<string> {
     if (!input) return ''
-    // What is writable may be read and changed: nothing but the very same input will do.
-    if (mount.type !== 'bind' || !mount.readOnly) return hashOf(input.result.contentKey, input.source)
+    // What a step writes there is discarded, so what it can read is all that counts.
+    if (mount.type !== 'bind') return hashOf(input.result.contentKey, input.source)
     return await this.#contents.snapshot(input.result, bindCopy(input.source))
   }
 

@@ -91,7 +91,7 @@ const namedContext = (
   layout: (id: string) => ContentStore,
 ): NonNullable<FrontendRequest['contexts']>[string] => {
   if (value.startsWith('local:')) return { remote: directory(value.slice('local:'.length)) }
-  const [, id, digest] = /^oci-layout:\/\/([^:@/]+)[^@]*@(sha256:[0-9a-f]{64})$/.exec(value) ?? []
+  const [, id, digest] = /^oci-layout:(?:\/\/)?([^:@/]+)[^@]*@(sha256:[0-9a-f]{64})$/.exec(value) ?? []
   return id !== undefined && digest !== undefined ? { store: layout(id), digest } : value
 }
 
