@@ -111,6 +111,7 @@ test('links on the default bridge', async () => {
   assert.match(env, /^AL_NAME=\/asker\/al$/m)
   // The other's address is looked up again when it has changed.
   await ok('run', '-d', '--name', 'asker', '--link', 'linked:al', 'busybox', 'sleep', '100')
+  assert.equal(await ok('inspect', '-f', '{{.Name}}', 'asker/al'), '/linked')
   assert.equal(await ok('inspect', '-f', '{{json .HostConfig.Links}}', 'asker'), '["/linked:/asker/al"]')
   await ok('stop', '-t0', 'linked')
   await ok('run', '-d', '--name', 'between', 'busybox', 'sleep', '100')

@@ -1,5 +1,5 @@
 /** `--link other:alias`. */
-import type { Container, ContainerLink } from '../../engine/types.ts'
+import type { Container, ContainerLink, Containers } from '../../engine/types.ts'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { Origin } from './wire.ts'
 
@@ -38,6 +38,15 @@ export const findLinked = (link: string, find: Lookups): Linked => {
       "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
     )
   return { alias, container, ports: find.exposedBy(container) }
+}
+
+/** "app/db" is what `app` calls db by a link. */
+export const byLink = (all: Pick<Containers, 'must' | 'list'>, reference: string): Container => {
+  const path = reference.replace(/^\//, '')
+  const at = path.indexOf('/')
+  if (at < 0) return all.must(reference)
+  const link = all.must(path.slice(0, at)).spec.links?.find(({ alias }) => alias === path.slice(at + 1))
+  return all.list().find(({ sandboxId }) => sandboxId === link?.sandboxId) ?? all.must(reference)
 }
 
 /** The sandbox whose network a container is on: another's, where it has joined that. */

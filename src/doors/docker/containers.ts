@@ -13,7 +13,7 @@ import { checkResources, type Parts } from './container-limits.ts'
 import { logDetails } from './container-log.ts'
 import { freeName } from './container-name.ts'
 import { updateOf } from './container-update.ts'
-import { splitLink } from './container-links.ts'
+import { byLink, splitLink } from './container-links.ts'
 import { inspectView, originOf } from './container-views.ts'
 import { Filters, instant, isTrue } from './filters.ts'
 import { sendLogs, streamType, terminalSize } from './io.ts'
@@ -88,10 +88,10 @@ export const containerRoutes = (engine: ContainerBackend, clock: Clock, root: st
     route('GET', '/containers/json', (x) => listContainers(engine, clock, x)),
     route('POST', '/containers/create', (x) => create(engine, root, x)),
     route('POST', '/containers/prune', (x) => prune(engine, clock, x)),
-    route('GET', '/containers/:id/json', async (x) =>
+    route('GET', '/containers/:id*/json', async (x) =>
       x.send(
         200,
-        await inspectView(containers.must(x.params.id!), engine, {
+        await inspectView(byLink(containers, x.params.id!), engine, {
           size: isTrue(x.query.get('size')),
           version: x.version,
         }),
