@@ -88,6 +88,7 @@ export interface HostRules {
 }
 
 const restMs = 2000
+const legacyMs = 30_000
 
 interface Parts {
   instance: Instance
@@ -136,9 +137,9 @@ export const createHostRules = ({ instance, sys, log, links }: Parts): HostRules
     [
       sys.firewall.generation(),
       links().join(' '),
-      // The old iptables has no generation: it is looked at each time.
+      // The old iptables has no generation: it is looked at now and then.
       variants.some(({ legacy }) => legacy !== undefined && existsSync(legacy) && readFileSync(legacy, 'utf8') !== '')
-        ? Date.now()
+        ? Math.floor(Date.now() / legacyMs)
         : '',
     ].join(' ')
 

@@ -89,7 +89,7 @@ export const createNetworks = (deps: EngineDeps): NetworkRoom => {
     ownLinks: () => new Set([...records.networks.values()].map((network) => linkName(ctx, network))),
     linkName: (network) => linkName(ctx, network),
     async recover() {
-      await announce(instance)
+      announce(instance)
       void sweepOrphans(sys, instance.id, log)
       for (const spec of predefined) if (!get(ctx, spec.name)) await add(ctx, spec)
       for (const network of records.networks.values()) {

@@ -12,15 +12,15 @@ import type { Instance } from '../types.ts'
 
 const nameOf = (id: string): string => `\0slipway-${id}`
 
-/** Says to the others that this instance is alive, until the process ends. */
-export const announce = async ({ id }: Pick<Instance, 'id'>): Promise<void> => {
+const retryMs = 1000
+
+/** Says to the others that this instance is alive, until the process ends. A predecessor may still be on its way out. */
+export const announce = ({ id }: Pick<Instance, 'id'>): void => {
   const server = createServer((socket) => socket.destroy())
   server.unref()
-  await new Promise<void>((resolve) => {
-    server.once('error', () => resolve()) // a test's second room of the same home
-    server.once('listening', resolve)
-    server.listen(nameOf(id))
-  })
+  server.on('error', () => void setTimeout(listen, retryMs).unref())
+  const listen = (): void => void server.listen(nameOf(id))
+  listen()
 }
 
 const isAlive = (id: string): Promise<boolean> =>
