@@ -14,12 +14,16 @@ const streamsOf = (x: Exchange) => ({
   stderr: isTrue(x.query.get('stderr')),
 })
 
-const open = async ({ containers }: Backend, x: Exchange): Promise<{ io: Io; tty: boolean }> => {
+const open = async (
+  { containers }: Backend,
+  x: Exchange,
+  want: ReturnType<typeof streamsOf>,
+): Promise<{ io: Io; tty: boolean }> => {
   const container = containers.must(x.params.id!)
   if (container.status === 'paused')
     throw new SlipwayError('conflict', `container ${x.params.id} is paused, unpause the container before attach`)
   const io = await containers.attach(container.id, {
-    ...streamsOf(x),
+    ...want,
     logs: isTrue(x.query.get('logs')),
     stream: isTrue(x.query.get('stream')),
   })
@@ -30,7 +34,7 @@ export const attach = async (engine: Backend, x: Exchange): Promise<void> => {
   // dockerode repeats its options there; they are in the query, and none of the program's input.
   if (Number(x.headers['content-length'] ?? 0) > 0) await x.upgradeBody()
   const keys = detachKeys(x.query.get('detachKeys'))
-  const { io, tty } = await open(engine, x)
+  const { io, tty } = await open(engine, x, streamsOf(x))
   const socket = x.hijack(streamType(tty, x.version))
   const want = tty ? { stdout: true, stderr: true } : streamsOf(x)
   await joinStreams(socket, io, { ...want, framed: !tty, detachKeys: keys })
@@ -38,10 +42,11 @@ export const attach = async (engine: Backend, x: Exchange): Promise<void> => {
 
 /** Its messages carry both streams unframed; text before 1.28. */
 export const attachWebSocket = async (engine: Backend, x: Exchange): Promise<void> => {
-  const want = streamsOf(x)
   engine.containers.must(x.params.id!)
+  // All three until 1.41, whatever was asked.
+  const want = x.version[1] < 42 ? { stdin: true, stdout: true, stderr: true } : streamsOf(x)
   if (x.headers.upgrade === undefined) throw new SlipwayError('bad-request', 'not websocket protocol')
-  const { io, tty } = await open(engine, x)
+  const { io, tty } = await open(engine, x, want)
   const socket = await x.webSocket().catch((error: unknown) => {
     io.close()
     throw error

@@ -37,7 +37,8 @@ const wordsOf = (value: string[] | string | null | undefined): string[] | undefi
   value == null ? undefined : typeof value === 'string' ? [value] : value
 
 export const planCreate = (name: string, body: CreateBody, find: CreateLookups): CreatePlan => {
-  const { HostConfig: host = {}, NetworkingConfig, ...config } = asOf(find.version, body)
+  const { body: heard, warnings } = asOf(find.version, body)
+  const { HostConfig: host = {}, NetworkingConfig, ...config } = heard
   if (Object.keys(config).length === 0) throw bad('config cannot be empty in order to create a container')
   if (!config.Image) throw bad(config.Cmd || config.Entrypoint ? 'no image specified' : 'no command specified')
   checkCreate(config, host)
@@ -55,7 +56,7 @@ export const planCreate = (name: string, body: CreateBody, find: CreateLookups):
   const spec: ContainerSpec = {
     name,
     image: config.Image,
-    ...(entrypoint ? { entrypoint: entrypoint.length === 1 && entrypoint[0] === '' ? [] : entrypoint } : {}),
+    ...(entrypoint ? { entrypoint } : {}),
     ...(cmd ? { cmd } : {}),
     env: config.Env ?? [],
     ...defined({ workingDir: config.WorkingDir || undefined, user: config.User || undefined }),
@@ -95,7 +96,7 @@ export const planCreate = (name: string, body: CreateBody, find: CreateLookups):
     log: logOf(host),
     origin,
   }
-  return { spec, volumes, warnings: [] }
+  return { spec, volumes, warnings }
 }
 
 export const restartOf = (host: HostConfig): ContainerSpec['restart'] => {
@@ -153,9 +154,7 @@ const sandboxOf = (
         ? { mode: 'host' }
         : {
             mode: 'attached',
-            attachments: Object.entries(networks).map(([n, e]) =>
-              attachment(n, e, n === find.networkName(mode) ? config.MacAddress : undefined),
-            ),
+            attachments: Object.entries(networks).map(([n, e]) => attachment(n, e)),
           }
   return {
     hostname: config.Hostname || (mode === 'host' ? find.hostname : ''),

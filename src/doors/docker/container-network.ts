@@ -37,10 +37,9 @@ const checkAddresses = (network: string, e: EndpointConfig): void => {
     throw new SlipwayError('unsupported', 'link-local addresses of one container cannot be chosen here')
 }
 
-/** `mac`: asked for the container as a whole. */
-export const attachment = (network: string, e: EndpointConfig, mac?: string): Attachment => {
+export const attachment = (network: string, e: EndpointConfig): Attachment => {
   checkAddresses(network, e)
-  const address = e.MacAddress || mac
+  const address = e.MacAddress
   if (address && !/^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i.test(address)) throw bad(`invalid MAC address ${address}`)
   const options = e.DriverOpts ?? {}
   const links = (e.Links ?? []).map((link) => {

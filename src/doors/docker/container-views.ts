@@ -1,5 +1,6 @@
 /** Containers as docker lists and inspects them. */
 import { existsSync } from 'node:fs'
+import { posix } from 'node:path'
 import type { Container, Endpoint, Engine, Image, PublishedPort, Sandbox } from '../../engine/types.ts'
 import { humanDuration } from '../../lib/human-duration.ts'
 import { networkMode } from './container-create.ts'
@@ -60,14 +61,14 @@ export const portViews = (c: Container, sandbox: Sandbox | undefined, exposed: s
   return [...published, ...open]
 }
 
+/** "80/tcp", each once: "80" is the same. */
 export const exposedPorts = async (c: Container, rooms: Pick<Rooms, 'images'>): Promise<string[]> => {
   const image = await rooms.images.get(c.imageId)
-  return [
-    ...new Set([
-      ...Object.keys(originOf(c)?.Config.ExposedPorts ?? {}),
-      ...Object.keys(image?.config.config?.ExposedPorts ?? {}),
-    ]),
+  const keys = [
+    ...Object.keys(originOf(c)?.Config.ExposedPorts ?? {}),
+    ...Object.keys(image?.config.config?.ExposedPorts ?? {}),
   ]
+  return [...new Set(keys.map((key) => (key.includes('/') ? key : `${key}/tcp`)))]
 }
 
 const endpointView = (
@@ -84,7 +85,7 @@ const endpointView = (
       ? (asked?.Aliases ?? null)
       : network.name === 'bridge'
         ? null
-        : [...new Set([...(asked?.Aliases ?? []), c.id.slice(0, 12)])],
+        : [...new Set([...(asked?.Aliases ?? []), c.id.slice(0, 12), network.hostname ?? ''].filter(Boolean))],
   MacAddress: e?.mac ?? '',
   DriverOpts: asked?.DriverOpts ?? null,
   GwPriority: asked?.GwPriority ?? 0,
@@ -137,24 +138,28 @@ const networkViews = (
   return views
 }
 
+const mountOf = (c: Container, { target }: Container['mounts'][number]) =>
+  originOf(c)?.HostConfig.Mounts?.find((mount) => posix.normalize(mount.Target ?? '') === target)
+
 /** As given after the last colon of `-v`; named volumes say 'z' without. */
 const modeText = (c: Container, m: Container['mounts'][number]): string => {
   const bind = originOf(c)?.HostConfig.Binds?.find((b) => b.split(':')[1] === m.target)
-  const typed = originOf(c)?.HostConfig.Mounts?.some((given) => given.Target === m.target)
-  return bind?.split(':')[2] ?? (m.type === 'volume' && (m.volume !== '' || typed) ? 'z' : '')
+  const named = m.type === 'volume' && (m.volume !== '' || mountOf(c, m) !== undefined)
+  return bind?.split(':')[2] ?? (named ? 'z' : '')
 }
 
 const mountViews = (c: Container) =>
   c.mounts
-    .filter((m) => m.type !== 'tmpfs')
+    // Of temporary ones those of --mount; those of --tmpfs are options of the host.
+    .filter((m) => m.type !== 'tmpfs' || mountOf(c, m) !== undefined)
     .map((m) => ({
       Type: m.type,
       ...(m.type === 'volume' ? { Name: m.name ?? m.volume } : {}),
-      Source: m.type === 'bind' ? m.source : (m.hostPath ?? ''),
+      Source: m.type === 'bind' ? m.source : m.type === 'tmpfs' ? '' : (m.hostPath ?? ''),
       Destination: m.target,
       ...(m.type === 'volume' ? { Driver: 'local' } : {}),
       Mode: modeText(c, m),
-      RW: 'readOnly' in m ? !m.readOnly : false,
+      RW: 'readOnly' in m ? !m.readOnly : m.type === 'tmpfs',
       Propagation: m.type === 'bind' ? (m.propagation ?? 'rprivate') : '',
     }))
 
@@ -168,12 +173,7 @@ export const listView = async (
   options: { size: boolean; now: number; version: ApiVersion; links: ReadonlyMap<string, string[]> },
 ) => {
   const image = await rooms.images.get(c.imageId)
-  const exposed = [
-    ...new Set([
-      ...Object.keys(originOf(c)?.Config.ExposedPorts ?? {}),
-      ...Object.keys(image?.config.config?.ExposedPorts ?? {}),
-    ]),
-  ]
+  const exposed = await exposedPorts(c, rooms)
   return {
     Id: c.id,
     Names: [`/${c.spec.name}`, ...(options.links.get(c.sandboxId) ?? [])],
@@ -185,7 +185,12 @@ export const listView = async (
     Labels: { ...image?.config.config?.Labels, ...c.spec.labels },
     State: c.status,
     Status: statusText(c, options.now),
-    HostConfig: { NetworkMode: modeOf(c) },
+    HostConfig: {
+      NetworkMode: modeOf(c),
+      ...(options.version[1] >= 46 && Object.keys(c.spec.annotations).length > 0
+        ? { Annotations: c.spec.annotations }
+        : {}),
+    },
     NetworkSettings: { Networks: networkViews(c, rooms, options.version) },
     Mounts: mountViews(c),
     ...(options.size ? await sizesOf(c, image, rooms) : {}),
@@ -253,7 +258,7 @@ const settingsView = async (c: Container, rooms: Rooms, version: ApiVersion) => 
   const first = 'shared' in c.spec.sandbox ? Object.values(networks)[0] : networks.bridge
   const ports: Record<string, { HostIp: string; HostPort: string }[] | null> = {}
   if (isUp(c)) {
-    for (const key of await exposedPorts(c, rooms)) ports[key.includes('/') ? key : `${key}/tcp`] = null
+    for (const key of await exposedPorts(c, rooms)) ports[key] = null
     for (const p of sandbox?.ports ?? []) {
       const key = `${p.containerPort}/${p.protocol}`
       const hostPort = p.hostPort === 0 ? '' : String(p.hostPort)
@@ -337,7 +342,8 @@ const configView = (
   const base = (image ?? {}) as ContainerConfig
   const exposed = { ...base.ExposedPorts, ...asked.ExposedPorts }
   const volumes = { ...base.Volumes, ...asked.Volumes }
-  const entrypoint = c.spec.entrypoint ?? (base.Entrypoint as string[] | null | undefined) ?? null
+  const none = c.spec.entrypoint?.length === 1 && c.spec.entrypoint[0] === ''
+  const entrypoint = none ? null : (c.spec.entrypoint ?? (base.Entrypoint as string[] | null | undefined) ?? null)
   return {
     Hostname: asked.Hostname || sandbox?.spec.hostname || '',
     Domainname: asked.Domainname ?? '',
@@ -350,7 +356,7 @@ const configView = (
     OpenStdin: c.spec.stdin,
     StdinOnce: c.spec.stdinOnce,
     Env: c.process.env,
-    Cmd: c.spec.cmd ?? (c.spec.entrypoint ? null : (base.Cmd ?? null)),
+    Cmd: c.spec.cmd?.length ? c.spec.cmd : c.spec.entrypoint?.length ? null : (base.Cmd ?? null),
     ...((asked.Healthcheck ?? (base as ContainerConfig).Healthcheck)
       ? { Healthcheck: asked.Healthcheck ?? (base as ContainerConfig).Healthcheck }
       : {}),

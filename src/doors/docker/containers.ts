@@ -36,14 +36,14 @@ const lifecycleRoutes = (engine: ContainerBackend): Route[] => {
     route('POST', '/containers/:id/stop', async (x) => {
       const { changed } = await containers.stop(x.params.id!, {
         timeoutMs: seconds(x.query.get('t')),
-        signal: x.query.get('signal') || undefined,
+        signal: (x.version[1] >= 42 && x.query.get('signal')) || undefined,
       })
       x.send(changed ? 204 : 304)
     }),
     route('POST', '/containers/:id/restart', async (x) => {
       await containers.restart(x.params.id!, {
         timeoutMs: seconds(x.query.get('t')),
-        signal: x.query.get('signal') || undefined,
+        signal: (x.version[1] >= 42 && x.query.get('signal')) || undefined,
       })
       x.send(204)
     }),
@@ -143,7 +143,7 @@ const create = async (engine: ContainerBackend, root: string, x: Exchange): Prom
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name))
     throw bad(`Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`)
   const image = body.Image ? await engine.images.get(body.Image) : undefined
-  checkPlatform(x.query.get('platform'), body.Image ?? '', image)
+  checkPlatform(x.version[1] < 41 ? null : x.query.get('platform'), body.Image ?? '', image)
   const imagePorts = Object.keys(image?.config.config?.ExposedPorts ?? {})
   const imagePortsOf = await portsOfLinked(engine, body.HostConfig?.Links ?? [])
   // An image that is missing is said before anything is made.

@@ -58,6 +58,10 @@ const checkDriver = (driver: string, { Scope, Ingress, IPAM }: CreateNetwork): v
   if (ipam !== 'default') throw notFound(ipam)
 }
 
+/** Whether it has IPv4 is asked since 1.48. */
+export const createAsOf = ([, minor]: readonly [number, number], body: CreateNetwork): CreateNetwork =>
+  minor < 48 ? { ...body, EnableIPv4: null } : body
+
 export const networkSpecOf = (body: CreateNetwork): NetworkSpec => {
   const driver = body.Driver || 'bridge'
   if (['bridge', 'host', 'none', 'default'].includes(body.Name ?? ''))

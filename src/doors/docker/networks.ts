@@ -3,7 +3,7 @@ import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { attachment } from './container-network.ts'
 import { Filters } from './filters.ts'
-import { type CreateNetwork, networkSpecOf } from './network-create.ts'
+import { type CreateNetwork, networkSpecOf, createAsOf } from './network-create.ts'
 import { networkView } from './network-views.ts'
 import { type Exchange, type Route, route } from './server.ts'
 import type { EndpointConfig } from './wire.ts'
@@ -24,7 +24,7 @@ export const networkRoutes = (engine: Backend, clock: Clock): Route[] => {
   return [
     ...['/networks', '/networks/'].map((path) => route('GET', path, (x) => list(engine, x))),
     route('POST', '/networks/create', async (x) => {
-      const network = await networks.create(networkSpecOf(await x.json<CreateNetwork>()))
+      const network = await networks.create(networkSpecOf(createAsOf(x.version, await x.json<CreateNetwork>())))
       x.send(201, { Id: network.id, Warning: '' })
     }),
     route('POST', '/networks/prune', (x) => prune(engine, clock, x)),

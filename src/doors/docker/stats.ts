@@ -22,7 +22,7 @@ interface Sample {
 const stats = async (containers: Engine['containers'], clock: Clock, x: Exchange): Promise<void> => {
   const { id } = containers.must(x.params.id!)
   const stream = x.query.get('stream') === null || isTrue(x.query.get('stream'))
-  const oneShot = isTrue(x.query.get('one-shot'))
+  const oneShot = x.version[1] >= 41 && isTrue(x.query.get('one-shot'))
   const take = async (): Promise<Sample> => ({
     stats: isUp(containers.get(id)) ? await containers.stats(id) : undefined,
     systemNs: hostCpuNs(),

@@ -5,11 +5,10 @@ import type { Engine, EngineEvent, Instance } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { registryOfKey } from '../../spec/docker/config.ts'
-import { familiarName } from '../../spec/oci/index.ts'
 import type { Sys } from '../../sys/sys.ts'
-import { type ApiVersion, commandText, exposedPorts, iso, portViews, statusText } from './container-views.ts'
 import { Filters, instant, isTrue } from './filters.ts'
 import { authOf } from './images.ts'
+import { diskUsage } from './disk-usage.ts'
 import { apiVersion, type Exchange, minApiVersion, type Route, route } from './server.ts'
 
 interface SystemBackend {
@@ -37,7 +36,7 @@ export const systemRoutes = (backend: SystemBackend): Route[] => [
   route('GET', '/version', async (x) => x.send(200, await versionView(backend))),
   route('GET', '/info', async (x) => x.send(200, infoAsOf(x.version, await infoView(backend)))),
   route('GET', '/events', (x) => events(backend, x)),
-  route('GET', '/system/df', async (x) => x.send(200, await diskUsage(backend, x.version))),
+  route('GET', '/system/df', async (x) => x.send(200, await diskUsage(backend, x))),
   route('POST', '/auth', async (x) => {
     const body = await x.json<{ serveraddress?: string }>()
     const registry = registryOfKey(body.serveraddress || 'docker.io')
@@ -316,77 +315,3 @@ const eventView = (e: EngineEvent) => {
     timeNano: Number(e.timeNs),
   }
 }
-
-const diskUsage = async ({ engine, builder, clock }: SystemBackend, version: ApiVersion) => {
-  const images = await engine.images.list()
-  const containers = engine.containers.list()
-  const counts = new Map<string, number>()
-  for (const c of containers) counts.set(c.imageId, (counts.get(c.imageId) ?? 0) + 1)
-  const usage = await engine.images.usage()
-  const used = new Map(usage.images.map((each) => [each.id, each]))
-  const cache = await builder.cacheUsage()
-  return {
-    LayersSize: usage.total,
-    ...(version[1] < 42 ? { BuilderSize: cache.reduce((total, each) => total + each.size, 0) } : {}),
-    Images: images.map((i) => ({
-      Id: i.id,
-      ParentId: '',
-      RepoTags: i.names.map((n) => familiarName(n)),
-      RepoDigests: i.repoDigests.map((d) => familiarName(d)),
-      Created: Math.floor(i.createdAt / 1000),
-      Size: used.get(i.id)?.size ?? i.size,
-      ...(version[1] < 44 ? { VirtualSize: i.size } : {}),
-      SharedSize: used.get(i.id)?.shared ?? 0,
-      Labels: i.config.config?.Labels ?? null,
-      Containers: counts.get(i.id) ?? 0,
-    })),
-    Containers: await Promise.all(
-      containers.map(async (c) => ({
-        Id: c.id,
-        Names: [`/${c.spec.name}`],
-        Image: c.spec.image,
-        ImageID: c.imageId,
-        Command: commandText(c),
-        Created: Math.floor(c.createdAt / 1000),
-        Ports: portViews(c, engine.sandboxes.get(c.sandboxId), await exposedPorts(c, engine)),
-        SizeRw: await engine.containers.diskUsage(c.id),
-        SizeRootFs: images.find((i) => i.id === c.imageId)?.size ?? 0,
-        Labels: c.spec.labels,
-        State: c.status,
-        Status: statusText(c, clock.now()),
-        Mounts: [],
-      })),
-    ),
-    Volumes: await Promise.all(
-      engine.volumes.list().map(async (v) => ({
-        Name: v.spec.name,
-        Driver: v.spec.driver,
-        Mountpoint: v.mountpoint,
-        CreatedAt: iso(v.createdAt),
-        Labels: v.spec.labels,
-        Options: v.spec.options,
-        Scope: 'local',
-        UsageData: {
-          Size: await engine.volumes.size(v.spec.name),
-          RefCount: containers.filter((c) =>
-            c.mounts.some((m) => m.type === 'volume' && (m.name ?? m.volume) === v.spec.name),
-          ).length,
-        },
-      })),
-    ),
-    BuildCache: cache.map(cacheView),
-  }
-}
-
-const cacheView = (u: Awaited<ReturnType<Builder['cacheUsage']>>[number]) => ({
-  ID: u.id,
-  ...(u.parents.length > 0 ? { Parents: u.parents } : {}),
-  Type: u.type,
-  Description: u.description,
-  InUse: u.inUse,
-  Shared: u.shared,
-  Size: u.size,
-  CreatedAt: iso(u.createdAt),
-  LastUsedAt: iso(u.lastUsedAt),
-  UsageCount: u.usageCount,
-})

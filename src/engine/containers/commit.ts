@@ -8,6 +8,7 @@ import { snapshotKey } from './create.ts'
 import { mergeEnv } from './process.ts'
 import { packMembers } from './pack.ts'
 import type { ContainerRecord } from './records.ts'
+import { isNone } from './process.ts'
 import { pause, unpause } from './stop.ts'
 import { openView, type View } from './view.ts'
 
@@ -73,14 +74,14 @@ const exportRootfs =
 /** The configuration of a container, as an image's: what it was given over what its image says. */
 const configOf = ({ spec, process, mounts }: ContainerRecord, image: ImageProcessConfig): ImageProcessConfig => {
   const volumes = mounts.flatMap(({ type, target }) => (type === 'volume' ? [[target, {}]] : []))
-  const entrypoint = spec.entrypoint ?? image.Entrypoint
+  const entrypoint = isNone(spec.entrypoint) ? undefined : (spec.entrypoint ?? image.Entrypoint)
   return {
     ...image,
     Env: process.env.filter((entry) => entry.includes('=')),
     User: process.user,
     WorkingDir: process.cwd,
     Entrypoint: entrypoint,
-    Cmd: spec.cmd ?? (spec.entrypoint === undefined ? image.Cmd : undefined),
+    Cmd: spec.cmd?.length ? spec.cmd : spec.entrypoint?.length ? undefined : image.Cmd,
     Labels: { ...image.Labels, ...spec.labels },
     ...(volumes.length > 0 ? { Volumes: { ...image.Volumes, ...Object.fromEntries(volumes) } } : {}),
     ...(spec.stopSignal === undefined ? {} : { StopSignal: spec.stopSignal }),

@@ -13,6 +13,8 @@ test('command lines', () => {
   assert.deepEqual(commandLine({ cmd: ['x'] }, image), ['/entry', 'x'])
   assert.deepEqual(commandLine({ entrypoint: ['sh'] }, image), ['sh'])
   assert.deepEqual(commandLine({ entrypoint: [''], cmd: ['x'] }, image), ['x'])
+  assert.deepEqual(commandLine({ entrypoint: [], cmd: [] }, image), image.Cmd)
+  assert.deepEqual(commandLine({ cmd: [] }, image), [...image.Entrypoint, ...image.Cmd])
   assert.throws(() => commandLine({}, {}), /no command specified/)
 })
 

@@ -14,11 +14,17 @@ export const mergeEnv = (base: readonly string[], over: readonly string[]): stri
   ...new Map([...base, ...over].map((entry) => [keyOf(entry), entry])).values(),
 ]
 
-/** Entrypoint and command as docker combines them: a given entrypoint drops the image's command. */
+/** `--entrypoint ''`. */
+export const isNone = (entrypoint: readonly string[] | undefined): boolean =>
+  entrypoint?.length === 1 && entrypoint[0] === ''
+
+/**
+ * Entrypoint and command as docker combines them: a given entrypoint drops the image's command, an empty one only where it is
+ * [''], and an empty command is none.
+ */
 export const commandLine = (spec: Pick<ContainerSpec, 'entrypoint' | 'cmd'>, image: ImageProcessConfig): string[] => {
-  const given = spec.entrypoint?.length === 1 && spec.entrypoint[0] === '' ? [] : spec.entrypoint
-  const entrypoint = given ?? image.Entrypoint ?? []
-  const cmd = spec.cmd ?? (given === undefined ? (image.Cmd ?? []) : [])
+  const entrypoint = isNone(spec.entrypoint) ? [] : (spec.entrypoint ?? image.Entrypoint ?? [])
+  const cmd = spec.cmd?.length ? spec.cmd : spec.entrypoint?.length ? [] : (image.Cmd ?? [])
   const args = [...entrypoint, ...cmd]
   if (args.length === 0)
     throw new SlipwayError('bad-request', 'no command specified', {
