@@ -1,10 +1,11 @@
 /** slipway container, volume, network, system and docker-context: docker's commands where no docker client is installed. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { collect, type Ran, type RunOptions, startDocker } from './docker-kit.ts'
+import { collect, type Ran, type RunOptions, startDocker, until } from './docker-kit.ts'
 
 const docker = startDocker()
 after(() => docker.stop())
@@ -19,6 +20,8 @@ const ok = async (line: string, ...more: string[]): Promise<string> => {
   assert.equal(ran.code, 0, `slipway ${line}: ${ran.stderr}`)
   return ran.stdout.replace(/\n$/, '')
 }
+
+const sh = (script: string): string[] => ['sh', '-c', script]
 
 test('run: output apart, exit codes, input, environment, nothing left with --rm', async () => {
   const script = 'echo out; echo bad >&2; exit 3'
@@ -136,4 +139,72 @@ test('docker-context: the real client finds the daemon by it', async () => {
   assert.equal((await docker.run(['context', 'show'], { env: plain })).stdout, 'default\n')
   assert.equal((await run('docker-context --rm', { env: plain })).code, 1)
   assert.equal(existsSync(join(config, 'contexts', 'meta')), true)
+})
+
+test('a terminal is left by its keys and come back to; signals are passed on', async () => {
+  const command = `stty rows 24 cols 80; ${program} container run -it --name kept busybox sh; echo left $?; ${program} container attach kept; echo ended $?`
+  const child = spawn('script', ['-qec', command, '/dev/null'], { env, stdio: ['pipe', 'pipe', 'inherit'] })
+  let shown = ''
+  child.stdout.on('data', (chunk: Buffer) => (shown += chunk.toString()))
+  const see = (what: RegExp): Promise<unknown> => until(String(what), async () => what.test(shown), 20_000)
+  const ended = new Promise((resolve) => child.once('close', resolve))
+  await see(/# $|# \u001b\[6n$/)
+  child.stdin.write('echo typed-$((1 + 1))\n')
+  await see(/typed-2/)
+  child.stdin.write('\u0010\u0011')
+  await see(/left 0/)
+  await until('somebody attached again', async () => {
+    const events = await docker.ok(
+      'events',
+      '--since',
+      '5m',
+      '--until',
+      '1s',
+      '--filter',
+      'event=attach',
+      '--filter',
+      'container=kept',
+    )
+    return events.trim().split('\n').length >= 2
+  })
+  child.stdin.write('echo again-$((1 + 2)); exit 4\n')
+  await see(/again-3[\s\S]*ended 4/)
+  await ended
+  const waiting = spawn(
+    program,
+    [
+      'container',
+      'run',
+      '--name',
+      'signalled',
+      'busybox',
+      ...sh('trap "echo got; exit 6" USR1; echo ready; while true; do sleep 0.1; done'),
+    ],
+    { env, stdio: ['ignore', 'pipe', 'inherit'] },
+  )
+  let said = ''
+  waiting.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  const code = new Promise<number | null>((resolve) => waiting.once('close', resolve))
+  await until('the program', async () => said.includes('ready'))
+  waiting.kill('SIGUSR1')
+  assert.equal(await code, 6)
+  assert.equal(said, 'ready\ngot\n')
+})
+
+test('run: the file of the id, pulls, sockets', async () => {
+  const file = join(docker.dir, 'cid')
+  const id = await ok(`container create --cidfile ${file} busybox true`)
+  assert.equal(readFileSync(file, 'utf8'), id)
+  assert.match(
+    (await run(`container run --cidfile ${file} busybox true`)).stderr,
+    /^slipway: container ID file found, make sure/,
+  )
+  await run(`container run --cidfile ${file}2 nosuch/image:1`)
+  assert.equal(existsSync(`${file}2`), false)
+  const { stderr, code } = await run('container run --rm --pull never nosuch/image:1 true')
+  assert.deepEqual([code, /No such image: nosuch\/image:1/.test(stderr)], [125, true])
+  assert.match(
+    await ok('container run --rm --use-api-socket busybox ls -l /var/run/docker.sock'),
+    /^s.* \/var\/run\/docker\.sock$/,
+  )
 })

@@ -97,47 +97,47 @@ const commands: Record<string, Entry> = {
   container: {
     group: 'system',
     summary: 'Manage containers: run, ls, logs, exec, stop, rm …',
-    load: async () => (await import('./commands/docker.ts')).container,
+    load: async () => (await import('./commands/docker.ts')).container(),
   },
   image: {
     group: 'system',
     summary: 'Manage images: build, ls, pull, push, save, load …',
-    load: async () => (await import('./commands/docker.ts')).image,
+    load: async () => (await import('./commands/docker.ts')).image(),
   },
   network: {
     group: 'system',
     summary: 'Manage networks: ls, create, connect, rm …',
-    load: async () => (await import('./commands/docker.ts')).network,
+    load: async () => (await import('./commands/docker.ts')).network(),
   },
   volume: {
     group: 'system',
     summary: 'Manage volumes: ls, create, rm, prune …',
-    load: async () => (await import('./commands/docker.ts')).volume,
+    load: async () => (await import('./commands/docker.ts')).volume(),
   },
   builder: {
     group: 'system',
     summary: 'The build cache: prune',
-    load: async () => (await import('./commands/docker.ts')).builder,
+    load: async () => (await import('./commands/docker.ts')).builder(),
   },
   login: {
     group: 'system',
     summary: 'Check and keep the credentials for a registry',
-    load: async () => (await import('./commands/docker.ts')).login,
+    load: async () => (await import('./commands/docker.ts')).login(),
   },
   logout: {
     group: 'system',
     summary: 'Forget the credentials for a registry',
-    load: async () => (await import('./commands/docker.ts')).logout,
+    load: async () => (await import('./commands/docker.ts')).logout(),
   },
   search: {
     group: 'system',
     summary: 'Look for images',
-    load: async () => (await import('./commands/docker.ts')).search,
+    load: async () => (await import('./commands/docker.ts')).search(),
   },
   docker: {
     group: 'system',
     summary: "All of these by docker's names: slipway docker run, ps, images …",
-    load: async () => (await import('./commands/docker.ts')).docker,
+    load: async () => (await import('./commands/docker.ts')).docker(),
   },
   'docker-context': {
     group: 'system',
@@ -157,7 +157,7 @@ const commands: Record<string, Entry> = {
   system: {
     group: 'system',
     summary: 'df, info, events, prune, reset',
-    load: async () => (await import('./commands/docker.ts')).system,
+    load: async () => (await import('./commands/docker.ts')).system(),
   },
   version: {
     group: 'system',

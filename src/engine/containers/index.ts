@@ -42,7 +42,9 @@ export const createContainers = (
   const locks = new KeyedMutex()
   const newLive = (id: string): Live => {
     const { tty = false, stdinOnce = false } = records.byId(id)?.spec ?? {}
-    const hub = new AttachHub(deps.sys.packets, { tty, stdinOnce, resize: (size) => resize(ctx)(id, size) })
+    // A terminal is left and come back to.
+    const once = stdinOnce && !tty
+    const hub = new AttachHub(deps.sys.packets, { tty, stdinOnce: once, resize: (size) => resize(ctx)(id, size) })
     return { hub, waiters: new Set(), restart: undefined, run: undefined, backoffMs: 0, settled: undefined }
   }
   const ctx: Context = {

@@ -165,7 +165,7 @@ const run = async (ctx: Context, record: ContainerRecord, config: OciConfig): Pr
     log: spec.log.driver === 'none' ? undefined : paths.log,
     tty: spec.tty,
     stdin: spec.stdin,
-    leaveStdinOpen: !spec.stdinOnce,
+    leaveStdinOpen: !spec.stdinOnce || spec.tty,
   })
   // On record before the program runs: a daemon that is killed now finds it again.
   const created = ctx.records.change(id, {

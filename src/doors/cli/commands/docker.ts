@@ -1,69 +1,93 @@
-/** Docker's commands where no docker client is installed: families (`slipway container …`), and all of them as `slipway docker …`. */
-import { buildCommand } from '../build/command.ts'
-import { containerCommands } from '../docker/container.ts'
-import { imageCommands } from '../docker/image.ts'
-import { inspectCommand } from '../docker/inspect-any.ts'
-import { loginCommand, logoutCommand } from '../docker/login.ts'
-import { networkCommands } from '../docker/network.ts'
-import { builderPrune, searchCommand, systemCommands } from '../docker/system.ts'
-import { versionCommand } from '../docker/version.ts'
-import { volumeCommands } from '../docker/volume.ts'
+/**
+ * Docker's commands where no docker client is installed: families (`slipway container …`), and all of them as
+ * `slipway docker …`. Each family is loaded when it is called.
+ */
 import type { Command } from '../framework/command.ts'
 import { family, single, type Subcommands } from '../framework/subcommands.ts'
 
-const registries: Subcommands = { login: loginCommand, logout: logoutCommand }
 const shared = { list: 'ls', remove: 'rm' }
+const registries = async (): Promise<Subcommands> => {
+  const { loginCommand: login, logoutCommand: logout } = await import('../docker/login.ts')
+  return { login, logout }
+}
+const buildCommand = async () => (await import('../build/command.ts')).buildCommand
 
 /** `prefix`: 'docker ' for those of `slipway docker`. */
-const families = (prefix: string) => ({
-  container: family({
+type Load = (prefix?: string) => Promise<Command>
+
+export const container: Load = async (prefix = '') =>
+  family({
     name: `${prefix}container`,
     summary: 'Manage containers',
     other: { ...shared, ps: 'ls' },
-    subcommands: containerCommands,
-  }),
-  image: family({
+    subcommands: (await import('../docker/container.ts')).containerCommands,
+  })
+export const image: Load = async (prefix = '') =>
+  family({
     name: `${prefix}image`,
     summary: 'Manage images',
     other: shared,
-    subcommands: { build: buildCommand, ...imageCommands, ...(prefix === '' ? registries : {}) },
-  }),
-  volume: family({ name: `${prefix}volume`, summary: 'Manage volumes', other: shared, subcommands: volumeCommands }),
-  network: family({
+    subcommands: {
+      build: await buildCommand(),
+      ...(await import('../docker/image.ts')).imageCommands,
+      ...(prefix === '' ? await registries() : {}),
+    },
+  })
+export const volume: Load = async (prefix = '') =>
+  family({
+    name: `${prefix}volume`,
+    summary: 'Manage volumes',
+    other: shared,
+    subcommands: (await import('../docker/volume.ts')).volumeCommands,
+  })
+export const network: Load = async (prefix = '') =>
+  family({
     name: `${prefix}network`,
     summary: 'Manage networks',
     other: shared,
-    subcommands: networkCommands,
-  }),
-  system: family({ name: `${prefix}system`, summary: 'The instance as a whole', subcommands: systemCommands }),
-  builder: family({
+    subcommands: (await import('../docker/network.ts')).networkCommands,
+  })
+export const system: Load = async (prefix = '') =>
+  family({
+    name: `${prefix}system`,
+    summary: 'The instance as a whole',
+    subcommands: (await import('../docker/system.ts')).systemCommands,
+  })
+export const builder: Load = async (prefix = '') =>
+  family({
     name: `${prefix}builder`,
     summary: 'The build cache',
-    subcommands: { build: buildCommand, prune: builderPrune },
-  }),
-})
+    subcommands: { build: await buildCommand(), prune: (await import('../docker/system.ts')).builderPrune },
+  })
+export const login = async (): Promise<Command> => single('login', (await import('../docker/login.ts')).loginCommand)
+export const logout = async (): Promise<Command> => single('logout', (await import('../docker/login.ts')).logoutCommand)
+export const search = async (): Promise<Command> =>
+  single('search', (await import('../docker/system.ts')).searchCommand)
 
-export const { container, image, volume, network, system, builder } = families('')
-export const login = single('login', loginCommand)
-export const logout = single('logout', logoutCommand)
-export const search = single('search', searchCommand)
-
-const { ls: ps, inspect: _inspect, prune: _containers, ...containers } = containerCommands
-const { history, import: importRoot, load, ls: images, pull, push, rm: rmi, save, tag } = imageCommands
-
-export const docker: Command = family({
-  name: 'docker',
-  summary: "Docker's commands by their names: alias docker='slipway docker'",
-  subcommands: {
-    build: buildCommand,
-    ...containers,
-    ...{ ps, images, rmi, history, import: importRoot, load, pull, push, save, tag },
-    events: systemCommands.events!,
-    info: systemCommands.info!,
-    inspect: inspectCommand,
-    ...registries,
-    search: searchCommand,
-    version: versionCommand,
-  },
-  families: families('docker '),
-})
+/** The names that docker has without a family. */
+export const docker = async (): Promise<Command> => {
+  const { containerCommands } = await import('../docker/container.ts')
+  const { imageCommands } = await import('../docker/image.ts')
+  const { searchCommand, systemCommands } = await import('../docker/system.ts')
+  const { ls: ps, inspect: _inspect, prune: _prune, ...containers } = containerCommands
+  const { history, import: importRoot, load, ls: images, pull, push, rm: rmi, save, tag } = imageCommands
+  const inner = { container, image, volume, network, system, builder }
+  const names = Object.keys(inner) as (keyof typeof inner)[]
+  const families = await Promise.all(names.map(async (name) => [name, await inner[name]('docker ')] as const))
+  return family({
+    name: 'docker',
+    summary: "Docker's commands by their names: alias docker='slipway docker'",
+    subcommands: {
+      build: await buildCommand(),
+      ...containers,
+      ...{ ps, images, rmi, history, import: importRoot, load, pull, push, save, tag },
+      events: systemCommands.events!,
+      info: systemCommands.info!,
+      inspect: (await import('../docker/inspect-any.ts')).inspectCommand,
+      ...(await registries()),
+      search: searchCommand,
+      version: (await import('../docker/version.ts')).versionCommand,
+    },
+    families: Object.fromEntries(families),
+  })
+}

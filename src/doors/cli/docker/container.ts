@@ -1,14 +1,16 @@
 /** `slipway container …`: docker's container commands, on the same API. */
 import { toggle, text, list, type Flag } from '../framework/flags.ts'
-import { many, type Subcommand } from '../framework/subcommands.ts'
-import * as commands from './container-commands.ts'
+import { later, many, type Subcommand } from '../framework/subcommands.ts'
 import { createFlags, processFlags, updateFlags } from './container-flags.ts'
-import { exec } from './container-exec.ts'
-import { attach, create, run, start } from './container-run.ts'
-import { copy } from './copy.ts'
-import { inspectFormat } from './inspect.ts'
-import { filterFlag, force, formatFlag, integer, noTrunc, quiet } from './option.ts'
-import { stats } from './stats.ts'
+import { filterFlag, force, formatFlag, inspectFormat, integer, noTrunc, quiet } from './option.ts'
+
+const exec = later(async () => (await import('./container-exec.ts')).exec)
+const copy = later(async () => (await import('./copy.ts')).copy)
+const stats = later(async () => (await import('./stats.ts')).stats)
+const runs = (name: 'attach' | 'create' | 'run' | 'start') =>
+  later(async () => (await import('./container-run.ts'))[name])
+const does = (name: keyof typeof import('./container-commands.ts')) =>
+  later(async () => (await import('./container-commands.ts'))[name])
 
 const named = (flags: readonly Flag[]): Flag[] => [...flags].sort((a, b) => (a.name < b.name ? -1 : 1))
 const detachKeys = text('--detach-keys', 'string', 'Keys that leave it without ending it; default: ctrl-p,ctrl-q')
@@ -49,7 +51,7 @@ const making: Pick<Subcommand, 'usage' | 'args' | 'interspersed'> = {
 }
 
 export const containerCommands = {
-  attach: one('Join the terminal of a running container', attach, [
+  attach: one('Join the terminal of a running container', runs('attach'), [
     detachKeys,
     toggle('--no-stdin', 'Without input'),
     sigProxy,
@@ -64,7 +66,7 @@ export const containerCommands = {
       text('-m, --message', 'string', 'What it is'),
       toggle('-p, --pause', 'Freeze the container meanwhile; default: true'),
     ],
-    run: commands.commit,
+    run: does('commit'),
   },
   cp: {
     usage: 'CONTAINER:SRC_PATH DEST_PATH|-\nSRC_PATH|- CONTAINER:DEST_PATH',
@@ -78,8 +80,8 @@ export const containerCommands = {
     ],
     run: copy,
   },
-  create: { ...making, summary: 'Make a container without starting it', flags: createFlags, run: create },
-  diff: one("List files that differ from the image's", commands.diff),
+  create: { ...making, summary: 'Make a container without starting it', flags: createFlags, run: runs('create') },
+  diff: one("List files that differ from the image's", does('diff')),
   exec: {
     usage: 'CONTAINER COMMAND [ARG...]',
     summary: 'Run a command in a running container',
@@ -92,12 +94,14 @@ export const containerCommands = {
     ]),
     run: exec,
   },
-  export: one("Write a container's files as a tar archive", commands.exportTar, [
-    text('-o, --output', 'string', 'File, instead of standard output'),
-  ]),
-  inspect: each('All that is known of containers', commands.inspect, [inspectFormat, size]),
-  kill: each('Send a signal to containers', commands.kill, [text('-s, --signal', 'string', 'KILL by default')]),
-  logs: one('Show what a container has said', commands.logs, [
+  export: one(
+    "Write a container's files as a tar archive",
+    later(async () => (await import('./container-commands.ts')).exportTar),
+    [text('-o, --output', 'string', 'File, instead of standard output')],
+  ),
+  inspect: each('All that is known of containers', does('inspect'), [inspectFormat, size]),
+  kill: each('Send a signal to containers', does('kill'), [text('-s, --signal', 'string', 'KILL by default')]),
+  logs: one('Show what a container has said', does('logs'), [
     toggle('--details', 'With labels and variables that --log-opt asked for'),
     toggle('-f, --follow', 'And what it will say'),
     moment('--since', 'From'),
@@ -119,32 +123,32 @@ export const containerCommands = {
       quiet('Only ids'),
       size,
     ],
-    run: commands.ls,
+    run: does('ls'),
   },
-  pause: each('Freeze all processes of containers', commands.pause),
+  pause: each('Freeze all processes of containers', does('pause')),
   port: {
     usage: 'CONTAINER [PRIVATE_PORT[/PROTO]]',
     summary: 'List published ports',
     args: [1, 2],
     flags: [],
-    run: commands.port,
+    run: does('port'),
   },
   prune: {
     usage: '',
     summary: 'Remove all stopped containers',
     args: [0, 0],
     flags: [filterFlag('--filter', 'NAME=VALUE: label, until'), force],
-    run: commands.prune,
+    run: does('prune'),
   },
   rename: {
     usage: 'CONTAINER NEW_NAME',
     summary: 'Give a container another name',
     args: [2, 2],
     flags: [],
-    run: commands.rename,
+    run: does('rename'),
   },
-  restart: each('Restart containers', commands.restart, graceful),
-  rm: each('Remove containers', commands.rm, [
+  restart: each('Restart containers', does('restart'), graceful),
+  rm: each('Remove containers', does('rm'), [
     toggle('-f, --force', 'Running ones, too; those that are not there are fine'),
     toggle('-l, --link', 'Remove the link, not the container'),
     toggle('-v, --volumes', 'With their anonymous volumes'),
@@ -155,9 +159,9 @@ export const containerCommands = {
     details:
       "The exit code is the program's; 125 when the container could not be made, 126 when the program cannot be run, 127 when there is no such program.",
     flags: named([...createFlags, toggle('-d, --detach', 'In the background: print its id'), detachKeys, sigProxy]),
-    run,
+    run: runs('run'),
   },
-  start: each('Start containers that are there', start, [
+  start: each('Start containers that are there', runs('start'), [
     toggle('-a, --attach', 'Join its output, and pass signals on'),
     detachKeys,
     toggle('-i, --interactive', 'Join its input, too'),
@@ -169,16 +173,16 @@ export const containerCommands = {
     flags: [toggle('-a, --all', 'Stopped ones, too'), formatFlag(), toggle('--no-stream', 'Measure once'), noTrunc],
     run: stats,
   },
-  stop: each('Stop containers', commands.stop, graceful),
+  stop: each('Stop containers', does('stop'), graceful),
   top: {
     usage: 'CONTAINER [ps OPTIONS]',
     summary: 'List the processes of a container',
     args: [1, many],
     interspersed: false,
     flags: [],
-    run: commands.top,
+    run: does('top'),
   },
-  unpause: each('Let frozen containers go on', commands.unpause),
-  update: each('Change the limits of containers', commands.update, updateFlags),
-  wait: each('Wait for containers to end, and print their exit codes', commands.wait),
+  unpause: each('Let frozen containers go on', does('unpause')),
+  update: each('Change the limits of containers', does('update'), updateFlags),
+  wait: each('Wait for containers to end, and print their exit codes', does('wait')),
 } satisfies Record<string, Subcommand>

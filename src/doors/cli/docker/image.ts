@@ -4,7 +4,7 @@ import { repositoryOf } from '../../../spec/oci/index.ts'
 import { err, out, type Shell } from '../framework/command.ts'
 import { Exit } from '../framework/failure.ts'
 import { list, text, toggle } from '../framework/flags.ts'
-import { many, type Subcommand } from '../framework/subcommands.ts'
+import { later, many, type Subcommand } from '../framework/subcommands.ts'
 import { confirm, imagePath as path, withEngine } from './calls.ts'
 import { configValue } from './client-config.ts'
 import { formatList } from './format.ts'
@@ -17,11 +17,13 @@ import {
   imageTable,
   type ListedImage,
 } from './image-list.ts'
-import { bootstrap, importRoot, load, pull, push, save } from './image-transfer.ts'
 import { referenceOf } from './reference.ts'
-import { inspect, inspectFormat } from './inspect.ts'
-import { filterFlag, filtersOf, force, formatFlag, noTrunc, platform, quiet } from './option.ts'
+import { inspect } from './inspect.ts'
+import { filterFlag, filtersOf, force, formatFlag, noTrunc, platform, quiet, inspectFormat } from './option.ts'
 import { humanSize } from './units.ts'
+
+const transfers = (name: 'bootstrap' | 'load' | 'pull' | 'push' | 'save') =>
+  later(async () => (await import('./image-transfer.ts'))[name])
 
 type Removal = { Untagged: string } | { Deleted: string }
 const given = (value: unknown): string => (value as string | undefined) ?? ''
@@ -119,7 +121,7 @@ export const imageCommands = {
     summary: "Make a base image from Debian's signed package archive, without a registry",
     args: [1, 1],
     flags: [quiet('Only its name')],
-    run: bootstrap,
+    run: transfers('bootstrap'),
   },
   history: {
     usage: 'IMAGE',
@@ -142,7 +144,7 @@ export const imageCommands = {
       text('-m, --message', 'string', 'What it is'),
       platform('Its platform'),
     ],
-    run: importRoot,
+    run: later(async () => (await import('./image-transfer.ts')).importRoot),
   },
   inspect: {
     usage: 'IMAGE [IMAGE...]',
@@ -160,7 +162,7 @@ export const imageCommands = {
       platform('Only those of this platform'),
       quiet('Say nothing while it works'),
     ],
-    run: load,
+    run: transfers('load'),
   },
   ls: {
     usage: '[REPOSITORY[:TAG]]',
@@ -192,14 +194,14 @@ export const imageCommands = {
     summary: 'Download an image from a registry',
     args: [1, 1],
     flags: [allTags, trust, platform('The platform of an image for several'), quiet('Only its name')],
-    run: pull,
+    run: transfers('pull'),
   },
   push: {
     usage: 'NAME[:TAG]',
     summary: 'Upload an image to a registry',
     args: [1, 1],
     flags: [allTags, trust, platform('Only that one of an image for several'), quiet('Only its name')],
-    run: push,
+    run: transfers('push'),
   },
   rm: {
     usage: 'IMAGE [IMAGE...]',
@@ -219,7 +221,7 @@ export const imageCommands = {
       text('-o, --output', 'string', 'File, instead of standard output'),
       platform('Only that one of images for several'),
     ],
-    run: save,
+    run: transfers('save'),
   },
   tag: {
     usage: 'SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]',

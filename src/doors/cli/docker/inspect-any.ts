@@ -5,7 +5,8 @@ import { Exit } from '../framework/failure.ts'
 import { text, toggle } from '../framework/flags.ts'
 import { many, type Subcommand } from '../framework/subcommands.ts'
 import { containerPath, imagePath, withEngine } from './calls.ts'
-import { inspect, inspectFormat } from './inspect.ts'
+import { inspect } from './inspect.ts'
+import { inspectFormat } from './option.ts'
 
 type Read = (engine: EngineClient, name: string, size: boolean) => Promise<unknown>
 const encoded = encodeURIComponent

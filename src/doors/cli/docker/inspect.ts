@@ -2,11 +2,8 @@
 import { Absent, type GoMap, TemplateError, type Value } from '../../../lib/go-template/index.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { err, out } from '../framework/command.ts'
-import { type Flag, text } from '../framework/flags.ts'
 import type { Call } from '../framework/subcommands.ts'
 import { fill, readable } from './format.ts'
-
-export const inspectFormat: Flag = text('-f, --format', 'string', "json, or a Go template: '{{.Id}}'")
 
 /** Fields that the API leaves out where they are empty, by the object they are in. They read as their zero values. */
 const optional: Record<string, Record<string, '' | 0 | null>> = {

@@ -9,7 +9,7 @@ import { confirm, withEngine } from './calls.ts'
 import { configValue } from './client-config.ts'
 import { labelField, labelsText } from './container-list.ts'
 import { formatList, type Listing } from './format.ts'
-import { inspect, inspectFormat } from './inspect.ts'
+import { inspect } from './inspect.ts'
 import {
   filterFlag,
   filtersOf,
@@ -21,6 +21,7 @@ import {
   parsedList,
   quiet,
   strings,
+  inspectFormat,
 } from './option.ts'
 import { localTime, shortId } from './units.ts'
 import { link, pairsOf } from './value.ts'

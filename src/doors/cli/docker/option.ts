@@ -22,6 +22,7 @@ export const filterFlag = (names: string, help: string): Flag =>
 export const labelFlag = (names: string, help: string): Flag => parsedList(names, help, label)
 export const formatFlag = (names = '--format'): Flag =>
   text(names, 'string', "table, table TEMPLATE, json, or a Go template such as '{{.ID}}'")
+export const inspectFormat: Flag = text('-f, --format', 'string', "json, or a Go template: '{{.Id}}'")
 export const force = toggle('-f, --force', 'Do not ask')
 export const quiet = (help: string): Flag => toggle('-q, --quiet', help)
 export const noTrunc = toggle('--no-trunc', 'Whole ids and texts')

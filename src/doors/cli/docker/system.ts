@@ -7,11 +7,9 @@ import type { GoMap } from '../../../lib/go-template/index.ts'
 import { err, out } from '../framework/command.ts'
 import { Exit } from '../framework/failure.ts'
 import { type Flag, text, toggle } from '../framework/flags.ts'
-import type { Call, Subcommand } from '../framework/subcommands.ts'
+import { type Call, later, type Subcommand } from '../framework/subcommands.ts'
 import { confirm, type EngineCallContext, withEngine } from './calls.ts'
-import { diskUsage } from './disk-usage.ts'
 import { fillLine, formatList, readable } from './format.ts'
-import { info } from './info.ts'
 import { filterFlag, filtersOf, force, formatFlag, noTrunc, parsed } from './option.ts'
 import { ellipsis, humanSize, stamp } from './units.ts'
 import { bytes, moment } from './value.ts'
@@ -189,7 +187,7 @@ const subcommands = {
     summary: 'Show disk usage',
     args: [0, 0],
     flags: [formatFlag(), toggle('-v, --verbose', 'Each image, container, volume and record of the cache')],
-    run: diskUsage,
+    run: later(async () => (await import('./disk-usage.ts')).diskUsage),
   },
   events: {
     usage: '',
@@ -203,7 +201,13 @@ const subcommands = {
     ],
     run: events,
   },
-  info: { usage: '', summary: 'What the engine is and has', args: [0, 0], flags: [textFormat], run: info },
+  info: {
+    usage: '',
+    summary: 'What the engine is and has',
+    args: [0, 0],
+    flags: [textFormat],
+    run: later(async () => (await import('./info.ts')).info),
+  },
   prune: {
     usage: '',
     summary: 'Remove stopped containers, unused networks, nameless images and unused build cache',

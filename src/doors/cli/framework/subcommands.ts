@@ -24,8 +24,12 @@ export interface Subcommand {
   /** The exit code. */
   run: (call: Call) => Promise<number>
 }
+/** What does the work is loaded when it is called: starting up is what a command line is measured by. */
+export const later =
+  (load: () => Promise<Subcommand['run']>): Subcommand['run'] =>
+  async (call) =>
+    (await load())(call)
 export const many = Number.MAX_SAFE_INTEGER
-/** Subcommands are loaded when they are called: starting up is what a command line is measured by. */
 export type Subcommands = Record<string, Subcommand>
 
 /** `other`: further names, as docker has them. Without a subcommand, help is shown. */

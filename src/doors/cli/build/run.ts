@@ -1,0 +1,146 @@
+/** `slipway build PATH`, `slipway image build`: an image of a Dockerfile. */
+import { createReadStream, createWriteStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { text as readAll } from 'node:stream/consumers'
+import { answerOf, type Question } from '../../../build/progress/index.ts'
+import type { ExportResponse } from '../../../build/types.ts'
+import { type ControlClient, createControlClient, type ImageBuildOrder } from '../../../clients/control/index.ts'
+import { instanceOf, socketsOf } from '../../../instance.ts'
+import { isError } from '../../../errors.ts'
+import { compressionOf } from '../../../lib/tar/index.ts'
+import { out, type Shell } from '../framework/command.ts'
+import { ensureDaemon } from '../framework/daemon.ts'
+import { Exit } from '../framework/failure.ts'
+import type { Flags } from '../framework/flags.ts'
+import type { Call } from '../framework/subcommands.ts'
+import { createDisplay } from './display.ts'
+import { buildOrderOf, type StandardInput } from './order.ts'
+
+const isArchive = (head: Buffer): boolean =>
+  compressionOf(head) !== 'none' || head.subarray(257, 262).toString() === 'ustar'
+
+/** Standard input is an archive or a Dockerfile; -f - is a Dockerfile for sure. */
+const readInput = async (
+  shell: Shell,
+  flags: Flags,
+  given: string,
+  directory: () => string,
+): Promise<StandardInput> => {
+  if (flags.file === '-') {
+    if (given === '-')
+      throw new Exit(1, "ERROR: invalid argument: can't use stdin for both build context and dockerfile")
+    return { dockerfile: await readAll(shell.stdin) }
+  }
+  if (given !== '-') return {}
+  const file = join(directory(), 'context')
+  await pipeline(shell.stdin, createWriteStream(file))
+  const head = Buffer.concat(await createReadStream(file, { end: 511 }).toArray())
+  return isArchive(head) ? { archive: file } : { dockerfile: (await createReadStream(file).toArray()).join('') }
+}
+
+const questions: Record<string, Question | undefined> = {
+  check: 'check',
+  lint: 'check',
+  outline: 'outline',
+  targets: 'targets',
+}
+
+/** "check,format=json" */
+const questionOf = (flags: Flags): { what: Question; json: boolean } | undefined => {
+  const given = (flags.call as string | undefined) ?? (flags.check === true ? 'check' : 'build')
+  const [name = '', ...options] = given.split(',')
+  if (name === 'build' || name === '') return undefined
+  const what = questions[name]
+  if (!what) throw new Exit(1, `ERROR: call ${JSON.stringify(name)} is not known: build, check, outline or targets`)
+  return { what, json: options.includes('format=json') }
+}
+
+const ask = async (
+  control: ControlClient,
+  shell: Shell,
+  order: ImageBuildOrder,
+  { what, json }: { what: Question; json: boolean },
+): Promise<number> => {
+  const found = await control.describeImage(order, what, shell.signal)
+  const answer = answerOf(found, what, order.target)
+  if (json) out(shell, JSON.stringify(answer.json, undefined, 2))
+  else {
+    if (what === 'check') out(shell, summary(found.warnings.length, found.error !== undefined))
+    shell.stdout.write(answer.text)
+  }
+  return answer.failed ? 1 : 0
+}
+
+const summary = (warnings: number, failed: boolean): string => {
+  if (warnings === 0) return failed ? 'Check complete, with an error.' : 'Check complete, no warnings found.'
+  return `Check complete, ${warnings} ${warnings === 1 ? 'warning has' : 'warnings have'} been found!`
+}
+
+const idOf = (response: ExportResponse): string =>
+  response['containerimage.config.digest'] ?? response['containerimage.digest'] ?? ''
+
+const metadataOf = (response: ExportResponse): object =>
+  Object.fromEntries(
+    Object.entries(response).map(([key, value]) => [
+      key,
+      key === 'containerimage.descriptor' ? JSON.parse(Buffer.from(value, 'base64').toString()) : value,
+    ]),
+  )
+
+const writeResults = ({ flags, shell }: Call, response: ExportResponse): void => {
+  const file = (name: string): string | undefined =>
+    flags[name] ? resolve(shell.cwd, flags[name] as string) : undefined
+  const [id, metadata] = [file('iidfile'), file('metadata-file')]
+  if (id !== undefined) writeFileSync(id, idOf(response))
+  if (metadata !== undefined) writeFileSync(metadata, `${JSON.stringify(metadataOf(response), undefined, 2)}\n`)
+  if (flags.quiet === true) out(shell, idOf(response))
+}
+
+const progressOf = ({ flags, shell }: Call): string => {
+  if (flags.quiet === true) return 'quiet'
+  return (flags.progress as string | undefined) ?? (shell.env.BUILDKIT_PROGRESS || 'auto')
+}
+
+export const runBuild = async (call: Call): Promise<number> => {
+  const { shell, args, flags } = call
+  const question = questionOf(flags)
+  if (flags['no-cache'] === true && flags['no-cache-filter'] !== undefined)
+    throw new Exit(1, 'ERROR: --no-cache and --no-cache-filter cannot currently be used together')
+  let directory: string | undefined
+  const ours = (): string => (directory ??= mkdtempSync(join(tmpdir(), 'slipway-build-')))
+  let printed: string | undefined
+  const toStdout = (): string => {
+    if (shell.stdout.isTTY)
+      throw new Exit(1, 'ERROR: dest file is required for output when standard output is a terminal')
+    return (printed = join(ours(), 'output'))
+  }
+  try {
+    const input = await readInput(shell, flags, args[0]!, ours)
+    const order = await buildOrderOf(flags, args, shell, input, toStdout)
+    await ensureDaemon(shell)
+    const control = createControlClient(socketsOf(instanceOf(shell.env)).control)
+    if (question) return await ask(control, shell, order, question)
+    await build(call, control, order)
+    if (printed !== undefined) await pipeline(createReadStream(printed), shell.stdout, { end: false })
+    return 0
+  } finally {
+    if (directory !== undefined) rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+const build = async (call: Call, control: ControlClient, order: ImageBuildOrder): Promise<void> => {
+  const { shell } = call
+  const display = createDisplay(shell, progressOf(call))
+  let response: ExportResponse
+  try {
+    response = await control.buildImage(order, (event) => display.event(event), shell.signal)
+  } catch (error) {
+    if (!isError(error)) throw error
+    display.end(error)
+    throw new Exit(shell.signal.aborted ? 130 : 1)
+  }
+  display.end()
+  writeResults(call, response)
+}
