@@ -143,7 +143,7 @@ const commit =
     const record = ctx.records.must(reference)
     const freeze = options.pause !== false && isRunning(record) && record.status !== 'paused'
     if (freeze)
-      await pause(ctx, record.id).catch((error: unknown) =>
+      await pause(ctx, record.id, { briefly: true }).catch((error: unknown) =>
         // It ends by itself just now: nothing writes any more.
         ctx.log.debug('committed without a pause', { id: record.id, error: messageOf(error) }),
       )

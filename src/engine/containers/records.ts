@@ -13,6 +13,8 @@ interface ContainerState
   complete: boolean
   /** Stopped by a user: 'unless-stopped' and 'always' leave it alone until somebody starts it. */
   stopped: boolean
+  /** Paused by us for the moment of a commit: it goes on even if that moment ends with a killed daemon. */
+  briefly?: boolean | undefined
   /** With the pids these name processes for good. Clock ticks since boot. */
   pidStart: number | undefined
   monitorPid: number

@@ -56,7 +56,9 @@ const act = async (ctx: Context, record: ContainerRecord): Promise<void> => {
     case 'follow':
       if (isAlive(ctx, record.pid, record.internal.pidStart))
         for (const { name } of record.mounts) if (name !== undefined) await ctx.volumes.acquire(name, id)
-      follow(ctx, record)
+      // Killed between a pause and its record, or in the middle of a commit.
+      if (record.status === 'running' || record.internal.briefly) ctx.sys.cgroups.thaw(record.cgroup)
+      follow(ctx, record.internal.briefly ? ctx.records.change(id, { status: 'running', briefly: false }) : record)
       return
     case 'rebooted': {
       const exited = ctx.records.change(id, {

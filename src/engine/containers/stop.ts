@@ -105,22 +105,24 @@ export const kill = async (ctx: Context, reference: string, signal: string): Pro
   }
 }
 
-const setPaused = async (ctx: Context, record: ContainerRecord, paused: boolean): Promise<void> => {
+const setPaused = async (ctx: Context, record: ContainerRecord, paused: boolean, briefly = false): Promise<void> => {
   const runtime = await ctx.sys.processes.ociRuntime()
   const verb = paused ? 'pause' : 'resume'
   await ctx.sys.processes.must([...runtime.enter, runtime.path, `--root=${ctx.paths.oci}`, verb, record.id], {
     timeoutMs: 30_000,
   })
-  if (isRunning(ctx.records.must(record.id))) ctx.records.observe(record.id, { status: paused ? 'paused' : 'running' })
+  if (isRunning(ctx.records.must(record.id)))
+    ctx.records.observe(record.id, { status: paused ? 'paused' : 'running', briefly })
 }
 
-export const pause = (ctx: Context, reference: string): Promise<void> => {
+/** `briefly`: for a purpose of ours; the next daemon lets it go on. */
+export const pause = (ctx: Context, reference: string, { briefly = false } = {}): Promise<void> => {
   const { id } = ctx.records.must(reference)
   return ctx.locks.run(id, async () => {
     const record = ctx.records.must(id)
     if (record.status === 'paused') throw new SlipwayError('conflict', `Container ${id} is already paused`)
     if (record.status !== 'running') throw new SlipwayError('conflict', `Container ${id} is not running`)
-    await setPaused(ctx, record, true)
+    await setPaused(ctx, record, true, briefly)
     emit(ctx, record, 'pause')
   })
 }
