@@ -64,6 +64,8 @@ Successfully tagged b1:latest`,
   const quiet = await docker.run(['build', '-q', context], { env })
   assert.match(quiet.stdout, /^sha256:[0-9a-f]{64}\n$/)
   assert.equal(quiet.stdout.trim(), await ok('inspect', '-f', '{{.Id}}', 'b1'))
+  const tar = execFileSync('tar', ['-C', context, '--transform', 's,Dockerfile,dockerfile,', '-c', 'Dockerfile', 'a'])
+  assert.match((await docker.run(['build', '-q', '-'], { env, input: tar })).stdout, /^sha256:/)
   // The Dockerfile from standard input: then the client leaves out the end of the context's archive.
   const input = 'FROM busybox\nCOPY a /a\nRUN grep -q one /etc/hosts && grep -q two /etc/hosts\n'
   const hosts = ['--add-host', 'one:127.0.0.1', '--add-host', 'two:127.0.0.1']

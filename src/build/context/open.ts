@@ -1,6 +1,6 @@
 /** Opens what a request names as its context, and finds the Dockerfile and its .dockerignore. */
 import { randomUUID } from 'node:crypto'
-import { createWriteStream, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import { Readable } from 'node:stream'
@@ -116,7 +116,11 @@ export const findDockerfile = async (
 ): Promise<FoundDockerfile> => {
   const wanted = request.dockerfile ?? { path: 'Dockerfile' }
   if ('inline' in wanted) return { file: 'Dockerfile', text: wanted.inline, ignore: ignoreOf(context, sys, undefined) }
-  const path = placeOf(wanted.path, context, sys)
+  const there = (name: string): boolean => existsSync(placeOf(name, context, sys))
+  // The usual name may be written small.
+  const small = wanted.path === 'Dockerfile' && !there('Dockerfile') && there('dockerfile')
+  const name = small ? 'dockerfile' : wanted.path
+  const path = placeOf(name, context, sys)
   let text: string
   try {
     text = await readFile(path, 'utf8')
@@ -128,7 +132,7 @@ export const findDockerfile = async (
       at: { file: wanted.path },
     })
   }
-  const shown = isAbsolute(wanted.path) ? relativeTo(context, path) : wanted.path.replace(/^\.\//, '')
+  const shown = isAbsolute(name) ? relativeTo(context, path) : name.replace(/^\.\//, '')
   return { file: shown, text, ignore: ignoreOf(context, sys, path) }
 }
 

@@ -120,8 +120,9 @@ export const connect = async (ctx: Context, id: string, attachment: Attachment):
 export const disconnect = async (ctx: Context, id: string, reference: string): Promise<void> =>
   await ctx.locks.run(id, async () => {
     const record = must(ctx, id)
-    const attachments = attachmentsOf(record.spec)
     const known = ctx.networks.get(reference)
+    if (known && record.spec.network.mode === 'host') joinable(ctx, known.id)
+    const attachments = attachmentsOf(record.spec)
     const rest = attachments.filter((other) =>
       known ? ctx.networks.get(other.network)?.id !== known.id : other.network !== reference,
     )

@@ -8,8 +8,8 @@ export const driverMount = (
   const unknown = Object.keys(others).find((key) => key !== 'size')
   if (unknown !== undefined) throw new SlipwayError('bad-request', `invalid option: "${unknown}"`)
   if (type === undefined && device === undefined && o === undefined) return undefined
-  if (device === undefined) throw new SlipwayError('bad-request', 'missing device in volume options')
-  if (type === undefined) throw new SlipwayError('bad-request', 'missing type in volume options')
+  if (device === undefined) throw new SlipwayError('bad-request', 'missing required option: "device"')
+  if (type === undefined) throw new SlipwayError('bad-request', 'missing required option: "type"')
   const words = (o ?? '').split(',').filter(Boolean)
   // mount(8) takes the type 'none' with o=bind.
   const bind = type === 'none' && words.some((word) => word === 'bind' || word === 'rbind')
