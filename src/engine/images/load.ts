@@ -142,11 +142,15 @@ const loadOne = async (
     const file = files.find(path)
     if (!file) throw invalid(`layer ${path} is missing`)
     const layer = { key: chain[i]!, parent: chain[i - 1], diffId: rootfs.diff_ids[i]!, file }
-    const tarSize = await loadLayer(store, lease, layer, options)
+    const unpacked = await loadLayer(store, lease, layer, options)
     // Beside the next layer's unpacking.
-    const blob = tarSize === undefined ? undefined : keptBlob(store, layer, tarSize, options)
+    const blob = unpacked && keptBlob(store, layer, unpacked, options)
     blob?.catch(() => {}) // seen below
     if (blob !== undefined) kept.push(blob)
+    // Those that follow are likely of the same making: the disk can begin with them meanwhile.
+    if (i === 0 && unpacked?.canonical === false)
+      for (const next of loadable.layers.slice(1).flatMap((name) => files.find(name) ?? []))
+        void store.content.settle(next.digest).catch(() => {}) // asked for again below
   }
   const blobs = (await Promise.all(kept)).filter((blob) => blob !== undefined)
   if (options.platform && platformRank(config, options.platform) === 0)
@@ -182,39 +186,47 @@ interface Layer {
   file: { digest: Digest; size: number }
 }
 
-/** Resolves with the length of the layer's archive; undefined when an image has it already, and with it what is to be kept of it. */
+interface Unpacked {
+  /** Length of the archive. */
+  tarSize: number
+  /** False: the snapshot does not give the archive back. */
+  canonical: boolean
+}
+
+/** Undefined when an image has the layer already, and with it what is to be kept of it. */
 const loadLayer = async (
   store: ImageStore,
   lease: Lease,
   layer: Layer,
   options: LoadOptions,
-): Promise<number | undefined> => {
+): Promise<Unpacked | undefined> => {
   const { file, diffId } = layer
   const id = diffId.slice(7, 19)
   options.progress?.({ id, status: 'Loading layer', current: 0, total: file.size })
-  let tarSize: number | undefined
+  let unpacked: Unpacked | undefined
   const source = { file: store.content.path(file.digest), digest: file.digest }
   const present = await lease.layer(layer.key, layer.parent, () => source, {
     signal: options.signal,
     check: (result) => {
       if (result.diffId !== diffId) throw invalid(`layer ${diffId} has content with the digest ${result.diffId}`)
-      tarSize = result.tarSize
+      unpacked = result
     },
   })
   options.progress?.({ id, status: 'Loading layer', current: file.size, total: file.size })
-  if (!present) return tarSize
+  if (!present) return unpacked
   // Without an image it has only outlived one, as somebody built on it, and not its archive.
-  return store.records.hasLayer(diffId) ? undefined : (await store.snapshots.measure(layer.key, options.signal)).tarSize
+  if (store.records.hasLayer(diffId)) return undefined
+  return { ...(await store.snapshots.measure(layer.key, options.signal)), canonical: true }
 }
 
 /** What the snapshot itself gives back byte for byte needs no second copy. */
 const keptBlob = async (
   store: ImageStore,
   { key, diffId, file }: Layer,
-  tarSize: number,
+  { tarSize, canonical }: Unpacked,
   options: LoadOptions,
 ): Promise<LayerBlob | undefined> => {
-  if (await store.snapshots.reproduces(key, options.signal)) return undefined
+  if (canonical && (await store.snapshots.reproduces(key, options.signal))) return undefined
   await store.content.settle(file.digest)
   const compression = await compressionOfFile(store.content.path(file.digest))
   const mediaType =

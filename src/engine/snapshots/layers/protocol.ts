@@ -47,6 +47,8 @@ export interface UnpackResult {
   /** Bytes of the files that were made. */
   size: number
   entries: number
+  /** False: diff() gives other bytes than these, which need not be looked at again. */
+  canonical: boolean
 }
 export interface DiffResult {
   diffId: Digest

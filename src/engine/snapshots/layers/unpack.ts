@@ -15,6 +15,7 @@ import {
 } from 'node:fs'
 import { SlipwayError } from '../../../errors.ts'
 import { encodeName, isPlain, type TarEntry, type TarHandler } from '../../../lib/tar/index.ts'
+import { CanonicalForm } from './canonical.ts'
 import { confine } from './confine.ts'
 import { Directories } from './directories.ts'
 import { lstatOrNone } from './files.ts'
@@ -46,6 +47,7 @@ export class Unpacker implements TarHandler {
   #checked = 0
   /** Directories get their times last: everything put into them changes them. */
   #times = new Map<string, number>()
+  readonly canonical = new CanonicalForm()
   size = 0
   entries = 0
 
@@ -61,6 +63,7 @@ export class Unpacker implements TarHandler {
 
   entry(entry: TarEntry): void {
     this.entries++
+    this.canonical.entry(entry)
     const path = confine(entry.path)
     const base = baseOf(path)
     if (this.#omit.has(path)) return

@@ -56,7 +56,13 @@ const unpack = async (job: Job<'unpack'>, port: JobStart['port'], special: Speci
     unpacker.abandon()
     throw error
   }
-  return { diffId: known ?? digest(hash), tarSize, size: unpacker.size, entries: unpacker.entries }
+  return {
+    diffId: known ?? digest(hash),
+    tarSize,
+    size: unpacker.size,
+    entries: unpacker.entries,
+    canonical: unpacker.canonical.holds,
+  }
 }
 
 /** Like lib/tar's decompress, but fed without a Readable in front, which costs a third of the speed for plain archives. */
