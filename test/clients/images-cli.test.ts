@@ -1,6 +1,6 @@
 /** `slipway image …` does what docker's image commands do, without docker's client. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -40,6 +40,10 @@ const ok = async (...args: string[]): Promise<string> => {
   return out.trimEnd()
 }
 
+/** A command that is not of the family. */
+const text = async (args: string[]): Promise<string> =>
+  execFileSync(launcher, args, { env: docker.instance.env, encoding: 'utf8' }).trimEnd()
+
 test('log in, tag, push, remove, pull, log out', async () => {
   const { host } = registry
   const name = `${host}/cli/b:1`
@@ -63,6 +67,8 @@ test('log in, tag, push, remove, pull, log out', async () => {
   assert.match(await ok('rm', name), /^Untagged: .*\nUntagged: .*@sha256:/)
   assert.match(await ok('pull', name), /^1: Pulling from cli\/b\n[\s\S]*\nStatus: .*\n127[^\n]*$/)
   assert.equal(await ok('pull', '-q', name), name)
+  const theirs = await docker.ok('manifest', 'inspect', '--insecure', name)
+  assert.equal(await text(['manifest', 'inspect', name]), theirs)
   assert.equal(await ok('push', '-q', name), name)
   // The same credentials are docker's.
   assert.equal((await docker.run(['pull', name])).code, 0)

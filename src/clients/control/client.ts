@@ -12,6 +12,8 @@ import type {
   EnsureOrder,
   ImageAnswer,
   ImageBuildOrder,
+  ManifestAnswer,
+  ManifestOrder,
   PushOrder,
   StreamLine,
   WireError,
@@ -35,6 +37,8 @@ export interface ControlClient {
   ): Promise<Description>
   ensureImage(order: EnsureOrder, progress: (step: TransferProgress) => void, signal: AbortSignal): Promise<ImageAnswer>
   push(order: PushOrder, progress: (step: TransferProgress) => void, signal: AbortSignal): Promise<{ digest: string }>
+  /** What a registry has under a name; nothing is downloaded. */
+  manifest(order: ManifestOrder, signal: AbortSignal): Promise<ManifestAnswer>
   tag(source: string, target: string): Promise<void>
 }
 
@@ -127,6 +131,7 @@ export const createControlClient = (socketPath: string): ControlClient => {
       )) as DescriptionAnswer
       return { ...found, error: error && revive(error) }
     },
+    manifest: (order, signal) => follow('/v1/images/manifest', order, () => {}, signal) as Promise<ManifestAnswer>,
     ensureImage: (order, progress, signal) =>
       follow('/v1/images/ensure', order, transfers(progress), signal) as Promise<ImageAnswer>,
     push: (order, progress, signal) =>

@@ -2,7 +2,7 @@
 import type { BuildProgress, Description, ExportResponse } from '../../build/types.ts'
 import type { RegistryAuth, TransferProgress } from '../../engine/types.ts'
 import type { ErrorCode, SourcePosition } from '../../errors.ts'
-import type { ImageProcessConfig } from '../../spec/oci/index.ts'
+import type { Descriptor, ImageProcessConfig } from '../../spec/oci/index.ts'
 
 export interface DaemonStatus {
   pid: number
@@ -98,7 +98,7 @@ export type StreamLine =
         | { type: 'log'; id: string; stream: 'stdout' | 'stderr'; base64: string }
     }
   | { transfer: TransferProgress }
-  | { result: ImageAnswer | { digest: string } | ExportResponse | DescriptionAnswer }
+  | { result: ImageAnswer | { digest: string } | ExportResponse | DescriptionAnswer | ManifestAnswer }
   | { error: WireError }
 
 export interface WireError {
@@ -113,6 +113,15 @@ export interface EnsureOrder {
   policy: 'always' | 'missing' | 'never'
   platform: string | undefined
   auth: RegistryAuth | undefined
+}
+export interface ManifestOrder {
+  reference: string
+  auth: RegistryAuth | undefined
+}
+/** `body`: the document as the registry has it. */
+export interface ManifestAnswer {
+  descriptor: Descriptor
+  body: string
 }
 export interface PushOrder {
   reference: string

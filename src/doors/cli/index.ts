@@ -119,6 +119,11 @@ const commands: Record<string, Entry> = {
     summary: 'The build cache: prune',
     load: async () => (await import('./commands/docker.ts')).builder(),
   },
+  manifest: {
+    group: 'system',
+    summary: 'What a registry has under a name: inspect',
+    load: async () => (await import('./commands/docker.ts')).manifest(),
+  },
   login: {
     group: 'system',
     summary: 'Check and keep the credentials for a registry',

@@ -7,6 +7,8 @@ import type {
   EnsureOrder,
   ImageAnswer,
   ImageBuildOrder,
+  ManifestAnswer,
+  ManifestOrder,
   PushOrder,
   StreamLine,
   WireError,
@@ -21,7 +23,7 @@ interface ControlBackend {
   status(): Promise<DaemonStatus>
   /** Ends the daemon after the answer is out; `containers`: and everything that runs; `again`: another one follows. */
   stop(options: { containers: boolean; again: boolean }): Promise<void>
-  images: Pick<Images, 'get' | 'must' | 'pull' | 'push' | 'tag'>
+  images: Pick<Images, 'get' | 'must' | 'pull' | 'push' | 'tag' | 'document'>
   builder: Pick<Builder, 'build' | 'export' | 'describe'>
   log: Log
 }
@@ -94,6 +96,8 @@ const answer = async (backend: ControlBackend, req: IncomingMessage, res: Server
         describeImage(backend.builder, order as ImageBuildOrder, what, signal),
       )
     }
+    case 'POST /v1/images/manifest':
+      return stream(req, res, (order, _, signal) => manifest(backend, order as ManifestOrder, signal))
     case 'POST /v1/images/ensure':
       return stream(req, res, (order, send, signal) => ensure(backend, order as EnsureOrder, send, signal))
     case 'POST /v1/images/push':
@@ -166,6 +170,19 @@ const build = async (
     progress: telling(send),
   })
   return { id: image.id, reference: order.tags[0] ?? image.id, config: image.config.config ?? {}, changed }
+}
+
+const manifest = async (
+  { images }: ControlBackend,
+  { reference, auth }: ManifestOrder,
+  signal: AbortSignal,
+): Promise<ManifestAnswer> => {
+  const document = await images.document(reference, { auth, signal })
+  try {
+    return { descriptor: document.descriptor, body: document.body.toString() }
+  } finally {
+    await document.close()
+  }
 }
 
 const ensure = async (

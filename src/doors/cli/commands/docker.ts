@@ -59,6 +59,12 @@ export const builder: Load = async (prefix = '') =>
     summary: 'The build cache',
     subcommands: { build: await buildCommand(), prune: (await import('../docker/system.ts')).builderPrune },
   })
+export const manifest: Load = async (prefix = '') =>
+  family({
+    name: `${prefix}manifest`,
+    summary: 'What registries have',
+    subcommands: { inspect: (await import('../docker/manifest.ts')).manifestInspect },
+  })
 export const login = async (): Promise<Command> => single('login', (await import('../docker/login.ts')).loginCommand)
 export const logout = async (): Promise<Command> => single('logout', (await import('../docker/login.ts')).logoutCommand)
 export const search = async (): Promise<Command> =>
@@ -71,7 +77,7 @@ export const docker = async (): Promise<Command> => {
   const { searchCommand, systemCommands } = await import('../docker/system.ts')
   const { ls: ps, inspect: _inspect, prune: _prune, ...containers } = containerCommands
   const { history, import: importRoot, load, ls: images, pull, push, rm: rmi, save, tag } = imageCommands
-  const inner = { container, image, volume, network, system, builder }
+  const inner = { container, image, volume, network, system, builder, manifest }
   const names = Object.keys(inner) as (keyof typeof inner)[]
   const families = await Promise.all(names.map(async (name) => [name, await inner[name]('docker ')] as const))
   return family({

@@ -3,22 +3,14 @@ import { createReadStream, existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { EngineLine } from '../../../clients/engine/index.ts'
-import { messageOf } from '../../../errors.ts'
-import {
-  familiarName,
-  formatReference,
-  parsePlatform,
-  parseReference,
-  type Reference,
-  repositoryOf,
-} from '../../../spec/oci/index.ts'
+import { familiarName, formatReference, parseReference, type Reference, repositoryOf } from '../../../spec/oci/index.ts'
 import { registryAuth } from '../app/registry-auth.ts'
 import { out, type Shell } from '../framework/command.ts'
 import { openEngine } from '../framework/engine.ts'
 import { Exit } from '../framework/failure.ts'
 import { createTransferDisplay } from '../progress/transfer.ts'
 import { type EngineCallContext, withEngine } from './calls.ts'
-import { referenceOf } from './reference.ts'
+import { platformJson, referenceOf } from './reference.ts'
 import { saveTo } from './save-to.ts'
 
 const authHeader = async (reference: string, env: Shell['env']): Promise<Record<string, string>> => {
@@ -92,15 +84,6 @@ export const bootstrap = withEngine(async ({ engine, shell, args, flags }) => {
   out(shell, familiarName(args[0]!))
   return 0
 })
-
-const platformJson = (given: unknown): string | undefined => {
-  if (given === undefined) return undefined
-  try {
-    return JSON.stringify(parsePlatform(given as string))
-  } catch (error) {
-    throw new Exit(1, `invalid platform: ${messageOf(error)}`)
-  }
-}
 
 export const push = withEngine(async ({ engine, shell, args, flags }) => {
   const reference = referenceOf(args[0]!)

@@ -17,7 +17,7 @@ import {
   imageTable,
   type ListedImage,
 } from './image-list.ts'
-import { referenceOf } from './reference.ts'
+import { platformJson, referenceOf } from './reference.ts'
 import { inspect } from './inspect.ts'
 import { filterFlag, filtersOf, force, formatFlag, noTrunc, platform, quiet, inspectFormat } from './option.ts'
 import { humanSize } from './units.ts'
@@ -43,7 +43,8 @@ const ls = withEngine(async ({ engine, shell, args, flags }) => {
 })
 
 const history = withEngine(async ({ engine, shell, args, flags }) => {
-  const entries = await engine.json<HistoryEntry[]>(path(args[0]!, '/history'))
+  const query = { platform: platformJson(flags.platform) }
+  const entries = await engine.json<HistoryEntry[]>(path(args[0]!, '/history'), { query })
   const human = flags.human !== false
   const format = { given: given(flags.format), table: historyTable(human), quiet: flags.quiet === true }
   shell.stdout.write(formatList(historyOf(flags['no-trunc'] !== true, human), entries, format))
@@ -131,6 +132,7 @@ export const imageCommands = {
       formatFlag(),
       toggle('-H, --human', 'Sizes and times for people; default: true'),
       noTrunc,
+      platform('It must be of that'),
       quiet('Only ids'),
     ],
     run: history,
@@ -150,8 +152,11 @@ export const imageCommands = {
     usage: 'IMAGE [IMAGE...]',
     summary: 'All that is known of images',
     args: [1, many],
-    flags: [inspectFormat],
-    run: withEngine(({ engine, ...call }) => inspect(call, (name) => engine.json(path(name, '/json')))),
+    flags: [inspectFormat, platform('It must be that')],
+    run: withEngine(({ engine, ...call }) => {
+      const query = { platform: platformJson(call.flags.platform) }
+      return inspect(call, (name) => engine.json(path(name, '/json'), { query }))
+    }),
   },
   load: {
     usage: '',

@@ -1,5 +1,5 @@
-import { isError } from '../../../errors.ts'
-import { parseReference, type Reference } from '../../../spec/oci/index.ts'
+import { isError, messageOf } from '../../../errors.ts'
+import { parsePlatform, parseReference, type Reference } from '../../../spec/oci/index.ts'
 import { Exit } from '../framework/failure.ts'
 
 /** A name that cannot be one is docker's error, not ours. */
@@ -9,5 +9,15 @@ export const referenceOf = (text: string): Reference => {
   } catch (error) {
     if (isError(error)) throw new Exit(1, error.message)
     throw error
+  }
+}
+
+/** --platform as the API takes it. */
+export const platformJson = (given: unknown): string | undefined => {
+  if (given === undefined) return undefined
+  try {
+    return JSON.stringify(parsePlatform(given as string))
+  } catch (error) {
+    throw new Exit(1, `invalid platform: ${messageOf(error)}`)
   }
 }
