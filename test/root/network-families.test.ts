@@ -46,7 +46,7 @@ test('addresses: static ones, a range, the same twice, outside', async (t) => {
   assert.equal((await sandboxes.start('b')).endpoints[0]!.ipv4, '198.18.90.64')
   await assert.rejects(
     sandboxes.start('c'),
-    (error) => isError(error, 'conflict') && error.message === 'Address already in use',
+    (error) => isError(error, 'forbidden') && error.message === 'Address already in use',
   )
   await assert.rejects(sandboxes.start('d'), (error) => isError(error, 'invalid'))
   await sandboxes.stop('a')

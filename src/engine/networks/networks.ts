@@ -19,7 +19,7 @@ export interface NetworkRoom extends Networks {
   must(reference: string): Network
   /** Makes the network's interfaces if they are missing (after a reboot, or deleted by hand). */
   bringUp(networkId: string): Promise<Network>
-  /** Records an endpoint with addresses of its own. 'conflict' when an address asked for is in use. */
+  /** Records an endpoint with addresses of its own. 'forbidden' when an address asked for is in use. */
   reserve(
     sandboxId: string,
     name: string,

@@ -51,7 +51,7 @@ const address = (ctx: Context, network: StoredNetwork, family: 4 | 6, wanted: st
   const taken = takenOn(ctx, network)
   if (wanted === undefined) return freeOn(ctx, network, family, taken)
   const text = formatAddress(parseAddress(wanted)!)
-  if (taken.has(text)) throw new SlipwayError('conflict', 'Address already in use', { details: { address: wanted } })
+  if (taken.has(text)) throw new SlipwayError('forbidden', 'Address already in use', { details: { address: wanted } })
   return text
 }
 
@@ -72,7 +72,7 @@ const macFor = (network: Network, wanted: string | undefined, ipv4: string | und
   return ''
 }
 
-/** 'conflict' when an address asked for is in use, 'no-space' when there is none left. */
+/** 'forbidden' when an address asked for is in use, 'no-space' when there is none left. */
 export const reserve = (
   ctx: Context,
   sandboxId: string,

@@ -129,13 +129,20 @@ const elementsOf = (port: PublishedPort, targets: PortTargets): Element[] =>
 
 /** UDP flows the kernel remembers go on to where the port led before, or nowhere. */
 const forgetFlows = async (firewall: Firewall, ports: readonly PublishedPort[]): Promise<void> => {
-  const udp = ports.filter(({ protocol }) => protocol === 'udp')
+  const udp = ports.filter(({ protocol, hostPort }) => protocol === 'udp' && hostPort !== 0)
   if (udp.length === 0) return
   const local = Object.values(networkInterfaces())
     .flatMap((links) => links ?? [])
-    .filter(({ family }) => family === 'IPv4')
     .map(({ address }) => address)
+    .filter((address) => !address.startsWith('fe80:'))
+  const addresses = (hostIp: string): string[] => {
+    if (hostIp === '') return local
+    if (hostIp === '0.0.0.0' || hostIp === '::') return local.filter((each) => familyOf(each) === familyOf(hostIp))
+    return [hostIp]
+  }
   for (const { hostIp, hostPort } of udp)
-    for (const address of hostIp === '' || hostIp === '0.0.0.0' ? local : hostIp.includes(':') ? [] : [hostIp])
-      await firewall.forget(['-p', 'udp', '-d', address, '--orig-port-dst', String(hostPort)])
+    for (const address of addresses(hostIp)) {
+      const family = familyOf(address) === 6 ? ['-f', 'ipv6'] : []
+      await firewall.forget([...family, '-p', 'udp', '-d', address, '--orig-port-dst', String(hostPort)])
+    }
 }
