@@ -12,7 +12,7 @@ import { proxyArgs } from './dockerfile/instructions/arg.ts'
 import { type Dockerfile, parseDockerfile } from './dockerfile/parser.ts'
 import { stepEnvironment } from './environment.ts'
 import { Inputs, type InputsDeps } from './inputs.ts'
-import { checkOutputs, exportAll, noLists, withInlineCache } from './output/export.ts'
+import { checkOutputs, type ExportContext, exportAll, exportCaches, noLists, withInlineCache } from './output/export.ts'
 import { isOn } from './output/options.ts'
 import { epochOf, finishConfig, type Product } from './output/product.ts'
 import { createLint, type Lint, type Warning } from './rules/lint.ts'
@@ -101,24 +101,26 @@ class Build {
   async run(): Promise<BuildResult> {
     if (this.#platforms.length > 1) throw noLists()
     const { products, solve } = await this.#products()
-    return await this.#image(products[0]!, solve, this.#request.tags)
+    const result = await this.#image(products[0]!, solve, this.#request.tags)
+    await exportCaches(this.#exporting(solve), products, {})
+    return result
   }
 
   async export(outputs: readonly BuildOutput[]): Promise<ExportResponse> {
     checkOutputs(outputs, this.#platforms.length)
     const { products, solve } = await this.#products()
-    return await exportAll(
-      {
-        deps: this.#deps,
-        report: this.#report,
-        request: this.#request,
-        signal: this.#signal,
-        solve,
-        image: (product, tags) => this.#image(product, solve, tags),
-      },
-      products,
-      outputs,
-    )
+    return await exportAll(this.#exporting(solve), products, outputs)
+  }
+
+  #exporting(solve: Solve): ExportContext {
+    return {
+      deps: this.#deps,
+      report: this.#report,
+      request: this.#request,
+      signal: this.#signal,
+      solve,
+      image: (product, tags) => this.#image(product, solve, tags),
+    }
   }
 
   async describe(what: Parameters<Builder['describe']>[1]): Promise<Description> {

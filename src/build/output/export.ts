@@ -27,7 +27,7 @@ import { type Written, writeManifests } from './manifest.ts'
 import { annotationsOf, formOf, isOn, namesOf, rewrites } from './options.ts'
 import { exporterEpoch, finishConfig, type Product } from './product.ts'
 
-interface ExportContext {
+export interface ExportContext {
   deps: {
     sys: Sys
     clock: Clock
@@ -70,10 +70,19 @@ export const exportAll = async (
 ): Promise<ExportResponse> => {
   const response: ExportResponse = {}
   for (const output of outputs) await exportOne(context, products, output, response)
+  await exportCaches(context, products, response)
+  return response
+}
+
+/** --cache-to. What clients of a directory need is put into the response. */
+export const exportCaches = async (
+  context: ExportContext,
+  products: readonly Product[],
+  response: ExportResponse,
+): Promise<void> => {
   const used = usedBy(context, products)
   for (const entry of context.request.cacheTo ?? [])
     await exportCache({ ...context, images: context.deps.images }, entry, used, response)
-  return response
 }
 
 /** The records of all products. */

@@ -16,7 +16,7 @@ export interface DaemonStatus {
 }
 
 export interface BuildOrder {
-  contextDirectory: string | undefined
+  context: { directory: string } | { git: string } | { url: string } | { none: true }
   dockerfile: { path: string } | { inline: string } | undefined
   target: string | undefined
   args: Record<string, string>
@@ -31,6 +31,8 @@ export interface BuildOrder {
   shmSize: number | undefined
   ulimits: { name: string; soft: number; hard: number }[]
   contexts: Record<string, string>
+  cacheFrom: CacheOrder[]
+  cacheTo: CacheOrder[]
   secrets: Record<string, { file: string } | { env: string } | { valueBase64: string }>
   /** id=SOCKET */
   ssh: string[]

@@ -2,12 +2,7 @@
 import type { Service } from '../../spec/compose/project.ts'
 import type { Lowering } from './context.ts'
 
-const unused: [
-  key: 'cache_from' | 'cache_to' | 'provenance' | 'sbom' | 'entitlements' | 'isolation',
-  message: string,
-][] = [
-  ['cache_from', 'the build cache is kept here; no other source is asked'],
-  ['cache_to', 'the build cache is kept here and not sent elsewhere'],
+const unused: [key: 'provenance' | 'sbom' | 'entitlements' | 'isolation', message: string][] = [
   ['provenance', 'no provenance attestation is made'],
   ['sbom', 'no SBOM attestation is made'],
   ['entitlements', 'entitlements are not needed: `privileged` is asked for by itself'],

@@ -11,7 +11,7 @@ type Backend = Pick<Builder, 'export' | 'describe'>
 const contextOf = (context: ImageBuildOrder['context']): BuildRequest['context'] =>
   'tarFile' in context ? { tar: createReadStream(context.tarFile) } : context
 
-const cacheOf = ({ type, attrs, directory }: CacheOrder): CacheEntry =>
+export const cacheOf = ({ type, attrs, directory }: CacheOrder): CacheEntry =>
   directory === undefined ? { type, attrs } : { type, attrs, store: layoutStore(directory) }
 
 const namedContext = async (given: ContextOrder): Promise<NonNullable<BuildRequest['contexts']>[string]> => {

@@ -17,7 +17,7 @@ import type { Images } from '../../engine/types.ts'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../../lib/http/node.ts'
 import type { Log } from '../../lib/log.ts'
-import { buildImage, describeImage } from './image-build.ts'
+import { buildImage, describeImage, cacheOf } from './image-build.ts'
 
 interface ControlBackend {
   status(): Promise<DaemonStatus>
@@ -157,13 +157,14 @@ const build = async (
   send: Send,
   signal: AbortSignal,
 ): Promise<ImageAnswer> => {
-  const { contextDirectory, secrets, auths, ...rest } = order
+  const { secrets, auths, cacheFrom, cacheTo, ...rest } = order
   const decoded = Object.entries(secrets).map(
     ([id, s]) => [id, 'valueBase64' in s ? { value: Buffer.from(s.valueBase64, 'base64') } : s] as const,
   )
   const { image, changed } = await backend.builder.build({
     ...rest,
-    context: contextDirectory === undefined ? { none: true } : { directory: contextDirectory },
+    cacheFrom: cacheFrom.map(cacheOf),
+    cacheTo: cacheTo.map(cacheOf),
     secrets: Object.fromEntries(decoded),
     auth: (registry) => auths[registry],
     signal,

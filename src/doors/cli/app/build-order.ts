@@ -1,8 +1,10 @@
 /** A service's `build:` as an order to the builder. Every key of it is either here or in the loss report. */
+import { parseGitAddress } from '../../../build/index.ts'
 import type { BuildOrder } from '../../../clients/control/index.ts'
 import type { RegistryAuth } from '../../../engine/types.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { type Project, positionOf, type Service } from '../../../spec/compose/project.ts'
+import { caches } from '../build/order.ts'
 
 interface BuildWish {
   project: Project
@@ -24,16 +26,11 @@ export const buildOrder = (
 ): BuildOrder => {
   const build = service.build!
   const context = build.context
-  if (context !== undefined && /^(https?:\/\/|git@|git:\/\/|ssh:\/\/)/.test(context))
-    throw new SlipwayError('unsupported', `services.${service.name}.build.context: ${context} is remote`, {
-      hint: 'Clone it first and name the directory.',
-      at: positionOf(wish.project, `services.${service.name}.build.context`),
-    })
   const args = Object.entries({ ...build.args, ...wish.buildArgs }).filter(
     (e): e is [string, string] => typeof e[1] === 'string',
   )
   return {
-    contextDirectory: context,
+    context: contextOf(context),
     dockerfile:
       build.dockerfile_inline !== undefined
         ? { inline: build.dockerfile_inline }
@@ -49,6 +46,8 @@ export const buildOrder = (
     network: networkOf(wish.project, service),
     extraHosts: (build.extra_hosts ?? []).map(hostEntry),
     shmSize: build.shm_size,
+    cacheFrom: caches(build.cache_from ?? [], { cwd: wish.project.workingDir }, 'src'),
+    cacheTo: caches(build.cache_to ?? [], { cwd: wish.project.workingDir }, 'dest'),
     ulimits: Object.entries(build.ulimits ?? {}).map(([name, limit]) =>
       typeof limit === 'number' ? { name, soft: limit, hard: limit } : { name, ...limit },
     ),
@@ -61,6 +60,12 @@ export const buildOrder = (
     auths: wish.auths,
     privileged: build.privileged ?? false,
   }
+}
+
+const contextOf = (context: string | undefined): BuildOrder['context'] => {
+  if (context === undefined) return { none: true }
+  if (parseGitAddress(context)) return { git: context }
+  return /^https?:\/\//.test(context) ? { url: context } : { directory: context }
 }
 
 const networkOf = (project: Project, service: Service): 'default' | 'none' | 'host' | undefined => {

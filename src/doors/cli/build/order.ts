@@ -108,7 +108,8 @@ const agentsOf = (flags: Flags, here: Here): string[] =>
 /** Without what is not the exporter's or the cache's own business. */
 const attrsOf = ({ type: _, dest: __, ...attrs }: Fields): Fields => attrs
 
-const caches = (given: readonly string[], here: Here, key: 'src' | 'dest'): CacheOrder[] =>
+/** Of --cache-from (`src`) and --cache-to (`dest`). */
+export const caches = (given: readonly string[], here: Pick<Here, 'cwd'>, key: 'src' | 'dest'): CacheOrder[] =>
   given.map((each) => {
     // An image's name alone.
     if (!each.includes('=')) return { type: 'registry', attrs: { ref: each } }
