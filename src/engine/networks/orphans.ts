@@ -44,7 +44,8 @@ export const sweepOrphans = async (sys: Pick<Sys, 'firewall' | 'links' | 'proces
       const links = [...sys.links.names()].filter((name) => name.startsWith(`sw${id}`))
       if (id === own || links.some((name) => /^[vp]/.test(name.slice(6))) || (await isAlive(id))) continue
       log.warn('removing the firewall table of an instance that is gone', { table: `slipway_${id}` })
-      await sys.firewall.apply(`delete table inet slipway_${id}\n`)
+      // Added first, for another daemon may have removed it meanwhile.
+      await sys.firewall.apply(`add table inet slipway_${id}\ndelete table inet slipway_${id}\n`)
     }
   } catch (error) {
     log.warn('tables of other instances', { error: messageOf(error) })
