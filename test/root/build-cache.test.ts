@@ -3,7 +3,10 @@ import assert from 'node:assert/strict'
 import { chmodSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import type { BuildRequest } from '../../src/build/index.ts'
+import { type BuildRequest, createBuilder } from '../../src/build/index.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import { openDatabase } from '../../src/lib/database.ts'
+import { createLog } from '../../src/lib/log.ts'
 import type { BuildRoom, Outcome } from './build-room.ts'
 import { openBuildRoom } from './build-room.ts'
 
@@ -237,6 +240,30 @@ test('prune by size: the oldest go first, what newer ones stand on stays; filter
   await assert.rejects(room.builder.prune({ all: false, filters: ['color==red'] }), { code: 'bad-request' })
   await room.builder.prune({ all: false, minFreeBytes: 2 ** 60 })
   assert.deepEqual(await names(), [])
+})
+
+test('what nobody has used for two months goes after a build', async () => {
+  let ahead = 0
+  const db = openDatabase(join(room.instance.stateDir, 'state.db'))
+  const log = createLog(() => {})
+  const clock = { ...systemClock, now: () => Date.now() + ahead }
+  const later = createBuilder({ engine: room.engine, instance: room.instance, sys: room.sys, db, log, clock })
+  try {
+    await later.prune({ all: true })
+    const named = async (): Promise<string[]> =>
+      (await later.cacheUsage()).flatMap(({ description }) => /echo (\w+)/.exec(description)?.[1] ?? []).sort()
+    await later.export(request('FROM base:1\nRUN echo forgotten'), [])
+    await later.build({ ...request('FROM base:1\nRUN echo tagged'), tags: ['of-an-image'] })
+    ahead = 61 * 24 * 3600 * 1000
+    await later.export(request('FROM base:1\nRUN echo recent'), [])
+    assert.deepEqual(await named(), ['recent', 'tagged'], 'what an image has does not go')
+    ahead += 30 * 60 * 1000
+    await later.export(request('FROM base:1\nRUN echo recent'), [])
+    assert.deepEqual(await named(), ['recent', 'tagged'])
+  } finally {
+    await later.close()
+    db.close()
+  }
 })
 
 test('the cache survives a new daemon; records without their snapshot are dropped', async () => {

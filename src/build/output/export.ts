@@ -177,8 +177,9 @@ const exportImage = async (
   await withManifests(context, products, output, async (written) => {
     tell(response, written)
     for (const name of names)
-      await shown(context, `pushing ${name}`, 'pushing layers', async () => {
+      await shown(context, `pushing ${name}`, 'pushing layers', async (say) => {
         const auth = await context.request.auth?.(parseReference(name).domain)
+        say(`pushing manifest for ${name}@${written.parcel.root.descriptor.digest}`)
         await context.deps.images.send(name, written.parcel, {
           ...{ byDigest, signal: context.signal },
           ...(auth ? { auth } : {}),

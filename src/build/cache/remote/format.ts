@@ -75,12 +75,24 @@ export const withDiffId = (descriptor: Descriptor, diffId: Digest): Descriptor =
 
 const isHex = (key: unknown): key is string => typeof key === 'string' && /^[0-9a-f]{64}$/.test(key)
 
+/** What comes from elsewhere may say anything. */
+const areNotes = (notes: RecordNotes | undefined): notes is RecordNotes =>
+  typeof notes === 'object' &&
+  notes !== null &&
+  isHex(notes.contentKey) &&
+  typeof notes.description === 'string' &&
+  isTime(notes.createdAt) &&
+  Array.isArray(notes.steps) &&
+  notes.steps.every((step) => typeof step?.layer === 'boolean' && isTime(step.createdAt))
+
+const isTime = (ms: unknown): boolean => typeof ms === 'number' && ms >= 0 && ms < 8.64e15
+
 /** Records of a configuration that are ours; those of other builders have keys that nobody here could ask for. */
 export const remoteRecords = (config: WireConfig, layersAt: (index: number) => RemoteLayer[]): RemoteRecord[] =>
   (config.records ?? []).flatMap(({ digest, layers, slipway: notes }) => {
     const top = layers?.[0]?.layer
     const key = digest?.replace('sha256:', '')
-    if (top === undefined || !notes || !isHex(notes.contentKey) || !Array.isArray(notes.steps)) return []
+    if (top === undefined || !areNotes(notes)) return []
     const keys = [key, ...(Array.isArray(notes.keys) ? notes.keys : [])].filter(isHex)
     return keys.length > 0 ? [{ keys, layers: layersAt(top), notes }] : []
   })
