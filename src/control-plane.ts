@@ -67,6 +67,11 @@ export const startControlPlane = async (deps: ControlPlaneDeps): Promise<{ url: 
   closers.push(() => informers.close())
   const { proxy, dns, ingress, kubelet } = createNode(deps, place, api, informers)
   api.connectNodes(kubelet.nodes)
+  deps.engine.networks.admit([
+    { address: place.dnsIp, protocol: 'udp', port: 53 },
+    { address: place.dnsIp, protocol: 'tcp', port: 53 },
+    { address: place.pods.gateway, protocol: 'tcp', port: place.apiPort },
+  ])
   await Promise.all([proxy.start(), dns.start()])
   closers.push(
     () => proxy.close(),

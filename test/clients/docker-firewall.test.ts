@@ -109,6 +109,25 @@ test('a policy that drops what is forwarded stops nothing of ours, but a rule do
   within(host, 'iptables-nft', '-P', 'FORWARD', 'ACCEPT')
 })
 
+test('pods reach the name server and the API where the machine lets nothing in', async () => {
+  const pod = `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"asks"},"spec":{"containers":[{"name":"c","image":"busybox:latest","imagePullPolicy":"Never","command":["sleep","1000"]}]}}`
+  const kubectl = async (input: string, ...args: string[]) => {
+    const [program, ...words] = [...at(host), 'kubectl', ...args]
+    return await collect(program!, words, { input, env: docker.instance.env })
+  }
+  assert.equal((await kubectl(pod, 'apply', '-f', '-')).code, 0)
+  assert.equal((await kubectl('', 'wait', '--for=condition=Ready', 'pod/asks', '--timeout=20s')).code, 0)
+  const asks = async (): Promise<boolean> =>
+    (await kubectl('', 'exec', 'asks', '--', 'nslookup', 'kubernetes.default.svc.cluster.local')).code === 0
+  assert.ok(await asks())
+  within(host, 'iptables-nft', '-P', 'INPUT', 'DROP')
+  within(host, 'iptables-nft', '-A', 'INPUT', '-i', 'lo', '-j', 'ACCEPT')
+  await until('rules for pods', async () => within(host, 'iptables-nft', '-S', 'INPUT').includes('--dport 53'))
+  assert.ok(await asks())
+  within(host, 'iptables-nft', '-P', 'INPUT', 'ACCEPT')
+  assert.equal((await kubectl('', 'delete', 'pod', 'asks', '--wait=false')).code, 0)
+})
+
 test('rules that were flushed come back, and what cannot be helped is told', async () => {
   within(host, 'nft', 'flush ruleset')
   assert.equal(

@@ -1,14 +1,15 @@
 /**
- * The forward hooks of others on this machine. A packet has to pass all of them, so whoever drops there has the last word,
- * and a policy of "drop" (dockerd, ufw and others set one) ends what our table lets through. Where iptables has such a policy,
- * rules that accept our links are kept at the very end of its chain: what anybody refuses by a rule stays refused. What cannot
- * be helped like that is told to the user.
+ * The hooks of others on this machine. A packet has to pass all of them, so whoever drops there has the last word, and a
+ * policy of "drop" (dockerd, ufw and others set one) ends what our table lets through. Where iptables has such a policy, rules
+ * that accept our links are kept at the very end of its chain: what anybody refuses by a rule stays refused. What cannot be
+ * helped like that is told to the user.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { messageOf } from '../../errors.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Sys } from '../../sys/sys.ts'
 import type { Instance } from '../types.ts'
+import { type Admitted, marked, planForward, planInput, planUserChain } from './host-plan.ts'
 
 const variants = [
   { program: 'iptables-nft', family: 'ip', legacy: undefined },
@@ -27,37 +28,6 @@ interface BaseChain {
 }
 type Listing = { nftables: { chain?: BaseChain; rule?: { expr: object[] } }[] }
 
-/** What deletes the rules that bear the mark. */
-const marked = (listing: string, mark: string): string[][] =>
-  listing
-    .replaceAll('"', '')
-    .split('\n')
-    .filter((line) => line.startsWith('-A FORWARD ') && line.includes(` --comment ${mark} `))
-    .map((line) => ['-D', ...line.split(' ').slice(1)])
-
-/** What `iptables -S` says of FORWARD, as what has to be called to put our rules last: pure. Empty: all is well. */
-export const planForward = (listing: string, mark: string, links: readonly string[]): string[][] => {
-  const lines = listing.replaceAll('"', '').split('\n')
-  const rules = lines.filter((line) => line.startsWith('-A FORWARD '))
-  const ours = links.flatMap((link) =>
-    ['-i', '-o'].map((side) => ['FORWARD', side, link, '-m', 'comment', '--comment', mark, '-j', 'ACCEPT']),
-  )
-  const wanted = lines.includes('-P FORWARD DROP') ? ours : []
-  const stale = marked(listing, mark).filter((words) => words.at(-1) === 'ACCEPT')
-  const last = rules.slice(rules.length - wanted.length)
-  if (stale.length === wanted.length && wanted.every((words, i) => last[i] === `-A ${words.join(' ')}`)) return []
-  return [...stale, ...wanted.map((words) => ['-A', ...words])]
-}
-
-/** A jump to DOCKER-USER where somebody has filled that chain and nothing leads there, as it does with dockerd: pure. */
-export const planUserChain = (listing: string, mark: string): string[][] => {
-  const lines = listing.split('\n')
-  const filled = lines.some((line) => line.startsWith('-A DOCKER-USER ') && line !== '-A DOCKER-USER -j RETURN')
-  const reached = lines.some((line) => / -j DOCKER-USER$/.test(line))
-  if (!filled || reached) return []
-  return [['-I', 'FORWARD', '-m', 'comment', '--comment', mark, '-j', 'DOCKER-USER']]
-}
-
 const isRefusal = (expression: object): boolean => 'drop' in expression || 'reject' in expression
 /** Does it end by refusing whatever is left? */
 const refusesRest = ({ nftables }: Listing): boolean => {
@@ -66,25 +36,55 @@ const refusesRest = ({ nftables }: Listing): boolean => {
   return said.length === 1 && isRefusal(said[0]!)
 }
 
-/** Chains we do not write into. */
-const refusing = async (processes: Sys['processes'], chains: readonly BaseChain[]): Promise<string[]> => {
+/** Chains of a hook that refuse what is left, and that we do not write into: "chain f of nftables' table inet mine". */
+const refusing = async (
+  processes: Sys['processes'],
+  all: readonly BaseChain[],
+  hook: 'forward' | 'input',
+): Promise<string[]> => {
   const found: string[] = []
-  for (const { family, table, name, policy } of chains) {
+  for (const { family, table, name, policy } of all.filter((chain) => chain.hook === hook)) {
     if (table.startsWith('slipway_')) continue
-    const iptables = table === 'filter' && name === 'FORWARD' && family !== 'inet'
+    const iptables = table === 'filter' && name === hook.toUpperCase() && family !== 'inet'
     const { stdout, code } = await processes.run(['nft', '-j', 'list', 'chain', family, table, name])
     const rest = code === 0 && refusesRest(JSON.parse(stdout) as Listing)
-    if ((policy === 'drop' && !iptables) || rest)
-      found.push(`chain ${name} of nftables' table ${family} ${table} refuses forwarded packets`)
+    if ((policy === 'drop' && !iptables) || rest) found.push(`chain ${name} of nftables' table ${family} ${table}`)
   }
   return found
 }
 
+const sentences = (
+  prefix: string,
+  forward: readonly string[],
+  input: readonly string[],
+  admitted: readonly Admitted[],
+): string[] => {
+  const places = admitted.map(({ address, protocol, port }) => `${address} ${protocol} ${port}`).join(', ')
+  return [
+    ...forward.map(
+      (chain) =>
+        `${chain} refuses forwarded packets: containers may not be reached from outside, nor reach it. Accept iifname "${prefix}*" and oifname "${prefix}*" there.`,
+    ),
+    ...input.map(
+      (chain) =>
+        `${chain} refuses what pods send to this machine: names may not resolve. Accept iifname "${prefix}p*" to ${places} there.`,
+    ),
+  ]
+}
+
+/** Is the variant of iptables in use? Asking itself would begin that with the old one. */
+const lists = ({ legacy }: Variant, chains: readonly BaseChain[], family: string): boolean =>
+  legacy === undefined
+    ? chains.some((chain) => chain.family === family && chain.table === 'filter' && chain.hook === 'forward')
+    : existsSync(legacy) && readFileSync(legacy, 'utf8').split('\n').includes('filter')
+
 export interface HostRules {
   /** Looks at what has changed, at most every few seconds. Never fails. */
   check(): Promise<void>
-  /** Sentences for the user, of what stops forwarded packets. */
+  /** Sentences for the user, of what stops packets of ours. */
   warnings(): string[]
+  /** Replaces what routed sandboxes have to reach. */
+  admit(admitted: readonly Admitted[]): void
 }
 
 const restMs = 2000
@@ -104,17 +104,19 @@ export const createHostRules = ({ instance, sys, log, links }: Parts): HostRules
   let lookedAt = 0
   let busy = false
   let warnings: string[] = []
-
-  const lists = ({ legacy }: Variant, chains: readonly BaseChain[], family: string): boolean =>
-    legacy === undefined
-      ? chains.some((chain) => chain.family === family && chain.table === 'filter' && chain.name === 'FORWARD')
-      : existsSync(legacy) && readFileSync(legacy, 'utf8').split('\n').includes('filter')
+  let admitted: readonly Admitted[] = []
+  const prefix = instance.linkPrefix
 
   const settle = async (variant: Variant, wanted: readonly string[]): Promise<void> => {
     const { program } = variant
     const { stdout, code, stderr } = await sys.processes.run([program, '-w', '-S'])
     if (code !== 0) return log.warn('the host firewall cannot be read', { program, error: stderr.trim() })
-    const steps = [...planForward(stdout, mark, wanted), ...planUserChain(stdout, mark)]
+    const reached = variant.family === 'ip' ? admitted : []
+    const steps = [
+      ...planForward(stdout, mark, wanted),
+      ...planInput(stdout, mark, `${prefix}p+`, reached),
+      ...planUserChain(stdout, mark),
+    ]
     for (const words of steps) await sys.processes.must([program, '-w', ...words])
     if (steps.length > 0) log.info('rules for our links in the host firewall', { program, steps: steps.length })
   }
@@ -123,13 +125,10 @@ export const createHostRules = ({ instance, sys, log, links }: Parts): HostRules
     const wanted = links()
     const { stdout } = await sys.processes.must(['nft', '-j', 'list', 'chains'])
     const all = (JSON.parse(stdout) as Listing).nftables.flatMap(({ chain }) => chain ?? [])
-    const chains = all.filter(({ hook }) => hook === 'forward')
-    for (const variant of variants) if (lists(variant, chains, variant.family)) await settle(variant, wanted)
+    for (const variant of variants) if (lists(variant, all, variant.family)) await settle(variant, wanted)
     const before = warnings
-    warnings = (await refusing(sys.processes, chains)).map(
-      (what) =>
-        `${what}: containers may not be reached from outside, nor reach it. Accept iifname "${instance.linkPrefix}*" and oifname "${instance.linkPrefix}*" there.`,
-    )
+    const input = admitted.length > 0 ? await refusing(sys.processes, all, 'input') : []
+    warnings = sentences(prefix, await refusing(sys.processes, all, 'forward'), input, admitted)
     for (const warning of warnings) if (!before.includes(warning)) log.warn(warning)
   }
 
@@ -159,6 +158,10 @@ export const createHostRules = ({ instance, sys, log, links }: Parts): HostRules
       }
     },
     warnings: () => warnings,
+    admit(asked) {
+      admitted = asked
+      seen = undefined
+    },
   }
 }
 
@@ -167,10 +170,9 @@ export const removeHostRules = async (processes: Sys['processes'], instance: Pic
   const mark = `slipway-${instance.id}`
   for (const { program, legacy } of variants) {
     if (legacy !== undefined && !existsSync(legacy)) continue
-    const { stdout, code } = await processes
-      .run([program, '-w', '-S', 'FORWARD'])
-      .catch(() => ({ stdout: '', code: 1 })) // not installed
+    const { stdout, code } = await processes.run([program, '-w', '-S']).catch(() => ({ stdout: '', code: 1 })) // not installed
     if (code !== 0) continue
-    for (const words of marked(stdout, mark)) await processes.run([program, '-w', ...words])
+    for (const chain of ['FORWARD', 'INPUT'])
+      for (const words of marked(stdout, chain, mark)) await processes.run([program, '-w', ...words])
   }
 }

@@ -73,6 +73,7 @@ export const createNetworks = (deps: EngineDeps): NetworkRoom => {
     rules,
     hostRules,
     warnings: hostRules.warnings,
+    admit: hostRules.admit,
     bringUp: async (networkId) => await bringUp(ctx, networkId),
     reserve: (sandboxId, name, attachment, ifname) => reserve(ctx, sandboxId, name, attachment, ifname),
     check(attachment) {

@@ -136,6 +136,8 @@ export interface Networks {
   list(): Network[]
   /** 'conflict' while endpoints are on it. */
   remove(reference: string): Promise<void>
+  /** What of this machine routed sandboxes have to reach, also where its firewall lets nothing in. Replaces what was said before. */
+  admit(places: readonly { address: string; protocol: 'tcp' | 'udp'; port: number }[]): void
   /** Sentences for the user: what of this machine's firewall stops containers. */
   warnings(): string[]
   /** Of its interfaces, in bytes; undefined where the parent decides. */
