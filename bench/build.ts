@@ -7,7 +7,7 @@ import { type Bench, image } from './bench.ts'
 import { type ImageBuilder, type ImageBuilders, imageBuilders } from './builders.ts'
 import { type Benchmark, median, type Result } from './report.ts'
 
-const rounds = Number(process.env.ROUNDS ?? 3)
+const rounds = 3
 const directories = 100
 const filesEach = 100
 

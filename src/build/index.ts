@@ -114,7 +114,7 @@ const month = 30 * 24 * 60 * 60 * 1000
 const recover = async (deps: BuildDeps, collect: CollectDeps): Promise<void> => {
   clearDirectory(deps.sys.mounts, deps.workDir)
   rmSync(deps.contextDir, { recursive: true, force: true })
-  for (const { key } of await deps.snapshots.list()) if (key.startsWith(activePrefix)) await deps.snapshots.remove(key)
+  for (const key of deps.snapshots.keys()) if (key.startsWith(activePrefix)) await deps.snapshots.remove(key)
   await dropOrphans(collect)
   deps.records.forgetImages(new Set((await deps.images.list()).map(({ id }) => id)))
   deps.cacheMounts.recover()

@@ -191,8 +191,8 @@ export const dropOrphans = async ({
   snapshots,
 }: Pick<CollectDeps, 'records' | 'snapshots'>): Promise<void> => {
   const known = new Set(records.list().map(({ snapshot }) => snapshot))
-  const orphans = (await snapshots.list()).filter(({ key }) => key.startsWith(stepPrefix) && !known.has(key))
-  for (const { key } of orphans.sort((a, b) => b.createdAt - a.createdAt)) {
+  const orphans = snapshots.keys().filter((key) => key.startsWith(stepPrefix) && !known.has(key))
+  for (const key of orphans.reverse()) {
     try {
       await snapshots.remove(key)
     } catch (error) {
@@ -237,7 +237,7 @@ export const prune = async (
     }
     left = stuck
   }
-  const known = new Set((await deps.snapshots.list()).map(({ key }) => key))
+  const known = new Set(deps.snapshots.keys())
   deps.records.forgetTrees(known)
   return { deleted, reclaimed }
 }

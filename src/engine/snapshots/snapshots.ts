@@ -192,6 +192,10 @@ class OverlaySnapshots implements SnapshotStore {
     return record && this.#fs(record.n)
   }
 
+  keys(): string[] {
+    return this.#records.all().map(({ key }) => key)
+  }
+
   async list(): Promise<SnapshotInfo[]> {
     const infos: SnapshotInfo[] = []
     for (const record of this.#records.all()) {

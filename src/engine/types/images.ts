@@ -185,6 +185,8 @@ export interface Snapshots {
   /** Its own layer's directory, as in stat(), which also counts what is in there. */
   pathOf(key: string): string | undefined
   list(): Promise<SnapshotInfo[]>
+  /** Of all, oldest first, without looking at what is in them. */
+  keys(): string[]
   /** Commits as `key` what an archive holds, on `parent`; 'invalid' where its content is not `diffId`. Known already: nothing is done. */
   receive(
     key: string,
