@@ -18,7 +18,8 @@ export const errorsIn = (body: Buffer): RegistryError[] => {
   }
 }
 
-const spoken = ({ code, message }: RegistryError): string => `${code.toLowerCase().replaceAll('_', ' ')}: ${message}`
+export const spoken = ({ code, message }: RegistryError): string =>
+  `${code.toLowerCase().replaceAll('_', ' ')}: ${message}`
 
 /** What a refusal means, in dockerd's words. Reads the answer's body. */
 export const refusal = async (answer: HttpAnswer, reference: Reference): Promise<SlipwayError> => {

@@ -76,6 +76,23 @@ test('a token is fetched with the credentials, used, and kept', async () => {
   assert.equal(seen.filter((each) => each.url.startsWith('/token')).length, 2)
 })
 
+test('what a token server has to say is said', async () => {
+  let [realm, status, body] = ['', 401, '']
+  const { host } = await serve((request, response) => {
+    if (request.url!.startsWith('/token')) return response.writeHead(status).end(body)
+    response.writeHead(401, { 'WWW-Authenticate': `Bearer realm="${realm}"` }).end()
+  })
+  realm = `http://${host}/token`
+  const refused = (text: RegExp) => assert.rejects(read(host, { username: 'u' }).manifest('1'), text)
+  await refused(/pull access denied/)
+  body = '{"errors":[{"code":"UNAUTHORIZED","message":"incorrect username or password"}]}'
+  await refused(/^SlipwayError: unauthorized: incorrect username or password$/)
+  ;[status, body] = [400, '{"errors":[{"code":"TOOMANYREQUESTS","message":"pull rate limit"}]}']
+  await refused(/toomanyrequests: pull rate limit/)
+  ;[status, body] = [200, '{}']
+  await refused(/authorization server did not include a token in the response/)
+})
+
 test('no credentials go along with a redirect to another server', async () => {
   const blob = Buffer.from('blob')
   const storage = await serve((_, response) => response.end(blob))

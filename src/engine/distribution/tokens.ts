@@ -1,5 +1,6 @@
 import { SlipwayError } from '../../errors.ts'
 import type { RegistryAuth } from '../types.ts'
+import { errorsIn, spoken } from './answers.ts'
 import { parseChallenges } from './challenge.ts'
 import { type Http, type HttpCall, readBody } from './http.ts'
 import type { Origin } from './origins.ts'
@@ -82,12 +83,18 @@ export class Tokens {
     const answer = await this.#http.call(realm, { ...call, signal, trust })
     const body = await readBody(answer, maxAnswer)
     if (answer.status !== 200) {
-      if (answer.status === 401 || answer.status === 403) return undefined
-      throw new SlipwayError('unavailable', `token server ${realm.host} answered ${answer.status}`)
+      const said = errorsIn(body).map(spoken).join('; ')
+      const denied = answer.status === 401 || answer.status === 403
+      if (denied && said === '') return undefined
+      const code = denied ? 'unauthorized' : answer.status === 429 ? 'too-many-requests' : 'unavailable'
+      throw new SlipwayError(code, said || `token server ${realm.host} answered ${answer.status}`)
     }
     const { token, access_token, expires_in, refresh_token } = parse(body)
     const value = token || access_token
-    if (typeof value !== 'string') throw new SlipwayError('unavailable', `token server ${realm.host} gave no token`)
+    if (typeof value !== 'string')
+      throw new SlipwayError('unavailable', 'authorization server did not include a token in the response', {
+        hint: `It is ${realm.host}.`,
+      })
     const lifeMs = typeof expires_in === 'number' && expires_in > 0 ? expires_in * 1000 : defaultLifeMs
     const identityToken = typeof refresh_token === 'string' && refresh_token !== '' ? refresh_token : undefined
     return { header: `Bearer ${value}`, lifeMs: lifeMs * 0.9, identityToken }
