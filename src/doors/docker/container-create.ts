@@ -38,7 +38,8 @@ const wordsOf = (value: string[] | string | null | undefined): string[] | undefi
 
 export const planCreate = (name: string, body: CreateBody, find: CreateLookups): CreatePlan => {
   const { body: heard, warnings } = asOf(find.version, body)
-  const { HostConfig: host = {}, NetworkingConfig, ...config } = heard
+  const { HostConfig: asked = {}, NetworkingConfig, ...config } = heard
+  const host = joinedById(asked, find)
   if (Object.keys(config).length === 0) throw bad('config cannot be empty in order to create a container')
   if (!config.Image) throw bad(config.Cmd || config.Entrypoint ? 'no image specified' : 'no command specified')
   checkCreate(config, host)
@@ -71,7 +72,7 @@ export const planCreate = (name: string, body: CreateBody, find: CreateLookups):
     annotations: host.Annotations ?? {},
     sandbox: { own: sandboxOf(name, config, host, networks, find, linked) },
     ...(linked.length > 0 ? { links: linked.map(linkOf) } : {}),
-    ...namespacesOf(host, find),
+    ...namespacesOf(host),
     mounts: mountsOf(config, host, find, volumes),
     devices: (host.Devices ?? []).map((d) => ({
       hostPath: d.PathOnHost,
@@ -170,14 +171,18 @@ const sandboxOf = (
   }
 }
 
-/** A container by its id: its name may mean another one by the time of a start. */
-const joinedMode = <T extends string | undefined>(mode: T, find: CreateLookups): T | string =>
-  mode?.startsWith('container:') ? `container:${find.container(mode.slice('container:'.length)).id}` : mode
+/** Containers whose namespaces are joined, by id: a name may mean another one by the time of a start. */
+const joinedById = (host: HostConfig, find: CreateLookups): HostConfig => {
+  const byId = (mode: string | undefined): string | undefined =>
+    mode?.startsWith('container:') ? `container:${find.container(mode.slice('container:'.length)).id}` : mode
+  const { PidMode, IpcMode, NetworkMode } = host
+  return { ...host, ...defined({ PidMode: byId(PidMode), IpcMode: byId(IpcMode), NetworkMode: byId(NetworkMode) }) }
+}
 
-const namespacesOf = (host: HostConfig, find: CreateLookups): Partial<ContainerSpec> =>
+const namespacesOf = (host: HostConfig): Partial<ContainerSpec> =>
   defined({
-    pidMode: joinedMode(host.PidMode || undefined, find),
-    ipcMode: host.IpcMode === 'shareable' ? undefined : joinedMode(host.IpcMode || 'private', find),
+    pidMode: host.PidMode || undefined,
+    ipcMode: host.IpcMode === 'shareable' ? undefined : host.IpcMode || 'private',
     utsMode: host.UTSMode || undefined,
     usernsMode: host.UsernsMode || undefined,
     cgroupnsMode: (host.CgroupnsMode || undefined) as 'private' | 'host' | undefined,
