@@ -51,7 +51,7 @@ const imageUsage = async ({ images }: Pick<Engine, 'images'>, containers: Contai
       RepoDigests: i.repoDigests.map((d) => familiarName(d)),
       Created: Math.floor(i.createdAt / 1000),
       Size: used.get(i.id)?.size ?? i.size,
-      ...(version[1] < 44 ? { VirtualSize: i.size } : {}),
+      ...(version[1] < 44 ? { VirtualSize: used.get(i.id)?.size ?? i.size } : {}),
       SharedSize: used.get(i.id)?.shared ?? 0,
       Labels: i.config.config?.Labels ?? null,
       Containers: counts.get(i.id) ?? 0,

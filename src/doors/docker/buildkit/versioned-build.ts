@@ -4,6 +4,7 @@
  */
 import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../../errors.ts'
+import { isTrue } from '../filters.ts'
 import type { Exchange, Route } from '../server.ts'
 import { route, textOf } from '../server.ts'
 import { Arrivals } from './arrivals.ts'
@@ -137,18 +138,20 @@ const build = async (
     },
     deps.clock,
   )
+  // Then the image's id is all that is said.
+  const quiet = isTrue(x.query.get('q'))
   const out = x.stream(200, 'application/json')
   const line = (value: object): void => void out.write(`${JSON.stringify(value)}\r\n`)
   const followed = (async () => {
     for await (const status of job.progress.follow(signal))
-      line({ id: 'moby.buildkit.trace', aux: StatusResponse.encode(status).toString('base64') })
+      if (!quiet) line({ id: 'moby.buildkit.trace', aux: StatusResponse.encode(status).toString('base64') })
   })()
   try {
     await solve(deps, job, { ...attrsOf(x), ...(address ? { context: address } : {}) }, {})
     job.progress.end()
     await followed
     const ID = job.response['containerimage.config.digest']
-    if (ID !== undefined) line({ id: 'moby.image.id', aux: { ID } })
+    if (ID !== undefined) line(quiet ? { stream: `${ID}\n` } : { id: 'moby.image.id', aux: { ID } })
   } catch (error) {
     job.progress.end()
     await followed
