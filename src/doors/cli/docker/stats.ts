@@ -48,7 +48,7 @@ export const stats = withEngine(async ({ engine, shell, args, flags }) => {
     if (args.length > 0 && watched.ended()) return 0
     await pause(redrawMs, shell.signal)
   }
-  return 0
+  return 130
 })
 
 const listed = (engine: EngineClient, all: boolean): Promise<ListedContainer[]> =>
