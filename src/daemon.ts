@@ -14,7 +14,6 @@ import { openDatabase } from './lib/database.ts'
 import { createLog, type Log } from './lib/log.ts'
 import { writeAtomically } from './lib/write-atomically.ts'
 import * as kinds from './spec/kube/kinds.ts'
-import { closeInherited } from './sys/daemonize.ts'
 import { bindSocket, createLinux, reserveRoom, returnFreeMemory, takeLock } from './sys/linux/index.ts'
 import { createSupervision, takenCode } from './sys/supervisor.ts'
 
@@ -29,7 +28,6 @@ const databaseReserve = 4 << 20
 /** Runs until SIGTERM, SIGINT or a stop request; resolves with the exit code. */
 export const runDaemon = async (env: NodeJS.ProcessEnv): Promise<number> => {
   const log = createLog((line) => process.stderr.write(line), env.SLIPWAY_LOG === 'debug' ? 'debug' : 'info')
-  closeInherited(env.SLIPWAY_RESPAWN === undefined ? [] : [3])
   const instance = instanceOf(env)
   process.umask(0o022)
   for (const dir of [instance.stateDir, instance.runDir, instance.logDir])

@@ -1,6 +1,6 @@
 /** The entry: a daemon, or one command of the command line. The only place that reads the process's globals. */
 import type { Shell } from './doors/cli/index.ts'
-import { restartOnceCompiled, spawnDaemon } from './sys/daemonize.ts'
+import { restartOnceCompiled } from './sys/daemonize.ts'
 
 const [first, second] = process.argv.slice(2)
 
@@ -43,7 +43,7 @@ if (first === 'daemon' && second === 'run') {
     again: again.signal,
     catchSignals,
     reset: async () => (await import('./reset.ts')).resetInstance(process.env),
-    startDaemon: (log) => spawnDaemon(process.env, log),
+    startDaemon: async (log) => (await import('./sys/linux/index.ts')).spawnDaemon(process.env, log),
   })
   // What is still open (keep-alive sockets, an idle stdin) must not hold the command back.
   process.stdout.write('', () => process.stderr.write('', () => process.exit(code)))

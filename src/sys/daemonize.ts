@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process'
-import { closeSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { flushCompileCache, getCompileCacheDir } from 'node:module'
 import { join } from 'node:path'
 
@@ -14,40 +13,7 @@ export const daemonArgv = [
   'run',
 ]
 /** Each of libc's arenas keeps free memory of its own; the few threads beside the main one rarely allocate. */
-const memory = { MALLOC_ARENA_MAX: '2' }
-
-/**
- * Starts the daemon of the instance named by `env` in its own session, with its output going to `log` (a descriptor) and
- * a supervisor that starts it again when it dies.
- * Resolves with the exit code if it ends; it never keeps this process alive.
- */
-export const spawnDaemon = (env: Record<string, string | undefined>, log: number): Promise<number> => {
-  const child = spawn(process.execPath, daemonArgv, {
-    cwd: '/',
-    detached: true,
-    stdio: ['ignore', log, log],
-    env: { ...env, ...memory, SLIPWAY_SUPERVISE: '1' } as NodeJS.ProcessEnv,
-  })
-  child.unref()
-  return new Promise((resolve) => {
-    child.once('exit', (code) => resolve(code ?? 1))
-    child.once('error', () => resolve(1))
-  })
-}
-
-const closeOnExec = 0o2000000
-/**
- * Closes what the command that started this daemon has inherited from its shell (`flock 200`, `exec 3>file`): a daemon
- * lives on, and whoever waits for the end of such a file or lock would wait as long. What Node opens closes on exec.
- */
-export const closeInherited = (keep: readonly number[]): void => {
-  for (const name of readdirSync('/proc/self/fd')) {
-    const fd = Number(name)
-    if (fd < 3 || keep.includes(fd) || !existsSync(`/proc/self/fdinfo/${fd}`)) continue
-    const flags = /^flags:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1]
-    if (flags !== undefined && (Number.parseInt(flags, 8) & closeOnExec) === 0) closeSync(fd)
-  }
-}
+export const daemonMemory = { MALLOC_ARENA_MAX: '2' }
 
 /** The exit code by which a daemon asks its supervisor to be started once more, at once. */
 export const againCode = 75
@@ -64,7 +30,7 @@ export const restartOnceCompiled = (env: Record<string, string | undefined>): vo
   flushCompileCache()
   // Its supervisor has descriptors for it, which execve would close.
   if (env.SLIPWAY_RESPAWN !== undefined) process.exit(againCode)
-  process.execve(process.execPath, [process.execPath, ...daemonArgv], { ...env, ...memory, [compiledMark]: '1' })
+  process.execve(process.execPath, [process.execPath, ...daemonArgv], { ...env, ...daemonMemory, [compiledMark]: '1' })
 }
 
 /** Runs a credential helper or exec plugin to its end, with the given input on stdin; its stderr is the user's. */

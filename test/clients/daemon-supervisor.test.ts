@@ -159,6 +159,17 @@ test('the systemd service is one that systemd understands', async () => {
   assert.match(readFileSync(unit, 'utf8'), new RegExp(`^Environment="SLIPWAY_HOME=${home}"$`, 'm'))
 })
 
+test('a daemon has nothing open of the shell whose command started it', async () => {
+  slipway('daemon', 'stop')
+  const file = join(docker.dir, 'held')
+  const { code, stderr } = await collect('bash', ['-c', `exec 9>${file} 200<${file}; ${launcher} daemon start`], {
+    env,
+  })
+  assert.equal(code, 0, stderr)
+  const { stdout: open } = await collect('ls', ['-l', `/proc/${daemonPid()}/fd`], { env })
+  assert.ok(!open.includes(file))
+})
+
 test('reset ends a supervisor whose daemon has just died', async () => {
   const [old, watcher] = [daemonPid(), supervisorOf(runDir)!]
   await kill(old)

@@ -12,6 +12,7 @@ import { processes } from './processes.ts'
 import { createOciRuntime, refusedByCrun } from './runtime.ts'
 import { createSharedRun } from './shared-run.ts'
 
+export { spawnDaemon } from './daemon-process.ts'
 export { takeLock } from './lock.ts'
 export { reserveRoom } from './reserve.ts'
 export { bindSocket } from './bound-socket.ts'

@@ -36,19 +36,26 @@ export const ensureDaemon = async (shell: Shell): Promise<void> => {
   const deadline = Date.now() + startLimitMs
   let started = false
   let code: number | undefined
+  let failure: unknown
   while (Date.now() < deadline) {
     if (await answers(control)) return
     // One that was killed is coming back by itself.
     if (!started && supervisorOf(instance.runDir) === undefined) {
       started = true
       const log = openSync(logFile, 'a', 0o600)
-      void shell.startDaemon(log).then((ended) => {
-        code = ended
-      })
-      closeSync(log)
+      shell
+        .startDaemon(log)
+        .then((ended) => {
+          code = ended
+        })
+        .catch((error: unknown) => {
+          failure = error
+        })
+        .finally(() => closeSync(log))
     }
     // Another command may have been faster: its daemon is awaited.
     if (code !== undefined && code !== takenCode && !(await answers(control))) break
+    if (failure !== undefined) throw failure
     if (shell.signal.aborted) throw new SlipwayError('cancelled', 'canceled')
     await new Promise((go) => setTimeout(go, 10))
   }
