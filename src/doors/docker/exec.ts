@@ -9,6 +9,8 @@ interface ExecBody {
   AttachStdout?: boolean
   AttachStderr?: boolean
   DetachKeys?: string
+  /** As docker-py writes it: Go's JSON, on the other side, takes names in any case. */
+  detachKeys?: string
   Tty?: boolean
   Env?: string[] | null
   Cmd?: string[] | null
@@ -26,7 +28,8 @@ export const execRoutes = ({ containers }: Pick<Engine, 'containers'>): Route[] 
   }
   return [
     route('POST', '/containers/:id/exec', async (x) => {
-      const body = await x.json<ExecBody>()
+      const { detachKeys: keys, ...given } = await x.json<ExecBody>()
+      const body: ExecBody = keys === undefined ? given : { ...given, DetachKeys: keys }
       if (!body.Cmd?.length) throw new SlipwayError('bad-request', 'No exec command specified')
       detachKeys(body.DetachKeys)
       const exec = await containers.createExec(x.params.id!, {

@@ -64,7 +64,7 @@ export const networkView = (rooms: Rooms, network: Network, containers: boolean)
     EnableIPv6: spec.ipv6,
     IPAM: {
       Driver: 'default',
-      Options: spec.ipamOptions ?? (['bridge', 'host', 'none'].includes(spec.name) ? null : {}),
+      Options: spec.ipamOptions ?? null,
       Config: addressing(network),
     },
     Internal: spec.internal,
