@@ -18,6 +18,7 @@ import { inspectView, originOf } from './container-views.ts'
 import { Filters, instant, isTrue } from './filters.ts'
 import { sendLogs, streamType, terminalSize } from './io.ts'
 import { type Exchange, type Route, route } from './server.ts'
+import { configShape, createShape, updateShape } from './shapes.ts'
 import type { CreateBody, HostConfig } from './wire.ts'
 
 export type ContainerBackend = Pick<
@@ -72,7 +73,7 @@ const lifecycleRoutes = (engine: ContainerBackend): Route[] => {
       x.send(200)
     }),
     route('POST', '/containers/:id/update', async (x) => {
-      const body = await x.json<HostConfig>()
+      const body = await x.json<HostConfig>(updateShape)
       checkResources(body, machineParts(), true)
       const change = x.version[1] < 40 ? { ...body, PidsLimit: null } : body
       await containers.update(x.params.id!, updateOf(change, containers.must(x.params.id!)))
@@ -138,7 +139,7 @@ const start = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
 }
 
 const create = async (engine: ContainerBackend, root: string, x: Exchange): Promise<void> => {
-  const body = await x.json<CreateBody>()
+  const body = await x.json<CreateBody>(createShape)
   const name = (x.query.get('name') ?? '').replace(/^\//, '') || freeName(engine.containers)
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name))
     throw bad(`Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`)
@@ -282,7 +283,7 @@ const prune = async (engine: ContainerBackend, clock: Clock, x: Exchange): Promi
 }
 
 const commit = async (engine: ContainerBackend, x: Exchange): Promise<void> => {
-  const config = await x.json<Record<string, unknown>>()
+  const config = await x.json<Record<string, unknown>>(configShape)
   const repo = x.query.get('repo')
   const tag = x.query.get('tag')
   const changes = x.query

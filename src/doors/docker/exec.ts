@@ -2,6 +2,8 @@ import type { Engine, Exec, Io } from '../../engine/types.ts'
 import { messageOf, SlipwayError } from '../../errors.ts'
 import { detachKeys } from './detach.ts'
 import { frame, joinStreams, streamType, terminalSize } from './io.ts'
+import { fit } from './shape.ts'
+import { execShape, execStartShape } from './shapes.ts'
 import { type Exchange, type Route, route } from './server.ts'
 
 interface ExecBody {
@@ -9,8 +11,6 @@ interface ExecBody {
   AttachStdout?: boolean
   AttachStderr?: boolean
   DetachKeys?: string
-  /** As docker-py writes it: Go's JSON, on the other side, takes names in any case. */
-  detachKeys?: string
   Tty?: boolean
   Env?: string[] | null
   Cmd?: string[] | null
@@ -28,8 +28,7 @@ export const execRoutes = ({ containers }: Pick<Engine, 'containers'>): Route[] 
   }
   return [
     route('POST', '/containers/:id/exec', async (x) => {
-      const { detachKeys: keys, ...given } = await x.json<ExecBody>()
-      const body: ExecBody = keys === undefined ? given : { ...given, DetachKeys: keys }
+      const body = await x.json<ExecBody>(execShape)
       if (!body.Cmd?.length) throw new SlipwayError('bad-request', 'No exec command specified')
       detachKeys(body.DetachKeys)
       const exec = await containers.createExec(x.params.id!, {
@@ -47,7 +46,7 @@ export const execRoutes = ({ containers }: Pick<Engine, 'containers'>): Route[] 
       x.send(201, { Id: exec.id })
     }),
     route('POST', '/exec/:id/start', async (x) => {
-      const body = (await x.upgradeBody()) as StartBody
+      const body = fit<StartBody>(execStartShape, await x.upgradeBody())
       const exec = must(x.params.id!)
       if (body.Detach) {
         await containers.startExec(exec.id, { detach: true })

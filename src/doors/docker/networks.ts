@@ -6,6 +6,7 @@ import { Filters } from './filters.ts'
 import { type CreateNetwork, networkSpecOf, createAsOf } from './network-create.ts'
 import { networkView } from './network-views.ts'
 import { type Exchange, type Route, route } from './server.ts'
+import { connectShape, networkShape } from './shapes.ts'
 import type { EndpointConfig } from './wire.ts'
 
 type Backend = Pick<Engine, 'networks' | 'sandboxes' | 'containers'>
@@ -24,7 +25,9 @@ export const networkRoutes = (engine: Backend, clock: Clock): Route[] => {
   return [
     ...['/networks', '/networks/'].map((path) => route('GET', path, (x) => list(engine, x))),
     route('POST', '/networks/create', async (x) => {
-      const network = await networks.create(networkSpecOf(createAsOf(x.version, await x.json<CreateNetwork>())))
+      const network = await networks.create(
+        networkSpecOf(createAsOf(x.version, await x.json<CreateNetwork>(networkShape))),
+      )
       x.send(201, { Id: network.id, Warning: '' })
     }),
     route('POST', '/networks/prune', (x) => prune(engine, clock, x)),
@@ -41,14 +44,14 @@ export const networkRoutes = (engine: Backend, clock: Clock): Route[] => {
       x.send(204)
     }),
     route('POST', '/networks/:id/connect', async (x) => {
-      const body = await x.json<{ Container?: string; EndpointConfig?: EndpointConfig | null }>()
+      const body = await x.json<{ Container?: string; EndpointConfig?: EndpointConfig | null }>(connectShape)
       const container = engine.containers.must(body.Container ?? '')
       const network = must(x.params.id!)
       await engine.sandboxes.connect(container.sandboxId, attachment(network.spec.name, body.EndpointConfig ?? {}))
       x.send(200)
     }),
     route('POST', '/networks/:id/disconnect', async (x) => {
-      const body = await x.json<{ Container?: string }>()
+      const body = await x.json<{ Container?: string }>(connectShape)
       const container = engine.containers.must(body.Container ?? '')
       await engine.sandboxes.disconnect(container.sandboxId, networks.get(x.params.id!)?.id ?? x.params.id!)
       x.send(200)

@@ -7,6 +7,7 @@ import { type ErrorCode, isError, messageOf, SlipwayError } from '../../errors.t
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../../lib/http/node.ts'
 import type { Log } from '../../lib/log.ts'
 import { checkContentType, parseBody } from './json-body.ts'
+import { fit, type Shape } from './shape.ts'
 
 export const apiVersion = '1.50'
 export const minApiVersion = '1.24'
@@ -27,7 +28,7 @@ export interface Exchange {
   /** Aborted when the client hangs up. */
   signal: AbortSignal
   /** The request's JSON; {} for an empty body. */
-  json<T>(): Promise<T>
+  json<T>(shape?: Shape): Promise<T>
   /** The JSON of a request that is taken over next, by its Content-Length: what follows belongs to the connection. */
   upgradeBody(): Promise<unknown>
   send(status: number, body?: unknown, headers?: Record<string, string>): void
@@ -206,7 +207,7 @@ class Target implements Exchange {
     return this.#abort.signal
   }
 
-  async json<T>(): Promise<T> {
+  async json<T>(shape: Shape = 'any'): Promise<T> {
     const chunks: Buffer[] = []
     let size = 0
     for await (const chunk of this.#req) {
@@ -216,7 +217,7 @@ class Target implements Exchange {
     }
     const body = Buffer.concat(chunks)
     checkContentType(this.headers['content-type'], body.length)
-    return parseBody<T>(body.toString())
+    return fit(shape, parseBody(body.toString()))
   }
 
   async upgradeBody(): Promise<unknown> {

@@ -2,6 +2,7 @@ import type { Engine, Volume } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import { iso } from './container-views.ts'
 import { Filters, isTrue } from './filters.ts'
+import { volumeShape } from './shapes.ts'
 import { type Route, route } from './server.ts'
 
 type Backend = Pick<Engine, 'volumes' | 'containers'>
@@ -42,7 +43,7 @@ export const volumeRoutes = (engine: Backend): Route[] => {
         Driver?: string
         DriverOpts?: Record<string, string> | null
         Labels?: Record<string, string> | null
-      }>()
+      }>(volumeShape)
       const driver = body.Driver || 'local'
       if (driver !== 'local')
         throw new SlipwayError(
