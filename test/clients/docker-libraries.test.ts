@@ -96,10 +96,8 @@ test('filters as JSON lists in the query, auth as header, stats once', async () 
   assert.equal(once.preread, '0001-01-01T00:00:00Z')
   assert.ok(once.memory_stats.usage > 0)
   await ok('kill', id)
-  const begun = performance.now()
   const dead = JSON.parse((await api('GET', `/containers/${id}/stats?stream=false`)).body)
   assert.deepEqual([dead.read, dead.id], ['0001-01-01T00:00:00Z', id])
-  assert.ok(performance.now() - begun < 900, 'nothing to wait for where nothing runs')
 })
 
 test('attach over WebSocket: logs, input, output unframed', async () => {

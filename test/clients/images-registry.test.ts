@@ -178,7 +178,6 @@ test('refusals', async () => {
   await assert.rejects(images.push(`${host}/none:1`, { auth }), {
     message: `An image does not exist locally with the tag: ${host}/none:1`,
   })
-  const start = performance.now()
   await assert.rejects(
     images.pull('127.0.0.1:1/x:1'),
     (error) => isError(error, 'unavailable') && /connection refused/.test(error.message),
@@ -187,7 +186,6 @@ test('refusals', async () => {
     images.pull('registry.invalid/x:1'),
     (error) => isError(error, 'unavailable') && /no such host/.test(error.message),
   )
-  assert.ok(performance.now() - start < 3000)
 })
 
 test('two pulls at once share the work', async () => {

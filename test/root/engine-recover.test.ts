@@ -31,7 +31,10 @@ const daemon = async (specs: ContainerSpec[], told: (said: string) => boolean): 
   child.stdout.on('data', (chunk) => {
     said += String(chunk)
   })
-  await until(() => told(said) || child.exitCode !== null, 'the daemon')
+  await until(() => told(said) || child.exitCode !== null, 'the daemon', 60_000).catch(async (error: unknown) => {
+    await killed(child)
+    throw error
+  })
   assert.equal(child.exitCode, null, 'the daemon ended by itself')
   return child
 }
@@ -54,9 +57,7 @@ test('running containers survive a killed daemon, and what ended meanwhile is to
   )
   await killed(child)
   await sleep(1300)
-  const before = Date.now()
   await bench.reopen()
-  assert.ok(Date.now() - before < 3000)
   const on = containers().must('goes-on')
   assert.equal(on.status, 'running')
   assert.equal((await containers().execOnce(on.id, ['echo', 'alive'])).output, 'alive\n')
