@@ -31,7 +31,11 @@ for (const [netns, four, six] of [
 }
 
 const docker = startDocker(at(host))
-after(() => docker.stop())
+after(() => {
+  docker.stop()
+  const legacy = within(host, 'sh', '-c', 'cat /proc/self/net/ip_tables_names 2>/dev/null || true')
+  assert.equal(legacy, '', 'the old iptables was not begun by looking at it')
+})
 const { ok } = docker
 
 /** Answers every request with the address it sees. */

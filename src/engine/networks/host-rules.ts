@@ -72,11 +72,14 @@ const sentences = (
   ]
 }
 
-/** Is the variant of iptables in use? Asking itself would begin that with the old one. */
-const lists = ({ legacy }: Variant, chains: readonly BaseChain[], family: string): boolean =>
+/** Has the old iptables a filter table here? To ask itself would make one, and that stays. */
+const isLegacyInUse = (file: string): boolean =>
+  existsSync(file) && readFileSync(file, 'utf8').split('\n').includes('filter')
+
+const lists = ({ legacy, family }: Variant, chains: readonly BaseChain[]): boolean =>
   legacy === undefined
     ? chains.some((chain) => chain.family === family && chain.table === 'filter' && chain.hook === 'forward')
-    : existsSync(legacy) && readFileSync(legacy, 'utf8').split('\n').includes('filter')
+    : isLegacyInUse(legacy)
 
 export interface HostRules {
   /** Looks at what has changed, at most every few seconds. Never fails. */
@@ -125,7 +128,7 @@ export const createHostRules = ({ instance, sys, log, links }: Parts): HostRules
     const wanted = links()
     const { stdout } = await sys.processes.must(['nft', '-j', 'list', 'chains'])
     const all = (JSON.parse(stdout) as Listing).nftables.flatMap(({ chain }) => chain ?? [])
-    for (const variant of variants) if (lists(variant, all, variant.family)) await settle(variant, wanted)
+    for (const variant of variants) if (lists(variant, all)) await settle(variant, wanted)
     const before = warnings
     const input = admitted.length > 0 ? await refusing(sys.processes, all, 'input') : []
     warnings = sentences(prefix, await refusing(sys.processes, all, 'forward'), input, admitted)
@@ -137,7 +140,7 @@ export const createHostRules = ({ instance, sys, log, links }: Parts): HostRules
       sys.firewall.generation(),
       links().join(' '),
       // The old iptables has no generation: it is looked at now and then.
-      variants.some(({ legacy }) => legacy !== undefined && existsSync(legacy) && readFileSync(legacy, 'utf8') !== '')
+      variants.some(({ legacy }) => legacy !== undefined && isLegacyInUse(legacy))
         ? Math.floor(Date.now() / legacyMs)
         : '',
     ].join(' ')
@@ -169,7 +172,7 @@ export const createHostRules = ({ instance, sys, log, links }: Parts): HostRules
 export const removeHostRules = async (processes: Sys['processes'], instance: Pick<Instance, 'id'>): Promise<void> => {
   const mark = `slipway-${instance.id}`
   for (const { program, legacy } of variants) {
-    if (legacy !== undefined && !existsSync(legacy)) continue
+    if (legacy !== undefined && !isLegacyInUse(legacy)) continue
     const { stdout, code } = await processes.run([program, '-w', '-S']).catch(() => ({ stdout: '', code: 1 })) // not installed
     if (code !== 0) continue
     for (const chain of ['FORWARD', 'INPUT'])
