@@ -22,7 +22,9 @@ interface Counts {
 const runFiles = (files: string[], concurrency: number): Promise<Counts> =>
   new Promise((resolve) => {
     const counts: Counts = { passed: 0, failed: 0, files: new Set() }
-    const stream = run({ files, concurrency, timeout: fileLimitMs, isolation: 'process' })
+    // A failed test may leave something open; its file ends all the same.
+    const execArgv = ['--test-force-exit']
+    const stream = run({ files, concurrency, timeout: fileLimitMs, isolation: 'process', execArgv })
     stream.on('test:pass', (event) => {
       if (event.details.type !== 'suite') counts.passed++
     })
