@@ -50,7 +50,10 @@ const main = async (wanted: readonly string[]): Promise<number> => {
     for (const each of benchmarks.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
       say(each.about)
       try {
-        results.push(...(await each.run(bench)))
+        const found = await each.run(bench)
+        results.push(...found)
+        for (const { name, ours, peer, unit } of found)
+          say(`${name}: ${ours.toFixed(2)} ${peer?.toFixed(2) ?? ''} ${unit}`)
       } catch (error) {
         failed = true
         say(`${each.name} failed: ${error instanceof Error ? error.message : String(error)}`)
