@@ -112,7 +112,8 @@ test('cp while a container swaps directories, and their parents, for links out',
     ['f2', 'link', 'f0'],
   )
   let [read, written] = [0, 0]
-  for (let round = 0; round < 60; round++) {
+  // Until both have also met the directory in its place.
+  for (let round = 0; round < 60 || (round < 3000 && !(read > 0 && written > 0)); round++) {
     const [got, put] = await Promise.all([
       archive('GET', 'swaps', '/a/b/d/f0'),
       archive('PUT', 'swaps', '/a/b/d', upload),
