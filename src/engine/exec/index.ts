@@ -98,7 +98,12 @@ const startTty = async (room: Room, entry: Entry, size: Size | undefined): Promi
   const processFile = join(bundle, 'process.json')
   const process = execProcess(ctx, record, { ...exec.spec, consoleSize: size })
   writeFileSync(processFile, configText(process), { mode: 0o600 })
-  const hub = new AttachHub(ctx.sys.packets, { tty: true, stdinOnce: true, resize: (to) => resize(entry, to) })
+  const hub = new AttachHub(ctx.sys.packets, {
+    tty: true,
+    stdinOnce: true,
+    resize: (to) => resize(entry, to),
+    endsWithCode: true,
+  })
   const io = hub.attach({ stdin: exec.spec.stdin, stdout: true, stderr: true })
   const options = { id: exec.id, bundle, log: undefined, tty: true, stdin: exec.spec.stdin, leaveStdinOpen: false }
   try {
@@ -111,8 +116,8 @@ const startTty = async (room: Room, entry: Entry, size: Size | undefined): Promi
     )
     entry.exec = { ...exec, running: true, pid }
     void told.then((exitCode) => {
-      hub.end()
       over(room, entry, exitCode ?? 137)
+      hub.end()
     })
     if (size) await resize(entry, size).catch(() => {})
     const close: Io['close'] = (how) => {

@@ -18,6 +18,11 @@ interface HubOptions {
   /** The program's stdin ends with the client that has it. Otherwise it stays open for the next one. */
   stdinOnce: boolean
   resize: Io['resize']
+  /**
+   * The monitor closes its socket before it tells the exit code. With this the output ends only with `end`, so that who has
+   * seen the end of it and asks for the exit code gets one.
+   */
+  endsWithCode?: boolean
 }
 interface Member {
   options: AttachOptions
@@ -38,6 +43,7 @@ export class AttachHub {
   #ready = Promise.withResolvers<PacketSocket>()
   #stdinEnded = false
   #stdinUsed = false
+  #over = false
 
   constructor(packets: PacketSockets, options: HubOptions) {
     this.#packets = packets
@@ -78,7 +84,9 @@ export class AttachHub {
       this.#socket = socket
       socket.onPacket((packet) => this.#receive(packet))
       socket.onClose(() => {
-        if (this.#socket === socket) this.#ended()
+        if (this.#socket !== socket) return
+        if (this.#options.endsWithCode && !this.#over) this.#forget()
+        else this.#ended()
       })
       if ([...this.#members].some(({ output }) => output.full)) socket.pause()
       this.#ready.resolve(socket)
@@ -89,6 +97,7 @@ export class AttachHub {
 
   /** The program has ended or never came: everybody's output ends. */
   end(): void {
+    this.#over = true
     if (this.#socket) this.#socket.resume()
     else this.#ended()
   }
