@@ -1,6 +1,6 @@
 /** FeastFlow from nothing, and the operations its owners do: each scenario of docs/scenarios is proven here under load. */
 import assert from 'node:assert/strict'
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { eventually, freePort, repository, Site } from './kit.ts'
@@ -42,14 +42,16 @@ const pidOf = async (pod: PodList['items'][number]): Promise<number> => {
 
 /** The moment (ms since the epoch) at which a killed process has let go of its connections: until then the kernel accepts in its name. */
 const whenGone = async (pid: number): Promise<number> => {
-  const state = (): string | undefined => {
+  // The first thread is a zombie while others may still hold the listening socket.
+  const alive = (): boolean => {
     try {
-      return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.[0]
+      const zombie = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.[0] === 'Z'
+      return !zombie || readdirSync(`/proc/${pid}/task`).length > 1
     } catch {
-      return undefined
+      return false
     }
   }
-  for (let now = state(); now !== undefined && now !== 'Z'; now = state()) await new Promise((go) => setImmediate(go))
+  while (alive()) await new Promise((go) => setImmediate(go))
   return Date.now()
 }
 
