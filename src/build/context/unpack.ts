@@ -14,7 +14,7 @@ import { join, posix } from 'node:path'
 import { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
 import type { TarEntry } from '../../lib/tar/index.ts'
-import { compressionOf, decompress, readTar } from '../../lib/tar/index.ts'
+import { compressionOf, decompress, readTar, writeNewFile } from '../../lib/tar/index.ts'
 import type { Processes, SpecialFiles } from '../../sys/sys.ts'
 import type { Owner } from './owner.ts'
 import { createPacer } from './pacer.ts'
@@ -125,17 +125,7 @@ const create = async (
   const { files, root } = target
   switch (entry.type) {
     case 'file': {
-      // O_EXCL: a link that appeared at this name is not followed.
-      const file = await open(
-        path,
-        constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
-        0o600,
-      )
-      try {
-        for await (const chunk of body) await file.writeFile(chunk)
-      } finally {
-        await file.close()
-      }
+      await writeNewFile(path, body)
       return true
     }
     case 'symlink':

@@ -1,9 +1,16 @@
 /** Files of this machine as tar members, and tar members as files of this machine, for `cp`. */
-import { constants, createReadStream, existsSync, lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs'
-import { chmod, link, mkdir, open, rm, symlink, utimes } from 'node:fs/promises'
+import { createReadStream, existsSync, lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs'
+import { chmod, link, mkdir, rm, symlink, utimes } from 'node:fs/promises'
 import { dirname, join, posix } from 'node:path'
 import { SlipwayError } from '../../../errors.ts'
-import { readTar, type ReadMember, tarEntry, type TarEntry, type TarMember } from '../../../lib/tar/index.ts'
+import {
+  readTar,
+  type ReadMember,
+  tarEntry,
+  type TarEntry,
+  type TarMember,
+  writeNewFile,
+} from '../../../lib/tar/index.ts'
 
 /** `path` and everything below it under `name`. Sockets are left out: an archive cannot hold them. */
 export function* membersOf(path: string, name: string): Generator<TarMember> {
@@ -89,16 +96,7 @@ const put = async ({ entry, body }: ReadMember, place: string, linked: (target: 
   if (entry.type === 'symlink') return symlink(entry.linkName, place)
   if (entry.type === 'link') return link(linked(entry.linkName), place)
   if (entry.type !== 'file') throw refused(entry.path, `a ${entry.type} device or pipe cannot be made here`)
-  const file = await open(
-    place,
-    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
-    0o600,
-  )
-  try {
-    for await (const chunk of body) await file.writeFile(chunk)
-  } finally {
-    await file.close()
-  }
+  await writeNewFile(place, body)
   await stampOf(place, entry)
 }
 
