@@ -15,3 +15,14 @@ export const cancellable = async <T>(signal: AbortSignal | undefined, task: () =
     throw signal?.aborted && !(error instanceof SlipwayError) ? cancelled(signal) : error
   }
 }
+
+/** Waits no longer than until the abort, which is `cancelled`. Only for what may go on or end without being waited for. */
+export const unlessAborted = <T>(signal: AbortSignal | undefined, waiting: Promise<T>): Promise<T> => {
+  if (!signal) return waiting
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(cancelled(signal))
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    waiting.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
+}

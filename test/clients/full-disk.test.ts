@@ -1,11 +1,23 @@
 /** A disk that is full: every request says so, nothing half made stays, and all goes on once there is room. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { type Docker, startDocker, until } from './docker-kit.ts'
+import { startRegistry } from './images-kit.ts'
+import { clientsIn } from './tools.ts'
 
 const disk = mkdtempSync(join(tmpdir(), 'slipway-full-'))
 execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=96m', 'full', disk])
@@ -51,6 +63,7 @@ const holdings = () => ({
   volumes: below('lib/volumes'),
   snapshots: below('lib/snapshots'),
   blobs: below('lib/content/blobs/sha256'),
+  ingest: below('lib/content/ingest'),
   run: [below('run/containers'), below('run/sandboxes'), below('run/oci'), below('run/persist')],
 })
 
@@ -133,4 +146,74 @@ test('full: each request fails clearly or works; afterwards everything is as bef
   const seen = (await ok('logs', 'runs')).split('\n').length
   await until('more lines', async () => (await ok('logs', 'runs')).split('\n').length > seen)
   assert.equal(await ok('run', '--rm', '-v', 'used:/v', 'busybox', 'echo', 'fine'), 'fine')
+})
+
+test('full in the middle: of a pull, of a base being pulled, of a context being sent, of a commit', async () => {
+  // What is sent is not on the disk that is full.
+  const away = mkdtempSync(join(tmpdir(), 'slipway-away-'))
+  const plugins = join(docker.instance.env.DOCKER_CONFIG!, 'cli-plugins')
+  mkdirSync(plugins, { recursive: true })
+  symlinkSync(join(clientsIn('docker-buildx'), 'docker-buildx'), join(plugins, 'docker-buildx'))
+  const registry = await startRegistry(away)
+  try {
+    const context = join(away, 'context')
+    mkdirSync(context)
+    writeFileSync(join(context, 'large'), randomBytes(8 << 20))
+    writeFileSync(join(context, 'Dockerfile'), 'FROM busybox\nCOPY large /large\n')
+    const name = `${registry.host}/large:1`
+    await ok('build', '-q', '-t', name, context)
+    await ok('run', '--name', 'grown', name, 'sh', '-c', 'cat /large > /second')
+    await ok('commit', 'grown', name)
+    await ok('push', name)
+    await ok('rm', 'grown')
+    await ok('rmi', name)
+    await ok('builder', 'prune', '-af')
+    // The layer of `writer` is as large as what is pulled, and there before anything is measured.
+    await ok('run', '--name', 'writer', 'busybox', 'sh', '-c', 'dd if=/dev/urandom of=/big bs=1M count=8')
+    const before = holdings()
+    const images = await ok('images', '-q', '--no-trunc')
+    const onIt = join(away, 'on')
+    mkdirSync(onIt)
+    writeFileSync(join(onIt, 'Dockerfile'), `FROM ${name}\nRUN wc -c /large /second\n`)
+    const requests = [
+      ['pull', name],
+      ['run', '--rm', name, 'true'],
+      ['buildx', 'build', onIt],
+      ['buildx', 'build', '-t', 'sent', context],
+      ['commit', 'writer', 'committed'],
+    ]
+    // Room for a part of the first thing that is written; for all of that, and a part of what it becomes.
+    for (const room of [3 << 20, 11 << 20]) {
+      fill(room)
+      for (const args of requests) {
+        const { code, stdout, stderr } = await run(args, { timeoutMs: 60_000 })
+        const said = `docker ${args.join(' ')} with ${room >> 20} MB: ${code} ${stdout.slice(-300)} ${stderr.slice(-1000)}`
+        const works = args[0] === 'commit' && room > 10 << 20
+        if (works) assert.equal(code, 0, said)
+        else {
+          assert.notEqual(code, 0, said)
+          assert.match(stdout + stderr, /no space left on device/i, said)
+        }
+        if (works) await ok('rmi', 'committed')
+        // What was sent of a context stays, to be gone on with.
+        await ok('builder', 'prune', '-af')
+        assert.deepEqual(holdings(), before, said)
+      }
+      free()
+      assert.equal(await ok('images', '-q', '--no-trunc'), images)
+    }
+    await ok('pull', name)
+    await ok('commit', 'writer', 'committed')
+    await ok('rmi', 'committed')
+    assert.match((await run(['buildx', 'build', '--progress=plain', onIt])).stderr, /16777216 total/)
+    await ok('rmi', name)
+    await ok('builder', 'prune', '-af')
+    await ok('buildx', 'build', '-t', 'sent', context)
+    assert.match(await ok('run', '--rm', 'sent', 'wc', '-c', '/large'), /^8388608 /)
+    await ok('rmi', 'sent')
+    await ok('rm', 'writer')
+  } finally {
+    registry.stop()
+    rmSync(away, { recursive: true })
+  }
 })

@@ -2,9 +2,11 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { createPrivateKey, randomUUID, sign, X509Certificate } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, request as httpRequest, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net'
 import { join } from 'node:path'
+import { pipeline } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface Registry {
   /** HOST:PORT */
@@ -207,4 +209,61 @@ export const startTokenServer = async (dir: string): Promise<TokenServer> => {
     },
   }
   return server
+}
+
+export interface SlowProxy {
+  /** HOST:PORT in front of the registry. */
+  host: string
+  /** Bytes a second of large blobs; default: no limit. */
+  rate: number
+  /** Of large blobs: from which byte on they were asked for, and how many went out. */
+  served: { from: number; bytes: number }[]
+  /** Requests that are being answered. */
+  open(): number
+  close(): void
+}
+
+/** A way to a registry that is as slow as one likes. */
+export const startSlowProxy = async (registry: string): Promise<SlowProxy> => {
+  let open = 0
+  const http = createServer((request, response) => {
+    open++
+    response.once('close', () => open--)
+    const upstream = httpRequest(
+      `http://${registry}${request.url}`,
+      { method: request.method, headers: { ...request.headers, host: registry } },
+      (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers)
+        const large = request.method === 'GET' && Number(answer.headers['content-length']) > 1 << 20
+        if (large) pass(answer, response, Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0))
+        else answer.pipe(response)
+      },
+    )
+    upstream.on('error', () => response.destroy())
+    request.pipe(upstream)
+  })
+  const pass = (answer: IncomingMessage, response: ServerResponse, from: number): void => {
+    const one = { from, bytes: 0 }
+    proxy.served.push(one)
+    const paced = async function* (): AsyncGenerator<Buffer> {
+      for await (const chunk of answer as AsyncIterable<Buffer>) {
+        one.bytes += chunk.length
+        yield chunk
+        if (Number.isFinite(proxy.rate)) await sleep((chunk.length / proxy.rate) * 1000)
+      }
+    }
+    pipeline(paced, response, () => answer.destroy()) // the client may go at any time
+  }
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
+  const proxy: SlowProxy = {
+    host: `127.0.0.1:${(http.address() as AddressInfo).port}`,
+    rate: Number.POSITIVE_INFINITY,
+    served: [],
+    open: () => open,
+    close() {
+      http.closeAllConnections()
+      http.close()
+    },
+  }
+  return proxy
 }

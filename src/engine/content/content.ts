@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { Digest } from '../../spec/oci/index.ts'
+import { linkTo, type PartialBlob, Partials } from './partials.ts'
 
 /**
  * Blobs by their sha256: stateDir/content/blobs/sha256/HEX. A blob is written beside, verified, and renamed into place, so
@@ -29,16 +30,18 @@ export interface Content {
   settle(digest: Digest): Promise<void>
   /** A file to write a blob into; `adopt` makes it a blob whose digest the writer has computed. */
   stage(): Promise<{ path: string; adopt(digest: Digest): Promise<void>; drop(): Promise<void> }>
-  /** Where a download of the digest is gathered, over interruptions; `adopt` makes it a blob. */
-  partial(digest: Digest): Promise<{ path: string; adopt(): Promise<void>; drop(): Promise<void> }>
+  /**
+   * Where a download of the digest is gathered, over interruptions. `adopt` makes it a blob, too: until it is dropped, the
+   * download need not be made again, whatever becomes of the blob. One that is not gone on with is dropped after a day.
+   */
+  partial(digest: Digest): Promise<PartialBlob>
+  /** Drops downloads (default: all) that nobody is at. Resolves with the bytes freed. */
+  dropPartials(digests?: readonly Digest[]): Promise<number>
   /** `unless` is asked at the last moment. */
   remove(digest: Digest, unless: () => boolean): Promise<void>
   /** Deletes leftovers and every blob that `wanted` does not know. */
   recover(wanted: (digest: Digest) => boolean): Promise<void>
 }
-
-/** How long an interrupted download waits to be continued. */
-const partialLifeMs = 24 * 3600 * 1000
 
 export const createContent = (stateDir: string, now: () => number): Content => {
   const base = `${stateDir}/content`
@@ -59,11 +62,7 @@ export const createContent = (stateDir: string, now: () => number): Content => {
     if (!passing) await sync(file)
     await changing.run(digest, () => rename(file, path(digest)))
   }
-  const staged = (file: string) => ({
-    path: file,
-    adopt: (digest: Digest) => adopt(file, digest),
-    drop: () => rm(file, { force: true }),
-  })
+  const partials = new Partials(ingest, now)
 
   return {
     has: (digest) => existsSync(path(digest)),
@@ -91,31 +90,26 @@ export const createContent = (stateDir: string, now: () => number): Content => {
     settle: (digest) => sync(path(digest)),
     async stage() {
       await directories()
-      return staged(`${ingest}/${randomUUID()}`)
+      const file = `${ingest}/${randomUUID()}`
+      return { path: file, adopt: (digest) => adopt(file, digest), drop: () => rm(file, { force: true }) }
     },
     async partial(digest) {
       await directories()
-      const file = staged(`${ingest}/${hex(digest)}.partial`)
-      return { ...file, adopt: () => file.adopt(digest) }
+      return await partials.open(digest, async (file) => {
+        await sync(file)
+        await changing.run(digest, () => linkTo(file, path(digest)))
+      })
     },
+    dropPartials: (digests) => directories().then(() => partials.drop(digests)),
     remove: (digest, unless) =>
       changing.run(digest, async () => {
         if (!unless()) await rm(path(digest), { force: true })
       }),
     async recover(wanted) {
       await directories()
-      await dropLeftovers(ingest, now())
+      await partials.recover(wanted)
       for (const name of await readdir(blobs)) if (!wanted(`sha256:${name}`)) await rm(`${blobs}/${name}`)
     },
-  }
-}
-
-/** Removes what was under way, but for downloads that can still go on. */
-const dropLeftovers = async (ingest: string, now: number): Promise<void> => {
-  for (const name of await readdir(ingest)) {
-    const file = `${ingest}/${name}`
-    const keep = name.endsWith('.partial') && (await stat(file)).mtimeMs > now - partialLifeMs
-    if (!keep) await rm(file, { force: true })
   }
 }
 

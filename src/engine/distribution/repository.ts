@@ -154,21 +154,21 @@ const store = async (
     for await (const chunk of answer.body as AsyncIterable<Buffer>) {
       if (at + chunk.length > size)
         throw new SlipwayError('invalid', `${answer.url.host} sent more than the ${size} bytes announced`)
-      await handle.write(chunk, 0, chunk.length, at)
+      // A disk that is nearly full takes a part of it.
+      for (let from = 0; from < chunk.length; )
+        from += (await handle.write(chunk, from, chunk.length - from, at + from)).bytesWritten
       hash.update(chunk)
       at += chunk.length
       progress(at)
     }
   } catch (error) {
     if (error instanceof SlipwayError) throw error
-    const local = ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')
-    throw new SlipwayError(
-      local ? 'no-space' : 'unavailable',
-      `download was interrupted: ${(error as Error).message}`,
-      {
+    if (['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      throw new SlipwayError('no-space', `write ${file}: no space left on device`, {
         cause: error,
-      },
-    )
+        hint: 'Remove unused images.',
+      })
+    throw new SlipwayError('unavailable', `download was interrupted: ${(error as Error).message}`, { cause: error })
   } finally {
     answer.body.destroy()
     await handle.close()

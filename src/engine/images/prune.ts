@@ -26,6 +26,7 @@ export const pruneImages = async (
       if (!isError(error, 'conflict', 'not-found')) throw error
     }
   }
+  reclaimed += await store.content.dropPartials()
   store.deps.events.emit({ type: 'image', action: 'prune', id: '', attributes: { reclaimed: String(reclaimed) } })
   return { deleted, reclaimed }
 }

@@ -1,4 +1,4 @@
-import { SlipwayError } from '../../errors.ts'
+import { isError, SlipwayError } from '../../errors.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import { Semaphore } from '../../lib/semaphore.ts'
 import {
@@ -57,29 +57,42 @@ export class Puller {
     const config = readConfig(raw)
     checkPlatform(reference, config, options)
     const before = reference.digest === undefined ? this.#store.resolveName(formatReference(reference)) : known?.id
-    const image = await this.#store.lease(async (lease) => {
-      const { chain, blobs } = await this.#layersOf(lease, repository, manifest, config, options)
-      const name = formatReference(reference)
-      const taken =
-        options.yieldName === true && ![undefined, manifest.config.digest].includes(this.#store.resolveName(name))
-      const names = reference.digest === undefined && !taken ? [name] : []
-      const repoDigests = [`${repositoryOf(reference)}@${top.digest}`]
-      return this.#store.register({
-        config: { raw },
-        snapshots: chain,
-        names,
-        repoDigests,
-        blobs,
-        manifest: { digest: chosen.digest, mediaType: chosen.mediaType, body },
-        signal: options.signal,
-      })
-    })
+    const image = await this.#store.lease((lease) =>
+      this.#gathering(manifest, options, async () => {
+        const { chain, blobs } = await this.#layersOf(lease, repository, manifest, config, options)
+        const name = formatReference(reference)
+        const taken =
+          options.yieldName === true && ![undefined, manifest.config.digest].includes(this.#store.resolveName(name))
+        return await this.#store.register({
+          config: { raw },
+          snapshots: chain,
+          names: reference.digest === undefined && !taken ? [name] : [],
+          repoDigests: [`${repositoryOf(reference)}@${top.digest}`],
+          blobs,
+          manifest: { digest: chosen.digest, mediaType: chosen.mediaType, body },
+          signal: options.signal,
+        })
+      }),
+    )
     say({ status: `Digest: ${top.digest}` })
     const outcome = before === manifest.config.digest ? 'Image is up to date for' : 'Downloaded newer image for'
     say({ status: `Status: ${outcome} ${familiarName(reference)}` })
     const name = familiarName(reference)
     this.#store.deps.events.emit({ type: 'image', action: 'pull', id: name, attributes: { name: name } })
     return image
+  }
+
+  /** Of a pull that was interrupted, what was downloaded stays for the next one, layers that had come whole included. */
+  async #gathering<T>({ layers }: Manifest, { signal }: PullOptions, task: () => Promise<T>): Promise<T> {
+    let stays = false
+    try {
+      return await task()
+    } catch (error) {
+      stays = signal?.aborted === true || isError(error, 'cancelled', 'unavailable')
+      throw error
+    } finally {
+      if (!stays) await this.#store.content.dropPartials(layers.map(({ digest }) => digest))
+    }
   }
 
   /** Follows an index to the manifest for the wanted platform. */
@@ -187,24 +200,26 @@ export class Puller {
     lease.blob(layer.digest)
     say({ id, status: 'Pulling fs layer' })
     if (this.#waiting++ >= parallelDownloads) say({ id, status: 'Waiting' })
+    const download = async (): Promise<string> => {
+      if (!content.has(layer.digest)) {
+        const partial = await content.partial(layer.digest)
+        try {
+          const report = paced((current) => say({ id, status: 'Downloading', current, total: layer.size }))
+          await repository.download(layer, partial.path, (current) => {
+            signal.throwIfAborted()
+            report(current)
+          })
+          say({ id, status: 'Verifying Checksum' })
+          await partial.adopt()
+        } finally {
+          partial.leave()
+        }
+      } else await content.settle(layer.digest)
+      say({ id, status: 'Download complete' })
+      return content.path(layer.digest)
+    }
     return this.#layers
-      .run(layer.digest, () =>
-        this.#downloads.run(async () => {
-          signal.throwIfAborted()
-          if (!content.has(layer.digest)) {
-            const partial = await content.partial(layer.digest)
-            const report = paced((current) => say({ id, status: 'Downloading', current, total: layer.size }))
-            await repository.download(layer, partial.path, (current) => {
-              signal.throwIfAborted()
-              report(current)
-            })
-            say({ id, status: 'Verifying Checksum' })
-            await partial.adopt()
-          } else await content.settle(layer.digest)
-          say({ id, status: 'Download complete' })
-          return content.path(layer.digest)
-        }),
-      )
+      .run(layer.digest, () => this.#downloads.run(download, signal), signal)
       .finally(() => this.#waiting--)
   }
 
@@ -222,7 +237,7 @@ export class Puller {
     const file = await download
     let tarSize = 0
     options.progress?.({ id, status: 'Extracting', current: 0, total: layer.size })
-    const present = await this.#layers.run(chain[i]!, () =>
+    const unpack = (): Promise<boolean> =>
       lease.layer(chain[i]!, chain[i - 1], () => ({ file, digest: layer.digest }), {
         signal,
         check: (result) => {
@@ -230,8 +245,8 @@ export class Puller {
             throw new SlipwayError('invalid', `layer ${layer.digest} has content ${result.diffId}, expected ${diffId}`)
           tarSize = result.tarSize
         },
-      }),
-    )
+      })
+    const present = await this.#layers.run(chain[i]!, unpack, signal)
     options.progress?.({ id, status: 'Extracting', current: layer.size, total: layer.size })
     options.progress?.({ id, status: 'Pull complete' })
     const { digest, mediaType, size } = layer
