@@ -36,14 +36,10 @@ test('ten thousand files: once whole, then only what has changed', async () => {
     mkdirSync(join(dir, `src/${d}`), { recursive: true })
     for (let f = 0; f < 100; f++) writeFileSync(join(dir, `src/${d}/${f}`), `file ${f} of ${d}\n`)
   }
-  const cold = performance.now()
   await ok(['build', '-t', 'many', dir])
-  const first = performance.now()
   const unchanged = await ok(['build', '-t', 'many', dir])
-  const warm = performance.now() - first
   assert.equal(sent(unchanged.all), '', 'an unchanged context sends nothing')
   assert.match(unchanged.all, /COPY src \/src\n#\d+ CACHED/)
-  assert.ok(warm < (first - cold) / 2, `unchanged ${Math.round(warm)} ms, first ${Math.round(first - cold)} ms`)
   writeFileSync(join(dir, 'src/50/50'), 'changed')
   rmSync(join(dir, 'src/51'), { recursive: true })
   assert.equal(sent((await ok(['build', '-t', 'many', dir])).all), '7B')
@@ -82,6 +78,35 @@ test("<Dockerfile>.dockerignore wins over the context's", async () => {
   assert.deepEqual(readdirSync(out), ['a'])
 })
 
+/** Of copies of contexts: what is said of each, and what is on the disk, where a file with two names is one. */
+const keptBytes = ({ stdout }: { stdout: string }): string[] =>
+  (JSON.parse(stdout) as { CacheType: string; Size: string }[])
+    .filter(({ CacheType }) => CacheType === 'source.local')
+    .map(({ Size }) => Size)
+    .sort()
+const keptOnDisk = (): string[] => {
+  const base = join(buildx.instance.home, 'lib/build')
+  const blocks = (name: string): number => {
+    const found = new Map<bigint, number>()
+    for (const path of readdirSync(join(base, name), { recursive: true })) {
+      const stat = lstatSync(join(base, name, String(path)), { bigint: true })
+      if (!stat.isDirectory()) found.set(stat.ino, Number(stat.blocks))
+    }
+    return [...found.values()].reduce((sum, each) => sum + each, 0) * 512
+  }
+  return readdirSync(base)
+    .filter((name) => name.startsWith('contexts-'))
+    .map((name) => units(blocks(name)))
+    .sort()
+}
+/** As docker prints sizes. */
+const units = (bytes: number): string => {
+  const names = ['B', 'kB', 'MB', 'GB']
+  let [value, at] = [bytes, 0]
+  for (; value >= 1000; at++) value /= 1000
+  return `${Number(value.toPrecision(3))}${names[at]}`
+}
+
 test('modes, times, links and names survive; what replaces a file is noticed', async () => {
   const dir = project('kinds', { Dockerfile: 'FROM scratch\nCOPY tree /\n', 'tree/file': 'data', 'tree/müß ig': 'x' })
   const tree = join(dir, 'tree')
@@ -89,9 +114,12 @@ test('modes, times, links and names survive; what replaces a file is noticed', a
   utimesSync(join(tree, 'file'), 1_600_000_000, 1_600_000_000)
   symlinkSync('file', join(tree, 'link'))
   linkSync(join(tree, 'file'), join(tree, 'twin'))
+  writeFileSync(join(tree, 'file'), 'x'.repeat(300_000))
+  utimesSync(join(tree, 'file'), 1_600_000_000, 1_600_000_000)
   const out = join(dir, '../kinds-out')
   await ok(['buildx', 'build', '-o', out, dir])
   assert.deepEqual(readdirSync(out).sort(), ['file', 'link', 'müß ig', 'twin'])
+  assert.deepEqual(keptBytes(await ok(['system', 'df', '-v', '--format', '{{json .BuildCache}}'])), keptOnDisk())
   const stat = statSync(join(out, 'file'))
   assert.equal(stat.mode & 0o7777, 0o750)
   assert.equal(stat.mtimeMs, 1_600_000_000_000)

@@ -1,5 +1,5 @@
 /** What the cache holds, and giving it back. */
-import { readdirSync } from 'node:fs'
+import { readdirSync, type Stats } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Image, Images, Snapshots } from '../../engine/types.ts'
@@ -163,16 +163,22 @@ const sourceItem = async ({ isBuilding }: CollectDeps, { path, remove, ...about 
   },
 })
 
-/** Bytes on disk at and below a directory. */
+/** Bytes on disk at and below a directory. A file with several names counts once. */
 const sizeOf = async (directory: string): Promise<number> => {
   const pace = createPacer()
+  const seen = new Set<number>()
   let sum = 0
+  const add = ({ blocks, nlink, ino }: Stats): void => {
+    if (nlink > 1 && seen.has(ino)) return
+    if (nlink > 1) seen.add(ino)
+    sum += blocks * 512
+  }
   const visit = async (path: string): Promise<void> => {
     await pace()
     for (const entry of readdirSync(path, { withFileTypes: true })) {
       const inside = join(path, entry.name)
       if (entry.isDirectory()) await visit(inside)
-      else sum += (await lstat(inside)).blocks * 512
+      else add(await lstat(inside))
     }
   }
   try {
