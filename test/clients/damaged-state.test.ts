@@ -42,7 +42,18 @@ test('rows, files and directories: what is left of each container, network, volu
   await ok('save', '-o', archive, 'archived')
   await ok('rmi', 'archived')
   for (const name of ['whole', 'row', 'sandbox', 'nolog', 'nofiles', 'nodir'])
-    await ok('run', '-d', '--name', name, '-p', '127.0.0.1::80', 'busybox', 'sh', '-c', 'echo said; sleep 1000')
+    await ok(
+      'run',
+      '-d',
+      '--name',
+      name,
+      '-p',
+      '127.0.0.1::80',
+      'busybox',
+      'sh',
+      '-c',
+      'echo said; echo 1 >/own; sleep 1000',
+    )
   await ok('run', '-d', '--name', 'netless', '--network', 'lostnet', 'busybox', 'sleep', '1000')
   await ok('stop', '-t', '0', 'nodir', 'netless')
   const ids = Object.fromEntries(
@@ -60,7 +71,7 @@ test('rows, files and directories: what is left of each container, network, volu
   db.close()
   rmSync(join(home, 'lib/containers', ids.nodir!), { recursive: true })
   rmSync(join(home, 'lib/containers', ids.nolog!, 'container.log'))
-  for (const file of ['hosts', 'resolv.conf', 'hostname']) rmSync(join(home, 'run/sandboxes', ids.nofiles!, file))
+  for (const file of ['hosts', 'resolv.conf', 'hostname']) rmSync(join(home, 'lib/sandboxes', ids.nofiles!, file))
   slipway('daemon', 'start')
 
   assert.deepEqual(await names(), ['netless', 'nodir', 'nofiles', 'nolog', 'sandbox', 'whole'])
@@ -72,6 +83,11 @@ test('rows, files and directories: what is left of each container, network, volu
   assert.equal(await pidOf('whole'), whole)
   // Nobody could stop it any more, so it does not run either.
   await until('the end of what has no record', async () => !existsSync(`/proc/${orphan}/exe`))
+  // What it had written is nobody's any more, but not gone.
+  const aside = join(home, 'lib/damaged', ids.row!)
+  assert.equal(readFileSync(join(aside, 'files/own'), 'utf8'), '1\n')
+  assert.match(readFileSync(join(aside, 'container.log'), 'utf8'), /said/)
+  assert.match(readFileSync(join(home, 'log/daemon.log'), 'utf8'), new RegExp(`a container is lost.*${aside}`))
   assert.equal(await ok('volume', 'inspect', '-f', '{{.Name}}', 'data'), 'data')
 
   assert.deepEqual([await ok('images', '-q'), await ok('ps', '-q', '--filter', 'name=whole')].map(Boolean), [
@@ -100,7 +116,7 @@ test('a running container whose files are gone can still be asked, connected and
   await ok('network', 'create', 'other')
   await ok('run', '-d', '--name', 'bare', 'busybox', 'sh', '-c', 'echo said; sleep 1000')
   const id = await idOf('bare')
-  for (const file of ['hosts', 'resolv.conf', 'hostname']) rmSync(join(home, 'run/sandboxes', id, file))
+  for (const file of ['hosts', 'resolv.conf', 'hostname']) rmSync(join(home, 'lib/sandboxes', id, file))
   rmSync(join(home, 'lib/containers', id), { recursive: true })
   assert.equal((await run(['logs', 'bare'])).code, 0)
   await ok('network', 'connect', 'other', 'bare')

@@ -6,7 +6,9 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { after, before, test } from 'node:test'
+import type { Image } from '../../src/engine/types.ts'
 import { isError, type SlipwayError } from '../../src/errors.ts'
+import { readTar } from '../../src/lib/tar/index.ts'
 import type { BuildRoom } from './build-room.ts'
 import { contextsLeft, openBuildRoom } from './build-room.ts'
 
@@ -25,6 +27,14 @@ const failure = async (text: string, options = {}): Promise<Failure> => {
     return error as Failure
   }
   return assert.fail('the build did not fail')
+}
+
+/** Names in the last layer of an image, as an archive of it would have them. */
+const layerPaths = async ({ image }: { image: Image }): Promise<string[]> => {
+  const names: string[] = []
+  for await (const { entry } of readTar(await room.engine.snapshots.diff(image.snapshots.at(-1)!)))
+    names.push(entry.path)
+  return names
 }
 
 /** What a build may have left: mounts, workspaces, snapshots of steps, sandboxes, processes. */
@@ -138,6 +148,24 @@ test('network and hosts of a step', async () => {
     assert.equal(existsSync(join(root, 'etc/resolv.conf')), false)
     assert.deepEqual(readdirSync(root).sort(), ['bin', 'etc', 'root', 'tmp', 'usr'])
   })
+  // The directories around mount points have not changed.
+  assert.deepEqual(await layerPaths(result), [])
+})
+
+test('the layer of a RUN: what the program did, also to what was made for a mount, and no mount point', async () => {
+  const lines = (...commands: string[]): string =>
+    commands.map((command) => `RUN ["/busybox", "sh", "-c", "${command}"]`).join('\n')
+  const scratch = 'FROM scratch\nCOPY --from=base:1 /bin/busybox /busybox\n'
+  const mounts = '--mount=type=cache,target=/var/cache/x --mount=type=tmpfs,target=/opt/t --mount=type=ssh'
+  const cases: [string, string[]][] = [
+    [`FROM base:1\nRUN ${mounts} true`, []],
+    [`FROM base:1\nRUN ${mounts} mkdir /etc/dir && chmod 700 /tmp`, ['etc/', 'etc/dir/', 'tmp/']],
+    [`FROM base:1\nRUN touch /etc/x && rm /etc/x`, ['etc/']],
+    [`${scratch}${lines('true')}`, []],
+    [`${scratch}${lines('echo 1 > /etc/x; /busybox mkdir /q /dev/unseen')}`, ['etc/', 'etc/x', 'q/']],
+    [`${scratch}${lines('/busybox chmod 700 /etc')}`, ['etc/']],
+  ]
+  for (const [text, expected] of cases) assert.deepEqual(await layerPaths(await room.build(text)), expected, text)
 })
 
 test('users, heredoc scripts, shells', async () => {

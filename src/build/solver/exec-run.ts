@@ -1,6 +1,6 @@
 /** RUN: the command on a writable snapshot, with what --mount asked for. */
 import { chmodSync, chownSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { OutputChunk } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import type { Mount } from '../../sys/sys.ts'
@@ -17,7 +17,6 @@ import type { StepContext } from './flights.ts'
 import type { OpNode } from './graph.ts'
 import { cannotRun } from './foreign.ts'
 import { hashOf } from './keys.ts'
-import { noteStubs, removeStubs } from './stubs.ts'
 import { Workspace } from './workspace.ts'
 
 /** A RUN step that ended with a non-zero code; each build that waited for it reports it at its own line. */
@@ -111,7 +110,6 @@ export const executeRun = async (
   context: StepContext,
 ): Promise<Executed> => {
   const { op, env } = node
-  const { files } = deps.sys
   const { key, root } = await space.writable(parent)
   const secrets = await secretsOf(node)
   const mounts: Mount[] = []
@@ -123,12 +121,6 @@ export const executeRun = async (
     if (made) mounts.push(made)
   }
   if (op.document) mounts.push(documentMount(space, op.document))
-  const stubs = noteStubs(
-    files,
-    root,
-    mounts.map(({ target }) => target),
-  )
-  for (const mount of op.mounts) if (mount.type === 'ssh') makeMountPoint(deps, root, mount.target)
   const tail = new Tail()
   const agent = op.mounts.find((mount) => mount.type === 'ssh' && mounts.some(({ target }) => target === mount.target))
   const variables = op.mounts.flatMap((mount) =>
@@ -161,7 +153,6 @@ export const executeRun = async (
 
   context.signal.throwIfAborted()
   if (exitCode !== 0) throw new StepFailure(exitCode, op.args, tail.text(), cannotRun(node.platform))
-  removeStubs(files, stubs)
   return { key, root, changed: true, cacheable: true }
 }
 
@@ -213,14 +204,6 @@ const secretsOf = async ({ op, env }: OpNode<RunOp>): Promise<Map<string, Uint8A
     }
   }
   return found
-}
-
-/** Runtimes make a directory for whatever is no regular file, and a socket cannot be mounted on that. */
-const makeMountPoint = ({ sys: { files } }: SolverDeps, root: string, target: string): void => {
-  const path = join(root, files.resolveInRoot(root, target))
-  if (lstatSync(path, { throwIfNoEntry: false })) return
-  mkdirSync(dirname(path), { recursive: true })
-  writeFileSync(path, '')
 }
 
 const agentMount = async (

@@ -220,10 +220,11 @@ export class Solve {
         if (step.node.kind !== 'merge') space.unmount(root)
         const id = randomUUID().replaceAll('-', '')
         const snapshot = changed ? `${stepPrefix}${id}` : topOf(step.below)
-        if (changed) await space.commit(key, snapshot!)
-        const createdAt = clock.now()
         // Two runs of a command need not give the same; copies do.
         const exact = step.node.kind === 'merge' || step.node.op.kind !== 'run'
+        if (!exact) await snapshots.trim(key)
+        if (changed) await space.commit(key, snapshot!)
+        const createdAt = clock.now()
         const result: StepResult = {
           snapshots: changed ? [...step.below.snapshots, snapshot!] : step.below.snapshots,
           steps: [...step.below.steps, { layer: changed, createdAt }],

@@ -1,6 +1,5 @@
-import { chownSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
-import { SlipwayError } from '../../errors.ts'
 import type { OciConfig } from '../../spec/oci/index.ts'
 import { type ConfigInput, configText, ociConfig } from '../runtime/config.ts'
 import { hostDevices, parseDeviceRule, requestedDevices } from '../runtime/devices.ts'
@@ -10,31 +9,11 @@ import type { Context } from './context.ts'
 import { findInit } from './init.ts'
 import { namespaces, shmOf } from './joins.ts'
 import { linkVariables } from './links.ts'
+import { makeMountPoints } from './mount-points.ts'
 import { mergeEnv, runtimeEnv } from './process.ts'
 import type { ContainerRecord } from './records.ts'
 import { ociMount, Staging, sandboxFiles } from './sources.ts'
-
-const magic = /^\/proc\/(self|thread-self|\d+)(\/|$)/
-
-/** Docker makes the working directory if the image lacks it. Never one that leads through /proc to an open descriptor. */
-const ensureWorkingDir = (
-  ctx: Context,
-  record: ContainerRecord,
-  cwd: string,
-  owner: { uid: number; gid: number },
-): void => {
-  const inside = ctx.sys.files.resolveInRoot(record.paths.rootfs, cwd)
-  if (magic.test(inside) || magic.test(cwd))
-    throw new SlipwayError('bad-request', `the working directory '${cwd}' is invalid: it leads into /proc`)
-  const covered = record.mounts.some(({ target }) => inside === target || inside.startsWith(`${target}/`))
-  if (covered) return
-  const path = join(record.paths.rootfs, inside)
-  const stat = statSync(path, { throwIfNoEntry: false })
-  if (stat?.isDirectory()) return
-  if (stat) throw new SlipwayError('bad-request', `Cannot mkdir: ${cwd} is not a directory`)
-  const first = mkdirSync(path, { recursive: true, mode: 0o755 })
-  if (first !== undefined && owner.uid !== 0) chownSync(path, owner.uid, owner.gid)
-}
+import { ensureWorkingDir } from './working-dir.ts'
 
 /** Prepares mounts and writes config.json. The root file system is mounted and the sandbox ready. */
 export const writeBundle = async (
@@ -55,7 +34,9 @@ export const writeBundle = async (
       source: findInit(),
       options: ['bind', 'ro', 'rprivate'],
     })
-  ensureWorkingDir(ctx, record, process.cwd, user)
+  makeMountPoints(ctx.sys.files, paths.rootfs, mounts)
+  const targets = record.mounts.map(({ target }) => target)
+  ensureWorkingDir(ctx, record, paths.rootfs, targets)
   const requested = requestedDevices(spec.devices)
   const spaces = namespaces(ctx, record, sandbox)
   const hostname = spec.utsMode === 'host' ? undefined : sandbox.spec.hostname

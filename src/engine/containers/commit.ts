@@ -1,6 +1,6 @@
 import { closeSync, constants, readdirSync } from 'node:fs'
 import { messageOf, SlipwayError } from '../../errors.ts'
-import { decodeName, packTar, readTar, type TarMember } from '../../lib/tar/index.ts'
+import { decodeName, packTar, type TarMember } from '../../lib/tar/index.ts'
 import type { ImageConfig, ImageProcessConfig } from '../../spec/oci/index.ts'
 import type { Containers, Image } from '../types.ts'
 import { type Context, emit, isRunning } from './context.ts'
@@ -12,35 +12,10 @@ import { isNone } from './process.ts'
 import { pause, unpause } from './stop.ts'
 import { openView, type View } from './view.ts'
 
-/** Mount points and marks that starting a container leaves in its layer: not the program's doing. */
-const ours = new Set([
-  ...['.dockerenv', 'dev', 'dev/console', 'dev/pts', 'dev/shm', 'proc', 'sys'],
-  ...['etc/hosts', 'etc/hostname', 'etc/resolv.conf'],
-])
-const isOurs = (path: string): boolean => ours.has(path.replace(/^\/|\/$/g, ''))
-
-type Changes = Awaited<ReturnType<Containers['changes']>>
-const withoutOurs = (changes: Changes): Changes => {
-  const theirs = changes.filter(({ path }) => !isOurs(path))
-  // A directory that holds nothing else has not been changed by them either.
-  return theirs.filter(
-    ({ path, kind }) => path !== '/etc' || kind !== 'modified' || theirs.some((c) => c.path.startsWith('/etc/')),
-  )
-}
-
-/** The same for the layer that becomes an image's. */
-async function* membersWithoutOurs(layer: AsyncIterable<Uint8Array>): AsyncGenerator<TarMember> {
-  for await (const member of readTar(layer)) {
-    const { path, type, size } = member.entry
-    if (isOurs(path) && (type !== 'file' || size === 0)) continue
-    yield member
-  }
-}
-
 const changes =
   (ctx: Context): Containers['changes'] =>
   async (reference) =>
-    withoutOurs(await ctx.snapshots.changes(snapshotKey(ctx.records.must(reference).id)))
+    ctx.snapshots.changes(snapshotKey(ctx.records.must(reference).id))
 
 const diskUsage =
   (ctx: Context): Containers['diskUsage'] =>
@@ -113,7 +88,7 @@ const makeImage = async (
   options: Parameters<Containers['commit']>[1],
 ): Promise<Image> => {
   const base = await ctx.images.must(record.imageId)
-  const layer = packTar(membersWithoutOurs(await ctx.snapshots.diff(snapshotKey(record.id))))
+  const layer = await ctx.snapshots.diff(snapshotKey(record.id))
   const unpacked = await ctx.snapshots.unpack(undefined, base.snapshots.at(-1), { stream: layer })
   if (!unpacked) throw new SlipwayError('internal', 'the layer of the container was not made')
   const created = new Date(ctx.clock.now()).toISOString()

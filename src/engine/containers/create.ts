@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, statfsSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { isError, SlipwayError } from '../../errors.ts'
 import { containerCapabilities } from '../runtime/capabilities.ts'
@@ -11,8 +11,10 @@ import { signalNumber } from '../runtime/signals.ts'
 import type { Container, ContainerSpec, Image, MountSpec, SandboxSpec } from '../types.ts'
 import { type Context, emit, ownerLabel } from './context.ts'
 import { findInit } from './init.ts'
+import { preparedLayer } from './mount-points.ts'
 import { commandLine, environment } from './process.ts'
 import type { ContainerRecord } from './records.ts'
+import { makeWorkingDir } from './working-dir.ts'
 
 const validName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/
 
@@ -163,12 +165,6 @@ export const forget = async (
 
 export const snapshotKey = (id: string): string => `container-${id}`
 
-/** Programs look for this file to see that they run in a container of docker's. */
-const markLayer = (ctx: Context, id: string): void => {
-  const layer = ctx.snapshots.pathOf(snapshotKey(id))
-  if (layer !== undefined) writeFileSync(join(layer, '.dockerenv'), '', { mode: 0o755 })
-}
-
 /** The sandbox of a container that has one of its own. */
 export const ownSandbox = (ctx: Context, own: Omit<SandboxSpec, 'id'>, id: string): SandboxSpec => ({
   ...own,
@@ -192,8 +188,9 @@ export const create = async (ctx: Context, spec: ContainerSpec): Promise<Contain
   const made = record(ctx, id, spec, image)
   try {
     mkdirSync(join(ctx.instance.stateDir, 'containers', id), { recursive: true, mode: 0o700 })
-    await ctx.snapshots.prepare(snapshotKey(id), image.snapshots.at(-1))
-    if ('own' in spec.sandbox) markLayer(ctx, id)
+    const top = image.snapshots.at(-1)
+    await ctx.snapshots.prepare(snapshotKey(id), 'own' in spec.sandbox ? await preparedLayer(ctx, top) : top)
+    if ('own' in spec.sandbox) await makeWorkingDir(ctx, made, image)
     makeVolumes(ctx, made.mounts)
     if ('own' in spec.sandbox) await ctx.sandboxes.create(ownSandbox(ctx, spec.sandbox.own, id))
     const complete = ctx.records.change(id, { complete: true })

@@ -1,11 +1,12 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../../errors.ts'
 import { removeTree } from '../runtime/remove-tree.ts'
 import { type Context, isAlive, isRunning, ownerLabel } from './context.ts'
-import { dropParts, forget, ownSandbox } from './create.ts'
+import { dropParts, forget, ownSandbox, snapshotKey } from './create.ts'
 import { clearRun, emptyCgroup, takeDown } from './launch.ts'
 import { follow, scheduleRestart } from './lifecycle.ts'
+import { fillingPrefix } from './mount-points.ts'
 import type { ContainerRecord } from './records.ts'
 import { firstDelayMs, shouldRestart } from './restart.ts'
 import { stepCgroup } from './step.ts'
@@ -119,6 +120,7 @@ const sweep = async (ctx: Context): Promise<void> => {
   }
   for (const id of new Set([...namesIn(ctx.paths.exits), ...namesIn(ctx.paths.persist)]))
     if (!known(id)) ctx.exits.forget(id)
+  await sweepLayers(ctx)
   for (const id of namesIn(join(stateDir, 'containers')))
     if (!known(id)) removeTree(ctx.sys.mounts, join(stateDir, 'containers', id))
   for (const { spec } of ctx.sandboxes.list())
@@ -126,6 +128,34 @@ const sweep = async (ctx: Context): Promise<void> => {
       await ctx.sandboxes.stop(spec.id)
       await ctx.sandboxes.remove(spec.id)
     }
+}
+
+const ownLayer = new RegExp(`^${snapshotKey('([0-9a-f]+)')}$`)
+
+/**
+ * Layers that no container has. A kill leaves none, so the record was damaged: what was written is nobody's to delete, and
+ * is moved to where it can be found, with the container's log.
+ */
+const sweepLayers = async (ctx: Context): Promise<void> => {
+  const { stateDir } = ctx.instance
+  for (const key of ctx.snapshots.keys()) {
+    if (key.startsWith(fillingPrefix)) await ctx.snapshots.remove(key)
+    const id = ownLayer.exec(key)?.[1]
+    if (id === undefined || ctx.records.byId(id)) continue
+    const aside = join(stateDir, 'damaged', id)
+    const layer = ctx.snapshots.pathOf(key)!
+    if (namesIn(layer).length === 0) await ctx.snapshots.remove(key)
+    else {
+      mkdirSync(aside, { recursive: true, mode: 0o700 })
+      await ctx.snapshots.moveOut(key, join(aside, 'files'))
+    }
+    const log = join(stateDir, 'containers', id, 'container.log')
+    if (existsSync(aside) && existsSync(log)) renameSync(log, join(aside, 'container.log'))
+    ctx.log.warn('a container is lost: its record was damaged', {
+      id,
+      files: existsSync(aside) ? aside : 'none of its own',
+    })
+  }
 }
 
 /** Running containers go on undisturbed: their monitors hold them. One that cannot be dealt with does not stop the rest. */

@@ -55,7 +55,7 @@ export class Staging {
 }
 
 /** The subpath without links. Docker follows them as the host does, and takes none that leaves the volume. */
-const within = (volume: string, subpath: string): string => {
+export const within = (volume: string, subpath: string): string => {
   const base = realpathSync(volume)
   const full = join(base, subpath)
   let real: string

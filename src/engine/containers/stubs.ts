@@ -1,10 +1,10 @@
-import { lstatSync, mkdirSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
+import { lstatSync, mkdirSync, rmdirSync, type Stats, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { OciMount } from '../../spec/oci/index.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 
 /** Does `body` to a directory without a trace in its times. */
-const keepingTimes = (files: SpecialFiles, dir: string, body: () => void): void => {
+export const keepingTimes = (files: SpecialFiles, dir: string, body: () => void): void => {
   const { atimeNs, mtimeNs } = lstatSync(dir, { bigint: true })
   try {
     body()
@@ -13,6 +13,11 @@ const keepingTimes = (files: SpecialFiles, dir: string, body: () => void): void 
   }
 }
 
+const isUntouched = (stat: Stats): boolean =>
+  stat.uid === 0 &&
+  stat.gid === 0 &&
+  (stat.isDirectory() ? (stat.mode & 0o7777) === 0o755 : stat.isFile() && stat.size === 0)
+
 /**
  * Mount points that a root file system lacks. The runtime would make them and leave them in the layer, with new times on
  * the directories around; so they are made here, without that, and taken away afterwards. Returns what was made.
@@ -20,7 +25,8 @@ const keepingTimes = (files: SpecialFiles, dir: string, body: () => void): void 
 export const makeStubs = (files: SpecialFiles, rootfs: string, mounts: readonly OciMount[]): string[] => {
   const made: string[] = []
   for (const { destination, type, source } of mounts) {
-    const isFile = type === 'bind' && statSync(source).isFile()
+    // A socket cannot be mounted on a directory either.
+    const isFile = type === 'bind' && !statSync(source).isDirectory()
     const target = join(rootfs, files.resolveInRoot(rootfs, destination))
     const missing: string[] = []
     for (let at = target; at.length > rootfs.length && !lstatSync(at, { throwIfNoEntry: false }); at = dirname(at))
@@ -36,11 +42,11 @@ export const makeStubs = (files: SpecialFiles, rootfs: string, mounts: readonly 
   return made
 }
 
-/** Removes those that are still empty. */
+/** Removes those that are still empty, and still what was made. */
 export const removeStubs = (files: SpecialFiles, made: readonly string[]): void => {
   for (const path of made.toReversed()) {
     const stat = lstatSync(path, { throwIfNoEntry: false })
-    if (!stat || (stat.isFile() && stat.size > 0)) continue
+    if (!stat || !isUntouched(stat)) continue
     try {
       keepingTimes(files, dirname(path), () => (stat.isDirectory() ? rmdirSync(path) : unlinkSync(path)))
     } catch (error) {

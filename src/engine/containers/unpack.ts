@@ -8,6 +8,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readFileSync,
   rmSync,
   type Stats,
   symlinkSync,
@@ -72,9 +73,25 @@ const openDirectory = (target: UnpackTarget, path: string): number => {
   return files.openInRoot(root, path, oPath | constants.O_DIRECTORY)
 }
 
+const mountOf = (fd: number): string => /^mnt_id:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))![1]!
+
+/** Unlinked from here, a mount point of a running container would lose its mount. */
+const mustNotBeMountPoint = (parent: number, at: string | Buffer, path: string): void => {
+  const fd = openSync(at, oPath | constants.O_NOFOLLOW)
+  try {
+    if (mountOf(fd) !== mountOf(parent))
+      throw new SlipwayError('internal', `unlinkat ${path}: device or resource busy`, {
+        hint: 'Something is mounted there. A program in the container can write to it.',
+      })
+  } finally {
+    closeSync(fd)
+  }
+}
+
 /** True when the directory that is there already is what the entry wants. */
 const makeRoom = (
   target: UnpackTarget,
+  parent: number,
   at: string | Buffer,
   there: Stats | undefined,
   entry: TarEntry,
@@ -90,6 +107,7 @@ const makeRoom = (
         ? `cannot overwrite directory "${path}" with non-directory "${path}"`
         : `cannot overwrite non-directory "${path}" with directory "${path}"`,
     )
+  mustNotBeMountPoint(parent, at, path)
   if (there.isDirectory()) rmSync(typeof at === 'string' ? at : at.toString(), { recursive: true })
   else unlinkSync(at)
   return false
@@ -140,7 +158,7 @@ export const unpackMember = async (target: UnpackTarget, member: UnpackMember): 
   try {
     const name = posix.basename(path)
     const at = childPath(parent, name)
-    const exists = makeRoom(target, at, lstatSync(at, { throwIfNoEntry: false }), entry, path)
+    const exists = makeRoom(target, parent, at, lstatSync(at, { throwIfNoEntry: false }), entry, path)
     switch (entry.type) {
       case 'directory':
         if (!exists) mkdirSync(at, { mode: 0o700 })

@@ -1,43 +1,67 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, constants, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, join, posix } from 'node:path'
+import { closeSync, constants, existsSync, statSync } from 'node:fs'
+import { join, posix } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
 import { removeTree } from '../runtime/remove-tree.ts'
 import { type Context, isAlive, isRunning } from './context.ts'
 import { mountRootfs } from './launch.ts'
+import { makeMountPoint } from './mount-points.ts'
 import type { ContainerRecord } from './records.ts'
-import { Staging } from './sources.ts'
+import { Staging, sandboxFiles, within } from './sources.ts'
 
 const oPath = 0x200000
 
-/** Directories a mount needs to be put on, made as the runtime would. */
-const ensureTarget = (root: string, inside: string, directory: boolean): void => {
-  const path = join(root, inside)
-  if (existsSync(path)) return
-  mkdirSync(directory ? path : dirname(path), { recursive: true, mode: 0o755 })
-  if (!directory) writeFileSync(path, '', { flag: 'wx', mode: 0o755 })
+interface ViewMount {
+  source: string
+  target: string
+  readOnly: boolean
+  volume?: string | undefined
+  subpath?: string | undefined
 }
 
-/** What a stopped container would see: its root file system with its volumes and binds, at `view`/root. */
+/** Volumes, binds, and the files of the sandbox as the last start has left them. */
+const viewMounts = (ctx: Context, record: ContainerRecord): ViewMount[] => {
+  const sandbox = ctx.sandboxes.get(record.sandboxId)
+  const own = sandbox ? sandboxFiles(sandbox, record) : []
+  const depth = ({ target }: ViewMount): number => target.split('/').length
+  return [
+    ...own.map(({ destination, source, options }) => ({
+      source,
+      target: destination,
+      readOnly: options.includes('ro'),
+    })),
+    ...record.mounts.flatMap((mount) =>
+      mount.hostPath !== undefined && existsSync(mount.hostPath)
+        ? [
+            {
+              source: mount.hostPath,
+              target: mount.target,
+              readOnly: 'readOnly' in mount && mount.readOnly,
+              ...(mount.type === 'volume' ? { volume: mount.name, subpath: mount.subpath } : {}),
+            },
+          ]
+        : [],
+    ),
+  ].sort((a, b) => depth(a) - depth(b))
+}
+
+/** What a stopped container would see: its root file system with what is mounted into it, at `view`/root. */
 const mountView = async (ctx: Context, record: ContainerRecord, view: string, withVolumes: boolean): Promise<void> => {
   const root = join(view, 'root')
   await mountRootfs(ctx, { id: record.id, paths: { ...record.paths, rootfs: root } })
   if (!withVolumes) return
   const staging = new Staging(ctx, view)
-  const mounts = [...record.mounts].sort((a, b) => a.target.split('/').length - b.target.split('/').length)
-  for (const mount of mounts) {
-    if (mount.hostPath === undefined || !existsSync(mount.hostPath)) continue
-    if (mount.type === 'volume') await ctx.volumes.acquire(mount.name!, `view-${view}`)
-    const directory = statSync(mount.hostPath).isDirectory()
-    const inside = ctx.sys.files.resolveInRoot(root, mount.target)
-    ensureTarget(root, inside, directory)
-    const readOnly = 'readOnly' in mount && mount.readOnly
+  for (const { source: whole, target, readOnly, volume, subpath } of viewMounts(ctx, record)) {
+    if (volume !== undefined) await ctx.volumes.acquire(volume, `view-${view}`)
+    const source = subpath === undefined ? whole : staging.bindInside(whole, within(whole, subpath))
+    const directory = statSync(source).isDirectory()
+    makeMountPoint(ctx.sys.files, root, target, directory)
     // A descriptor goes on meaning what is below the mount, which then could be given no attributes by that name.
-    const source = staging.bind(mount.hostPath, directory, ['rbind', 'rprivate', ...(readOnly ? ['ro'] : [])])
+    const staged = staging.bind(source, directory, ['rbind', 'rprivate', ...(readOnly ? ['ro'] : [])])
     // Through a descriptor: a link put at the target meanwhile cannot lead the mount out of the view.
-    const fd = ctx.sys.files.openInRoot(root, inside, oPath)
+    const fd = ctx.sys.files.openInRoot(root, target, oPath)
     try {
-      ctx.sys.mounts.mount({ type: 'bind', source, target: `/proc/self/fd/${fd}`, options: ['rbind'] })
+      ctx.sys.mounts.mount({ type: 'bind', source: staged, target: `/proc/self/fd/${fd}`, options: ['rbind'] })
     } finally {
       closeSync(fd)
     }

@@ -5,7 +5,7 @@ import { SlipwayError } from '../../errors.ts'
 import { readResolvConf } from '../../lib/dns/index.ts'
 import { resolverAddress } from '../names/index.ts'
 import type { Attachment, Endpoint, Network, SandboxSpec } from '../types.ts'
-import { addressesOf, type Context, dirOf, emit, must } from './context.ts'
+import { addressesOf, type Context, dirOf, emit, fileDirOf, must } from './context.ts'
 import { hostsLine, renderResolvConf, withoutAddress } from './files.ts'
 import { republish, targetsOf } from './publication.ts'
 import type { StoredSandbox } from './records.ts'
@@ -34,7 +34,7 @@ const connectLive = async (ctx: Context, record: StoredSandbox, attachment: Atta
     throw error
   }
   joinNames(ctx, record, wire)
-  const dir = dirOf(ctx, spec.id)
+  const dir = fileDirOf(ctx, spec.id)
   if (network.spec.dns && !needsResolver(spec, before)) {
     const question = { spec, host: readResolvConf(), resolver: resolverAddress, hostNetwork: false }
     writeFileSync(join(dir, 'resolv.conf'), renderResolvConf(question))
@@ -55,7 +55,7 @@ const disconnectLive = async (ctx: Context, record: StoredSandbox, wire: Wire): 
   await ctx.wiring.disconnect(join(dirOf(ctx, spec.id), 'net'), endpoint, rest)
   ctx.names.table.leave(network.id, spec.id)
   ctx.networks.release(network.id, spec.id)
-  const hosts = join(dirOf(ctx, spec.id), 'hosts')
+  const hosts = join(fileDirOf(ctx, spec.id), 'hosts')
   let text = readFileSync(hosts, 'utf8')
   for (const address of addressesOf(endpoint)) text = withoutAddress(text, address)
   writeFileSync(hosts, text)

@@ -22,13 +22,16 @@ export interface Context {
   ports: Ports
   /** One change of a sandbox at a time. */
   locks: KeyedMutex
-  /** Each sandbox has a directory here, with its pinned namespaces and its files. */
+  /** Each sandbox has a directory here while it is ready, with its pinned namespaces. */
   root: string
+  /** And one here for as long as there is a record of it, with its files: `docker cp` reads them of stopped ones, too. */
+  fileRoot: string
   /** What the names of our links begin with. */
   linkPrefix: string
 }
 
 export const dirOf = (ctx: Context, id: string): string => join(ctx.root, id)
+export const fileDirOf = (ctx: Context, id: string): string => join(ctx.fileRoot, id)
 
 export const must = (ctx: Context, id: string): StoredSandbox => {
   const record = ctx.records.all.get(id)
@@ -51,6 +54,7 @@ export const describe = (ctx: Context, record: StoredSandbox): Sandbox => {
   const { spec, state } = record
   const dir = dirOf(ctx, spec.id)
   const shared = dirOf(ctx, ownerOf(spec))
+  const files = fileDirOf(ctx, ownerOf(spec))
   const kinds = ownKinds(spec)
   const mode = spec.network.mode
   return {
@@ -64,9 +68,9 @@ export const describe = (ctx: Context, record: StoredSandbox): Sandbox => {
       uts: join(dir, 'uts'),
     },
     files: {
-      hosts: join(shared, 'hosts'),
-      resolvConf: join(shared, 'resolv.conf'),
-      hostname: join(shared, 'hostname'),
+      hosts: join(files, 'hosts'),
+      resolvConf: join(files, 'resolv.conf'),
+      hostname: join(files, 'hostname'),
       shm: spec.hostIpc ? '/dev/shm' : join(dir, 'shm'),
     },
   }

@@ -1,11 +1,11 @@
 /** Writes the files a sandbox's containers see as /etc/hosts, /etc/resolv.conf and /etc/hostname. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readResolvConf } from '../../lib/dns/index.ts'
 import { resolverAddress } from '../names/index.ts'
 import { isOnParent } from '../networks/index.ts'
 import type { SandboxSpec } from '../types.ts'
-import { addressesOf, type Context, dirOf } from './context.ts'
+import { addressesOf, type Context, fileDirOf } from './context.ts'
 import { renderHosts, renderResolvConf } from './files.ts'
 import { needsResolver } from './resolution.ts'
 import type { Wire } from './wiring.ts'
@@ -38,7 +38,7 @@ export const tellLinked = (ctx: Context, id: string): void => {
   for (const { spec, state } of ctx.records.all.values()) {
     const names = spec.hosts.filter((host) => host.address === `sandbox:${id}`).map(({ name }) => name)
     if (state !== 'ready' || names.length === 0) continue
-    const path = join(dirOf(ctx, spec.id), 'hosts')
+    const path = join(fileDirOf(ctx, spec.id), 'hosts')
     const kept = readFileSync(path, 'utf8')
       .split('\n')
       .filter((line) => line !== '' && !names.some((name) => line.endsWith(`\t${name}`)))
@@ -60,7 +60,8 @@ const hostAddresses = (ctx: Context, wires: readonly Wire[], host: boolean): str
 }
 
 export const writeFiles = (ctx: Context, spec: SandboxSpec, wires: readonly Wire[]): void => {
-  const dir = dirOf(ctx, spec.id)
+  const dir = fileDirOf(ctx, spec.id)
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
   const host = spec.network.mode === 'host'
   const base = host ? readFileSync('/etc/hosts', 'utf8') : undefined
   const addresses = wires.flatMap(({ endpoint }) => addressesOf(endpoint))

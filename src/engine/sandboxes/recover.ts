@@ -1,8 +1,9 @@
 /** Takes over what a daemon before this one has left running, and removes what nobody owns. */
-import { readdirSync, rmSync, statfsSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../../errors.ts'
-import { type Context, dirOf, ownKinds } from './context.ts'
+import { type Context, dirOf, fileDirOf, ownKinds } from './context.ts'
+import { writeFiles } from './host-files.ts'
 import { targetsOf } from './publication.ts'
 import type { StoredSandbox } from './records.ts'
 import { joinNames, needsResolver, serveNames } from './resolution.ts'
@@ -30,6 +31,7 @@ const adopt = async (ctx: Context, record: StoredSandbox): Promise<void> => {
     ctx.log.warn('links of a running sandbox are gone; making them again', { sandbox: spec.id })
     await ctx.wiring.connect(netns, lost, wires)
   }
+  if (spec.network.mode !== 'sandbox' && !existsSync(fileDirOf(ctx, spec.id))) writeFiles(ctx, spec, wires)
   for (const wire of wires) joinNames(ctx, record, wire)
   if (needsResolver(spec, wires)) await serveNames(ctx, spec)
   const targets = targetsOf(wires)
@@ -50,6 +52,8 @@ const sweep = (ctx: Context): void => {
     ctx.sys.mounts.unmount(join(dirOf(ctx, id), 'shm'), { detach: true })
     rmSync(dirOf(ctx, id), { recursive: true, force: true })
   }
+  for (const id of present(ctx.fileRoot))
+    if (!ctx.records.all.has(id)) rmSync(fileDirOf(ctx, id), { recursive: true, force: true })
   const used = ctx.networks.ownLinks()
   for (const id of ctx.records.all.keys())
     for (const { endpoint } of ctx.networks.endpointsOf(id)) used.add(endpoint.hostIfname)

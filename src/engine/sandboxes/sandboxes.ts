@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf, SlipwayError } from '../../errors.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
@@ -7,7 +8,7 @@ import type { NetworkRoom } from '../networks/index.ts'
 import { createPorts } from '../ports/index.ts'
 import type { Sandboxes } from '../types.ts'
 import { connect, disconnect } from './connections.ts'
-import { type Context, describe, must } from './context.ts'
+import { type Context, describe, fileDirOf, must } from './context.ts'
 import { createSandboxRecords, type StoredSandbox } from './records.ts'
 import { recover } from './recover.ts'
 import { joinNames } from './resolution.ts'
@@ -39,6 +40,7 @@ export const createSandboxes = (deps: EngineDeps, networks: NetworkRoom): Sandbo
     ports: createPorts(networks.rules, sys.firewall, log),
     locks: new KeyedMutex(),
     root: join(instance.runDir, 'sandboxes'),
+    fileRoot: join(instance.stateDir, 'sandboxes'),
     linkPrefix: instance.linkPrefix,
   }
   let checking: NodeJS.Timeout | undefined
@@ -65,6 +67,7 @@ export const createSandboxes = (deps: EngineDeps, networks: NetworkRoom): Sandbo
         if (!ctx.records.all.has(id)) return
         await stopLocked(ctx, id)
         ctx.records.delete(id)
+        rmSync(fileDirOf(ctx, id), { recursive: true, force: true })
       }),
     connect: async (id, attachment) => await connect(ctx, id, attachment),
     disconnect: async (id, reference) => await disconnect(ctx, id, reference),

@@ -20,6 +20,13 @@ export interface SnapshotRecord {
   labels: string
 }
 
+/**
+ * What the names of snapshots begin with that are made of their parent alone, and can be made again: nobody keeps one, it
+ * goes with its parent.
+ */
+export const derivedPrefix = 'derived-'
+const isDerived = `substr(key, 1, ${derivedPrefix.length}) = '${derivedPrefix}'`
+
 const steps = [
   `CREATE TABLE snapshots (
      n INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -90,9 +97,18 @@ export class SnapshotRecords {
       .run(values.size ?? null, values.diffId ?? null, values.tarSize ?? null, values.kept ?? null, n)
   }
 
+  /** Not counted are derived ones that nothing is on. */
   childCount(n: number): number {
-    return (this.#db.prepare('SELECT count(*) AS count FROM snapshots WHERE parent = ?').get(n) as { count: number })
-      .count
+    const idle = `${isDerived} AND NOT EXISTS (SELECT 1 FROM snapshots above WHERE above.parent = child.n)`
+    const { count } = this.#db
+      .prepare(`SELECT count(*) AS count FROM snapshots child WHERE parent = ? AND NOT (${idle})`)
+      .get(n) as { count: number }
+    return count
+  }
+
+  derivedFrom(n: number): SnapshotRecord[] {
+    const found = this.#db.prepare(`SELECT * FROM snapshots WHERE parent = ? AND ${isDerived}`)
+    return found.all(n) as unknown as SnapshotRecord[]
   }
 
   isHeld(n: number): boolean {

@@ -9,7 +9,7 @@ import type { SnapshotInfo, Snapshots } from '../types.ts'
 import { LayerPool } from './layers/pool.ts'
 import type { DiffResult, UnpackLimits, UnpackResult } from './layers/protocol.ts'
 import { readOnlyMount, writableMount } from './mounts.ts'
-import { type SnapshotRecord, SnapshotRecords } from './records.ts'
+import { derivedPrefix, type SnapshotRecord, SnapshotRecords } from './records.ts'
 
 /** What the images room needs beyond the contract: layers from archives, and a say in what stays. */
 export interface SnapshotStore extends Snapshots {
@@ -42,6 +42,8 @@ export interface SnapshotStore extends Snapshots {
   release(holder: string, options?: { abandon?: (key: string) => boolean }): Promise<number>
   /** release() for every holder whose name begins so. */
   releaseAll(prefix: string, options?: { abandon?: (key: string) => boolean }): Promise<void>
+  /** Takes an active snapshot off the records; what was written in it becomes the directory `to`. */
+  moveOut(key: string, to: string): Promise<void>
   /** Deletes directories without a record, active leftovers of unpacking, and what nobody wants. */
   recover(): Promise<void>
   close(): Promise<void>
@@ -117,7 +119,12 @@ class OverlaySnapshots implements SnapshotStore {
   async commit(key: string, name: string): Promise<void> {
     const record = this.#must(key)
     if (record.committed) throw new SlipwayError('conflict', `snapshot ${key} is committed already`)
-    if (this.#records.get(name)) return this.#delete([record.n])
+    const known = this.#records.get(name)
+    if (known && !this.intact(name)) {
+      await this.#deleteDirectory(known.n)
+      await rename(`${this.#base}/${record.n}`, `${this.#base}/${known.n}`)
+    }
+    if (known) return this.#delete([record.n])
     this.#records.commit(record.n, name, this.#deps.clock.now())
   }
 
@@ -149,11 +156,6 @@ class OverlaySnapshots implements SnapshotStore {
       const measured = name === undefined ? await this.measure(key, options.signal) : result
       this.#records.set(own!.n, { size: result.size, diffId: measured.diffId, tarSize: measured.tarSize })
       const committed = name ?? measured.diffId
-      const lost = this.#records.get(committed)
-      if (lost && !this.intact(committed)) {
-        await this.#deleteDirectory(lost.n)
-        await rename(`${this.#base}/${own!.n}`, `${this.#base}/${lost.n}`)
-      }
       await this.commit(key, committed)
       return { ...result, name: committed }
     } catch (error) {
@@ -215,6 +217,11 @@ class OverlaySnapshots implements SnapshotStore {
     if (this.#records.childCount(record.n) > 0)
       throw new SlipwayError('conflict', `snapshot ${key} has snapshots on top of it`)
     await this.#reap(record)
+  }
+
+  async moveOut(key: string, to: string): Promise<void> {
+    await rename(this.#fs(this.#must(key).n), to)
+    await this.remove(key)
   }
 
   async diff(key: string): Promise<Readable> {
@@ -281,6 +288,13 @@ class OverlaySnapshots implements SnapshotStore {
     return { ...result, blob: result.blob! }
   }
 
+  async trim(key: string): Promise<void> {
+    const [own, ...below] = this.#records.chain(this.#must(key).n)
+    if (own!.committed) throw new SlipwayError('conflict', `snapshot ${key} is committed already`)
+    const lowers = below.map((record) => this.#fs(record.n))
+    await this.#pool.run({ op: 'trim', root: this.#fs(own!.n), lowers })
+  }
+
   async changes(key: string): Promise<{ path: string; kind: 'modified' | 'added' | 'deleted' }[]> {
     const [own, ...below] = this.#records.chain(this.#must(key).n)
     const lowers = below.map((record) => this.#fs(record.n))
@@ -335,10 +349,14 @@ class OverlaySnapshots implements SnapshotStore {
     const doomed = this.#records.transaction(() => {
       const gone: SnapshotRecord[] = []
       for (const each of this.#records.chain(record.n)) {
+        // It goes, or stays, with its parent.
+        if (each.key.startsWith(derivedPrefix) && this.#records.childCount(each.n) === 0) continue
         const wanted = each.n !== record.n && each.kept === 1
         if (wanted || this.#records.isHeld(each.n) || this.#records.childCount(each.n) > 0) break
-        this.#records.delete(each.n)
-        gone.push(each)
+        for (const one of [...this.#records.derivedFrom(each.n), each]) {
+          this.#records.delete(one.n)
+          gone.push(one)
+        }
       }
       return gone
     })

@@ -181,6 +181,8 @@ export interface Snapshots {
   mounts(key: string): Promise<Mount>
   /** Makes the active snapshot `key` immutable as `name`. If `name` exists already, the active one is dropped and that is fine. */
   commit(key: string, name: string): Promise<void>
+  /** Removes what an active snapshot, mounted nowhere, holds of directories in which nothing has changed. */
+  trim(key: string): Promise<void>
   stat(key: string): Promise<SnapshotInfo | undefined>
   /** Its own layer's directory, as in stat(), which also counts what is in there. */
   pathOf(key: string): string | undefined

@@ -10,9 +10,9 @@ export const layerChanges = (root: string, lowers: string[], special: Special): 
   const isOpaque = (path: string): boolean => isPlain(path) && special.xattrs([path])[0]!.has(opaqueXattr)
   const lower = new LowerView(lowers, isOpaque)
   const changes: Change[] = []
-  /** True when something was added or deleted directly in the directory. */
+  /** True when something in the directory, or anywhere below it, has changed. */
   const walk = (path: string): boolean => {
-    let touched = false
+    const begun = changes.length
     const prefix = path === '' ? '' : `${path}/`
     const names = namesIn(`${root}/${path}`)
     for (const name of names) {
@@ -22,28 +22,26 @@ export const layerChanges = (root: string, lowers: string[], special: Special): 
       const at = changes.length
       if (isWhiteout(stat)) {
         if (before) changes.push({ path: `/${full}`, kind: 'deleted' })
-        touched ||= before !== undefined
         continue
       }
-      touched ||= before === undefined
       const inside = stat.isDirectory() && walk(full)
       if (!before) changes.splice(at, 0, { path: `/${full}`, kind: 'added' })
-      // A directory is in the upper layer as soon as anything below it is: it counts only if it has changed itself.
+      // A directory is in the upper layer as soon as anything below it was opened for writing: it counts only if that, or
+      // the directory itself, has changed (dockerd's naive differ, and containerd's).
       else if (!stat.isDirectory() || inside || !sameDirectory(stat, before.stat))
         changes.splice(at, 0, { path: `/${full}`, kind: 'modified' })
     }
     if (path !== '' && lower.find(path)?.stat.isDirectory() && isOpaque(`${root}/${path}`)) {
       const gone = lower.names(path).filter((name) => !names.includes(name))
       changes.push(...gone.map((name): Change => ({ path: `/${prefix}${name}`, kind: 'deleted' })))
-      touched ||= gone.length > 0
     }
-    return touched
+    return changes.length > begun
   }
   walk('')
   return changes
 }
 
-const sameDirectory = (
+export const sameDirectory = (
   now: BigIntStats,
   before: { mode: number; uid: number; gid: number; mtimeMs: number },
 ): boolean =>

@@ -37,6 +37,7 @@ export type LayerJob =
   /** Writes the layer as a deterministic tar: only its digest, as chunks over the port, or into a gzip file. */
   | { op: 'diff'; root: string; output: { to: 'digest' } | { to: 'port' } | { to: 'gzip'; file: string } }
   | { op: 'changes'; root: string; lowers: string[] }
+  | { op: 'trim'; root: string; lowers: string[] }
   | { op: 'usage'; root: string }
   | { op: 'delete'; path: string }
 
@@ -64,6 +65,7 @@ export interface LayerResults {
   unpack: UnpackResult
   diff: DiffResult
   changes: Change[]
+  trim: undefined
   usage: number
   delete: undefined
 }
@@ -71,6 +73,7 @@ export interface LayerResults {
 export type SpecialCall =
   | { call: 'mknod'; path: string; mode: number; major: number; minor: number }
   | { call: 'setXattr'; path: string; name: string; value: Uint8Array }
+  | { call: 'setTimes'; path: string; atimeNs: bigint; mtimeNs: bigint }
   /** The attributes that belong into a layer, and the overlay's opaque mark, of each path. */
   | { call: 'xattrs'; paths: string[] }
 

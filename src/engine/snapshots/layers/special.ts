@@ -13,6 +13,7 @@ export const isLayerXattr = (name: string): boolean =>
 export interface Special {
   mknod(path: string, mode: number, major: number, minor: number): void
   setXattr(path: string, name: string, value: Uint8Array): void
+  setTimes(path: string, atimeNs: bigint, mtimeNs: bigint): void
   /** Names and values per path; opaqueXattr among them. */
   xattrs(paths: string[]): Map<string, Buffer>[]
 }
@@ -29,6 +30,7 @@ export const remoteSpecial = (port: MessagePort, answers: MessagePort, flag: Int
   return {
     mknod: (path, mode, major, minor) => void ask({ call: 'mknod', path, mode, major, minor }),
     setXattr: (path, name, value) => void ask({ call: 'setXattr', path, name, value }),
+    setTimes: (path, atimeNs, mtimeNs) => void ask({ call: 'setTimes', path, atimeNs, mtimeNs }),
     xattrs(paths) {
       const found: Map<string, Buffer>[] = []
       // Small pieces, because the main thread answers DNS and probes in between.
@@ -44,6 +46,7 @@ export const remoteSpecial = (port: MessagePort, answers: MessagePort, flag: Int
 export const performSpecial = (files: SpecialFiles, special: SpecialCall): [string, Uint8Array][][] => {
   if (special.call === 'mknod') files.mknod(special.path, special.mode, special.major, special.minor)
   else if (special.call === 'setXattr') files.setXattr(special.path, special.name, special.value)
+  else if (special.call === 'setTimes') files.setTimes(special.path, special.atimeNs, special.mtimeNs)
   else
     return special.paths.map((path) =>
       files.listXattrs(path).flatMap((name): [string, Uint8Array][] => {

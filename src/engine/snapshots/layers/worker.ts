@@ -14,6 +14,7 @@ import { namesIn } from './files.ts'
 import { portSink, portSource } from './port-streams.ts'
 import type { DiffResult, JobStart, LayerJob, UnpackResult } from './protocol.ts'
 import { remoteSpecial, type Special } from './special.ts'
+import { trimLayer } from './trim.ts'
 import { Unpacker } from './unpack.ts'
 import { wireError } from './wire-error.ts'
 
@@ -171,6 +172,8 @@ const perform = (job: LayerJob, port: JobStart['port'], special: Special): unkno
       return diff(job, port, special)
     case 'changes':
       return layerChanges(job.root, job.lowers, special)
+    case 'trim':
+      return trimLayer(job.root, job.lowers, special)
     case 'usage':
       return usage(job.root)
     case 'delete':
