@@ -47,7 +47,7 @@ const installed = (program: string): boolean =>
   (process.env.PATH ?? '').split(':').some((dir) => dir !== '' && existsSync(join(dir, program)))
 
 const applets =
-  'sh ls cat echo true false sleep id env touch mkdir rm pwd head tail seq wc stty tty ps nc nslookup hostname mount kill test grep ip chmod ln dd stat date df yes tr nproc'
+  'sh ls cat echo true false sleep id env touch mkdir rm pwd head tail seq wc stty tty ps nc nslookup hostname mount kill ping test grep ip chmod ln dd stat date df yes tr nproc'
 
 /** busybox as an image's root: static, so it needs nothing else. */
 const busyboxTar = (dir: string): string => {

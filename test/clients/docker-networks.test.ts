@@ -120,6 +120,16 @@ test('links on the default bridge', async () => {
   assert.match(await ok('exec', 'asker', 'cat', '/etc/hosts'), new RegExp(`^${now}\tal `, 'm'))
   await ok('stop', '-t0', 'linked', 'asker')
   assert.match(await fails(1, 'start', 'asker'), /Cannot link to a non running container: \/linked AS \/asker\/al/)
+  await ok('start', 'linked', 'asker')
+  assert.match(await fails(1, 'rm', '--link', 'linked'), /cannot remove the default link name/)
+  assert.match(await fails(1, 'rm', '--link', 'asker/no'), /No such container: asker\/no/)
+  assert.match(await fails(1, 'rm', 'asker/al'), /container is running/)
+  assert.equal(await ok('rm', '--link', 'asker/al'), 'asker/al')
+  assert.equal(await ok('inspect', '-f', '{{json .HostConfig.Links}}', 'asker'), 'null')
+  assert.doesNotMatch(await ok('exec', 'asker', 'cat', '/etc/hosts'), /\tal /)
+  await ok('restart', '-t0', 'asker')
+  assert.doesNotMatch(await ok('exec', 'asker', 'env'), /^AL_/m)
+  assert.match(await fails(1, 'rm', '--link', 'asker/al'), /No such container/)
   // On networks with names a link is one more, for the one who asked.
   await ok('network', 'create', 'nl')
   await ok('run', '-d', '--name', 'far', '--network', 'nl', ...serving('far'))
@@ -201,6 +211,39 @@ const withCable = async (body: (parent: string) => Promise<void>): Promise<void>
     execFileSync('ip', ['link', 'del', parent])
   }
 }
+
+test('link-local addresses', async () => {
+  const addresses = (name: string): Promise<string> => ok('exec', name, 'ip', '-o', 'addr', 'show', 'dev', 'eth0')
+  const asked = ['--link-local-ip', '169.254.34.68', '--link-local-ip', 'fe80::34:68']
+  await ok('network', 'create', 'll')
+  await ok('run', '-d', '--name', 'l1', '--network', 'll', ...asked, 'busybox', 'sleep', '100')
+  await ok('run', '-d', '--name', 'l3', 'busybox', 'sleep', '100')
+  for (const when of ['created', 'restarted']) {
+    const given = await addresses('l1')
+    assert.match(given, /inet 169\.254\.34\.68\/16 brd 169\.254\.255\.255 /, when)
+    assert.match(given, /inet6 fe80::34:68\/64 /, when)
+    await ok('restart', '-t0', 'l1')
+  }
+  const ipam = '{{json .NetworkSettings.Networks.ll.IPAMConfig.LinkLocalIPs}}'
+  assert.equal(await ok('inspect', '-f', ipam, 'l1'), '["169.254.34.68","fe80::34:68"]')
+  await ok('network', 'connect', '--link-local-ip', '169.254.5.6', 'll', 'l3')
+  assert.match(await ok('exec', 'l1', 'ping', '-c', '1', '169.254.5.6'), /1 packets received/)
+  assert.match(
+    await ok('run', '--rm', '--link-local-ip', '169.254.34.69', 'busybox', 'ip', 'addr'),
+    /169\.254\.34\.69\/16/,
+  )
+  for (const [wrong, message] of [
+    ['foo', /invalid link-local IP address: foo/],
+    ['0.0.0.0', /invalid link-local IP address: 0\.0\.0\.0/],
+    ['10.3.4.5', /invalid link local IP address: 10\.3\.4\.5/],
+  ] as const)
+    assert.match(
+      await fails(125, 'run', '--rm', '--network', 'll', '--link-local-ip', wrong, 'busybox', 'true'),
+      message,
+    )
+  await docker.clean()
+  await ok('network', 'rm', 'll')
+})
 
 test('macvlan: addresses, names, modes, a restart of the daemon, what is refused', async () => {
   await withCable(async (parent) => {

@@ -49,6 +49,14 @@ export const byLink = (all: Pick<Containers, 'must' | 'list'>, reference: string
   return all.list().find(({ sandboxId }) => sandboxId === link?.sandboxId) ?? all.must(reference)
 }
 
+/** What a container was asked for with, but for one link. */
+export const withoutLink = ({ spec }: Container, alias: string): Origin | undefined => {
+  const origin = spec.origin as Origin | undefined
+  if (!origin) return undefined
+  const Links = origin.HostConfig.Links?.filter((link) => splitLink(link).alias !== alias)
+  return { ...origin, HostConfig: { ...origin.HostConfig, ...(Links ? { Links } : {}) } }
+}
+
 /** The sandbox whose network a container is on: another's, where it has joined that. */
 export const networkOwner = ({ spec, sandboxId }: Container): string => {
   const network = 'own' in spec.sandbox ? spec.sandbox.own.network : undefined

@@ -1,7 +1,6 @@
 /** A container's networks and published ports, from docker's JSON: pure. */
 import type { Attachment, PublishedPort } from '../../engine/types.ts'
-import { SlipwayError } from '../../errors.ts'
-import { parseAddress } from '../../lib/ip.ts'
+import { contains, parseAddress, parseBlock } from '../../lib/ip.ts'
 import { bad, defined } from './container-fields.ts'
 import { splitLink } from './container-links.ts'
 import type { ContainerConfig, EndpointConfig, HostConfig } from './wire.ts'
@@ -20,6 +19,8 @@ const sysctlsOf = (text: string | undefined): Record<string, string> | undefined
   )
 }
 
+const linkLocal = ['169.254.0.0/16', 'fe80::/10'].map((text) => parseBlock(text)!)
+
 const checkAddresses = (network: string, e: EndpointConfig): void => {
   const { IPv4Address, IPv6Address, LinkLocalIPs } = e.IPAMConfig ?? {}
   const wrong: string[] = []
@@ -30,11 +31,12 @@ const checkAddresses = (network: string, e: EndpointConfig): void => {
   if (IPv4Address && parseAddress(IPv4Address)?.family !== 4) wrong.push(`invalid IPv4 address: ${IPv4Address}`)
   if (IPv6Address && parseAddress(IPv6Address)?.family !== 6) wrong.push(`invalid IPv6 address: ${IPv6Address}`)
   for (const address of LinkLocalIPs ?? [])
-    if (!parseAddress(address)) wrong.push(`invalid link-local IP address: ${address}`)
+    if (!parseAddress(address)?.value) wrong.push(`invalid link-local IP address: ${address}`)
   const text = wrong.length === 1 ? wrong[0]! : wrong.map((each) => `* ${each}`).join('\n')
   if (wrong.length > 0) throw bad(`invalid config for network ${network}: invalid endpoint settings:\n${text}`)
-  if (LinkLocalIPs?.length)
-    throw new SlipwayError('unsupported', 'link-local addresses of one container cannot be chosen here')
+  for (const address of LinkLocalIPs ?? [])
+    if (!linkLocal.some((block) => contains(block, parseAddress(address)!)))
+      throw bad(`invalid link local IP address: ${address}`)
 }
 
 export const attachment = (network: string, e: EndpointConfig): Attachment => {
@@ -54,6 +56,7 @@ export const attachment = (network: string, e: EndpointConfig): Attachment => {
       ipv4: e.IPAMConfig?.IPv4Address || undefined,
       ipv6: e.IPAMConfig?.IPv6Address || undefined,
       mac: address || undefined,
+      linkLocal: e.IPAMConfig?.LinkLocalIPs?.length ? e.IPAMConfig.LinkLocalIPs : undefined,
       ifname: options['com.docker.network.endpoint.ifname'] || undefined,
       sysctls: sysctlsOf(options['com.docker.network.endpoint.sysctls']),
       gwPriority: e.GwPriority || undefined,

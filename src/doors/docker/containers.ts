@@ -13,7 +13,7 @@ import { checkResources, type Parts } from './container-limits.ts'
 import { logDetails } from './container-log.ts'
 import { freeName } from './container-name.ts'
 import { updateOf } from './container-update.ts'
-import { byLink, splitLink } from './container-links.ts'
+import { byLink, splitLink, withoutLink } from './container-links.ts'
 import { inspectView, originOf } from './container-views.ts'
 import { Filters, instant, isTrue } from './filters.ts'
 import { sendLogs, streamType, terminalSize } from './io.ts'
@@ -120,13 +120,28 @@ export const containerRoutes = (engine: ContainerBackend, clock: Clock, root: st
       await pipeline(tar, x.stream(200, 'application/x-tar'))
     }),
     route('DELETE', '/containers/:id', async (x) => {
-      if (isTrue(x.query.get('link'))) throw bad('links cannot be removed one by one here; remove the container')
-      await containers.remove(x.params.id!, { force: isTrue(x.query.get('force')), volumes: isTrue(x.query.get('v')) })
-      x.send(204)
+      if (isTrue(x.query.get('link'))) {
+        containers.must(x.params.id!)
+        throw new SlipwayError('internal', 'Conflict, cannot remove the default link name of the container')
+      }
+      await remove(engine, x, x.params.id!)
+    }),
+    route('DELETE', '/containers/:id/:alias', async (x) => {
+      const { id: parent, alias } = x.params
+      const { id } = byLink(containers, `${parent}/${alias}`)
+      if (isTrue(x.query.get('link'))) {
+        await containers.unlink(parent!, alias!, withoutLink(containers.must(parent!), alias!))
+        x.send(204)
+      } else await remove(engine, x, id)
     }),
     ...archiveRoutes(engine),
     route('POST', '/commit', (x) => commit(engine, x)),
   ]
+}
+
+const remove = async ({ containers }: ContainerBackend, x: Exchange, reference: string): Promise<void> => {
+  await containers.remove(reference, { force: isTrue(x.query.get('force')), volumes: isTrue(x.query.get('v')) })
+  x.send(204)
 }
 
 const start = async (engine: ContainerBackend, x: Exchange): Promise<void> => {

@@ -15,6 +15,7 @@ import { type Context, type Live, type Neighbours, runtimePaths } from './contex
 import { create } from './create.ts'
 import { rename, stats, top, update } from './inspect.ts'
 import { restart, start } from './lifecycle.ts'
+import { unlink } from './links.ts'
 import type { ContainerRecords } from './records.ts'
 import { recover } from './recover.ts'
 import { remove } from './remove.ts'
@@ -79,6 +80,7 @@ export const createContainers = (
     remove: (reference, options) => remove(ctx, reference, options),
     wait: async (reference, condition, signal) => wait(ctx, reference, condition, signal),
     rename: rename(ctx),
+    unlink: unlink(ctx),
     update: update(ctx),
     attach: attach(ctx),
     logs: logs(ctx),

@@ -1,6 +1,6 @@
 /** Links: what a container is told in its environment of those it is linked to, under docker's names. */
 import { SlipwayError } from '../../errors.ts'
-import type { ContainerLink, Sandbox } from '../types.ts'
+import type { ContainerLink, Containers, Sandbox } from '../types.ts'
 import type { Context } from './context.ts'
 import type { ContainerRecord } from './records.ts'
 
@@ -38,6 +38,26 @@ export const linkVariables = (
     const address = (endpoints.find(({ networkName }) => networkName === 'bridge') ?? endpoints[0])?.ipv4
     return address === undefined ? [] : variablesOf(link, name, address)
   })
+
+export const unlink =
+  (ctx: Context): Containers['unlink'] =>
+  async (reference, alias, origin) => {
+    const { id } = ctx.records.must(reference)
+    await ctx.locks.run(id, async () => {
+      const { spec, sandboxId } = ctx.records.must(id)
+      const link = spec.links?.find((one) => one.alias === alias)
+      if (!link) throw new SlipwayError('not-found', `No such container: ${reference}/${alias}`)
+      const links = spec.links!.filter((one) => one !== link)
+      ctx.records.settle(id, { spec: { ...spec, links, origin } })
+      // All names of the other one are in the line; the alias is the first.
+      const host = ctx.sandboxes
+        .get(sandboxId)
+        ?.spec.hosts.find(
+          ({ name, address }) => address === `sandbox:${link.sandboxId}` && name.split(' ', 1)[0] === alias,
+        )
+      if (host) await ctx.sandboxes.removeHost(sandboxId, host)
+    })
+  }
 
 /** The other side of a link runs, on the default network; else a container is not started. */
 export const checkLinks = (ctx: Context, { spec }: ContainerRecord): void => {

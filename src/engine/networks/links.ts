@@ -90,8 +90,14 @@ export const endpointLines = (
     endpoint.ipv4 && { text: endpoint.ipv4, prefix: endpoint.ipv4PrefixLength ?? 32, six: false },
     endpoint.ipv6 && { text: endpoint.ipv6, prefix: endpoint.ipv6PrefixLength ?? 128, six: true },
   ].filter((address) => address !== undefined && address !== '')
+  const linkLocal = (endpoint.linkLocal ?? []).map((text) => {
+    const six = text.includes(':')
+    return { text, prefix: six ? 64 : 16, six }
+  })
   const inside = [
-    ...addresses.map(({ text, prefix, six }) => `addr add ${text}/${prefix}${six ? ' nodad' : ' brd +'} dev ${ifname}`),
+    ...[...addresses, ...linkLocal].map(
+      ({ text, prefix, six }) => `addr add ${text}/${prefix}${six ? ' nodad' : ' brd +'} dev ${ifname}`,
+    ),
     `link set dev ${ifname} up`,
   ]
   const veth = `link add name ${host}${mtu}`

@@ -98,6 +98,7 @@ export const reserve = (
     ...(four ? { ipv4, ipv4PrefixLength: four.prefix, gateway4: four.gateway } : {}),
     ...(six ? { ipv6, ipv6PrefixLength: six.prefix, gateway6: six.gateway } : {}),
     aliases: attachment.aliases,
+    ...(attachment.linkLocal ? { linkLocal: attachment.linkLocal } : {}),
     ...(attachment.links ? { links: attachment.links } : {}),
     ...(attachment.gwPriority ? { gwPriority: attachment.gwPriority } : {}),
     ...(attachment.sysctls ? { sysctls: attachment.sysctls } : {}),

@@ -5,7 +5,7 @@ import { readResolvConf } from '../../lib/dns/index.ts'
 import { resolverAddress } from '../names/index.ts'
 import { isOnParent } from '../networks/index.ts'
 import type { SandboxSpec } from '../types.ts'
-import { addressesOf, type Context, fileDirOf } from './context.ts'
+import { addressesOf, type Context, fileDirOf, must } from './context.ts'
 import { renderHosts, renderResolvConf } from './files.ts'
 import { needsResolver } from './resolution.ts'
 import type { Wire } from './wiring.ts'
@@ -30,6 +30,24 @@ const linked = (ctx: Context, spec: SandboxSpec): SandboxSpec => ({
   }),
 })
 
+/** The lines of `names` in a hosts file, with `address` or without any. */
+const replaceNames = (ctx: Context, id: string, names: readonly string[], address?: string): void => {
+  const path = join(fileDirOf(ctx, id), 'hosts')
+  const kept = readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '' && !names.some((name) => line.endsWith(`\t${name}`)))
+  const fresh = address === undefined ? [] : names.map((name) => `${address}\t${name}`)
+  // Written in place: the file is bind-mounted.
+  writeFileSync(path, [...kept, ...fresh, ''].join('\n'))
+}
+
+export const removeHost = (ctx: Context, id: string, host: SandboxSpec['hosts'][number]): void => {
+  const record = must(ctx, id)
+  const hosts = record.spec.hosts.filter(({ name, address }) => name !== host.name || address !== host.address)
+  ctx.records.save({ ...record, spec: { ...record.spec, hosts } })
+  if (record.state === 'ready') replaceNames(ctx, id, [host.name])
+}
+
 /** A sandbox that has just got its addresses: whoever has it in its hosts file learns the new one. */
 export const tellLinked = (ctx: Context, id: string): void => {
   const wire = linkedWire(ctx, id)
@@ -38,12 +56,7 @@ export const tellLinked = (ctx: Context, id: string): void => {
   for (const { spec, state } of ctx.records.all.values()) {
     const names = spec.hosts.filter((host) => host.address === `sandbox:${id}`).map(({ name }) => name)
     if (state !== 'ready' || names.length === 0) continue
-    const path = join(fileDirOf(ctx, spec.id), 'hosts')
-    const kept = readFileSync(path, 'utf8')
-      .split('\n')
-      .filter((line) => line !== '' && !names.some((name) => line.endsWith(`\t${name}`)))
-    // Written in place: the file is bind-mounted.
-    writeFileSync(path, [...kept, ...names.map((name) => `${address}\t${name}`), ''].join('\n'))
+    replaceNames(ctx, spec.id, names, address)
   }
 }
 

@@ -13,6 +13,7 @@ import { createSandboxRecords, type StoredSandbox } from './records.ts'
 import { recover } from './recover.ts'
 import { joinNames } from './resolution.ts'
 import { start, stopLocked } from './start.ts'
+import { removeHost } from './host-files.ts'
 import { validate } from './validate.ts'
 import { createWiring } from './wiring.ts'
 
@@ -80,6 +81,7 @@ export const createSandboxes = (deps: EngineDeps, networks: NetworkRoom): Sandbo
         if (renamed.names[0] !== undefined) ctx.networks.rename(id, renamed.names[0])
         if (record.state === 'ready') for (const wire of ctx.networks.endpointsOf(id)) joinNames(ctx, record, wire)
       }),
+    removeHost: async (id, host) => await ctx.locks.run(id, async () => removeHost(ctx, id, host)),
     async recover() {
       await recover(ctx)
       checking ??= setInterval(() => {

@@ -73,8 +73,8 @@ export const createWiring = (sys: Sys, networks: NetworkRoom, log: Log) => {
           // One clock for all connections, whatever address they were made to: docs/decisions/0006-one-clock-for-pods.md
           sys.links.sysctl('net/ipv4/tcp_timestamps', '2', { netns })
         }
-        if (endpoint.ipv6 !== undefined)
-          sys.links.sysctl(`net/ipv6/conf/${endpoint.ifname}/disable_ipv6`, '0', { netns })
+        const six = [endpoint.ipv6, ...(endpoint.linkLocal ?? [])].some((address) => address?.includes(':'))
+        if (six) sys.links.sysctl(`net/ipv6/conf/${endpoint.ifname}/disable_ipv6`, '0', { netns })
       }
       await sys.links.batch([...plans.flatMap(({ inside }) => inside), ...defaultRouteLines(all)], { netns })
       for (const { endpoint } of fresh)

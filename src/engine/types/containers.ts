@@ -284,6 +284,8 @@ export interface Containers {
   /** Running and not `force`: 'conflict'. `volumes` removes its anonymous volumes. */
   remove(reference: string, options?: { force?: boolean; volumes?: boolean }): Promise<void>
   rename(reference: string, name: string): Promise<void>
+  /** Takes the link of this alias away, from /etc/hosts of a running container too. `origin` replaces what it was asked for with. */
+  unlink(reference: string, alias: string, origin: unknown): Promise<void>
   update(
     reference: string,
     change: { resources?: Partial<Resources>; restart?: ContainerSpec['restart']; origin?: unknown },

@@ -30,6 +30,8 @@ export interface Attachment {
   ipv4?: string | undefined
   ipv6?: string | undefined
   mac?: string | undefined
+  /** Link-local addresses the interface gets besides; nobody else is told of them. */
+  linkLocal?: string[] | undefined
   /** Names that resolve to this endpoint on this network, besides the sandbox's own names. */
   aliases: string[]
   /** Names that only this sandbox has for others, as long as they are on this network too. */
@@ -65,6 +67,7 @@ export interface Endpoint {
   ipv6?: string | undefined
   ipv6PrefixLength?: number | undefined
   gateway6?: string | undefined
+  linkLocal?: string[] | undefined
   aliases: string[]
   links?: { alias: string; name: string }[] | undefined
   gwPriority?: number | undefined
@@ -95,6 +98,8 @@ export interface Sandboxes {
   disconnect(id: string, network: string): Promise<void>
   /** Replaces names other endpoints on the same networks can resolve it by. */
   rename(id: string, names: { hostname?: string; names: string[] }): Promise<void>
+  /** Takes a line out of /etc/hosts that the sandbox was given by its spec. */
+  removeHost(id: string, host: SandboxSpec['hosts'][number]): Promise<void>
 }
 
 export interface NetworkSpec {
