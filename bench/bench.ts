@@ -45,6 +45,11 @@ export class Bench {
     return this.#startTheirs({ live: true })
   }
 
+  /** A second dockerd that reaches the network; the caller stops it. */
+  onlineDockerd() {
+    return this.#startTheirs({ online: true })
+  }
+
   async close(): Promise<void> {
     const ours = await this.#ours?.catch(() => undefined)
     const theirs = await this.#dockerd?.catch(() => undefined)
@@ -64,7 +69,7 @@ export class Bench {
     }
   }
 
-  async #startTheirs(options: { live?: boolean } = {}) {
+  async #startTheirs(options: { live?: boolean; online?: boolean } = {}) {
     const dockerd = await startDockerd(this.env, options)
     this.say(`dockerd ${dockerd.version}`)
     const side = this.#side(dockerd.host)

@@ -112,7 +112,7 @@ export const builds: Benchmark = {
   async run(bench: Bench) {
     const dir = mkdtempSync(join(tmpdir(), 'slipway-bench-build-'))
     try {
-      const builders = await imageBuilders(bench, dir)
+      const builders = await imageBuilders(bench, dir, await bench.theirs())
       const base = join(dir, 'base.tar')
       await (await bench.ours()).docker('save', '-o', base, image)
       await builders.buildah.load(base)

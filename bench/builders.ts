@@ -8,7 +8,7 @@ import { must } from './program.ts'
 export interface ImageBuilder {
   name: string
   /** Wall time in ms of building each directory of `projects` to an image of that name; at once where it can do that. */
-  build(projects: Readonly<Record<string, string>>, ...flags: string[]): Promise<number>
+  build(projects: Readonly<Record<string, string>>, network?: 'host' | 'none'): Promise<number>
   /** An archive of docker's becomes an image under the name it has there. */
   load(archive: string): Promise<unknown>
   /** What earlier builds have left is gone, but for images with one of these names. */
@@ -24,8 +24,12 @@ export interface ImageBuilders {
 }
 
 /** `dir` takes what they keep. */
-export const imageBuilders = async (bench: Bench, dir: string): Promise<ImageBuilders> => {
-  const [ours, theirs] = [await bench.ours(), await bench.theirs()]
+export const imageBuilders = async (
+  bench: Bench,
+  dir: string,
+  theirs: Awaited<ReturnType<Bench['theirs']>>,
+): Promise<ImageBuilders> => {
+  const ours = await bench.ours()
   // Debian's client of dockerd's own version speaks BuildKit's protocol without a plugin.
   const { stdout } = await must(['sh', '-c', 'command -v dockerd'], bench.env)
   const client = join(dirname(stdout.trim()), '../bin/docker')
@@ -39,8 +43,9 @@ export const imageBuilders = async (bench: Bench, dir: string): Promise<ImageBui
     const call = (...args: string[]) => must([client, ...args], env, { limitMs: 600_000 })
     return {
       name,
-      async build(projects, ...flags) {
+      async build(projects, network) {
         const from = performance.now()
+        const flags = network ? ['--network', network] : []
         await Promise.all(Object.entries(projects).map(([tag, path]) => call('build', ...flags, '-t', tag, path)))
         return performance.now() - from
       },
@@ -66,14 +71,20 @@ export const imageBuilders = async (bench: Bench, dir: string): Promise<ImageBui
   }
 }
 
-/** `slipway build` with a compose file that names the projects. */
+/** `slipway build DIRECTORY`, and with a compose file where there are several. */
 const slipway = (env: Bench['env'], dir: string, docker: ImageBuilder): ImageBuilder => ({
   name: 'slipway build',
-  async build(projects, ...flags) {
-    const services = Object.entries(projects).map(([tag, path], i) => [`s${i}`, { image: tag, build: path }])
+  async build(projects, network) {
+    const [[tag, path] = ['', ''], ...more] = Object.entries(projects)
+    if (more.length === 0 && !network)
+      return (await must([launcher, 'build', '-t', tag, path], env, { limitMs: 600_000 })).ms
+    const services = Object.entries(projects).map(([image, context], i) => [
+      `s${i}`,
+      { image, build: { context, network } },
+    ])
     const file = join(dir, 'compose.yaml')
     writeFileSync(file, JSON.stringify({ name: 'bench', services: Object.fromEntries(services) }))
-    return (await must([launcher, '--progress', 'plain', '-f', file, 'build', ...flags], env, { limitMs: 600_000 })).ms
+    return (await must([launcher, '--progress', 'plain', '-f', file, 'build'], env, { limitMs: 600_000 })).ms
   },
   load: (archive) => docker.load(archive),
   forget: (keep) => docker.forget(keep),
@@ -96,10 +107,10 @@ const buildah = async (bench: Bench, dir: string): Promise<ImageBuilder> => {
   return {
     name: 'buildah',
     /** One after the other: two at once do not share what both need. */
-    async build(projects, ...flags) {
+    async build(projects, network = 'none') {
       const from = performance.now()
       for (const [tag, path] of Object.entries(projects))
-        await call('build', '--layers', '--network', 'none', '--signature-policy', policy, ...flags, '-t', tag, path)
+        await call('build', '--layers', '--network', network, '--signature-policy', policy, '-t', tag, path)
       return performance.now() - from
     },
     load: (file) => call('pull', '-q', '--signature-policy', policy, `docker-archive:${file}`),

@@ -20,9 +20,14 @@ export const startDockerd = async (
   env: Env,
   /**
    * `enter` leads into a network namespace to use instead of a new one; published ports need iptables; with `live` its
-   * containers survive it, and it is started anew when it dies.
+   * containers survive it, and it is started anew when it dies; with `online` it has no bridge but this machine's network.
    */
-  { enter, iptables = false, live = false }: { enter?: readonly string[]; iptables?: boolean; live?: boolean } = {},
+  {
+    enter,
+    iptables = false,
+    live = false,
+    online = false,
+  }: { enter?: readonly string[]; iptables?: boolean; live?: boolean; online?: boolean } = {},
 ): Promise<Dockerd> => {
   const home = mkdtempSync(join(tmpdir(), 'slipway-dockerd-'))
   const host = `unix://${home}/docker.sock`
@@ -31,10 +36,11 @@ export const startDockerd = async (
     ip link set lo up
     ${live ? `while [ ! -e ${home}/over ]; do` : 'exec'} dockerd --data-root ${home}/data --exec-root ${home}/exec -H ${host} --pidfile ${home}/pid \\
       ${iptables ? '' : '--iptables=false --ip6tables=false --ip-masq=false --userland-proxy=false'} \\
-      --cgroup-parent /slipway-bench-${process.pid} ${live ? '--live-restore' : ''} >>${home}/log 2>&1
+      --cgroup-parent /slipway-bench-${process.pid} ${live ? '--live-restore' : ''} ${online ? '--bridge=none' : ''} >>${home}/log 2>&1
     ${live ? 'done' : ''}`
+  const inside = enter ?? (online ? [] : ['unshare', '--net'])
   // The shell becomes dockerd, so the child's pid is dockerd's.
-  const child = start([...(enter ?? ['unshare', '--net']), 'unshare', '--mount', 'sh', '-c', script], env, 'ignore')
+  const child = start([...inside, 'unshare', '--mount', 'sh', '-c', script], env, 'ignore')
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   let ended = false
   void gone.then(() => (ended = true))

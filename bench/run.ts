@@ -3,6 +3,7 @@ import { Bench } from './bench.ts'
 import { builds } from './build.ts'
 import { commandLine } from './command-line.ts'
 import { daemonStart } from './daemon-start.ts'
+import { coldBuild } from './feastflow.ts'
 import { idleCost } from './idle.ts'
 import { images } from './images.ts'
 import { listing, logReading, parallelRuns } from './many.ts'
@@ -19,6 +20,7 @@ const benchmarks = [
   parallelRuns,
   images,
   builds,
+  coldBuild,
   serviceThroughput,
   portThroughput,
   daemonStart,
