@@ -52,16 +52,18 @@ const projects = (dir: string): Record<string, string> => {
       const path = join(dir, round, name)
       cpSync(join(repository, 'examples/feastflow', name), path, { recursive: true })
       const file = join(path, 'Dockerfile')
-      const dockerfile = withoutHeredocs(readFileSync(file, 'utf8'))
+      const dockerfile = forOlderFrontends(readFileSync(file, 'utf8'))
       writeFileSync(file, dockerfile.replaceAll(/target=(\/[^,]+)/g, `id=${round}$1,target=$1`))
       return [`bench-${name}:${round}`, path]
     }),
   )
 }
 
-/** Debian's dockerd does not know here-documents: the same script as one word. */
-const withoutHeredocs = (dockerfile: string): string =>
-  dockerfile.replaceAll(
-    /<<'SH'\n(.*?)\nSH\n/gs,
-    (_, script: string) => `echo ${Buffer.from(script).toString('base64')} | base64 -d | sh\n`,
-  )
+/** What Debian's dockerd does not know: here-documents, which become one word, and a health check's interval at the start. */
+const forOlderFrontends = (dockerfile: string): string =>
+  dockerfile
+    .replaceAll(
+      /<<'SH'\n(.*?)\nSH\n/gs,
+      (_, script: string) => `echo ${Buffer.from(script).toString('base64')} | base64 -d | sh\n`,
+    )
+    .replaceAll(/ --start-interval=\S+/g, '')

@@ -11,6 +11,7 @@ import { parseCheck } from './dockerfile/directives.ts'
 import { proxyArgs } from './dockerfile/instructions/arg.ts'
 import { type Dockerfile, parseDockerfile } from './dockerfile/parser.ts'
 import { stepEnvironment } from './environment.ts'
+import { writeOut } from './cache/write-out.ts'
 import { Inputs, type InputsDeps } from './inputs.ts'
 import { checkOutputs, type ExportContext, exportAll, exportCaches, noLists, withInlineCache } from './output/export.ts'
 import { isOn } from './output/options.ts'
@@ -30,6 +31,8 @@ import type { Builder, BuildOutput, BuildRequest, BuildResult, Description, Expo
 
 export interface BuildDeps extends InputsDeps {
   images: Images
+  /** Where all that is kept lies. */
+  stateDir: string
 }
 
 export const runBuild = (deps: BuildDeps, request: BuildRequest): Promise<BuildResult> =>
@@ -92,6 +95,7 @@ class Build {
 
   async close(): Promise<void> {
     await this.#solve?.settle()
+    await writeOut(this.#deps)
     await this.#imported.close()
     await this.#bases.close()
     this.#report.cancel()
@@ -164,6 +168,7 @@ class Build {
         return { platform: this.#platforms[i]!, stage, result, epoch }
       }),
     )
+    await writeOut(this.#deps)
     return { products, solve }
   }
 

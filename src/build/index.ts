@@ -105,6 +105,7 @@ const wire = ({ engine, instance, sys, db, log, clock }: BuilderDeps): BuildDeps
     contextDir: join(base, 'contexts'),
     kept: new KeptContexts(base, sys.files),
     inUse: new Map(),
+    stateDir: instance.stateDir,
   }
 }
 
@@ -115,6 +116,9 @@ const recover = async (deps: BuildDeps, collect: CollectDeps): Promise<void> => 
   clearDirectory(deps.sys.mounts, deps.workDir)
   rmSync(deps.contextDir, { recursive: true, force: true })
   for (const key of deps.snapshots.keys()) if (key.startsWith(activePrefix)) await deps.snapshots.remove(key)
+  const lost = deps.records.dropUnsynced()
+  if (lost > 0)
+    deps.log.warn('the machine went down before steps of a build were on disk: they are forgotten', { lost })
   await dropOrphans(collect)
   deps.records.forgetImages(new Set((await deps.images.list()).map(({ id }) => id)))
   deps.cacheMounts.recover()

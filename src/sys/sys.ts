@@ -146,6 +146,8 @@ export interface SpecialFiles {
   resolveInRoot(root: string, path: string): string
   /** utimensat with nanoseconds, without following links. */
   setTimes(path: string, atimeNs: bigint, mtimeNs: bigint): void
+  /** Resolves once all that was written to the file system of `path` is on disk; other work goes on meanwhile. */
+  sync(path: string): Promise<void>
   statfs(path: string): { totalBytes: number; freeBytes: number }
 }
 

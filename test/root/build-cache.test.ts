@@ -279,6 +279,24 @@ test('the cache survives a new daemon; records without their snapshot are droppe
   assert.deepEqual(performed(await room.build(text)), ['RUN echo survivor > /s'])
 })
 
+test('steps do not wait for the disk; those that were not on it when the machine went down are performed again', async () => {
+  const text = 'FROM base:1\nRUN head -n 1 /proc/mounts > /first\nRUN echo above > /above'
+  const first = await room.build(text)
+  assert.match((await room.file(first, '/first')) ?? '', /^overlay \/ .*\bvolatile\b/)
+  const db = openDatabase(join(room.instance.stateDir, 'state.db'))
+  const unsynced = 'SELECT description FROM build_records WHERE unsynced IS NOT NULL'
+  try {
+    assert.deepEqual(db.prepare(unsynced).all(), [], 'what has a name is on disk')
+    await assert.rejects(room.build('FROM base:1\nRUN echo kept > /kept\nRUN false'), /exit code: 1/)
+    assert.deepEqual(db.prepare(unsynced).all(), [], 'so is what a failed build has done')
+    db.exec("UPDATE build_records SET unsynced = 'an earlier boot' WHERE description LIKE '%above%'")
+  } finally {
+    db.close()
+  }
+  const next = await room.again()
+  assert.deepEqual(performed(await next.build(text)), ['RUN echo above > /above'])
+})
+
 test('nothing goes that a build under way uses: layers, cache mounts, the base', async () => {
   const text = `FROM base:1
 RUN echo below > /below

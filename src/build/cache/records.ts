@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { bootId } from '../../lib/boot-id.ts'
 import { transaction } from '../../lib/database.ts'
 
 /** What a solved node is. */
@@ -41,6 +42,7 @@ interface Row {
 export class CacheRecords {
   #db: DatabaseSync
   #now: () => number
+  readonly #boot = bootId()
 
   constructor(db: DatabaseSync, now: () => number) {
     this.#db = db
@@ -60,7 +62,7 @@ export class CacheRecords {
       this.#db
         .prepare(
           `INSERT INTO build_records (id, type, description, content_key, snapshot, owned, result, created_at,
-             last_used_at, usage_count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`,
+             last_used_at, usage_count, unsynced) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)`,
         )
         .run(
           record.id,
@@ -72,9 +74,29 @@ export class CacheRecords {
           JSON.stringify(record.result),
           record.createdAt,
           this.#now(),
+          record.owned ? this.#boot : null,
         )
       for (const key of keys) this.#alias(key, record.id)
     })
+  }
+
+  /** Records of steps that may not be on disk yet. */
+  unsynced(): string[] {
+    const rows = this.#db.prepare('SELECT id FROM build_records WHERE unsynced IS NOT NULL').all()
+    return (rows as { id: string }[]).map(({ id }) => id)
+  }
+
+  /** They are on disk now. */
+  synced(ids: readonly string[]): void {
+    const update = this.#db.prepare('UPDATE build_records SET unsynced = NULL WHERE id = ?')
+    transaction(this.#db, () => {
+      for (const id of ids) update.run(id)
+    })
+  }
+
+  /** Drops what was not on disk when the machine went down. */
+  dropUnsynced(): number {
+    return Number(this.#db.prepare('DELETE FROM build_records WHERE unsynced <> ?').run(this.#boot).changes)
   }
 
   /** All keys that lead to a record. */

@@ -41,4 +41,7 @@ export const schema: readonly string[] = [
      facts TEXT PRIMARY KEY,             -- of everything selected, by what lstat says of it
      digest TEXT NOT NULL, bytes INTEGER NOT NULL, used_at INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;`,
+  // The boot in which a step was performed, until what it wrote is known to be on disk.
+  `ALTER TABLE build_records ADD COLUMN unsynced TEXT;
+   CREATE INDEX build_records_unsynced ON build_records (unsynced) WHERE unsynced IS NOT NULL;`,
 ]

@@ -27,6 +27,7 @@ import {
 } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
+import { bootId } from '../../lib/boot-id.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import type { RemoteDirectory, RemoteEntry, RemoteTransfer } from '../types.ts'
 import { writeAtomically } from '../../lib/write-atomically.ts'
@@ -344,8 +345,6 @@ interface Index {
   trusted: boolean
   files: Map<string, Remembered>
 }
-
-const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
 
 const readIndex = (path: string): Index => {
   try {

@@ -1,8 +1,10 @@
 /** A directory under the run directory where one step's mounts live; closing it leaves nothing. */
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
+import { release } from 'node:os'
 import { join } from 'node:path'
 import type { Snapshots } from '../../engine/types.ts'
+import { kernelAtLeast } from '../../lib/kernel.ts'
 import type { Mount, Mounts } from '../../sys/sys.ts'
 
 /** Active snapshots of steps that have not ended; recover() removes them. */
@@ -35,7 +37,7 @@ export class Workspace {
     const mount = await this.#snapshots.prepare(key, parent)
     this.#active.add(key)
     const root = this.make('rootfs')
-    this.#mounts.mount({ ...mount, target: root })
+    this.#mounts.mount({ ...unsynced(mount), target: root })
     return { key, root, upper: upperOf(mount) }
   }
 
@@ -61,6 +63,15 @@ export class Workspace {
     for (const key of this.#active) await this.#snapshots.remove(key)
   }
 }
+
+/**
+ * Steps do not wait for the disk, neither in fsync nor when they are unmounted: all they wrote counts only when the whole step
+ * is finished, and is written out at once then (decision 7).
+ */
+const unsynced = (mount: Mount): Mount =>
+  mount.type === 'overlay' && kernelAtLeast(release(), '5.10')
+    ? { ...mount, options: [...mount.options, 'volatile'] }
+    : mount
 
 const upperOf = ({ type, source, options }: Mount): string =>
   type === 'bind'

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { bootId } from '../../lib/boot-id.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { EngineDeps } from '../deps.ts'
 import { createExecs, execOnce } from '../exec/index.ts'
@@ -57,7 +57,7 @@ export const createContainers = (
     seccomp: new SeccompCache(join(deps.instance.stateDir, 'seccomp')),
     exits: new Exits(paths, deps.log),
     paths,
-    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    bootId: bootId(),
     closing: new AbortController(),
     live(id) {
       let live = lives.get(id)

@@ -1,5 +1,6 @@
 import { release } from 'node:os'
 import { SlipwayError } from '../../errors.ts'
+import { kernelAtLeast } from '../../lib/kernel.ts'
 import type { OciSeccomp, OciSyscall } from '../../spec/oci/index.ts'
 import { defaultProfile } from './seccomp-default.ts'
 
@@ -49,21 +50,15 @@ export const profileContext = (capabilities: Iterable<string>): ProfileContext =
   kernel: release(),
 })
 
-const atLeast = (kernel: string, minimum: string): boolean => {
-  const [a = 0, b = 0] = kernel.split('.').map((part) => Number.parseInt(part, 10))
-  const [c = 0, d = 0] = minimum.split('.').map((part) => Number.parseInt(part, 10))
-  return a > c || (a === c && b >= d)
-}
-
 const included = (filter: ProfileFilter | undefined, { arch, capabilities, kernel }: ProfileContext): boolean =>
   (!filter?.arches?.length || filter.arches.includes(arch)) &&
   (filter?.caps ?? []).every((cap) => capabilities.has(cap)) &&
-  (filter?.minKernel === undefined || atLeast(kernel, filter.minKernel))
+  (filter?.minKernel === undefined || kernelAtLeast(kernel, filter.minKernel))
 
 const excluded = (filter: ProfileFilter | undefined, { arch, capabilities, kernel }: ProfileContext): boolean =>
   (filter?.arches ?? []).includes(arch) ||
   (filter?.caps ?? []).some((cap) => capabilities.has(cap)) ||
-  (filter?.minKernel !== undefined && atLeast(kernel, filter.minKernel))
+  (filter?.minKernel !== undefined && kernelAtLeast(kernel, filter.minKernel))
 
 /** The OCI profile that a docker profile means for these capabilities on this machine. */
 export const resolveProfile = (profile: Profile, context: ProfileContext): OciSeccomp => {

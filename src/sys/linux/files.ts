@@ -1,6 +1,16 @@
 import { closeSync, constants, lstatSync, openSync, readlinkSync, statfsSync, writeSync } from 'node:fs'
 import type { SpecialFiles } from '../sys.ts'
-import { callError, getXattr, listXattrs, memoryFile, mknod, openat2, setTimes, setXattr } from './libc.ts'
+import {
+  callError,
+  getXattr,
+  listXattrs,
+  memoryFile,
+  mknod,
+  openat2,
+  setTimes,
+  setXattr,
+  syncFileSystem,
+} from './libc.ts'
 
 const oPath = 0x200000
 const oCloexec = 0x80000
@@ -64,6 +74,14 @@ export const files: SpecialFiles = {
   },
   resolveInRoot,
   setTimes,
+  async sync(path) {
+    const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+    try {
+      await syncFileSystem(fd)
+    } finally {
+      closeSync(fd)
+    }
+  },
   statfs(path) {
     const { bsize, blocks, bavail } = statfsSync(path)
     return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }

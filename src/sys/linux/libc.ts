@@ -26,6 +26,7 @@ const native = {
   llistxattr: libc.func('long llistxattr(const char *path, void *list, size_t size)'),
   utimensat: libc.func('int utimensat(int dirfd, const char *path, void *times, int flags)'),
   memfdCreate: libc.func('int memfd_create(const char *name, uint flags)'),
+  syncfs: libc.func('int syncfs(int fd)'),
   openat2: libc.func('syscall', 'long', ['long', 'int', 'str', 'void *', 'size_t']),
   mountSetattr: libc.func('syscall', 'long', ['long', 'int', 'str', 'uint', 'void *', 'size_t']),
   mknodat: libc.func('syscall', 'long', ['long', 'int', 'str', 'uint', 'uint']),
@@ -186,4 +187,14 @@ export const openat2 = (dir: number, path: string, flags: number, mode: number, 
     // EAGAIN: a rename somewhere on the path raced with the kernel's check.
     if (errno !== 'EAGAIN' || attempt > 100) throw callError(errno, `open ${path}`)
   }
+}
+
+/** syncfs(2) on a thread of its own. */
+export const syncFileSystem = async (fd: number): Promise<void> => {
+  const call = native.syncfs.async as (fd: number, done: (error: Error | null, result: number) => void) => void
+  const result = await new Promise<number>((resolve, reject) =>
+    call(fd, (error, code) => (error ? reject(error) : resolve(code))),
+  )
+  // errno belongs to that thread.
+  if (result < 0) throw new SlipwayError('internal', 'syncfs: the disk refuses to take what was written')
 }
