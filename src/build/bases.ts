@@ -47,6 +47,15 @@ export class Bases {
     return image
   }
 
+  /** What was asked for, for a platform. */
+  async used(platform: Platform): Promise<{ reference: string; image: Image }[]> {
+    const suffix = ` ${formatPlatform(platform)}`
+    const found = [...this.#found].filter(([key]) => key.endsWith(suffix))
+    return await Promise.all(
+      found.map(async ([key, image]) => ({ reference: key.slice(0, -suffix.length), image: await image })),
+    )
+  }
+
   /** Lets go of all; they may be removed again. */
   async close(): Promise<void> {
     for (const release of this.#held.splice(0)) await release()

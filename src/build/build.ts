@@ -3,6 +3,8 @@ import { randomUUID } from 'node:crypto'
 import type { Images } from '../engine/types.ts'
 import { isError, messageOf, SlipwayError } from '../errors.ts'
 import { formatPlatform, hostPlatform, type Platform, parsePlatform } from '../spec/oci/index.ts'
+import { attesting } from './attest/attest.ts'
+import { attestationsOf } from './attest/options.ts'
 import { Bases, fullName } from './bases.ts'
 import { checkCaches } from './cache/remote/entries.ts'
 import { ImportedCaches } from './cache/remote/import.ts'
@@ -12,7 +14,7 @@ import { proxyArgs } from './dockerfile/instructions/arg.ts'
 import { type Dockerfile, parseDockerfile } from './dockerfile/parser.ts'
 import { stepEnvironment } from './environment.ts'
 import { writeOut } from './cache/write-out.ts'
-import { Inputs, type InputsDeps } from './inputs.ts'
+import { Inputs, type InputsDeps, type Read } from './inputs.ts'
 import { checkOutputs, type ExportContext, exportAll, exportCaches, noLists, withInlineCache } from './output/export.ts'
 import { isOn } from './output/options.ts'
 import { epochOf, finishConfig, type Product } from './output/product.ts'
@@ -79,6 +81,7 @@ class Build {
   readonly #inputs: Inputs
   readonly #environment: StepEnvironment
   readonly #imported: ImportedCaches
+  readonly #startedAt: number
   #solve: Solve | undefined
 
   constructor(deps: BuildDeps, request: BuildRequest, stop: AbortController) {
@@ -91,6 +94,7 @@ class Build {
     this.#inputs = new Inputs(deps, request, this.#report, this.#environment, this.#signal)
     this.#imported = new ImportedCaches(deps, this.#report, this.#signal)
     this.#platforms = platformsOf(request)
+    this.#startedAt = deps.clock.now()
   }
 
   async close(): Promise<void> {
@@ -111,9 +115,16 @@ class Build {
   }
 
   async export(outputs: readonly BuildOutput[]): Promise<ExportResponse> {
-    checkOutputs(outputs, this.#platforms.length)
-    const { products, solve } = await this.#products()
-    return await exportAll(this.#exporting(solve), products, outputs)
+    const { attest = {}, args } = this.#request
+    const isAttested = Object.keys(attestationsOf(attest, args)).length > 0
+    checkOutputs(outputs, this.#platforms.length, isAttested)
+    const { products, solve, read } = await this.#products()
+    const attested = attesting({
+      ...{ deps: this.#deps, request: this.#request, startedAt: this.#startedAt, dockerfile: read.found },
+      ...{ bases: this.#bases, solve, environment: this.#environment },
+      materials: () => [...this.#inputs.materials, ...[...solve.materials].map(([url, digest]) => ({ url, digest }))],
+    })
+    return await exportAll({ ...this.#exporting(solve), attest: attested }, products, outputs)
   }
 
   #exporting(solve: Solve): ExportContext {
@@ -145,7 +156,7 @@ class Build {
   }
 
   /** What is built, for each platform. */
-  async #products(): Promise<{ products: Product[]; solve: Solve }> {
+  async #products(): Promise<{ products: Product[]; solve: Solve; read: Read }> {
     checkCaches(this.#request)
     const read = await this.#inputs.read()
     const dockerfile = parseDockerfile(read.found.file, read.found.text)
@@ -169,7 +180,7 @@ class Build {
       }),
     )
     await writeOut(this.#deps)
-    return { products, solve }
+    return { products, solve, read }
   }
 
   /** A stage for each platform. */

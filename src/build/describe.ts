@@ -2,8 +2,7 @@
 import { proxyArgs, readArgs } from './dockerfile/instructions/arg.ts'
 import type { Statement } from './dockerfile/lines.ts'
 import type { Dockerfile, Stage } from './dockerfile/parser.ts'
-import type { OpNode, Rootfs, Source } from './solver/graph.ts'
-import { isRun } from './solver/graph.ts'
+import { below, isRun, type Rootfs } from './solver/graph.ts'
 import type { BuildRequest, Description } from './types.ts'
 
 /** `# NAME text` directly above describes NAME. */
@@ -73,7 +72,8 @@ const mountsOf = (result: Rootfs): Pick<Description, 'secrets' | 'ssh' | 'caches
   const secrets = new Map<string, Description['secrets'][number]>()
   const ssh = new Map<string, Description['ssh'][number]>()
   const caches = new Map<string, Description['caches'][number]>()
-  for (const node of runsBelow(result)) {
+  for (const node of below(result)) {
+    if (node.kind !== 'op') continue
     const line = node.range.start
     for (const mount of isRun(node) ? node.op.mounts : []) {
       if (mount.type === 'cache') caches.set(mount.id, { id: mount.id, line })
@@ -84,22 +84,4 @@ const mountsOf = (result: Rootfs): Pick<Description, 'secrets' | 'ssh' | 'caches
     }
   }
   return { secrets: [...secrets.values()], ssh: [...ssh.values()], caches: [...caches.values()] }
-}
-
-const runsBelow = (result: Rootfs): OpNode[] => {
-  const seen = new Set<Source>()
-  const found: OpNode[] = []
-  const visit = (at: Source): void => {
-    if (seen.has(at) || at.kind === 'scratch' || at.kind === 'local' || at.kind === 'image') return
-    seen.add(at)
-    visit(at.input)
-    if (at.kind === 'merge') {
-      visit(at.layer)
-      return
-    }
-    for (const source of at.sources) if (source) visit(source)
-    found.push(at)
-  }
-  visit(result)
-  return found
 }

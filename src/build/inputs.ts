@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import type { Images } from '../engine/types.ts'
+import type { Material } from './attest/provenance.ts'
 import { SlipwayError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { formatPlatform, type Platform } from '../spec/oci/index.ts'
@@ -54,6 +55,8 @@ export class Inputs {
   readonly #remotes: Remotes
   readonly #loaded: (() => Promise<void>)[] = []
   readonly #named = new Map<string, Promise<NamedContext>>()
+  /** Contexts that were fetched from elsewhere. */
+  readonly materials: Material[] = []
 
   constructor(
     deps: InputsDeps,
@@ -142,12 +145,14 @@ export class Inputs {
   }
 
   async #download(url: string): Promise<{ path: string }> {
-    return await this.#internal(`load remote build context ${url}`, (vertex) =>
-      this.#deps.downloads.get(url, {
+    return await this.#internal(`load remote build context ${url}`, async (vertex) => {
+      const found = await this.#deps.downloads.get(url, {
         signal: this.#signal,
         progress: (current, total) => this.#report.emit({ type: 'status', id: vertex.id, name: url, current, total }),
-      }),
-    )
+      })
+      this.materials.push({ url, digest: found.digest })
+      return found
+    })
   }
 
   async #clone(text: string): Promise<{ tar: Readable }> {
@@ -156,7 +161,8 @@ export class Inputs {
     return await this.#internal(`load git source ${text}`, async () => {
       const agent = needsAgent(address) ? await this.#environment.ssh('default') : undefined
       const keepGitDir = address.keepGitDir ?? isOn(this.#request.args.BUILDKIT_CONTEXT_KEEP_GIT_DIR, false)
-      const { path } = await this.#deps.git.get({ ...address, keepGitDir }, { signal: this.#signal, agent })
+      const { path, digest } = await this.#deps.git.get({ ...address, keepGitDir }, { signal: this.#signal, agent })
+      this.materials.push({ url: text, digest })
       return { tar: createReadStream(path) }
     })
   }

@@ -57,6 +57,10 @@ export interface BuildRequest {
   findAgent?: ((id: string) => Promise<string | undefined>) | undefined
   /** By registry host. */
   auth?: ((registry: string) => RegistryAuth | undefined | Promise<RegistryAuth | undefined>) | undefined
+  /** Attestations by their type (provenance, sbom), each with its options as buildx writes them: 'mode=max'. '' is the default. */
+  attest?: Readonly<Record<string, string>> | undefined
+  /** Of the repository that the context belongs to: source, revision, localdir:context. */
+  vcs?: Readonly<Record<string, string>> | undefined
   /** Gets the Dockerfile's name and text once it is read, for clients that show its lines themselves. */
   onDockerfile?: ((file: string, text: string) => void) | undefined
   privileged?: boolean | undefined

@@ -259,3 +259,138 @@ test('SOURCE_DATE_EPOCH with rewrite-timestamp: the same digest however often it
   assert.equal(listed.match(/2023-11-14 22:13:20/g)?.length, 2, listed)
   assert.ok(existsSync(at('epoch-2.tar')))
 })
+
+interface Statement {
+  _type: string
+  predicateType: string
+  subject: { name: string; digest: Record<string, string> }[]
+  predicate: Record<string, unknown>
+}
+/** Statements that an index has beside its images, by the digest of the image they are about. */
+const statementsAt = async (path: string): Promise<Map<string, Statement[]>> => {
+  const [repository, tag] = path.split(':')
+  const index = await remote(`${repository}/manifests/${tag}`)
+  const found = new Map<string, Statement[]>()
+  for (const { digest, platform, annotations } of index.manifests) {
+    if (annotations?.['vnd.docker.reference.type'] !== 'attestation-manifest') continue
+    assert.deepEqual(platform, { os: 'unknown', architecture: 'unknown' })
+    const { layers } = await remote(`${repository}/manifests/${digest}`)
+    const statements = await Promise.all(
+      layers.map(async (layer) => {
+        assert.equal(layer.mediaType, 'application/vnd.in-toto+json')
+        const answer = await fetch(`http://${registry.host}/v2/${repository}/blobs/${layer.digest}`)
+        const statement = (await answer.json()) as Statement
+        assert.equal(layer.annotations?.['in-toto.io/predicate-type'], statement.predicateType)
+        return statement
+      }),
+    )
+    found.set(annotations['vnd.docker.reference.digest']!, statements)
+  }
+  return found
+}
+
+test('provenance: beside each image of an index, as little or as much as was asked for; readers pass it over', async () => {
+  const from = `${registry.host}/from:1`
+  await ok(['buildx', 'build', '--push', '-t', from, dir])
+  const context = project('proven', {
+    Dockerfile: `FROM ${from} AS one\nFROM base AS run\nARG WORD\nRUN --mount=type=secret,id=s echo $WORD > /said\nFROM ${from}\nCOPY --from=run /said /said\n`,
+  })
+  const name = `${registry.host}/proven`
+  const build = async (tag: string, ...args: string[]): Promise<Statement[]> => {
+    await ok(['buildx', 'build', '--push', '-t', `${name}:${tag}`, '--build-arg', 'WORD=hush', ...args, context])
+    return [...(await statementsAt(`proven:${tag}`)).values()].flat()
+  }
+  interface Predicate {
+    builder: { id: string }
+    buildType: string
+    materials: { uri: string; digest: Record<string, string> }[]
+    invocation: { parameters: { args: Record<string, string>; secrets?: unknown }; configSource: object }
+    buildConfig?: { llbDefinition: { op: { Op: Record<string, unknown> } }[] }
+    metadata: { completeness: Record<string, boolean> }
+  }
+  const [little] = await build('min', '--provenance=mode=min,builder-id=here')
+  const min = little!.predicate as unknown as Predicate
+  assert.equal(little!.predicateType, 'https://slsa.dev/provenance/v0.2')
+  const manifest = (await remote('proven/manifests/min')).manifests[0]!
+  const [subject] = little!.subject
+  assert.deepEqual(subject!.digest, { sha256: manifest.digest.slice(7) })
+  assert.match(subject!.name, /^pkg:docker\/127\.0\.0\.1:\d+\/proven@min\?platform=linux%2Famd64$/)
+  assert.deepEqual([min.builder.id, min.buildType], ['here', 'https://mobyproject.org/buildkit@v1'])
+  assert.deepEqual(min.invocation.configSource, { entryPoint: 'Dockerfile' })
+  assert.doesNotMatch(JSON.stringify(min), /hush/)
+  assert.deepEqual(min.metadata.completeness, { parameters: false, environment: true, materials: false })
+  const pushed = (
+    await fetch(`http://${registry.host}/v2/from/manifests/1`, {
+      headers: { accept: 'application/vnd.docker.distribution.manifest.v2+json' },
+    })
+  ).headers.get('docker-content-digest')
+  const uris = new Map(min.materials.map(({ uri, digest }) => [uri.replace(/\?.*/, ''), digest.sha256]))
+  assert.equal(`sha256:${uris.get(`pkg:docker/${from.replace(':1', '')}@1`)}`, pushed)
+  assert.ok(uris.has('pkg:docker/base@latest'))
+
+  const [much] = await build('max', '--provenance=true', '--secret', `id=s,src=${join(context, 'Dockerfile')}`)
+  const max = much!.predicate as unknown as Predicate
+  assert.equal(max.invocation.parameters.args['build-arg:WORD'], 'hush')
+  assert.deepEqual(max.invocation.parameters.secrets, [{ id: 's', optional: true }])
+  const kinds = max.buildConfig!.llbDefinition.map(({ op }) => Object.keys(op.Op)[0])
+  assert.deepEqual([...kinds].sort(), ['exec', 'file', 'source', 'source'])
+  const [one] = await build('v1', '--attest', 'type=provenance,mode=max,version=v1')
+  assert.equal(one!.predicateType, 'https://slsa.dev/provenance/v1')
+
+  // Nobody has asked: as with dockerd's own image store there is none, and an image is a manifest.
+  assert.deepEqual(await build('none').catch(() => 'no index'), 'no index')
+
+  const several = ['--platform', 'linux/amd64,linux/arm64', '--provenance=true']
+  await ok(['buildx', 'build', '--push', '-t', `${name}:all`, ...several, dir])
+  const all = await remote('proven/manifests/all')
+  const told = await statementsAt('proven:all')
+  assert.deepEqual(
+    [...told.keys()],
+    all.manifests.slice(0, 2).map(({ digest }) => digest),
+  )
+  assert.match(told.get(all.manifests[1]!.digest)![0]!.subject[0]!.name, /arm64/)
+
+  const { stdout } = await ok(['buildx', 'imagetools', 'inspect', `${name}:max`, '--format', '{{json .Provenance}}'])
+  assert.deepEqual((JSON.parse(stdout) as { SLSA: unknown }).SLSA, max)
+  const layout = at('proven-copy')
+  execFileSync('skopeo', ['copy', '--src-tls-verify=false', `docker://${name}:max`, `dir:${layout}`], {
+    stdio: 'ignore',
+  })
+  await ok(['rmi', `${name}:max`])
+  await ok(['pull', `${name}:max`])
+  assert.equal((await ok(['image', 'inspect', '-f', '{{.Os}}', `${name}:max`])).stdout, 'linux\n')
+
+  const archive = at('proven.tar')
+  await ok(['buildx', 'build', '--provenance=mode=min', '-o', `type=oci,dest=${archive}`, '-t', 'proven:tar', context])
+  assert.match(execFileSync('tar', ['-xOf', archive], { encoding: 'utf8' }), /slsa\.dev\/provenance\/v0\.2/)
+  await ok(['load', '-i', archive])
+  const kept = await ok(['buildx', 'build', '--provenance=true', '-t', 'proven:kept', context])
+  assert.match(kept.all, /the image store keeps no attestations/)
+  const refused = await run(['buildx', 'build', '--provenance=true', '-o', `type=docker,dest=${archive}`, context])
+  assert.match(refused.all, /docker exporter does not (?:currently )?support exporting manifest lists/)
+})
+
+test('SBOM: by a scanner in an image; one that cannot be had is said', async () => {
+  const scanner = project('scanner', {
+    Dockerfile: `FROM base\nCOPY scan /scan\nENTRYPOINT ["/bin/sh", "/scan"]\n`,
+    scan: [
+      'names=$(cd $BUILDKIT_SCAN_SOURCE; echo *)',
+      'touch $BUILDKIT_SCAN_SOURCE/x 2>/dev/null && exit 1',
+      `echo '{"_type":"https://in-toto.io/Statement/v0.1","predicateType":"https://spdx.dev/Document","predicate":{"name":"'$names'"}}' > $BUILDKIT_SCAN_DESTINATION/sbom.spdx.json`,
+    ].join('\n'),
+  })
+  await ok(['buildx', 'build', '-t', 'scanner', scanner])
+  const name = `${registry.host}/listed:1`
+  const push = ['buildx', 'build', '--push', '-t', name]
+  await ok([...push, '--sbom=generator=scanner', dir])
+  const [statements] = [...(await statementsAt('listed:1')).values()]
+  assert.deepEqual(
+    statements!.map(({ predicateType, predicate }) => [predicateType, predicate]),
+    [['https://spdx.dev/Document', { name: 'text-amd64' }]],
+  )
+  const { stdout } = await ok(['buildx', 'imagetools', 'inspect', name, '--format', '{{json .SBOM}}'])
+  assert.deepEqual(JSON.parse(stdout), { SPDX: { name: 'text-amd64' } })
+  const none = await run([...push, '--sbom=true', dir])
+  assert.equal(none.code, 1)
+  assert.match(none.all, /buildkit-syft-scanner:stable-1: failed to resolve source metadata/)
+})

@@ -7,6 +7,7 @@ import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { shellWords } from '../../src/lib/shell-words.ts'
 import { type Ran, type RunOptions, startDocker, until } from './docker-kit.ts'
+import { startRegistry } from './images-kit.ts'
 import { slipwayHere } from './side-by-side.ts'
 
 const docker = startDocker()
@@ -165,7 +166,8 @@ test('a failure: the step, its last lines, the line; what cannot be', async () =
     stderr,
     /ERROR: failed to solve: process "\/bin\/sh -c echo last words; exit 3" did not complete successfully: exit code: 3\n$/,
   )
-  assert.match((await build(dir, '--sbom=true .')).stderr, /^ERROR: --sbom: attestations are not made/)
+  assert.match((await build(dir, '--attest mode=max .')).stderr, /^ERROR: attestation type not specified/)
+  assert.match((await build(dir, '--provenance=mode=some .')).stderr, /invalid mode "some"/)
   assert.match((await build(dir, '--no-cache --no-cache-filter one .')).stderr, /cannot currently be used together/)
 })
 
@@ -213,4 +215,35 @@ test('services are built as before; the word decides', async () => {
   assert.equal(await inside('by-flag', 'cat', '/w'), 'web')
   const { stdout } = await slipwayHere(['image', 'build', '--help'], { env })
   assert.match(stdout, /^Usage: {2}slipway image build \[OPTIONS\] PATH \| URL \| -\n/)
+})
+
+test('pushed by digest: no tag anywhere, here or there; with provenance as an index', async () => {
+  const registry = await startRegistry(docker.dir)
+  try {
+    const dir = project('by-digest', { Dockerfile: 'FROM busybox\nRUN echo by digest > /said\n' })
+    const name = `${registry.host}/by/digest`
+    const images = await docker.ok('images', '-a', '-q')
+    const digests: string[] = []
+    for (const type of ['type=registry', 'type=image,push=true']) {
+      const { stderr } = await ok(dir, `-o ${type},push-by-digest=true,name=${name} --metadata-file meta .`)
+      const told = JSON.parse(readFileSync(join(dir, 'meta'), 'utf8'))
+      assert.equal(told['image.name'], name)
+      assert.ok(stderr.includes(`pushing manifest for ${name}@${told['containerimage.digest']}`), stderr)
+      digests.push(told['containerimage.digest'])
+    }
+    assert.equal(digests[0], digests[1])
+    const tagged = await fetch(`http://${registry.host}/v2/by/digest/tags/list`)
+    assert.equal(((await tagged.json()) as { tags?: string[] | null }).tags ?? null, null)
+    assert.equal(await docker.ok('images', '-a', '-q'), images)
+    await docker.ok('pull', '-q', `${name}@${digests[0]}`)
+    assert.equal(await inside(`${name}@${digests[0]}`, 'cat', '/said'), 'by digest')
+    const refused = await build(dir, `-o type=registry,push-by-digest=true,name=${name}:1 .`)
+    assert.match(refused.stderr, /ERROR: .*can't push tagged ref 127\.0\.0\.1:\d+\/by\/digest:1 by digest/)
+
+    await ok(dir, `-o type=registry,push-by-digest=true,name=${name} --provenance=true --metadata-file meta .`)
+    const told = JSON.parse(readFileSync(join(dir, 'meta'), 'utf8'))
+    assert.equal(told['containerimage.descriptor'].mediaType, 'application/vnd.oci.image.index.v1+json')
+  } finally {
+    registry.stop()
+  }
 })

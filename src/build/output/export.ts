@@ -6,12 +6,14 @@ import type { Clock } from '../../lib/clock.ts'
 import {
   type Descriptor,
   formatPlatform,
+  formatReference,
   hostPlatform,
   mediaTypes,
   parseReference,
   platformRank,
 } from '../../spec/oci/index.ts'
 import type { Sys } from '../../sys/sys.ts'
+import type { Attest } from '../attest/attest.ts'
 import { fullName } from '../bases.ts'
 import type { CacheRecords } from '../cache/records.ts'
 import { type UsedRecord, usedRecords } from '../cache/remote/collect.ts'
@@ -40,12 +42,14 @@ export interface ExportContext {
   request: BuildRequest
   signal: AbortSignal
   solve: Solve
+  /** What is to be said of the results, besides. */
+  attest?: Attest | undefined
   /** Makes the product an image of this machine, under these names. */
   image(product: Product, tags: string[]): Promise<BuildResult>
 }
 
 /** What can be said against the outputs before anything is built. */
-export const checkOutputs = (outputs: readonly BuildOutput[], platforms: number): void => {
+export const checkOutputs = (outputs: readonly BuildOutput[], platforms: number, attested: boolean): void => {
   for (const output of outputs) {
     const { type, attrs } = output
     if (!exporters.includes(type))
@@ -54,11 +58,13 @@ export const checkOutputs = (outputs: readonly BuildOutput[], platforms: number)
       })
     formOf(attrs)
     const names = namesOf(attrs)
+    checkByDigest(output)
     const isImage = ['image', 'moby', 'registry'].includes(type)
     if (isImage && pushes(output) && names.length === 0)
       throw new SlipwayError('bad-request', 'tag is needed when pushing to registry')
     const isList = platforms > 1 || annotationsOf(attrs, 'index') !== undefined
     if (isList && (type === 'docker' || (isImage && !pushes(output)))) throw noLists()
+    if (attested && type === 'docker') throw noLists()
   }
 }
 
@@ -136,6 +142,19 @@ const exportOne = async (
 const isIndexed = ({ args }: Pick<BuildRequest, 'args'>): boolean => isOn(args.BUILDKIT_MULTI_PLATFORM, false)
 
 const exporters = ['none', 'cacheonly', 'image', 'moby', 'registry', 'docker', 'oci', 'local', 'tar']
+/** A name that has a tag is no place for what goes by its digest alone. */
+const checkByDigest = (output: BuildOutput): void => {
+  const { name = '' } = output.attrs
+  if (!pushes(output) || !isOn(output.attrs['push-by-digest'])) return
+  const tagged = name.split(',').find((each) => each !== '' && parseReference(each).tag !== undefined)
+  if (tagged !== undefined)
+    throw new SlipwayError(
+      'bad-request',
+      `can't push tagged ref ${formatReference(parseReference(tagged))} by digest`,
+      { hint: 'Give the name without a tag.' },
+    )
+}
+
 const pushes = ({ type, attrs }: BuildOutput): boolean => isOn(attrs.push) || type === 'registry'
 
 export const noLists = (): SlipwayError =>
@@ -156,9 +175,9 @@ const exportImage = async (
   response: ExportResponse,
 ): Promise<void> => {
   const { attrs } = output
-  const names = namesOf(attrs)
   const push = pushes(output)
-  const byDigest = isOn(attrs['push-by-digest'])
+  const byDigest = push && isOn(attrs['push-by-digest'])
+  const names = namesOf(attrs)
   const anew = rewrites(attrs, exporterEpoch(attrs, products[0]!.epoch))
   const stored = isOn(attrs.store, !push || !byDigest) && !anew
   let image: Image | undefined
@@ -170,9 +189,10 @@ const exportImage = async (
     response['containerimage.config.digest'] = image.id
     response['containerimage.digest'] = image.id
   }
+  if (!push) tellUnattested(context, 'the image store keeps')
   if (names.length > 0) response['image.name'] = names.join(',')
   if (!push) return stored ? undefined : await loadRewritten(context, products, output, names, response)
-  if (image && products.length === 1 && isPlain(output) && !isIndexed(context.request))
+  if (image && products.length === 1 && isPlain(output) && !isIndexed(context.request) && !context.attest)
     return await pushPlain(context, names, response)
   await withManifests(context, products, output, async (written) => {
     tell(response, written)
@@ -187,6 +207,15 @@ const exportImage = async (
         })
       })
   })
+}
+
+/** Nothing that was asked for is left out in silence. */
+const tellUnattested = ({ attest, request }: ExportContext, what: string): void => {
+  if (attest)
+    request.progress({
+      type: 'notice',
+      message: `${what} no attestations: push the result, or export it with --output type=oci`,
+    })
 }
 
 const rankHere = ({ platform }: Product): number => platformRank(platform, hostPlatform())
@@ -209,7 +238,7 @@ const loadRewritten = (
   names: readonly string[],
   response: ExportResponse,
 ): Promise<void> =>
-  withManifests(context, products, output, async (written) => {
+  withManifests({ ...context, attest: undefined }, products, output, async (written) => {
     const { images } = context.deps
     const archive = layoutTar(written, names, 'oci', output.attrs)
     const [image] = await images.load(archive, { signal: context.signal })
@@ -234,6 +263,7 @@ const withManifests = async (
 ): Promise<void> => {
   const { deps, request, signal } = context
   const packing = deps.images.packing()
+  const isByDigest = isOn(attrs['push-by-digest'])
   try {
     if (isOn(attrs['rewrite-timestamp']) && !rewrites(attrs, exporterEpoch(attrs, products[0]!.epoch)))
       request.progress({
@@ -247,12 +277,14 @@ const withManifests = async (
         const whole = await withInlineCache(context, request, product)
         finished.push({ product: whole, finished: finishConfig(deps, request, whole) })
       }
-      const made = await writeManifests({ packing, type, attrs, indexed: isIndexed(request), signal }, finished)
+      const { attest } = context
+      const made = await writeManifests({ packing, type, attrs, indexed: isIndexed(request), attest, signal }, finished)
       for (const { descriptor } of made.configs) say(`exporting config ${descriptor.digest}`)
       const { mediaType, digest } = made.parcel.root.descriptor
       const isIndex = mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList
       say(`exporting ${isIndex ? 'manifest list' : 'manifest'} ${digest}`)
-      for (const name of namesOf(attrs)) say(`naming to ${fullName(name)}`)
+      for (const { descriptor } of made.attestations) say(`exporting attestation manifest ${descriptor.digest}`)
+      for (const name of namesOf(attrs)) if (!isByDigest) say(`naming to ${fullName(name)}`)
       return made
     })
     await task(written)
@@ -306,6 +338,7 @@ const exportFiles = async (
   output: BuildOutput,
 ): Promise<void> => {
   const { sys, workDir, snapshots } = context.deps
+  tellUnattested(context, 'directories and plain archives have')
   const split = isOn(output.attrs['platform-split'], products.length > 1 || isIndexed(context.request))
   const epoch = exporterEpoch(output.attrs, products[0]!.epoch)
   const time = epoch === undefined ? undefined : BigInt(epoch) * 1_000_000n

@@ -8,13 +8,17 @@ import {
   type Platform,
   sha256,
 } from '../../spec/oci/index.ts'
-import { annotationsOf, dockerTyped, formOf, rewrites, usesOci } from './options.ts'
+import type { Attest } from '../attest/attest.ts'
+import { attestationManifest } from '../attest/statement.ts'
+import { annotationsOf, dockerTyped, formOf, namesOf, rewrites, usesOci } from './options.ts'
 import { exporterEpoch, type FinishedConfig, type Product } from './product.ts'
 
 export interface Written {
   parcel: Parcel
   /** Of each platform's configuration. */
   configs: { platform: Platform; descriptor: Descriptor; layers: Descriptor[] }[]
+  /** Manifests of what is said of them, in the index. */
+  attestations: Parcel['root'][]
 }
 interface Wanted {
   packing: Packing
@@ -23,38 +27,53 @@ interface Wanted {
   attrs: Readonly<Record<string, string>>
   /** Make an index of one, too. */
   indexed: boolean
+  /** Then there is an index in any case, of OCI's types. */
+  attest?: Attest | undefined
   signal: AbortSignal
 }
 type Finished = { product: Product; finished: FinishedConfig }
 
-/** One manifest, or with several products (or annotations of an index) an index of theirs. */
+/** One manifest, or with several products (or annotations of an index, or attestations) an index of theirs. */
 export const writeManifests = async (wanted: Wanted, products: readonly Finished[]): Promise<Written> => {
-  const { type, attrs } = wanted
+  const { attrs, attest } = wanted
   const parts: ParcelPart[] = []
   const manifests: { part: Parcel['root']; platform: Platform }[] = []
   const configs: Written['configs'] = []
+  const attestations: Parcel['root'][] = []
   for (const each of products) {
     const one = await writeOne(wanted, each)
     parts.push(...one.blobs)
     manifests.push({ part: one.manifest, platform: one.platform })
     configs.push({ platform: one.platform, descriptor: one.config, layers: one.layers })
+    const said = attest ? await attest(each.product, one.layers) : []
+    if (said.length === 0) continue
+    const made = attestationManifest(said, one.manifest.descriptor, namesOf(attrs), one.platform)
+    parts.push(...made.blobs)
+    attestations.push(made.manifest)
   }
   const forIndex = annotationsOf(attrs, 'index')
-  if (manifests.length === 1 && !forIndex && !wanted.indexed)
-    return { parcel: { parts, root: manifests[0]!.part }, configs }
-  const mediaType = usesOci(type, attrs) ? mediaTypes.ociIndex : mediaTypes.dockerList
+  if (manifests.length === 1 && !forIndex && !wanted.indexed && !attest)
+    return { parcel: { parts, root: manifests[0]!.part }, configs, attestations }
+  const mediaType = isOci(wanted) ? mediaTypes.ociIndex : mediaTypes.dockerList
   const index = document(mediaType, {
     schemaVersion: 2,
     mediaType,
-    manifests: manifests.map(({ part, platform }) => ({ ...part.descriptor, platform })),
+    manifests: [
+      ...manifests.map(({ part, platform }) => ({ ...part.descriptor, platform })),
+      ...attestations.map(({ descriptor }) => descriptor),
+    ],
     ...(forIndex ? { annotations: forIndex } : {}),
   })
-  return { parcel: { parts: [...parts, ...manifests.map(({ part }) => part)], root: index }, configs }
+  const documents = [...manifests.map(({ part }) => part), ...attestations]
+  return { parcel: { parts: [...parts, ...documents], root: index }, configs, attestations }
 }
 
-const writeOne = async ({ packing, type, attrs, signal }: Wanted, { product, finished }: Finished) => {
+const isOci = ({ type, attrs, attest }: Wanted): boolean => attest !== undefined || usesOci(type, attrs)
+
+const writeOne = async (wanted: Wanted, { product, finished }: Finished) => {
+  const { packing, attrs, signal } = wanted
   const epoch = exporterEpoch(attrs, product.epoch)
-  const oci = usesOci(type, attrs)
+  const oci = isOci(wanted)
   const layers: PackedLayer[] = []
   for (const snapshot of product.result.snapshots)
     layers.push(await packing.layer(snapshot, formOf(attrs, epoch), signal))

@@ -40,12 +40,15 @@ export const formOf = (attrs: Attrs, epoch?: number): LayerForm => {
 export const rewrites = (attrs: Attrs, epoch: number | undefined): boolean =>
   isOn(attrs['rewrite-timestamp']) && epoch !== undefined
 
-/** Whole names, each with its tag. */
-export const namesOf = ({ name }: Attrs): string[] =>
-  (name ?? '')
+/** Whole names, each with its tag; of what is pushed by its digest, repositories. */
+export const namesOf = (attrs: Attrs): string[] =>
+  (attrs.name ?? '')
     .split(',')
     .filter((each) => each !== '')
-    .map((each) => formatReference(withTag(parseReference(each))))
+    .map((each) => {
+      const reference = parseReference(each)
+      return formatReference(isOn(attrs['push-by-digest']) ? reference : withTag(reference))
+    })
 
 /** Where an annotation stands; 'manifest' is the default. */
 type Level = 'manifest' | 'index' | 'manifest-descriptor' | 'index-descriptor'

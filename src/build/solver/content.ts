@@ -26,6 +26,8 @@ export class Contents {
   readonly #selected = new Map<string, Selected[]>()
   #kept = 0
   readonly #fetched = new Map<string, Promise<Download>>()
+  /** By address: the digest of what was fetched, of a repository the commit. */
+  readonly materials = new Map<string, string>()
   /** Bytes of the files in directories that steps read. */
   bytes = 0
 
@@ -139,6 +141,7 @@ export class Contents {
       this.#fetched.set(key, found)
     }
     return found.then((file) => {
+      this.materials.set(source.url, file.digest)
       if (!source.git && source.checksum !== undefined && !file.digest.startsWith(source.checksum))
         throw new SyntaxFault(`digest mismatch ${file.digest}: ${source.checksum}`, { near: '--checksum' })
       return file

@@ -74,3 +74,20 @@ export interface StepEnvironment {
 export const isRun = (node: OpNode): node is OpNode<RunOp> => node.op.kind === 'run'
 export const isCopy = (node: OpNode): node is OpNode<CopyOp> => node.op.kind === 'copy'
 export const isMkdir = (node: OpNode): node is OpNode<MkdirOp> => node.op.kind === 'mkdir'
+
+/** All a result is made of, each once, what it needs before it. `scratch` is nothing. */
+export const below = (root: Source): Exclude<Source, { kind: 'scratch' }>[] => {
+  const seen = new Set<Source>()
+  const found: Exclude<Source, { kind: 'scratch' }>[] = []
+  const visit = (at: Source): void => {
+    if (seen.has(at) || at.kind === 'scratch') return
+    seen.add(at)
+    if (at.kind === 'op' || at.kind === 'merge') {
+      visit(at.input)
+      for (const source of at.kind === 'merge' ? [at.layer] : at.sources) if (source) visit(source)
+    }
+    found.push(at)
+  }
+  visit(root)
+  return found
+}

@@ -63,6 +63,11 @@ export class Solve {
     this.#contents = new Contents(deps, options)
   }
 
+  /** What steps have fetched from elsewhere: a digest or commit by its address. */
+  get materials(): ReadonlyMap<string, string> {
+    return this.#contents.materials
+  }
+
   /** The solved node. Errors point at the instruction. */
   result(node: Rootfs): Promise<StepResult> {
     let found = this.#results.get(node)

@@ -61,6 +61,8 @@ export interface ImageBuildOrder {
   target: string | undefined
   args: Record<string, string>
   labels: Record<string, string>
+  /** Options by type. */
+  attest: Record<string, string>
   platforms: string[]
   noCache: boolean
   noCacheFilter: string[]

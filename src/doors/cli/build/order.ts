@@ -211,22 +211,34 @@ const outputsOf = (flags: Flags, here: Here, toStdout: () => string): OutputOrde
   })
 }
 
-/** Attestations are not made: only what switches them off is taken. */
-const refuseAttestations = (flags: Flags): void => {
-  for (const name of ['provenance', 'sbom']) {
-    const given = flags[name] as string | undefined
-    if (given === undefined || given === '') continue
-    let wanted = true
-    try {
-      wanted = parseBool(given)
-    } catch {
-      wanted = fieldsOf(given).disabled !== 'true'
-    }
-    if (wanted) throw refuse(`--${name}: attestations are not made by this builder; use --${name}=false`)
+/** By type: the options without it. `--provenance` and `--sbom` say yes or no, or options. */
+const attestationsOf = (flags: Flags): Record<string, string> => {
+  const found: Record<string, string> = {}
+  const add = (type: string, { disabled = 'false', type: _, ...options }: Fields): void => {
+    delete found[type]
+    if (parseBool(disabled)) return
+    found[type] = Object.entries(options)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(',')
   }
-  for (const given of several(flags, 'attest'))
-    if (fieldsOf(given).disabled !== 'true')
-      throw refuse(`--attest ${given}: attestations are not made by this builder; use disabled=true`)
+  for (const given of several(flags, 'attest')) {
+    const fields = fieldsOf(given)
+    if (!fields.type) throw refuse(`attestation type not specified`)
+    add(fields.type, fields)
+  }
+  for (const type of ['provenance', 'sbom']) {
+    const given = text(flags, type)
+    if (given !== '') add(type, isBool(given) ? { disabled: String(!parseBool(given)) } : fieldsOf(given))
+  }
+  return found
+}
+const isBool = (given: string): boolean => {
+  try {
+    parseBool(given)
+    return true
+  } catch {
+    return false
+  }
 }
 
 const hostOf = (line: string): { name: string; address: string } => {
@@ -241,7 +253,6 @@ export const buildOrderOf = async (
   input: StandardInput,
   toStdout: () => string,
 ): Promise<ImageBuildOrder> => {
-  refuseAttestations(flags)
   const context = contextOf(given, here, input)
   const allowed = several(flags, 'allow').flatMap((each) => each.split(','))
   const network = text(flags, 'network') || undefined
@@ -252,6 +263,7 @@ export const buildOrderOf = async (
     target: text(flags, 'target') || undefined,
     args: buildArgs(flags, here),
     labels: pairsOf(flags.label),
+    attest: attestationsOf(flags),
     platforms: several(flags, 'platform').filter((each) => each !== ''),
     noCache: flags['no-cache'] === true,
     noCacheFilter: several(flags, 'no-cache-filter'),

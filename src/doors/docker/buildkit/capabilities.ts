@@ -50,6 +50,7 @@ export const solverCapabilities = [
   'meta.ignorecache',
   'meta.description',
   'mergeop',
+  'exporter.image.attestations',
   'exporter.sourcedateepoch',
   'exporter.multiple',
 ]

@@ -144,18 +144,6 @@ const cachesOf = ({ Cache }: SolveRequest): Job['caches'] => {
   return { from: plain(Cache?.Imports), to: plain(Cache?.Exports) }
 }
 
-/** Nothing that was asked for is left out in silence; buildx asks for a small provenance by itself. */
-const tellIgnored = (job: Job, attrs: Readonly<Record<string, string>>): void => {
-  for (const what of ['provenance', 'sbom']) {
-    const wanted = attrs[`attest:${what}`]
-    if (wanted === undefined || /(^|,)(disabled=true|inline-only=true)(,|$)/.test(wanted)) continue
-    job.progress.emit({
-      type: 'notice',
-      message: `${what} attestations are not made by this builder: the result has none`,
-    })
-  }
-}
-
 /** The frontend that a `# syntax=` line would fetch is the same language, which the builder speaks itself. */
 export const solveFrontend = async (
   deps: SolveDeps,
@@ -167,7 +155,6 @@ export const solveFrontend = async (
   const known = frontend === 'dockerfile.v0' || (frontend === 'gateway.v0' && /dockerfile/.test(attrs.source ?? ''))
   if (!known)
     throw new SlipwayError('unsupported', `frontend ${frontend} not found`, { hint: 'Only Dockerfiles are built.' })
-  tellIgnored(job, attrs)
   return await telling(job, () => solve(deps, job, attrs, inputs))
 }
 

@@ -22,6 +22,8 @@ export const requestOf = (
     target: attrs.target || undefined,
     args: withPrefix(attrs, 'build-arg:'),
     labels: withPrefix(attrs, 'label:'),
+    attest: withPrefix(attrs, 'attest:'),
+    vcs: withPrefix(attrs, 'vcs:'),
     platforms: commaList(attrs.platform),
     noCache: noCache === '',
     ...(noCache ? { noCacheFilter: noCache.split(',') } : {}),

@@ -1,0 +1,102 @@
+/**
+ * What is in a result, by a scanner in an image: BuildKit's protocol for scanners (docs/attestations/sbom-protocol.md). It finds
+ * the root file system in BUILDKIT_SCAN_SOURCE and leaves in-toto statements without subjects in BUILDKIT_SCAN_DESTINATION.
+ */
+import { randomUUID } from 'node:crypto'
+import { lstatSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Image, Snapshots } from '../../engine/types.ts'
+import { SlipwayError } from '../../errors.ts'
+import type { Sys } from '../../sys/sys.ts'
+import { fullName } from '../bases.ts'
+import type { MkdirOp, RunOp } from '../ops.ts'
+import { topOf } from '../solver/deps.ts'
+import type { OpNode, Rootfs, StepEnvironment } from '../solver/graph.ts'
+import type { Solve } from '../solver/solve.ts'
+import type { SbomOptions } from './options.ts'
+import type { Attestation } from './statement.ts'
+
+const core = '/run/src/core'
+const destination = '/run/out'
+const largestBytes = 64 << 20
+
+interface Scan {
+  options: SbomOptions
+  scanner: Image
+  /** Name of what is scanned, in the result's names for it. */
+  name: string
+  root: Rootfs
+  platform: string
+  environment: StepEnvironment
+}
+
+export const scanned = async (
+  solve: Solve,
+  { snapshots, sys: { files } }: { snapshots: Pick<Snapshots, 'pathOf'>; sys: Pick<Sys, 'files'> },
+  scan: Scan,
+): Promise<Attestation[]> => {
+  const top = topOf(await solve.result(scannerStep(scan)))
+  const layer = top === undefined ? undefined : snapshots.pathOf(top)
+  if (layer === undefined) return []
+  // Nothing of the scanner's may lead elsewhere.
+  const directory = join(layer, files.resolveInRoot(layer, destination))
+  const names = lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() ? readdirSync(directory).sort() : []
+  return names.filter((name) => name.endsWith('.json')).map((name) => read(directory, name, scan.options))
+}
+
+const read = (directory: string, name: string, { generator }: SbomOptions): Attestation => {
+  const file = join(directory, name)
+  const refuse = (why: string, cause?: unknown): SlipwayError =>
+    new SlipwayError('invalid', `${generator}: ${destination}/${name} ${why}`, { cause })
+  const stat = lstatSync(file, { throwIfNoEntry: false })
+  if (!stat?.isFile() || stat.size > largestBytes) throw refuse('is no file, or a too large one')
+  let found: Partial<Attestation>
+  try {
+    found = JSON.parse(readFileSync(file, 'utf8')) as Partial<Attestation>
+  } catch (cause) {
+    throw refuse('is not JSON', cause)
+  }
+  const { predicateType, predicate } = found
+  if (typeof predicateType !== 'string' || predicate === undefined) throw refuse('is no in-toto statement')
+  return { predicateType, predicate }
+}
+
+/** The scanner as a step on its own image, with the result mounted: cached like any other. */
+const scannerStep = (scan: Scan): OpNode => {
+  const { scanner, name, options } = scan
+  const { Entrypoint = [], Cmd = [], Env = [], WorkingDir = '/', User = '' } = scanner.config.config ?? {}
+  const args = [...(Entrypoint ?? []), ...(Cmd ?? [])]
+  if (args.length === 0)
+    throw new SlipwayError('invalid', `${options.generator} is no scanner: it has neither an entry point nor a command`)
+  const mkdir: MkdirOp = { kind: 'mkdir', path: destination }
+  const run: RunOp = {
+    kind: 'run',
+    args,
+    env: [...(Env ?? []), `BUILDKIT_SCAN_DESTINATION=${destination}`, `BUILDKIT_SCAN_SOURCE=${core}/${name}`],
+    cwd: WorkingDir || '/',
+    user: User,
+    mounts: [
+      {
+        ...{ type: 'bind', from: { kind: 'named', name }, source: '/' },
+        ...{ target: `${core}/${name}`, readOnly: true },
+      },
+    ],
+    insecure: false,
+  }
+  const title = `generating sbom using ${fullName(options.generator)}`
+  const below = stepOf(scan, mkdir, { kind: 'image', image: scanner, vertex: vertexOf(`[${name}] ${title}`) }, [])
+  return stepOf(scan, run, below, [scan.root], title)
+}
+
+const vertexOf = (name: string) => ({ id: randomUUID(), name })
+
+const stepOf = (
+  { name, platform, environment }: Scan,
+  op: MkdirOp | RunOp,
+  input: Rootfs,
+  sources: Rootfs[],
+  title = 'preparing the scanner',
+): OpNode => ({
+  ...{ kind: 'op', op, input, sources, vertex: vertexOf(`[${name}] ${title}`) },
+  ...{ range: { start: 1, end: 1 }, stage: name, platform, noCache: false, env: environment },
+})

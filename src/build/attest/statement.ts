@@ -1,0 +1,103 @@
+/**
+ * Attestations as in-toto statements, and the manifest they lie in beside the image's: BuildKit's attestation storage
+ * (docs/attestations/attestation-storage.md).
+ */
+import type { Parcel, ParcelPart } from '../../engine/types.ts'
+import {
+  type Descriptor,
+  familiarName,
+  formatPlatform,
+  mediaTypes,
+  type Platform,
+  parseReference,
+  sha256,
+  withTag,
+} from '../../spec/oci/index.ts'
+
+/** What is said, without what it is said of. */
+export interface Attestation {
+  predicateType: string
+  predicate: unknown
+}
+
+const unknownPlatform: Platform = { os: 'unknown', architecture: 'unknown' }
+
+/** A package URL of an image (purl-spec, type docker). */
+export const packageUrl = (reference: string, platform: Platform | undefined): string => {
+  const parsed = withTag(parseReference(reference))
+  const name = familiarName({ ...parsed, tag: undefined, digest: undefined })
+  const path = name.split('/').map(encodeURIComponent).join('/').replaceAll('%3A', ':')
+  const version = parsed.tag === undefined ? '' : `@${encodeURIComponent(parsed.tag)}`
+  const qualifiers = [
+    ...(parsed.digest === undefined ? [] : [`digest=${parsed.digest}`]),
+    ...(platform === undefined ? [] : [`platform=${encodeURIComponent(formatPlatform(platform))}`]),
+  ]
+  return `pkg:docker/${path}${version}${qualifiers.length > 0 ? `?${qualifiers.join('&')}` : ''}`
+}
+
+const statement = (
+  { predicateType, predicate }: Attestation,
+  { digest }: Descriptor,
+  names: readonly string[],
+  platform: Platform,
+): Buffer => {
+  const [algorithm = '', hex = ''] = digest.split(':')
+  const subjects = names.length > 0 ? names.map((name) => packageUrl(name, platform)) : ['_']
+  return Buffer.from(
+    JSON.stringify({
+      _type: 'https://in-toto.io/Statement/v0.1',
+      predicateType,
+      subject: subjects.map((name) => ({ name, digest: { [algorithm]: hex } })),
+      predicate,
+    }),
+  )
+}
+
+const part = (mediaType: string, data: Buffer, more: Partial<Descriptor> = {}): Parcel['root'] => ({
+  descriptor: { mediaType, digest: sha256(data), size: data.length, ...more },
+  data,
+})
+
+/** The manifest and what it refers to. `of` is the image's manifest, `names` what the image is called. */
+export const attestationManifest = (
+  attestations: readonly Attestation[],
+  of: Descriptor,
+  names: readonly string[],
+  platform: Platform,
+): { blobs: ParcelPart[]; manifest: Parcel['root'] } => {
+  const layers = attestations.map((each) =>
+    part(mediaTypes.inToto, statement(each, of, names, platform), {
+      annotations: { 'in-toto.io/predicate-type': each.predicateType },
+    }),
+  )
+  const config = part(
+    mediaTypes.ociConfig,
+    Buffer.from(
+      JSON.stringify({
+        ...unknownPlatform,
+        config: {},
+        rootfs: { type: 'layers', diff_ids: layers.map(({ descriptor }) => descriptor.digest) },
+      }),
+    ),
+  )
+  const manifest = part(
+    mediaTypes.ociManifest,
+    Buffer.from(
+      JSON.stringify(
+        {
+          schemaVersion: 2,
+          mediaType: mediaTypes.ociManifest,
+          config: config.descriptor,
+          layers: layers.map(({ descriptor }) => descriptor),
+        },
+        undefined,
+        2,
+      ),
+    ),
+    {
+      annotations: { 'vnd.docker.reference.digest': of.digest, 'vnd.docker.reference.type': 'attestation-manifest' },
+      platform: unknownPlatform,
+    },
+  )
+  return { blobs: [...layers, config], manifest }
+}
