@@ -145,6 +145,38 @@ test('an attachment that begins with the log', async () => {
   await containers().remove(id)
 })
 
+test('attachments that begin with the log: nothing twice and nothing lost, of lines cut anywhere either', async () => {
+  // Parts of lines one by one, and some lines of 40 KiB.
+  const script = `i=0; while [ $i -lt 2000 ]; do printf '<%s>' $i; [ $((i % 9)) = 0 ] && echo; i=$((i+1))
+    [ $((i % 500)) = 0 ] && dd if=/dev/zero bs=40000 count=1 2>/dev/null | tr '\\0' x; done; printf end`
+  const { id } = await containers().create(spec('seams', ['sh', '-c', script]))
+  const seen: Promise<string>[] = []
+  const attach = async (): Promise<void> => {
+    const io = await containers().attach(id, { stdin: false, stdout: true, stderr: true, logs: true })
+    const read = async (): Promise<string> => {
+      const chunks: Uint8Array[] = []
+      for await (const { data } of io.output) chunks.push(data)
+      return Buffer.concat(chunks).toString()
+    }
+    seen.push(read())
+  }
+  await attach()
+  await containers().start(id)
+  while (containers().must(id).status === 'running' && seen.length < 40) {
+    await attach()
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  await containers().wait(id, 'not-running')
+  let whole = ''
+  for await (const lines of containers().logs(id, {})) for (const { data } of lines) whole += data.toString()
+  assert.equal(whole.replaceAll(/x+/g, ' ').match(/<\d+>/g)?.length, 2000)
+  assert.ok(whole.includes('x'.repeat(40_000)) && whole.endsWith('end'))
+  assert.ok(seen.length > 3, `${seen.length}`)
+  for (const [i, text] of (await Promise.all(seen)).entries())
+    assert.ok(text === whole, `attachment ${i}: ${text.length} bytes instead of ${whole.length}`)
+  await containers().remove(id)
+})
+
 test('twenty at once', async () => {
   const names = Array.from({ length: 20 }, (_, i) => `many-${i}`)
   const results = await Promise.all(

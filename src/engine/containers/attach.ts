@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
 import { readLogs } from '../logs/index.ts'
 import type { Containers, Io, OutputChunk } from '../types.ts'
-import { type Context, emit, isRunning } from './context.ts'
+import { type Context, emit, isAlive, isRunning } from './context.ts'
 import type { ContainerRecord } from './records.ts'
 import { controlMonitor } from './rotation.ts'
 
@@ -36,14 +36,57 @@ export const resize =
     emit(ctx, record, 'resize', { height: String(height), width: String(width) })
   }
 
-const replayed = async function* (
+type Wanted = Parameters<Containers['attach']>[1]
+
+const chunksOf = async function* (lines: ReturnType<typeof readLogs>): AsyncGenerator<OutputChunk> {
+  for await (const some of lines) for (const { stream, data } of some) yield { stream, data }
+}
+
+/**
+ * What is in the log, then what the program says until it ends, all of it from the log: the monitor writes there what it
+ * has read before it sends it to anybody, parts of lines too. No two sources, so nothing comes twice and nothing is lost
+ * between them. `live` tells of the end.
+ */
+const loggedOutput = async function* (
+  record: ContainerRecord,
+  { stdout, stderr }: Wanted,
+  live: Io,
+): AsyncGenerator<OutputChunk> {
+  let ended = false
+  let ring = (): void => {}
+  const drained = (async () => {
+    for await (const _ of live.output);
+    ended = true
+    ring()
+  })()
+  const source = {
+    path: record.paths.log,
+    active: () => !ended,
+    onChange: (listener: () => void) => {
+      ring = listener
+      return () => {}
+    },
+  }
+  try {
+    yield* chunksOf(readLogs(source, { stdout, stderr, follow: true }))
+  } finally {
+    live.close()
+    await drained
+  }
+}
+
+/** Who wants no stream is attached for as long as the log is read. */
+const logOnly = async function* (
   ctx: Context,
   record: ContainerRecord,
-  options: { stdout: boolean; stderr: boolean; until: number | undefined },
+  { logs, stdout, stderr }: Wanted,
+  live: Io,
 ): AsyncGenerator<OutputChunk> {
-  if (record.spec.log.driver === 'none') return
-  for await (const lines of readLogs(logSource(ctx, record), options))
-    for (const { stream, data } of lines) yield { stream, data }
+  try {
+    if (logs && record.spec.log.driver !== 'none') yield* chunksOf(readLogs(logSource(ctx, record), { stdout, stderr }))
+  } finally {
+    live.close()
+  }
 }
 
 export const attach =
@@ -59,22 +102,17 @@ export const attach =
       stdout: options.stdout && stream,
       stderr: options.stderr && stream,
     })
-    if (isRunning(record)) await hub.connect(join(record.paths.bundle, 'attach'))
-    // What is written from now on comes by the stream: it must not come by the log as well.
-    const until = stream ? ctx.clock.now() : undefined
+    if (isRunning(record))
+      await hub.connect(join(record.paths.bundle, 'attach')).catch((error: unknown) => {
+        // It has just ended, which is still to be dealt with: then the output ends, too.
+        if (isAlive(ctx, record.pid, record.internal.pidStart)) throw error
+      })
     emit(ctx, record, 'attach')
     const close: Io['close'] = (how) => {
       if (how === 'detached') emit(ctx, record, 'detach')
       live.close()
     }
-    if (!options.logs && stream) return { ...live, close }
-    const output = (async function* (): AsyncGenerator<OutputChunk> {
-      try {
-        if (options.logs) yield* replayed(ctx, record, { stdout: options.stdout, stderr: options.stderr, until })
-        if (stream) yield* live.output
-      } finally {
-        live.close()
-      }
-    })()
-    return { ...live, close, output }
+    if (!stream) return { ...live, close, output: logOnly(ctx, record, options, live) }
+    if (!options.logs || record.spec.log.driver === 'none') return { ...live, close }
+    return { ...live, close, output: loggedOutput(record, options, live) }
   }

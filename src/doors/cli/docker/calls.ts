@@ -17,7 +17,9 @@ export const withEngine =
   async (call: Call): Promise<number> =>
     run({ ...call, engine: await openEngine(call.shell) })
 
-export const containerPath = (name: string, rest = ''): string => `/containers/${encodeURIComponent(name)}${rest}`
+export const containerPath = (name: string, rest = ''): string =>
+  // "app/db" is what `app` calls db by a link.
+  `/containers/${name.split('/').map(encodeURIComponent).join('/')}${rest}`
 /** A name's slashes stay. */
 export const imagePath = (name: string, rest = ''): string => `/images/${encodeURI(name)}${rest}`
 
