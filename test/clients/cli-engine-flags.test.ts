@@ -288,6 +288,15 @@ test('images, volumes, networks, system', () =>
     tag a b
     tag a B
     rmi -f --no-prune x y
+    rmi --platform linux/arm64 x
+    image rm --platform linux/arm64,linux/amd64 --platform linux/arm/v7 x
+    rmi --platform a/b/c/d x
+    image inspect --platform linux/arm64 x
+    history --platform linux/arm64 x
+    images --tree -q
+    images --tree --no-trunc
+    images --tree --digests
+    images --tree --format x
     pull -q a/b
     pull -a a -q
     pull a:b -a

@@ -213,6 +213,11 @@ test('images, volumes, networks', () =>
   same(`
     rmi nope
     rmi -f nope
+    rmi --platform linux/s390x busybox
+    rmi --platform linux/s390x,linux/arm64 busybox
+    image inspect --platform linux/s390x busybox
+    history --platform linux/s390x busybox
+    save --platform linux/s390x -o image@.tar busybox
     rmi busybox
     tag nope a
     tag busybox A

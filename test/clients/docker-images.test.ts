@@ -205,6 +205,32 @@ test('diff, commit and export show what the program did, and nothing of ours', a
   assert.ok(exported.includes('new') && !exported.includes('bin/nc'), exported.join())
 })
 
+test('images --tree: names together, in use or not, as docker prints it', async () => {
+  await ok('import', join(dir, 'busybox.tar'), 'tree:1')
+  await ok('tag', 'tree:1', 'registry.example:5000/some/where/tree:2')
+  const plain = (text: string): string => text.replaceAll(/\x1b\[[0-9;]*m/g, '')
+  const both = async (...args: string[]): Promise<string> => {
+    const theirs = plain(await ok('images', '--tree', ...args))
+    assert.equal(docker.instance.slipway('image', 'ls', '--tree', ...args), `${theirs}\n`)
+    return theirs
+  }
+  assert.match(await both(), /^registry\.example:5000\/some\/where\/tree:2\ntree:1 +[0-9a-f]{12} +[\d.]+MB +0B {8}$/m)
+  await ok('create', '--name', 'uses', 'tree:1', 'true')
+  assert.match(await both('tree'), /^tree:1 .* 0B +U *$/m)
+  assert.equal((await both('-f', 'reference=nope')).split('\n').length, 4)
+  await ok('rm', 'uses')
+  assert.match(await fails(1, 'rmi', '--platform', 'linux/s390x', 'tree:1'), /does not match the specified platform/)
+  assert.match(
+    await fails(1, 'rmi', '--platform', 'linux/s390x', '--platform', 'linux/amd64', 'tree:1'),
+    /multiple platforms are not supported/,
+  )
+  const here = await ok('version', '-f', '{{.Server.Os}}/{{.Server.Arch}}')
+  assert.match(await ok('rmi', '--platform', here, 'registry.example:5000/some/where/tree:2'), /^Untagged/)
+  await ok('rmi', '--platform', here, 'tree:1')
+  const conflicting = await docker.api('GET', '/images/busybox/json?manifests=1&platform=%7B%22os%22%3A%22linux%22%7D')
+  assert.equal(conflicting.status, 400)
+})
+
 test('cp in both directions, and its errors', async () => {
   await ok('run', '-d', '--name', 'cp', 'busybox', 'sleep', '1000')
   await ok('cp', join(context, 'a'), 'cp:/tmp/b')

@@ -70,12 +70,15 @@ export const imageRoutes = (engine: Backend, clock: Clock, pushed: RecentPushes)
         hint: "Search on the registry's web site.",
       })
     }),
-    route('GET', '/images/:name*/json', async (x) =>
+    route('GET', '/images/:name*/json', async (x) => {
+      if (x.query.get('platform') && isTrue(x.query.get('manifests')))
+        throw bad('conflicting options: manifests and platform options cannot both be set')
+      const image = await wanted(images, x)
       x.send(200, {
-        ...(await inspect(engine, await wanted(images, x), x.version)),
-        ...(wantsContainerConfig(x) ? { ContainerConfig: containerConfig(await wanted(images, x)) } : {}),
-      }),
-    ),
+        ...(await inspect(engine, image, x.version)),
+        ...(wantsContainerConfig(x) ? { ContainerConfig: containerConfig(image) } : {}),
+      })
+    }),
     route('GET', '/images/:name*/history', async (x) => x.send(200, await history(engine, await wanted(images, x)))),
     route('GET', '/images/:name*/get', (x) => save(images, x, [x.params.name!])),
     route('GET', '/distribution/:name*/json', async (x) => {
@@ -92,6 +95,9 @@ export const imageRoutes = (engine: Backend, clock: Clock, pushed: RecentPushes)
     route('POST', '/images/:name*/push', (x) => push(images, pushed, x)),
     route('DELETE', '/images/:name*', async (x) => {
       if (x.params.name!.trim() === '') throw bad('image name cannot be blank')
+      const platforms = x.query.getAll('platforms').map(readPlatform)
+      if (platforms.length > 1) throw bad('multiple platforms are not supported')
+      if (platforms[0]) fitting(await images.must(x.params.name!), x.params.name!, platforms[0])
       const gone = await images.remove(x.params.name!, {
         force: isTrue(x.query.get('force')),
         noPrune: isTrue(x.query.get('noprune')),
@@ -130,6 +136,8 @@ const list = async (engine: Backend, clock: Clock, x: Exchange): Promise<void> =
     .sort((a, b) => b.createdAt - a.createdAt)
   const usage = isTrue(x.query.get('shared-size')) ? await engine.images.usage() : undefined
   const shared = usage && new Map(usage.images.map((each) => [each.id, each.shared]))
+  // The client that asks for what is below an image (`--tree`) shows which are in use.
+  const users = isTrue(x.query.get('manifests')) ? usersOf(engine, shown) : undefined
   x.send(
     200,
     shown.map((i) => ({
@@ -142,9 +150,15 @@ const list = async (engine: Backend, clock: Clock, x: Exchange): Promise<void> =
       ...(x.version[1] < 44 ? { VirtualSize: i.size } : {}),
       SharedSize: shared?.get(i.id) ?? -1,
       Labels: i.config.config?.Labels ?? null,
-      Containers: -1,
+      Containers: users?.get(i.id) ?? -1,
     })),
   )
+}
+
+const usersOf = ({ containers }: Backend, images: readonly Image[]): Map<string, number> => {
+  const users = new Map(images.map(({ id }) => [id, 0]))
+  for (const { imageId } of containers.list()) users.set(imageId, (users.get(imageId) ?? 0) + 1)
+  return users
 }
 
 /** path.Match of Go on the whole reference, or on the name without the tag. */
@@ -263,7 +277,10 @@ export const lines = (
 /** The `platform` of a query: JSON since 1.46, "linux/arm64" for a pull. */
 const platformOf = (x: Exchange): Platform | undefined => {
   const text = x.query.get('platform')
-  if (!text) return undefined
+  return text ? readPlatform(text) : undefined
+}
+
+const readPlatform = (text: string): Platform => {
   if (!text.startsWith('{')) return parsePlatform(text)
   try {
     const { os, architecture, variant } = JSON.parse(text) as Partial<Platform>

@@ -17,9 +17,10 @@ import {
   imageTable,
   type ListedImage,
 } from './image-list.ts'
+import { checkTreeFlags, imageTree } from './image-tree.ts'
 import { platformJson, referenceOf } from './reference.ts'
 import { inspect } from './inspect.ts'
-import { filterFlag, filtersOf, force, formatFlag, noTrunc, platform, quiet, inspectFormat } from './option.ts'
+import { filterFlag, filtersOf, force, formatFlag, noTrunc, platform, quiet, inspectFormat, strings } from './option.ts'
 import { humanSize } from './units.ts'
 
 const transfers = (name: 'bootstrap' | 'load' | 'pull' | 'push' | 'save') =>
@@ -31,6 +32,12 @@ const given = (value: unknown): string => (value as string | undefined) ?? ''
 const ls = withEngine(async ({ engine, shell, args, flags }) => {
   const more = args.map((name): [string, string] => ['reference', name])
   const query = { all: flags.all === true, filters: filtersOf(flags.filter, more) }
+  if (flags.tree === true) {
+    checkTreeFlags(flags)
+    const found = await engine.json<ListedImage[]>('/images/json', { query: { ...query, manifests: true } })
+    shell.stdout.write(imageTree(found, { width: shell.stdout.columns || 80, all: query.all }))
+    return 0
+  }
   const found = await engine.json<ListedImage[]>('/images/json', { query })
   const format = given(flags.format) || (flags.quiet === true ? '' : (configValue(shell.env, 'imagesFormat') ?? ''))
   const digests = flags.digests === true
@@ -75,7 +82,8 @@ const printRemovals = (shell: Shell, removals: readonly Removal[], words: [strin
 }
 
 const rm = withEngine(async ({ engine, shell, args, flags }) => {
-  const query = { force: flags.force === true, noprune: flags['no-prune'] === true }
+  const platforms = (flags.platform as string[] | undefined)?.map((each) => platformJson(each, '')!)
+  const query = { force: flags.force === true, noprune: flags['no-prune'] === true, platforms }
   const failed: string[] = []
   let fatal = false
   for (const name of args)
@@ -180,6 +188,7 @@ export const imageCommands = {
       formatFlag(),
       noTrunc,
       quiet('Only ids'),
+      toggle('--tree', 'All names of an image together, and whether it is in use'),
     ],
     run: ls,
   },
@@ -215,6 +224,7 @@ export const imageCommands = {
     flags: [
       toggle('-f, --force', 'Also an image that stopped containers use'),
       toggle('--no-prune', 'Keep parents without a name'),
+      strings('--platform', 'It must be that'),
     ],
     run: rm,
   },

@@ -12,12 +12,12 @@ export const referenceOf = (text: string): Reference => {
   }
 }
 
-/** --platform as the API takes it. */
-export const platformJson = (given: unknown): string | undefined => {
+/** --platform as the API takes it. `prefix`: what docker says before the reason, in most commands. */
+export const platformJson = (given: unknown, prefix = 'invalid platform: '): string | undefined => {
   if (given === undefined) return undefined
   try {
     return JSON.stringify(parsePlatform(given as string))
   } catch (error) {
-    throw new Exit(1, `invalid platform: ${messageOf(error)}`)
+    throw new Exit(1, `${prefix}${messageOf(error)}`)
   }
 }
