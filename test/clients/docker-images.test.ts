@@ -215,9 +215,10 @@ test('images --tree: names together, in use or not, as docker prints it', async 
     return theirs
   }
   assert.match(await both(), /^registry\.example:5000\/some\/where\/tree:2\ntree:1 +[0-9a-f]{12} +[\d.]+MB +0B {8}$/m)
-  await ok('create', '--name', 'uses', 'tree:1', 'true')
-  assert.match(await both('tree'), /^tree:1 .* 0B +U *$/m)
   assert.equal((await both('-f', 'reference=nope')).split('\n').length, 4)
+  // Docker's client of today asks for it, but looks at it in images for several platforms only.
+  await ok('create', '--name', 'uses', 'tree:1', 'true')
+  assert.match(docker.instance.slipway('image', 'ls', '--tree', 'tree'), /^tree:1 .* 0B +U *$/m)
   await ok('rm', 'uses')
   assert.match(await fails(1, 'rmi', '--platform', 'linux/s390x', 'tree:1'), /does not match the specified platform/)
   assert.match(
