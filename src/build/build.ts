@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Images } from '../engine/types.ts'
 import { isError, messageOf, SlipwayError } from '../errors.ts'
 import { formatPlatform, hostPlatform, type Platform, parsePlatform } from '../spec/oci/index.ts'
-import { attesting } from './attest/attest.ts'
+import { type AttestParts, attesting, recordedProvenance } from './attest/attest.ts'
 import { attestationsOf } from './attest/options.ts'
 import { Bases, fullName } from './bases.ts'
 import { checkCaches } from './cache/remote/entries.ts'
@@ -119,12 +119,23 @@ class Build {
     const isAttested = Object.keys(attestationsOf(attest, args)).length > 0
     checkOutputs(outputs, this.#platforms.length, isAttested)
     const { products, solve, read } = await this.#products()
-    const attested = attesting({
-      ...{ deps: this.#deps, request: this.#request, startedAt: this.#startedAt, dockerfile: read.found },
-      ...{ bases: this.#bases, solve, environment: this.#environment },
+    const parts = this.#attesting(solve, read)
+    const response = await exportAll({ ...this.#exporting(solve), attest: attesting(parts) }, products, outputs)
+    const several = this.#platforms.length > 1
+    for (const product of this.#request.record?.onAttestation ? products : [])
+      this.#request.record?.onAttestation?.(
+        await recordedProvenance(parts, product),
+        several ? formatPlatform(product.platform) : undefined,
+      )
+    return response
+  }
+
+  #attesting(solve: Solve, { found }: Read): AttestParts {
+    return {
+      ...{ deps: this.#deps, request: this.#request, id: randomUUID().replaceAll('-', '') },
+      ...{ startedAt: this.#startedAt, dockerfile: found, bases: this.#bases, solve, environment: this.#environment },
       materials: () => [...this.#inputs.materials, ...[...solve.materials].map(([url, digest]) => ({ url, digest }))],
-    })
-    return await exportAll({ ...this.#exporting(solve), attest: attested }, products, outputs)
+    }
   }
 
   #exporting(solve: Solve): ExportContext {

@@ -21,6 +21,8 @@ import { createFileDigests } from './context/digests.ts'
 import { Downloads } from './context/download.ts'
 import { GitSources } from './context/git.ts'
 import { KeptContexts } from './context/kept.ts'
+import { History } from './history/history.ts'
+import { HistoryRows } from './history/rows.ts'
 import { Flights } from './solver/flights.ts'
 import { activePrefix, clearDirectory } from './solver/workspace.ts'
 import type { Builder, BuildRequest } from './types.ts'
@@ -52,6 +54,7 @@ export const createBuilder = (given: BuilderDeps): Builder => {
     disk: () => deps.sys.files.statfs(given.instance.stateDir),
   }
   const collectGarbage = createGarbageCollector(collect)
+  const history = new History(new HistoryRows(given.db), () => clock.now())
   let closed = false
   const tracked = async <T>(request: BuildRequest, run: (request: BuildRequest) => Promise<T>): Promise<T> => {
     if (closed) throw new SlipwayError('unavailable', 'the builder is shutting down')
@@ -68,8 +71,10 @@ export const createBuilder = (given: BuilderDeps): Builder => {
     }
   }
   return {
+    history,
     build: (request) => tracked(request, (given) => runBuild(deps, given)),
-    export: (request, outputs) => tracked(request, (given) => runExport(deps, given, outputs)),
+    export: (request, outputs) =>
+      tracked(request, (given) => history.during(given, (recorded) => runExport(deps, recorded, outputs))),
     describe: (request, what) => tracked(request, (given) => describe(deps, given, what)),
     fetch: (url, signal) => deps.downloads.get(url, { signal, progress: () => {} }),
     prune: (options) => prune(collect, options),

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import type { Image, RegistryAuth } from '../engine/types.ts'
 import type { SlipwayError, SourcePosition } from '../errors.ts'
 import type { Descriptor } from '../spec/oci/index.ts'
+import type { Attestation } from './attest/statement.ts'
 
 export interface BuildRequest {
   /**
@@ -61,6 +62,17 @@ export interface BuildRequest {
   attest?: Readonly<Record<string, string>> | undefined
   /** Of the repository that the context belongs to: source, revision, localdir:context. */
   vcs?: Readonly<Record<string, string>> | undefined
+  /** The build is to be remembered: its name, and how it was asked for, in the words of BuildKit's frontend and exporters. */
+  record?:
+    | {
+        ref: string
+        attrs: Readonly<Record<string, string>>
+        exporters: readonly { type: string; attrs: Record<string, string> }[]
+        /** How a failure is remembered; default: its message. */
+        describe?: ((error: unknown) => RecordedError) | undefined
+        onAttestation?: ((attestation: Attestation, platform: string | undefined) => void) | undefined
+      }
+    | undefined
   /** Gets the Dockerfile's name and text once it is read, for clients that show its lines themselves. */
   onDockerfile?: ((file: string, text: string) => void) | undefined
   privileged?: boolean | undefined
@@ -238,7 +250,48 @@ export interface PruneOptions {
   minFreeBytes?: number | undefined
 }
 
+export interface RecordedError {
+  /** gRPC's. */
+  code: number
+  message: string
+  /** google.rpc.Status with its details, encoded. */
+  status?: Uint8Array | undefined
+}
+/** A build, under way or over. Times in ms. */
+export interface BuildRecord {
+  ref: string
+  attrs: Record<string, string>
+  exporters: { type: string; attrs: Record<string, string> }[]
+  startedAt: number
+  completedAt: number | undefined
+  error: { code: number; message: string } | undefined
+  externalError: Descriptor | undefined
+  response: ExportResponse
+  steps: { total: number; completed: number; cached: number }
+  warnings: number
+  pinned: boolean
+  /** What is said of the results: blobs of the history. `platform` where there are several. */
+  attachments: { platform: string | undefined; descriptor: Descriptor }[]
+}
+
+export interface BuildHistory {
+  /** Newest first. `filters` as BuildKit has them; 'bad-request' where they are not. */
+  list(filters?: readonly string[]): BuildRecord[]
+  get(ref: string): BuildRecord | undefined
+  /** All that was told of a build that is over, in order. */
+  events(ref: string): Promise<{ at: number; event: BuildProgress }[] | undefined>
+  blob(digest: string): Uint8Array | undefined
+  /** 'not-found', also while it runs. */
+  remove(ref: string): void
+  /** One that is pinned stays until it is removed. */
+  pin(ref: string, pinned: boolean): void
+  /** Returns how to stop. */
+  watch(listener: (what: 'started' | 'completed' | 'deleted', ref: string) => void): () => void
+}
+
 export interface Builder {
+  /** Of builds that were asked for with `record`. */
+  readonly history: BuildHistory
   /**
    * A failing step is 'invalid' with `at` = the Dockerfile line; message `process "/bin/sh -c …" did not complete
    * successfully: exit code: N`, details { stage, exitCode, output: last lines, source: the lines with a caret }.

@@ -31,13 +31,15 @@ export interface Buildx {
   stop(): void
 }
 
-export const startBuildx = (): Buildx => {
-  const bin = clientsIn('docker-buildx', 'docker-compose-v2')
+/** `newest`: with the buildx of Debian's next release. */
+export const startBuildx = (newest = false): Buildx => {
+  const plugin = newest ? 'docker-buildx-newest' : 'docker-buildx'
+  const bin = clientsIn(plugin, 'docker-compose-v2')
   const dir = mkdtempSync(join(tmpdir(), 'slipway-buildx-'))
   const instance = startInstance()
   const config = join(dir, 'docker-config')
   mkdirSync(join(config, 'cli-plugins'), { recursive: true })
-  symlinkSync(join(bin, 'docker-buildx'), join(config, 'cli-plugins/docker-buildx'))
+  symlinkSync(join(bin, plugin), join(config, 'cli-plugins/docker-buildx'))
   symlinkSync(join(bin, 'docker-compose-v2'), join(config, 'cli-plugins/docker-compose'))
   const env = {
     ...instance.env,

@@ -1,5 +1,4 @@
 /** All that a build says of one of its results. */
-import { randomUUID } from 'node:crypto'
 import type { Snapshots } from '../../engine/types.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Descriptor, formatPlatform, hostPlatform } from '../../spec/oci/index.ts'
@@ -9,7 +8,7 @@ import type { Product } from '../output/product.ts'
 import type { StepEnvironment } from '../solver/graph.ts'
 import type { Solve } from '../solver/solve.ts'
 import type { BuildRequest } from '../types.ts'
-import { attestationsOf } from './options.ts'
+import { attestationsOf, type ProvenanceOptions } from './options.ts'
 import { type Material, provenance } from './provenance.ts'
 import { scanned } from './sbom.ts'
 import type { Attestation } from './statement.ts'
@@ -17,9 +16,11 @@ import type { Attestation } from './statement.ts'
 /** `layers`: of the product's image, as they go out. */
 export type Attest = (product: Product, layers: readonly Descriptor[]) => Promise<Attestation[]>
 
-interface Parts {
+export interface AttestParts {
   deps: { clock: Clock; sys: Sys; snapshots: Snapshots }
   request: BuildRequest
+  /** Of the build. */
+  id: string
   startedAt: number
   dockerfile: { file: string; text: string }
   materials: () => readonly Material[]
@@ -29,11 +30,10 @@ interface Parts {
 }
 
 /** undefined: nothing was asked for. */
-export const attesting = (parts: Parts): Attest | undefined => {
+export const attesting = (parts: AttestParts): Attest | undefined => {
   const { request, deps, solve, bases } = parts
   const wanted = attestationsOf(request.attest ?? {}, request.args)
   if (!wanted.provenance && !wanted.sbom) return undefined
-  const id = randomUUID().replaceAll('-', '')
   return async (product, layers) => {
     const found: Attestation[] = []
     if (wanted.sbom) {
@@ -45,13 +45,25 @@ export const attesting = (parts: Parts): Attest | undefined => {
         })),
       )
     }
-    if (wanted.provenance) {
-      const { startedAt, dockerfile } = parts
-      // The scanner is no part of the result.
-      const used = await bases.used(product.platform)
-      const facts = { id, startedAt, dockerfile, materials: parts.materials(), bases: used }
-      found.push(provenance(facts, request, product, wanted.provenance, layers, deps.clock.now()))
-    }
+    if (wanted.provenance) found.push(await told(parts, product, wanted.provenance, layers))
     return found
   }
+}
+
+/** What is remembered of a build in any case. */
+export const recordedProvenance = (parts: AttestParts, product: Product): Promise<Attestation> => {
+  const { request } = parts
+  const { provenance: wanted } = attestationsOf(request.attest ?? {}, request.args)
+  const least = { mode: 'min', version: 'v0.2', builderId: '', reproducible: false } as const
+  return told(parts, product, wanted ?? least, [])
+}
+
+const told = async (
+  { id, startedAt, dockerfile, materials, bases, request, deps }: AttestParts,
+  product: Product,
+  options: ProvenanceOptions,
+  layers: readonly Descriptor[],
+): Promise<Attestation> => {
+  const facts = { id, startedAt, dockerfile, materials: materials(), bases: await bases.used(product.platform) }
+  return provenance(facts, request, product, options, layers, deps.clock.now())
 }

@@ -44,4 +44,14 @@ export const schema: readonly string[] = [
   // The boot in which a step was performed, until what it wrote is known to be on disk.
   `ALTER TABLE build_records ADD COLUMN unsynced TEXT;
    CREATE INDEX build_records_unsynced ON build_records (unsynced) WHERE unsynced IS NOT NULL;`,
+  `CREATE TABLE build_history (
+     ref TEXT PRIMARY KEY, completed_at INTEGER NOT NULL, pinned INTEGER NOT NULL,
+     record TEXT NOT NULL,               -- JSON of BuildRecord
+     events BLOB NOT NULL                -- JSON of what was told and when, packed with gzip
+   ) STRICT;
+   CREATE TABLE build_history_blobs (
+     ref TEXT NOT NULL, digest TEXT NOT NULL, data BLOB NOT NULL,
+     PRIMARY KEY (ref, digest)
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX build_history_blobs_by_digest ON build_history_blobs (digest);`,
 ]

@@ -3,9 +3,9 @@ import { cacheMatcher } from '../../../build/index.ts'
 import type { Engine } from '../../../engine/types.ts'
 import { isError, SlipwayError } from '../../../errors.ts'
 import type { Arrivals } from './arrivals.ts'
+import { historyMethods, pastProgress } from './history.ts'
 import { createJob, type Export, type Job } from './job.ts'
 import {
-  BuildHistoryRequest,
   type CacheOptionsEntry,
   ControlSolveRequest,
   ControlSolveResponse,
@@ -49,8 +49,9 @@ export const controlMethods = (deps: ControlDeps): Methods => {
       solveJob(deps, request, call),
     ),
     [method('Status')]: streaming(StatusRequest, StatusResponse, async ({ Ref }, { signal }, send) => {
-      const job = await deps.jobs.get(Ref, signal)
-      for await (const status of job.progress.follow(signal)) await send(status)
+      const progress = deps.jobs.has(Ref) ? undefined : await pastProgress(deps, Ref)
+      const log = progress ?? (await deps.jobs.get(Ref, signal)).progress
+      for await (const status of log.follow(signal)) await send(status)
     }),
     [method('DiskUsage')]: unary(DiskUsageRequest, DiskUsageResponse, async ({ filter }) => ({
       record: (await deps.builder.cacheUsage()).filter(cacheMatcher(filter)).map((usage) => ({
@@ -68,8 +69,7 @@ export const controlMethods = (deps: ControlDeps): Methods => {
       })),
     })),
     [method('Prune')]: streaming(PruneRequest, UsageRecord, (request, _call, send) => prune(deps, request, send)),
-    // There is no history: nothing is told, and the stream ends at once.
-    [method('ListenBuildHistory')]: streaming(BuildHistoryRequest, Empty, async () => {}),
+    ...historyMethods(deps),
     '/grpc.health.v1.Health/Check': unary(HealthCheckRequest, HealthCheckResponse, () => ({ status: 1 })),
   }
 }

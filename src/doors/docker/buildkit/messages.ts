@@ -135,7 +135,42 @@ export const WorkerRecord = message({
 })
 export const ListWorkersResponse = message({ record: list(1, () => WorkerRecord) })
 export const InfoResponse = message({ buildkitVersion: nested(1, () => BuildkitVersion) })
-export const BuildHistoryRequest = message({ ActiveOnly: bool(1), Ref: string(2), EarlyExit: bool(3) })
+export const BuildHistoryRequest = message({
+  ActiveOnly: bool(1),
+  Ref: string(2),
+  EarlyExit: bool(3),
+  Filter: strings(4),
+  Limit: int(5),
+})
+export const Descriptor = message({ mediaType: string(1), digest: string(2), size: int(3), annotations: stringMap(5) })
+export const BuildResultInfo = message({ Attestations: list(2, () => Descriptor) })
+export const BuildHistoryRecord = message({
+  Ref: string(1),
+  Frontend: string(2),
+  FrontendAttrs: stringMap(3),
+  Exporters: list(4, () => Exporter),
+  error: nested(5, () => Status),
+  CreatedAt: nested(6, () => Timestamp),
+  CompletedAt: nested(7, () => Timestamp),
+  ExporterResponse: stringMap(9),
+  Result: nested(10, () => BuildResultInfo),
+  Results: messageMap(11, () => BuildResultInfo),
+  Generation: int(12),
+  pinned: bool(14),
+  numCachedSteps: int(15),
+  numTotalSteps: int(16),
+  numCompletedSteps: int(17),
+  externalError: nested(18, () => Descriptor),
+  numWarnings: int(19),
+})
+export const historyEvents = { started: 0, completed: 1, deleted: 2 } as const
+export const BuildHistoryEvent = message({ type: int(1), record: nested(2, () => BuildHistoryRecord) })
+export const UpdateBuildHistoryRequest = message({
+  Ref: string(1),
+  Pinned: bool(2),
+  Delete: bool(3),
+  Finalize: bool(4),
+})
 
 // ── moby.buildkit.v1.frontend (gateway.proto) ──
 export const Ref = message({ id: string(1), def: nested(2, () => Definition) })

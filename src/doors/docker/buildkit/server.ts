@@ -13,6 +13,8 @@ export interface Call {
   metadata(name: string): string | undefined
   /** Aborted when the client gives up. */
   signal: AbortSignal
+  /** Answers with this metadata, before any message. */
+  begin(metadata: Record<string, string>): void
 }
 interface Method {
   /** `send` resolves when there is room for more. */
@@ -75,6 +77,7 @@ const serve = async (
         return Array.isArray(value) ? value[0] : value
       },
       signal: gone.signal,
+      begin: (given) => respond(stream, given),
     }
     await method.handle(call, request, (reply) => {
       respond(stream)
@@ -92,9 +95,9 @@ const serve = async (
   stream.end()
 }
 
-const respond = (stream: http2.ServerHttp2Stream): void => {
+const respond = (stream: http2.ServerHttp2Stream, metadata: Record<string, string> = {}): void => {
   if (!stream.headersSent && !stream.destroyed)
-    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc', ...metadata }, { waitForTrailers: true })
 }
 
 /** What is called here takes one message. */

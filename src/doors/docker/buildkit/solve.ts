@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { Builder, BuildOutput, BuildRequest, CacheEntry } from '../../../build/types.ts'
 import type { Engine, Instance } from '../../../engine/types.ts'
-import { messageOf, SlipwayError } from '../../../errors.ts'
+import { isError, messageOf, SlipwayError } from '../../../errors.ts'
 import type { Clock } from '../../../lib/clock.ts'
 import type { Log } from '../../../lib/log.ts'
 import type { Descriptor } from '../../../spec/oci/index.ts'
@@ -13,15 +13,16 @@ import { sendStream, sendTrees } from './export.ts'
 import { remoteDirectory } from './file-sync.ts'
 import { cacheImportsOf, requestOf } from './frontend.ts'
 import type { Cache, Job } from './job.ts'
-import type { ControlSolveRequest } from './messages.ts'
+import { type ControlSolveRequest, Status } from './messages.ts'
 import type { Decoded } from './protobuf.ts'
 import type { Results } from './results.ts'
 import { credentialsOf, secretOf } from './session.ts'
+import { statusOf } from './status.ts'
 import { answer } from './subrequests.ts'
 import { uploaded } from './upload.ts'
 
 export interface SolveDeps {
-  builder: Pick<Builder, 'build' | 'export' | 'fetch' | 'describe' | 'prune' | 'cacheUsage'>
+  builder: Pick<Builder, 'build' | 'export' | 'fetch' | 'describe' | 'prune' | 'cacheUsage' | 'history'>
   images: Pick<Engine['images'], 'remove' | 'get'>
   pushed: RecentPushes
   instance: Pick<Instance, 'runDir'>
@@ -41,13 +42,27 @@ export const solve = async (
 ): Promise<() => Promise<string>> => {
   const agents = forwardedAgents(job.session, join(deps.instance.runDir, 'agents'), deps.log, job.signal)
   try {
-    const request = requestFor(job, { ...attrs, ...(await inputContexts(deps, attrs, inputs)) }, agents)
+    const request = {
+      ...requestFor(job, { ...attrs, ...(await inputContexts(deps, attrs, inputs)) }, agents),
+      record: recordOf(job, attrs),
+    }
     Object.assign(job.response, await deps.builder.export(request, outputsOf(job)))
     await notePushes(deps, job)
     return async () => job.response['containerimage.config.digest'] ?? (await resultImage(deps, job, request))
   } finally {
     agents.close()
   }
+}
+
+/** What buildx names the build by, and how it asked. */
+const recordOf = ({ ref, exports, sources }: Job, attrs: Record<string, string>): BuildRequest['record'] => {
+  if (ref === '') return undefined
+  const describe = (error: unknown) => {
+    const status = statusOf(error, sources)
+    const message = isError(error, 'cancelled') ? 'context canceled' : status.message
+    return { code: status.code, message, status: Status.encode(status) }
+  }
+  return { ref, attrs, exporters: exports, describe }
 }
 
 /** Answers a question about the Dockerfile: the metadata of the result. */
@@ -112,7 +127,7 @@ const inputContexts = async (
 
 /** A result that was not exported as an image becomes one without a name, for as long as its client is there. */
 const resultImage = async (deps: SolveDeps, job: Job, request: BuildRequest): Promise<string> => {
-  const { image } = await deps.builder.build({ ...request, signal: undefined, progress: () => {} })
+  const { image } = await deps.builder.build({ ...request, record: undefined, signal: undefined, progress: () => {} })
   if (image.names.length === 0) job.session.client.onClose(() => void forget(deps, image.id))
   return image.id
 }

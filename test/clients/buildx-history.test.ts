@@ -1,0 +1,167 @@
+/** The newest buildx there is, and the history of builds that it asks for. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { shell, startBuildx } from './buildx-kit.ts'
+import { type Registry, startRegistry } from './images-kit.ts'
+
+const buildx = startBuildx(true)
+const { ok, run, start, project } = buildx
+let registry: Registry
+after(() => {
+  registry?.stop()
+  buildx.stop()
+})
+before(async () => {
+  registry = await startRegistry(buildx.dir)
+  await ok(['buildx', 'build', '-t', 'base', project('base', { Dockerfile: shell })])
+})
+
+interface Listed {
+  ref: string
+  name: string
+  status: string
+  total_steps: number
+  completed_steps: number
+  cached_steps: number
+}
+/** Newest first. */
+const listed = async (...args: string[]): Promise<Listed[]> =>
+  (await ok(['buildx', 'history', 'ls', '--format', 'json', ...args])).stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Listed)
+const refOf = ({ ref }: Listed): string => ref.split('/').at(-1)!
+const inspect = async (ref: string): Promise<Record<string, unknown>> =>
+  JSON.parse((await ok(['buildx', 'history', 'inspect', ref, '--format', 'json'])).stdout) as Record<string, unknown>
+const until = async <T>(what: string, look: () => Promise<T | undefined>): Promise<T> => {
+  for (const end = Date.now() + 30_000; ; await sleep(50)) {
+    const found = await look()
+    if (found !== undefined) return found
+    assert.ok(Date.now() < end, `waited in vain for ${what}`)
+  }
+}
+
+test('builds that ended: well, badly, by their client; what they said and what they were made of', async () => {
+  await ok(['buildx', 'history', 'rm', '--all'])
+  const good = project('good', { Dockerfile: 'FROM base\nARG WORD\nRUN echo said $WORD > /said; cat /said\n' })
+  const metadata = join(buildx.dir, 'history-metadata.json')
+  const args = ['--build-arg', 'WORD=once', '--label', 'a=b', '--metadata-file', metadata]
+  await ok(['buildx', 'build', '-t', 'good', ...args, good])
+  const bad = project('bad', { Dockerfile: 'FROM base\nRUN echo last words; exit 3\n' })
+  assert.equal((await run(['buildx', 'build', bad])).code, 1)
+  const endless = project('endless', { Dockerfile: 'FROM base\nRUN echo begun; sleep 1000\n' })
+  const child = start(['buildx', 'build', endless])
+  const closed = new Promise((resolve) => child.once('close', resolve))
+  let said = ''
+  child.stderr!.on('data', (chunk: Buffer) => void (said += chunk))
+  await until('the step', async () => (/\d begun/.test(said) ? true : undefined))
+  const [running, ...others] = await listed()
+  assert.deepEqual([running!.name, running!.status, others.length], ['endless', 'Running', 2])
+  // What runs is followed from its beginning.
+  const following = start(['buildx', 'history', 'logs', refOf(running!)])
+  let followed = ''
+  following.stderr!.on('data', (chunk: Buffer) => void (followed += chunk))
+  await until('its output', async () => (/\d begun/.test(followed) ? true : undefined))
+  const done = new Promise((resolve) => following.once('close', resolve))
+  child.kill('SIGINT')
+  await closed
+  await done
+  await until('its end', async () => ((await listed())[0]!.status === 'Running' ? undefined : true))
+
+  assert.deepEqual(
+    (await listed()).map(({ name, status }) => [name, status]),
+    [
+      ['endless', 'Error'],
+      ['bad', 'Error'],
+      ['good', 'Completed'],
+    ],
+  )
+  const [stopped, failed, worked] = await listed()
+  assert.equal((await inspect(refOf(stopped!))).Status, 'canceled')
+  assert.deepEqual(
+    [await listed('--filter', 'status=error'), await listed('--filter', `ref=${refOf(worked!)}`)].map((rows) =>
+      rows.map(({ name }) => name),
+    ),
+    [['bad'], ['good']],
+  )
+  assert.equal(worked!.completed_steps, worked!.total_steps)
+
+  // A daemon that is killed remembers.
+  const pid = (): number =>
+    (JSON.parse(readFileSync(join(buildx.instance.home, 'run/daemon.json'), 'utf8')) as { pid: number }).pid
+  const old = pid()
+  process.kill(old, 'SIGKILL')
+  await until('another daemon', async () => (pid() === old ? undefined : true))
+  assert.equal((await listed()).length, 3)
+
+  const told = await inspect(refOf(worked!))
+  assert.deepEqual([told.Name, told.Status], ['good', 'completed'])
+  assert.deepEqual(told.BuildArgs, [{ Name: 'WORD', Value: 'once' }])
+  assert.deepEqual(told.Labels, [{ Name: 'a', Value: 'b' }])
+  assert.match(JSON.stringify(told.Materials), /pkg:docker\/base@latest/)
+  const { all: log } = await ok(['buildx', 'history', 'logs', refOf(worked!)])
+  assert.match(log, /\[2\/2\] RUN echo said once/)
+  assert.match(log, /\d said once/)
+  assert.match(log, /naming to docker\.io\/library\/good/)
+  const attachment = ['buildx', 'history', 'inspect', 'attachment', refOf(worked!), '--type', 'provenance']
+  const provenance = JSON.parse((await ok(attachment)).stdout)
+  assert.equal(provenance.invocation.parameters.frontend, 'dockerfile.v0')
+  const file = JSON.parse(readFileSync(metadata, 'utf8')) as Record<string, { buildType?: string }>
+  assert.equal(file['buildx.build.provenance']?.buildType, provenance.buildType)
+
+  const wrong = await inspect(refOf(failed!))
+  const error = wrong.Error as { Message: string; Sources: string }
+  assert.match(error.Message, /did not complete successfully: exit code: 3/)
+  assert.match(Buffer.from(error.Sources, 'base64').toString(), />>> RUN echo last words/)
+  assert.match((await ok(['buildx', 'history', 'logs', refOf(failed!)])).all, /\d last words/)
+
+  await ok(['buildx', 'history', 'rm', refOf(worked!)])
+  const gone = await run(['buildx', 'history', 'rm', refOf(worked!)])
+  assert.match(gone.all, /no record found/)
+  assert.equal((await listed()).length, 2)
+  await ok(['buildx', 'history', 'rm', '--all'])
+  assert.deepEqual(await listed(), [])
+})
+
+test('several platforms: provenance of each is remembered', async () => {
+  const dir = project('both', { Dockerfile: 'FROM scratch\nCOPY busybox /\n' })
+  const out = ['-o', `type=oci,dest=${join(buildx.dir, 'both.tar')}`]
+  await ok(['buildx', 'build', '--platform', 'linux/amd64,linux/arm64', ...out, dir])
+  const [row] = await listed()
+  const { Attachments } = (await inspect(refOf(row!))) as { Attachments: { Platform: string; Type: string }[] }
+  assert.deepEqual(
+    Attachments.map(({ Platform, Type }) => [Platform, Type]),
+    ['linux/amd64', 'linux/arm64'].map((platform) => [platform, 'https://slsa.dev/provenance/v0.2']),
+  )
+})
+
+test('everything else that it does: bake, push with attestations, questions, caches, debugging', async () => {
+  const dir = project('bake', {
+    Dockerfile: '# first\nFROM base AS first\nRUN echo first > /first\n',
+    'docker-bake.hcl': [
+      'group "default" {\n  targets = ["a", "b"]\n}',
+      'target "a" {\n  tags = ["baked:a"]\n}',
+      'target "b" {\n  dockerfile-inline = "FROM start\\nRUN cat /first > /second"\n  contexts = { start = "target:a" }\n  tags = ["baked:b"]\n}\n',
+    ].join('\n'),
+  })
+  await ok(['buildx', 'bake', '--progress', 'plain'], { cwd: dir })
+  assert.equal((await ok(['run', '--rm', 'baked:b', 'cat', '/second'])).stdout, 'first\n')
+  const name = `${registry.host}/newest:1`
+  await ok(['buildx', 'build', '--push', '--provenance=mode=max', '-t', name, dir])
+  const { stdout } = await ok(['buildx', 'imagetools', 'inspect', name, '--format', '{{json .Provenance}}'])
+  assert.ok((JSON.parse(stdout) as { SLSA: { buildConfig?: object } }).SLSA.buildConfig)
+  await ok(['buildx', 'imagetools', 'create', '-t', `${registry.host}/newest:2`, name])
+  assert.match((await ok(['buildx', 'build', '--call', 'targets', dir])).stdout, /first/)
+  assert.match((await ok(['buildx', 'build', '--call', 'outline', dir])).stdout, /TARGET: +first/)
+  assert.match((await ok(['buildx', 'build', '--check', dir])).all, /no warnings found/)
+  await ok(['--debug', 'buildx', 'build', dir])
+  await ok(['buildx', '--debug', 'build', '--no-cache', dir])
+  assert.match((await ok(['buildx', 'du'])).stdout, /Reclaimable/)
+  assert.match((await ok(['buildx', 'ls'])).stdout, /default.*docker/)
+  assert.match((await ok(['buildx', 'prune', '-af'])).stdout, /Total/)
+  const refused = await run(['buildx', 'build', '--provenance=mode=what', dir])
+  assert.match(refused.all, /invalid mode "what"/)
+})
