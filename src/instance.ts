@@ -1,18 +1,29 @@
-import { createHash } from 'node:crypto'
 import { realpathSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Instance } from './engine/types.ts'
 
-/** Where an instance keeps everything, and the names it may use: from SLIPWAY_HOME, else the machine-wide default. */
-export const instanceOf = (env: Record<string, string | undefined>): Instance & { home: string | undefined } => {
+/** Where an instance keeps everything. */
+export type Place = Pick<Instance, 'stateDir' | 'runDir' | 'logDir'> & { home: string | undefined }
+
+/** From SLIPWAY_HOME, else the machine-wide default. */
+export const placeOf = (env: Record<string, string | undefined>): Place => {
   const home = env.SLIPWAY_HOME ? real(resolve(env.SLIPWAY_HOME)) : undefined
-  const stateDir = home ? join(home, 'lib') : '/var/lib/slipway'
-  const id = createHash('sha256').update(stateDir).digest('hex').slice(0, 4)
   return {
     home,
-    stateDir,
+    stateDir: home ? join(home, 'lib') : '/var/lib/slipway',
     runDir: home ? join(home, 'run') : '/run/slipway',
     logDir: home ? join(home, 'log') : '/var/log/slipway',
+  }
+}
+
+/** Where it keeps everything, and the names it may use on the machine. */
+export const instanceOf = (env: Record<string, string | undefined>): Instance & Place => {
+  const place = placeOf(env)
+  // Commands only need the place: they do not load this.
+  const { createHash } = process.getBuiltinModule('node:crypto')
+  const id = createHash('sha256').update(place.stateDir).digest('hex').slice(0, 4)
+  return {
+    ...place,
     id,
     linkPrefix: `sw${id}`,
     nftTable: `slipway_${id}`,

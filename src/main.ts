@@ -1,6 +1,5 @@
 /** The entry: a daemon, or one command of the command line. The only place that reads the process's globals. */
 import type { Shell } from './doors/cli/index.ts'
-import { restartOnceCompiled } from './sys/daemonize.ts'
 
 const [first, second] = process.argv.slice(2)
 
@@ -9,6 +8,7 @@ setInterval(() => {}, 2 ** 30)
 
 if (first === 'daemon' && second === 'run') {
   const { runDaemon } = await import('./daemon.ts')
+  const { restartOnceCompiled } = await import('./sys/daemonize.ts')
   restartOnceCompiled(process.env)
   process.exit(await runDaemon(process.env)) // clients that never hang up must not keep it
 } else {

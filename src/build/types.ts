@@ -211,6 +211,9 @@ export interface BuildResult {
   changed: boolean
 }
 
+/** What a Dockerfile can be asked, without building it. */
+export type Question = 'check' | 'outline' | 'targets'
+
 /** What a Dockerfile says of itself. Lines count from 1. */
 export interface Description {
   file: string
@@ -300,7 +303,7 @@ export interface Builder {
   /** Builds for all platforms and serves every output. With none, it only builds. */
   export(request: BuildRequest, outputs: readonly BuildOutput[]): Promise<ExportResponse>
   /** Builds nothing: `targets` only reads the file, `outline` and `check` also look at the base images' configurations. */
-  describe(request: BuildRequest, what: 'check' | 'outline' | 'targets'): Promise<Description>
+  describe(request: BuildRequest, what: Question): Promise<Description>
   /** What an http(s) address gives, as a file that is kept for a while. */
   fetch(url: string, signal: AbortSignal): Promise<{ path: string; digest: string }>
   prune(options: PruneOptions): Promise<{ deleted: string[]; reclaimed: number }>

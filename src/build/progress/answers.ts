@@ -2,9 +2,7 @@
  * What a Dockerfile says of itself, for `--call check|outline|targets`: JSON forms are those of moby/buildkit
  * frontend/subrequests, texts what its clients print.
  */
-import type { Description } from '../types.ts'
-
-export type Question = 'check' | 'outline' | 'targets'
+import type { Description, Question } from '../types.ts'
 
 export interface Answer {
   json: object

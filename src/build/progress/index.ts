@@ -1,2 +1,2 @@
 export { plainProgress } from './plain.ts'
-export { answerOf, type Question } from './answers.ts'
+export { answerOf } from './answers.ts'

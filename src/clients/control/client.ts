@@ -1,10 +1,10 @@
 /** The command line's side of the control door. */
 
-import { createInterface } from 'node:readline'
-import type { BuildProgress, Description, ExportResponse } from '../../build/types.ts'
+import type { BuildProgress, Description, ExportResponse, Question } from '../../build/types.ts'
 import type { TransferProgress } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
-import { request } from '../../lib/http/node.ts'
+import { requestOnSocket } from '../../lib/http/node.ts'
+import { linesOf } from '../../lib/lines.ts'
 import type {
   BuildOrder,
   DaemonStatus,
@@ -30,11 +30,7 @@ export interface ControlClient {
     signal: AbortSignal,
   ): Promise<ExportResponse>
   /** Builds nothing. */
-  describeImage(
-    order: ImageBuildOrder,
-    what: 'check' | 'outline' | 'targets',
-    signal: AbortSignal,
-  ): Promise<Description>
+  describeImage(order: ImageBuildOrder, what: Question, signal: AbortSignal): Promise<Description>
   ensureImage(order: EnsureOrder, progress: (step: TransferProgress) => void, signal: AbortSignal): Promise<ImageAnswer>
   push(order: PushOrder, progress: (step: TransferProgress) => void, signal: AbortSignal): Promise<{ digest: string }>
   /** What a registry has under a name; nothing is downloaded. */
@@ -54,7 +50,7 @@ const channel = (socketPath: string) => {
     signal?: AbortSignal,
   ): Promise<import('node:http').IncomingMessage> =>
     new Promise((resolve, reject) => {
-      const req = request({ socketPath, method, path, ...(signal ? { signal } : {}) }, resolve)
+      const req = requestOnSocket({ socketPath, method, path, ...(signal ? { signal } : {}) }, resolve)
       req.on('error', (cause) => {
         if (signal?.aborted) return reject(new SlipwayError('cancelled', 'canceled', { cause }))
         reject(
@@ -82,7 +78,7 @@ const channel = (socketPath: string) => {
   ): Promise<unknown> => {
     const res = await open('POST', path, body, signal)
     try {
-      for await (const text of createInterface({ input: res, crlfDelay: Number.POSITIVE_INFINITY })) {
+      for await (const text of linesOf(res)) {
         const line = JSON.parse(text) as StreamLine
         if ('result' in line) return line.result
         if ('error' in line) throw revive(line.error)

@@ -1,9 +1,9 @@
 /** A small client of the Docker Engine API on a unix socket. */
-import { type IncomingMessage, request } from 'node:http'
-import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type ErrorCode, SlipwayError } from '../../errors.ts'
+import { type IncomingMessage, requestOnSocket } from '../../lib/http/node.ts'
+import { linesOf } from '../../lib/lines.ts'
 import { type TakenOver, takeOver } from './streams.ts'
 
 export interface EngineCall {
@@ -57,7 +57,7 @@ export const createEngineClient = (socketPath: string): EngineClient => {
     async lines(path, call, each) {
       const answer = await open(path, call)
       try {
-        for await (const text of createInterface({ input: answer, crlfDelay: Number.POSITIVE_INFINITY })) {
+        for await (const text of linesOf(answer)) {
           if (text.trim() === '') continue
           const line = JSON.parse(text) as EngineLine & { error?: string }
           if (line.error !== undefined) throw new SlipwayError('internal', line.error)
@@ -77,9 +77,16 @@ const send = (socketPath: string, path: string, call: EngineCall): Promise<Incom
     const streamed = body !== undefined && 'pipe' in body
     const type = body === undefined ? {} : { 'Content-Type': streamed ? 'application/x-tar' : 'application/json' }
     const method = call.method ?? 'GET'
-    const req = request(
+    const req = requestOnSocket(
       // A connection each: one whose upload was refused, or whose answer nobody reads to the end, is no good for another.
-      { socketPath, path, method, agent: false, headers: { ...type, ...call.headers }, ...(signal && { signal }) },
+      {
+        socketPath,
+        path,
+        method,
+        agent: false,
+        headers: { ...type, ...call.headers },
+        ...(signal && { signal }),
+      },
       resolve,
     )
     req.on('error', (cause) => reject(interrupted(cause, signal)))

@@ -1,7 +1,7 @@
 /** A container's streams: the connection that is taken over, and the frames on it. */
-import { type IncomingMessage, request } from 'node:http'
 import type { Duplex, Readable, Writable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
+import { type IncomingMessage, requestOnSocket } from '../../lib/http/node.ts'
 
 /** `raw`: a terminal's bytes, without frames. */
 export interface TakenOver {
@@ -24,7 +24,7 @@ export const takeOver = (
       'Content-Type': 'application/json',
       'Content-Length': Buffer.byteLength(text),
     }
-    const req = request({ socketPath, path, method: 'POST', headers })
+    const req = requestOnSocket({ socketPath, path, method: 'POST', headers })
     req.once('upgrade', (answer, socket, head) => {
       if (head.length > 0) socket.unshift(head)
       resolve({ socket, raw: answer.headers['content-type'] === 'application/vnd.docker.raw-stream' })

@@ -1,12 +1,12 @@
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
 import { readBody } from '../../lib/http/body.ts'
 import {
   type ClientRequest,
   Agent as HttpAgent,
-  request as httpRequest,
   type IncomingMessage,
+  request as httpRequest,
+  secure,
 } from '../../lib/http/node.ts'
 import type { KubeObject } from '../../spec/kube/kinds.ts'
 import { errorOfStatus, failure, type Status } from '../../spec/kube/status.ts'
@@ -114,7 +114,7 @@ export class Transport {
     const known = this.#agents.get(id)
     if (known) return known
     const options = { keepAlive: true, timeout: idleTimeout, maxSockets: 256 }
-    const agent = this.#secure ? new HttpsAgent({ ...options, ...tls }) : new HttpAgent(options)
+    const agent = this.#secure ? new (secure().Agent)({ ...options, ...tls }) : new HttpAgent(options)
     for (const [old, stale] of this.#agents) {
       stale.destroy() // a rotated client certificate
       this.#agents.delete(old)
@@ -145,11 +145,11 @@ export class Transport {
     const { host, port, socketPath, headers, tls } = await this.connection(again)
     const body = options.body === undefined ? undefined : Buffer.from(JSON.stringify(options.body))
     return new Promise((resolve, reject) => {
-      const request: ClientRequest = (this.#secure ? httpsRequest : httpRequest)({
+      const request: ClientRequest = (this.#secure ? secure().request : httpRequest)({
         method,
         host,
         port,
-        socketPath,
+        ...(socketPath && { socketPath, servername: '' }),
         path: this.pathOf(path, options.query),
         agent: this.#agent(tls),
         signal: options.signal,
@@ -205,11 +205,11 @@ export class Transport {
   async upgradeToSpdy(path: string, protocol: string, query?: RequestOptions['query']): Promise<Duplex> {
     const { host, port, socketPath, headers, tls } = await this.connection()
     return new Promise((resolve, reject) => {
-      const request = (this.#secure ? httpsRequest : httpRequest)({
+      const request = (this.#secure ? secure().request : httpRequest)({
         method: 'POST',
         host,
         port,
-        socketPath,
+        ...(socketPath && { socketPath, servername: '' }),
         path: this.pathOf(path, query),
         agent: false,
         ...tls,

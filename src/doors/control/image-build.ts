@@ -1,6 +1,6 @@
 /** `slipway build`: orders as the builder's requests. */
 import { createReadStream } from 'node:fs'
-import type { Builder, BuildProgress, BuildRequest, CacheEntry } from '../../build/types.ts'
+import type { Builder, BuildProgress, BuildRequest, CacheEntry, Question } from '../../build/types.ts'
 import type { CacheOrder, ContextOrder, ImageBuildOrder } from '../../clients/control/index.ts'
 import { SlipwayError } from '../../errors.ts'
 import { layoutStore } from './layout-store.ts'
@@ -57,12 +57,7 @@ export const buildImage = async (
 ) => builder.export(await requestOf(order, signal, progress), order.outputs.map(outputOf))
 
 /** The error is told as one of the answers' fields, which JSON does not carry as it is. */
-export const describeImage = async (
-  builder: Backend,
-  order: ImageBuildOrder,
-  what: 'check' | 'outline' | 'targets',
-  signal: AbortSignal,
-) => {
+export const describeImage = async (builder: Backend, order: ImageBuildOrder, what: Question, signal: AbortSignal) => {
   const { error, ...found } = await builder.describe(await requestOf(order, signal, () => {}), what)
   const told = error && { code: error.code, message: error.message, at: error.at, details: error.details }
   return { ...found, error: told }

@@ -1,6 +1,6 @@
 /** The control door: status, stop, builds and images for our own command line, on a socket only root can open. */
 import { chmodSync, rmSync } from 'node:fs'
-import type { Builder, BuildProgress } from '../../build/types.ts'
+import type { Builder, BuildProgress, Question } from '../../build/types.ts'
 import type {
   BuildOrder,
   DaemonStatus,
@@ -91,7 +91,7 @@ const answer = async (backend: ControlBackend, req: IncomingMessage, res: Server
     case 'POST /v1/images/describe/check':
     case 'POST /v1/images/describe/outline':
     case 'POST /v1/images/describe/targets': {
-      const what = route.split('/').at(-1) as 'check' | 'outline' | 'targets'
+      const what = route.split('/').at(-1) as Question
       return stream(req, res, (order, _, signal) =>
         describeImage(backend.builder, order as ImageBuildOrder, what, signal),
       )

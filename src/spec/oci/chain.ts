@@ -1,7 +1,8 @@
-import { createHash } from 'node:crypto'
 import type { Digest } from './image.ts'
 
-export const sha256 = (data: Uint8Array | string): Digest => `sha256:${createHash('sha256').update(data).digest('hex')}`
+/** node:crypto is loaded by those who want a digest: for a short command it takes long. */
+export const sha256 = (data: Uint8Array | string): Digest =>
+  `sha256:${process.getBuiltinModule('node:crypto').createHash('sha256').update(data).digest('hex')}`
 
 /** Chain ids of a stack of layers, base first (image-spec "Layer ChainID"): they name a layer together with all below it. */
 export const chainIds = (diffIds: readonly Digest[]): Digest[] => {

@@ -4,7 +4,6 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { RegistryAuth } from '../../../engine/types.ts'
 import { credentialsOf, type DockerConfig, defaultRegistryKey, registryOfKey } from '../../../spec/docker/config.ts'
-import { runHelper } from '../../../sys/daemonize.ts'
 
 type Env = Record<string, string | undefined>
 
@@ -23,6 +22,7 @@ export const registryAuth = async (registry: string, env: Env): Promise<Registry
   const key = registry === 'docker.io' ? defaultRegistryKey : registry
   const helper = config.credHelpers?.[registry] ?? config.credsStore
   if (helper) {
+    const { runHelper } = await import('../../../sys/daemonize.ts')
     const { code, stdout } = await runHelper([`docker-credential-${helper}`, 'get'], { input: key, env })
     if (code === 0) {
       const { Username, Secret } = JSON.parse(stdout) as { Username: string; Secret: string }

@@ -2,14 +2,11 @@
 import { createReadStream, createWriteStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { pipeline } from 'node:stream/promises'
-import { text as readAll } from 'node:stream/consumers'
-import { answerOf, type Question } from '../../../build/progress/index.ts'
-import type { ExportResponse } from '../../../build/types.ts'
+import type { Readable, Writable } from 'node:stream'
+import type { ExportResponse, Question } from '../../../build/types.ts'
 import { type ControlClient, createControlClient, type ImageBuildOrder } from '../../../clients/control/index.ts'
-import { instanceOf, socketsOf } from '../../../instance.ts'
+import { placeOf, socketsOf } from '../../../instance.ts'
 import { isError } from '../../../errors.ts'
-import { compressionOf } from '../../../lib/tar/index.ts'
 import { out, type Shell } from '../framework/command.ts'
 import { ensureDaemon } from '../framework/daemon.ts'
 import { Exit } from '../framework/failure.ts'
@@ -18,8 +15,16 @@ import type { Call } from '../framework/subcommands.ts'
 import { createDisplay } from './display.ts'
 import { buildOrderOf, type StandardInput } from './order.ts'
 
-const isArchive = (head: Buffer): boolean =>
-  compressionOf(head) !== 'none' || head.subarray(257, 262).toString() === 'ustar'
+// Modules that only some builds need are loaded by those: starting up is most of what an unchanged build takes.
+const isArchive = async (head: Buffer): Promise<boolean> => {
+  const { compressionOf } = await import('../../../lib/tar/index.ts')
+  return compressionOf(head) !== 'none' || head.subarray(257, 262).toString() === 'ustar'
+}
+const copy = async (from: Readable, to: Writable, options?: { end?: boolean }): Promise<void> => {
+  const { pipeline } = await import('node:stream/promises')
+  await pipeline(from, to, options)
+}
+const readAll = async (from: Readable): Promise<string> => (await import('node:stream/consumers')).text(from)
 
 /** Standard input is an archive or a Dockerfile; -f - is a Dockerfile for sure. */
 const readInput = async (
@@ -35,9 +40,9 @@ const readInput = async (
   }
   if (given !== '-') return {}
   const file = join(directory(), 'context')
-  await pipeline(shell.stdin, createWriteStream(file))
+  await copy(shell.stdin, createWriteStream(file))
   const head = Buffer.concat(await createReadStream(file, { end: 511 }).toArray())
-  return isArchive(head) ? { archive: file } : { dockerfile: (await createReadStream(file).toArray()).join('') }
+  return (await isArchive(head)) ? { archive: file } : { dockerfile: await readAll(createReadStream(file)) }
 }
 
 const questions: Record<string, Question | undefined> = {
@@ -64,6 +69,7 @@ const ask = async (
   { what, json }: { what: Question; json: boolean },
 ): Promise<number> => {
   const found = await control.describeImage(order, what, shell.signal)
+  const { answerOf } = await import('../../../build/progress/index.ts')
   const answer = answerOf(found, what, order.target)
   if (json) out(shell, JSON.stringify(answer.json, undefined, 2))
   else {
@@ -120,10 +126,10 @@ export const runBuild = async (call: Call): Promise<number> => {
     const input = await readInput(shell, flags, args[0]!, ours)
     const order = await buildOrderOf(flags, args, shell, input, toStdout)
     await ensureDaemon(shell)
-    const control = createControlClient(socketsOf(instanceOf(shell.env)).control)
+    const control = createControlClient(socketsOf(placeOf(shell.env)).control)
     if (question) return await ask(control, shell, order, question)
     await build(call, control, order)
-    if (printed !== undefined) await pipeline(createReadStream(printed), shell.stdout, { end: false })
+    if (printed !== undefined) await copy(createReadStream(printed), shell.stdout, { end: false })
     return 0
   } finally {
     if (directory !== undefined) rmSync(directory, { recursive: true, force: true })
@@ -132,7 +138,7 @@ export const runBuild = async (call: Call): Promise<number> => {
 
 const build = async (call: Call, control: ControlClient, order: ImageBuildOrder): Promise<void> => {
   const { shell } = call
-  const display = createDisplay(shell, progressOf(call))
+  const display = await createDisplay(shell, progressOf(call))
   let response: ExportResponse
   try {
     response = await control.buildImage(order, (event) => display.event(event), shell.signal)

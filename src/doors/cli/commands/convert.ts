@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { createControlClient } from '../../../clients/control/index.ts'
 import type { LowerOptions } from '../../../compose/index.ts'
 import { lower, renderLossesJson, renderManifests } from '../../../compose/index.ts'
-import { instanceOf, socketsOf } from '../../../instance.ts'
+import { placeOf, socketsOf } from '../../../instance.ts'
 import type { Project } from '../../../spec/compose/project.ts'
 import { imageName, pinnedName } from '../app/images.ts'
 import { remoteName } from '../app/push.ts'
@@ -69,7 +69,7 @@ const imagesFor = async (
 ): Promise<LowerOptions['images']> => {
   const { flags, shell } = invocation
   const prefix = flags['image-prefix'] as string | undefined
-  const { control } = socketsOf(instanceOf(shell.env))
+  const { control } = socketsOf(placeOf(shell.env))
   const client = (await answers(control)) ? createControlClient(control) : undefined
   const images: LowerOptions['images'] = {}
   for (const service of Object.values(project.services)) {

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { SlipwayError } from '../../../errors.ts'
-import { instanceOf, socketsOf } from '../../../instance.ts'
+import { placeOf, socketsOf } from '../../../instance.ts'
 import { type Command, err, out, type Shell } from '../framework/command.ts'
 import { ensureDaemon } from '../framework/daemon.ts'
 import { toggle } from '../framework/flags.ts'
@@ -60,7 +60,7 @@ export const dockerContext: Command = {
       return 0
     }
     await ensureDaemon(shell)
-    const Host = `unix://${socketsOf(instanceOf(shell.env)).docker}`
+    const Host = `unix://${socketsOf(placeOf(shell.env)).docker}`
     mkdirSync(dir, { recursive: true, mode: 0o755 })
     const meta = {
       Name: name,

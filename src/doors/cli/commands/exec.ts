@@ -1,5 +1,5 @@
 import { isError, SlipwayError } from '../../../errors.ts'
-import { instanceOf, socketsOf } from '../../../instance.ts'
+import { placeOf, socketsOf } from '../../../instance.ts'
 import type { ExecSession } from '../../../spec/kube/client.ts'
 import type { Pod } from '../../../spec/kube/generated/types.ts'
 import { mainContainer, pickPod } from '../app/workloads.ts'
@@ -68,7 +68,7 @@ const refuseIdentity = ({ flags, globals, shell }: Invocation, pod: Pod): void =
   const what = flags.user !== undefined ? '--user' : flags.privileged === true ? '--privileged' : undefined
   if (what === undefined) return
   const id = pod.status?.containerStatuses?.find((s) => s.name === mainContainer(pod))?.containerID
-  const { docker } = socketsOf(instanceOf(shell.env))
+  const { docker } = socketsOf(placeOf(shell.env))
   throw new SlipwayError('unsupported', `${what}: Kubernetes runs a command as its container's user`, {
     hint:
       globals.context === undefined && id

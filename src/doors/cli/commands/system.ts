@@ -1,6 +1,6 @@
 import { createControlClient } from '../../../clients/control/index.ts'
 import { SlipwayError } from '../../../errors.ts'
-import { instanceOf, socketsOf } from '../../../instance.ts'
+import { placeOf, socketsOf } from '../../../instance.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import type { Namespace } from '../../../spec/kube/generated/types.ts'
 import * as kinds from '../../../spec/kube/kinds.ts'
@@ -42,7 +42,7 @@ export const daemon: Command = {
       case 'stop':
         return daemonStop(invocation)
       case 'unit':
-        out(invocation.shell, unitText(instanceOf(invocation.shell.env).home).trimEnd())
+        out(invocation.shell, unitText(placeOf(invocation.shell.env).home).trimEnd())
         return 0
       default:
         throw new SlipwayError('bad-request', `unknown daemon command: ${invocation.args[0]}`, {
@@ -55,7 +55,7 @@ export const daemon: Command = {
 const mebibytes = (bytes: number): string => `${Math.round(bytes / 1048576)} MiB`
 
 const daemonStatus = async ({ shell, flags }: Invocation): Promise<number> => {
-  const instance = instanceOf(shell.env)
+  const instance = placeOf(shell.env)
   const { control } = socketsOf(instance)
   if (!(await answers(control))) {
     out(
@@ -117,7 +117,7 @@ const processGone = async (pid: number, limitMs: number): Promise<void> => {
 
 const daemonRestart = async (invocation: Invocation): Promise<number> => {
   const { shell } = invocation
-  const { control } = socketsOf(instanceOf(shell.env))
+  const { control } = socketsOf(placeOf(shell.env))
   if (await answers(control)) {
     const client = createControlClient(control)
     const { pid } = await client.status()
@@ -129,7 +129,7 @@ const daemonRestart = async (invocation: Invocation): Promise<number> => {
 }
 
 const daemonStop = async ({ shell, flags }: Invocation): Promise<number> => {
-  const instance = instanceOf(shell.env)
+  const instance = placeOf(shell.env)
   const { control } = socketsOf(instance)
   if (!(await answers(control))) {
     endSupervisor(instance.runDir)
@@ -151,7 +151,7 @@ export const env: Command = {
   group: 'system',
   flags: [toggle('--unset', 'Print how to take them back')],
   async run({ shell, flags }) {
-    const instance = instanceOf(shell.env)
+    const instance = placeOf(shell.env)
     const { docker, kubeconfig } = socketsOf(instance)
     if (flags.unset === true) {
       out(shell, 'unset DOCKER_HOST KUBECONFIG')

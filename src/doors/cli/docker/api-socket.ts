@@ -1,7 +1,7 @@
 /** --use-api-socket: the engine's socket inside the container, and what the registries know us by. */
 import { Readable } from 'node:stream'
 import type { EngineClient } from '../../../clients/engine/index.ts'
-import { instanceOf, socketsOf } from '../../../instance.ts'
+import { placeOf, socketsOf } from '../../../instance.ts'
 import { packTar, tarEntry, type TarMember } from '../../../lib/tar/index.ts'
 import { defaultRegistryKey } from '../../../spec/docker/config.ts'
 import { registryAuths } from '../app/registry-auth.ts'
@@ -26,7 +26,7 @@ export const apiSocket = async (shell: Shell): Promise<ApiSocket> => {
   })
   const mount = {
     Type: 'bind',
-    Source: socketsOf(instanceOf(shell.env)).docker,
+    Source: socketsOf(placeOf(shell.env)).docker,
     Target: '/var/run/docker.sock',
     BindOptions: {},
   }

@@ -1,6 +1,6 @@
 /** `manifest inspect`: what a registry has under a name. */
 import { createControlClient } from '../../../clients/control/index.ts'
-import { instanceOf, socketsOf } from '../../../instance.ts'
+import { placeOf, socketsOf } from '../../../instance.ts'
 import { isIndexType } from '../../../spec/oci/index.ts'
 import { registryAuth } from '../app/registry-auth.ts'
 import { out } from '../framework/command.ts'
@@ -12,7 +12,7 @@ import { referenceOf } from './reference.ts'
 const inspect = async ({ shell, args }: Call): Promise<number> => {
   const reference = referenceOf(args[0]!)
   await ensureDaemon(shell)
-  const control = createControlClient(socketsOf(instanceOf(shell.env)).control)
+  const control = createControlClient(socketsOf(placeOf(shell.env)).control)
   const auth = await registryAuth(reference.domain, shell.env)
   const { descriptor, body } = await control.manifest({ reference: args[0]!, auth }, shell.signal)
   // Lists and manifests are indented differently by docker, and lists have an order of their own.

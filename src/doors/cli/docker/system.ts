@@ -1,7 +1,7 @@
 /** `slipway system …`: docker's commands, and those of the instance as a whole. */
 import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { instanceOf } from '../../../instance.ts'
+import { placeOf } from '../../../instance.ts'
 import { SlipwayError } from '../../../errors.ts'
 import type { GoMap } from '../../../lib/go-template/index.ts'
 import { err, out } from '../framework/command.ts'
@@ -139,7 +139,7 @@ const pruneCache = withEngine(async (context) => {
 })
 
 const reset = async ({ shell, flags }: Call): Promise<number> => {
-  const instance = instanceOf(shell.env)
+  const instance = placeOf(shell.env)
   if (flags.yes !== true)
     throw new SlipwayError(
       'precondition',

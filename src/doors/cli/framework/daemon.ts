@@ -3,8 +3,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } fr
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { SlipwayError } from '../../../errors.ts'
-import { instanceOf, socketsOf } from '../../../instance.ts'
-import { supervisorOf, takenCode } from '../../../sys/supervisor.ts'
+import { type Place, placeOf, socketsOf } from '../../../instance.ts'
 import type { Shell } from './command.ts'
 
 const startLimitMs = 20_000
@@ -22,9 +21,16 @@ export const answers = (path: string): Promise<boolean> =>
 
 /** Resolves once the daemon answers; starts it in the background if needed. Not root: a clear error. */
 export const ensureDaemon = async (shell: Shell): Promise<void> => {
-  const instance = instanceOf(shell.env)
+  const instance = placeOf(shell.env)
   const { control } = socketsOf(instance)
   if (await answers(control)) return
+  await startDaemon(shell, instance)
+}
+
+const startDaemon = async (shell: Shell, instance: Place): Promise<void> => {
+  // Loaded where it is needed: mostly the daemon is there.
+  const { supervisorOf, takenCode } = await import('../../../sys/supervisor.ts')
+  const { control } = socketsOf(instance)
   if (process.getuid?.() !== 0)
     throw new SlipwayError('forbidden', 'the slipway daemon is not running, and only root can start it', {
       hint: 'Run the same command with sudo.',

@@ -1,7 +1,7 @@
 /** Which cluster a command works on: the embedded one of this instance, or any other by --context. */
 
 import { type ControlClient, createControlClient } from '../../../clients/control/index.ts'
-import { instanceOf, socketsOf } from '../../../instance.ts'
+import { placeOf, socketsOf } from '../../../instance.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import { runHelper } from '../../../sys/daemonize.ts'
 import type { Invocation } from './command.ts'
@@ -16,7 +16,7 @@ export interface Target {
 
 export const openControl = async ({ shell }: Invocation): Promise<ControlClient> => {
   await ensureDaemon(shell)
-  return createControlClient(socketsOf(instanceOf(shell.env)).control)
+  return createControlClient(socketsOf(placeOf(shell.env)).control)
 }
 
 /** Starts the daemon when the embedded cluster is meant. An unknown context: 'not-found' that lists those there are. */
@@ -30,7 +30,7 @@ export const openTarget = async (invocation: Invocation): Promise<Target> => {
     return {
       destination: 'local',
       context,
-      client: createHttpClient({ socketPath: socketsOf(instanceOf(shell.env)).kube }),
+      client: createHttpClient({ socketPath: socketsOf(placeOf(shell.env)).kube }),
     }
   }
   const config = await loadKubeconfig({ context, env: shell.env, run: runHelper })
