@@ -13,7 +13,7 @@ import { parseCheck } from './dockerfile/directives.ts'
 import { proxyArgs } from './dockerfile/instructions/arg.ts'
 import { type Dockerfile, parseDockerfile } from './dockerfile/parser.ts'
 import { stepEnvironment } from './environment.ts'
-import { writeOut } from './cache/write-out.ts'
+import type { WriteOut } from './cache/write-out.ts'
 import { Inputs, type InputsDeps, type Read } from './inputs.ts'
 import { checkOutputs, type ExportContext, exportAll, exportCaches, noLists, withInlineCache } from './output/export.ts'
 import { isOn } from './output/options.ts'
@@ -33,8 +33,7 @@ import type { Builder, BuildOutput, BuildRequest, BuildResult, Description, Expo
 
 export interface BuildDeps extends InputsDeps {
   images: Images
-  /** Where all that is kept lies. */
-  stateDir: string
+  writeOut: WriteOut
 }
 
 export const runBuild = (deps: BuildDeps, request: BuildRequest): Promise<BuildResult> =>
@@ -99,7 +98,7 @@ class Build {
 
   async close(): Promise<void> {
     await this.#solve?.settle()
-    await writeOut(this.#deps)
+    this.#deps.writeOut.begin()
     await this.#imported.close()
     await this.#bases.close()
     this.#report.cancel()
@@ -190,7 +189,6 @@ class Build {
         return { platform: this.#platforms[i]!, stage, result, epoch }
       }),
     )
-    await writeOut(this.#deps)
     return { products, solve, read }
   }
 

@@ -17,6 +17,7 @@ import { cacheUsage, createGarbageCollector, dropOrphans, prune } from './cache/
 import { CacheMounts } from './cache/mounts.ts'
 import { CacheRecords } from './cache/records.ts'
 import { schema } from './cache/schema.ts'
+import { WriteOut } from './cache/write-out.ts'
 import { createFileDigests } from './context/digests.ts'
 import { Downloads } from './context/download.ts'
 import { GitSources } from './context/git.ts'
@@ -84,6 +85,7 @@ export const createBuilder = (given: BuilderDeps): Builder => {
       closed = true
       for (const stop of running.values()) stop.abort()
       await Promise.allSettled(running.keys())
+      await deps.writeOut.settle()
     },
   }
 }
@@ -92,6 +94,7 @@ const wire = ({ engine, instance, sys, db, log, clock }: BuilderDeps): BuildDeps
   migrate(db, 'build', schema)
   const base = join(instance.stateDir, 'build')
   const now = (): number => clock.now()
+  const records = new CacheRecords(db, now)
   return {
     sys,
     clock,
@@ -99,7 +102,7 @@ const wire = ({ engine, instance, sys, db, log, clock }: BuilderDeps): BuildDeps
     images: engine.images,
     snapshots: engine.snapshots,
     containers: engine.containers,
-    records: new CacheRecords(db, now),
+    records,
     cacheMounts: new CacheMounts(db, join(base, 'cache-mounts'), now),
     digests: createFileDigests(db, now),
     git: new GitSources(sys, join(base, 'git')),
@@ -110,8 +113,20 @@ const wire = ({ engine, instance, sys, db, log, clock }: BuilderDeps): BuildDeps
     contextDir: join(base, 'contexts'),
     kept: new KeptContexts(base, sys.files),
     inUse: new Map(),
-    stateDir: instance.stateDir,
+    writeOut: new WriteOut(sys.files, records, instance.stateDir, log.room('build')),
   }
+}
+
+/** What the machine took with it when it went down, and images that are made of it. */
+const forgetUnsynced = async ({ records, images, log }: BuildDeps): Promise<void> => {
+  const lost = new Set(records.dropUnsynced())
+  if (lost.size === 0) return
+  log.warn('the machine went down before steps of a build were on disk: they are forgotten', { steps: lost.size })
+  for (const { id, names, snapshots } of await images.list())
+    if (snapshots.some((snapshot) => lost.has(snapshot))) {
+      log.warn('so is an image that was made of them: build it again', { id, names })
+      await images.remove(id, { force: true })
+    }
 }
 
 const month = 30 * 24 * 60 * 60 * 1000
@@ -121,9 +136,8 @@ const recover = async (deps: BuildDeps, collect: CollectDeps): Promise<void> => 
   clearDirectory(deps.sys.mounts, deps.workDir)
   rmSync(deps.contextDir, { recursive: true, force: true })
   for (const key of deps.snapshots.keys()) if (key.startsWith(activePrefix)) await deps.snapshots.remove(key)
-  const lost = deps.records.dropUnsynced()
-  if (lost > 0)
-    deps.log.warn('the machine went down before steps of a build were on disk: they are forgotten', { lost })
+  await forgetUnsynced(deps)
+  deps.writeOut.begin()
   await dropOrphans(collect)
   deps.records.forgetImages(new Set((await deps.images.list()).map(({ id }) => id)))
   deps.cacheMounts.recover()

@@ -94,9 +94,10 @@ export class CacheRecords {
     })
   }
 
-  /** Drops what was not on disk when the machine went down. */
-  dropUnsynced(): number {
-    return Number(this.#db.prepare('DELETE FROM build_records WHERE unsynced <> ?').run(this.#boot).changes)
+  /** Drops what was not on disk when the machine went down; its snapshots. */
+  dropUnsynced(): string[] {
+    const rows = this.#db.prepare('DELETE FROM build_records WHERE unsynced <> ? RETURNING snapshot').all(this.#boot)
+    return (rows as { snapshot: string }[]).map(({ snapshot }) => snapshot)
   }
 
   /** All keys that lead to a record. */
