@@ -208,3 +208,43 @@ test('run: the file of the id, pulls, sockets', async () => {
     /^s.* \/var\/run\/docker\.sock$/,
   )
 })
+
+test('completion in bash: commands, flags, names of what is there, files', async () => {
+  await docker.ok('run', '-d', '--name', 'up-one', 'busybox', 'sleep', '100')
+  await docker.ok('create', '--name', 'off-one', 'busybox', 'true')
+  await docker.ok('tag', 'busybox', 'some.registry:5000/app:v1')
+  const script = await ok('completion bash')
+  /** What bash is given for a line, cut into words as readline cuts it. */
+  const completed = async (line: string): Promise<string[]> => {
+    const words = line.split(/ +|(?<=[:=])|(?=[:=])/)
+    const quoted = words.map((word) => `'${word}'`).join(' ')
+    const { stdout } = await collect(
+      'bash',
+      [
+        '-c',
+        `${script}\nCOMP_LINE='${line}' COMP_POINT=${line.length}
+      COMP_WORDS=(${quoted}) COMP_CWORD=${words.length - 1}
+      compopt() { echo "compopt $*"; }
+      _slipway; printf '%s\n' "\${COMPREPLY[@]}"`,
+      ],
+      { env },
+    )
+    return stdout.split('\n').filter(Boolean)
+  }
+  for (const [line, expected] of [
+    ['container sto', ['stop']],
+    ['container stop ', ['up-one']],
+    ['container start o', ['off-one']],
+    ['container rm off-one up', ['up-one']],
+    ['container run --volumes-fr', ['--volumes-from']],
+    ['docker run --network=bri', ['bridge']],
+    ['docker run --network bri', ['bridge']],
+    ['image rm some.registry:5000/app:', ['v1']],
+    ['image rm some.', ['some.registry:5000/app:v1']],
+    ['container cp off', ['compopt -o nospace', 'off-one:']],
+    ['up -f /et', ['compopt -o default']],
+    ['nosuch ', []],
+  ] as const)
+    assert.deepEqual(await completed(`${program} ${line}`), expected, line)
+  await docker.ok('rmi', 'some.registry:5000/app:v1')
+})

@@ -164,6 +164,11 @@ const commands: Record<string, Entry> = {
     summary: 'df, info, events, prune, reset',
     load: async () => (await import('./commands/docker.ts')).system(),
   },
+  completion: {
+    group: 'system',
+    summary: 'Completion of commands, flags and names for bash, zsh and fish',
+    load: async () => (await import('./completion/command.ts')).completion({ globals: globalFlags, commands }),
+  },
   version: {
     group: 'system',
     summary: 'Print the version',

@@ -43,6 +43,8 @@ export interface Command {
   interspersed?: boolean
   /** It reads its own flags, all of them: `args` is what stands behind its name. */
   raw?: boolean
+  /** Commands within it, by all their names. */
+  inside?: Readonly<Record<string, Command>>
   /** The exit code. */
   run(invocation: Invocation): Promise<number>
 }

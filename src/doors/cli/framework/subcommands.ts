@@ -55,6 +55,12 @@ export const family = (about: {
     group: 'system',
     raw: true,
     flags: [],
+    inside: {
+      ...families,
+      ...Object.fromEntries(
+        Object.entries(subcommands).map(([name, each]) => [name, single(`${family} ${name}`, each)]),
+      ),
+    },
     async run({ shell, args: [given, ...rest] }) {
       const asked = given === '--help' || given === '-h' || given === 'help'
       if (given === undefined || asked) {
@@ -91,6 +97,7 @@ export const single = (name: string, command: Subcommand): Command => ({
   group: 'system',
   raw: true,
   flags: command.flags,
+  ...(command.interspersed === undefined ? {} : { interspersed: command.interspersed }),
   run: ({ shell, args }) => runSubcommand(shell, `slipway ${name}`, command, args),
 })
 
