@@ -12,8 +12,10 @@ import { parametersOf, targetsOf } from './describe.ts'
 import { parseCheck } from './dockerfile/directives.ts'
 import { proxyArgs } from './dockerfile/instructions/arg.ts'
 import { type Dockerfile, parseDockerfile } from './dockerfile/parser.ts'
+import { parseGitAddress } from './context/git.ts'
 import { stepEnvironment } from './environment.ts'
 import type { WriteOut } from './cache/write-out.ts'
+import { argsWithEpoch, epochName, fileTime, resolveEpoch, scopeWithoutEpoch } from './epoch.ts'
 import { Inputs, type InputsDeps, type Read } from './inputs.ts'
 import { checkOutputs, type ExportContext, exportAll, exportCaches, noLists, withInlineCache } from './output/export.ts'
 import { isOn } from './output/options.ts'
@@ -26,7 +28,7 @@ import { codeOf, locate } from './solver/locate.ts'
 import { outlineOf } from './solver/outline.ts'
 import { type PlanInput, planBuild } from './solver/plan.ts'
 import { Report } from './solver/report.ts'
-import { globalScope, platformArgs } from './solver/scope.ts'
+import { type GlobalScope, globalScope, platformArgs } from './solver/scope.ts'
 import { Solve } from './solver/solve.ts'
 import type { StageResult } from './solver/stage.ts'
 import type { Builder, BuildOutput, BuildRequest, BuildResult, Description, ExportResponse } from './types.ts'
@@ -81,6 +83,9 @@ class Build {
   readonly #environment: StepEnvironment
   readonly #imported: ImportedCaches
   readonly #startedAt: number
+  /** With SOURCE_DATE_EPOCH as a number, once that is known. */
+  #args: Readonly<Record<string, string>>
+  #withoutEpoch = false
   #solve: Solve | undefined
 
   constructor(deps: BuildDeps, request: BuildRequest, stop: AbortController) {
@@ -94,6 +99,7 @@ class Build {
     this.#imported = new ImportedCaches(deps, this.#report, this.#signal)
     this.#platforms = platformsOf(request)
     this.#startedAt = deps.clock.now()
+    this.#args = request.args
   }
 
   async close(): Promise<void> {
@@ -174,12 +180,9 @@ class Build {
     const { source } = dockerfile
     const solve = new Solve(this.#deps, { source, signal: this.#signal, report: this.#report, imported })
     this.#solve = solve
+    await this.#settleEpoch(dockerfile, read, solve)
     const stages = await this.#plan(dockerfile, read.local)
-    const known = platformArgs(hostPlatform(), hostPlatform(), undefined)
-    const epoch = epochOf(
-      globalScope(dockerfile, known, this.#request.args).values.get('SOURCE_DATE_EPOCH') ??
-        this.#request.args.SOURCE_DATE_EPOCH,
-    )
+    const epoch = epochOf(this.#epochOf(dockerfile))
     const roots = stages.map(({ rootfs }) => rootfs)
     this.#report.emit({ type: 'outline', steps: outlineOf(dockerfile, roots) })
     await Promise.all([this.#inputs.fetch(read, roots, solve), imported.open(this.#request)])
@@ -190,6 +193,50 @@ class Build {
       }),
     )
     return { products, solve, read }
+  }
+
+  /** What stands for the epoch, in the request or in the file. */
+  #epochOf(dockerfile: Dockerfile): string | undefined {
+    const scope = this.#scope(dockerfile, hostPlatform(), undefined)
+    return scope.values.get(epochName) ?? this.#args[epochName]
+  }
+
+  /** From here on it is a number, or there is none. */
+  async #settleEpoch(dockerfile: Dockerfile, { local }: Read, solve: Solve): Promise<void> {
+    const given = this.#epochOf(dockerfile)
+    const inputs = this.#inputs
+    const { args, contexts = {} } = this.#request
+    const lint = createLint(dockerfile.source, dockerfile.directives.check, () => {})
+    const resolved = await resolveEpoch(given, dockerfile, {
+      context: () => inputs.time(),
+      isNamed: (name) => contexts[name] !== undefined,
+      async named(name) {
+        await inputs.namedContext(name, hostPlatform())
+        return await inputs.time(name)
+      },
+      stage: async (name) => {
+        this.#setEpoch(undefined)
+        return (await this.#planFor(hostPlatform(), dockerfile, local, lint, name)).rootfs
+      },
+      fetched: async (node, source) => {
+        const found = await solve.fetched(node, source)
+        const address = source.git ? parseGitAddress(source.url) : undefined
+        if (address) return await this.#deps.git.time(address, found.digest, this.#signal)
+        return await fileTime(this.#deps.sys.processes, found)
+      },
+    })
+    if (resolved === given) this.#args = args
+    else this.#setEpoch(resolved)
+  }
+
+  #setEpoch(epoch: string | undefined): void {
+    this.#args = argsWithEpoch(this.#request.args, epoch)
+    this.#withoutEpoch = epoch === undefined
+  }
+
+  #scope(dockerfile: Dockerfile, platform: Platform, target: string | undefined): GlobalScope {
+    const scope = globalScope(dockerfile, platformArgs(hostPlatform(), platform, target), this.#args)
+    return this.#withoutEpoch ? scopeWithoutEpoch(scope) : scope
   }
 
   /** A stage for each platform. */
@@ -203,21 +250,28 @@ class Build {
     const lint = createLint(dockerfile.source, rules, warn)
     checkStructure(dockerfile, lint)
     const stages = await Promise.all(
-      this.#platforms.map((platform) => this.#planFor(platform, dockerfile, context, lint)),
+      this.#platforms.map((platform) => this.#planFor(platform, dockerfile, context, lint, this.#request.target)),
     )
     lint.failIfAsked()
     this.#reportUnused(dockerfile)
     return stages
   }
 
-  #planFor(platform: Platform, dockerfile: Dockerfile, context: LocalNode, lint: Lint): Promise<StageResult> {
-    const { args, target, noCache, noCacheFilter = [], platforms = [] } = this.#request
+  #planFor(
+    platform: Platform,
+    dockerfile: Dockerfile,
+    context: LocalNode,
+    lint: Lint,
+    target: string | undefined,
+  ): Promise<StageResult> {
+    const { noCache, noCacheFilter = [], platforms = [] } = this.#request
+    const args = this.#args
     return planBuild({
       dockerfile,
       lint,
       context,
       target,
-      scope: globalScope(dockerfile, platformArgs(hostPlatform(), platform, target), args),
+      scope: this.#scope(dockerfile, platform, target),
       platform,
       platformGiven: this.#request.platform !== undefined || platforms.length > 0,
       platformShown: this.#platforms.length > 1 || isOn(args.BUILDKIT_MULTI_PLATFORM, false),
@@ -235,7 +289,7 @@ class Build {
     const declared = new Set([
       ...platformArgs(hostPlatform(), hostPlatform(), undefined).map(([key]) => key),
       ...proxyArgs,
-      'SOURCE_DATE_EPOCH',
+      epochName,
       ...dockerfile.lines.statements.flatMap(({ name, text }) =>
         name === 'ARG' || name === 'ONBUILD' ? (text.match(/[A-Za-z_]\w*/g) ?? []) : [],
       ),

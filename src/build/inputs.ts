@@ -22,6 +22,7 @@ import {
 } from './context/open.ts'
 import { findRemoteDockerfile, Remotes, remoteIgnore } from './context/remotes.ts'
 import { isArchive } from './context/unpack.ts'
+import { fileTime } from './epoch.ts'
 import type { SolverDeps } from './solver/deps.ts'
 import { isOn } from './output/options.ts'
 import type { LocalNode, Rootfs, StepEnvironment, Vertex } from './solver/graph.ts'
@@ -57,6 +58,7 @@ export class Inputs {
   readonly #named = new Map<string, Promise<NamedContext>>()
   /** Contexts that were fetched from elsewhere. */
   readonly materials: Material[] = []
+  readonly #times = new Map<string, () => Promise<number | undefined>>()
 
   constructor(
     deps: InputsDeps,
@@ -129,6 +131,14 @@ export class Inputs {
     return found
   }
 
+  /** The time (s) of the build context, or of a named one that was opened; what is a directory has none. */
+  async time(name?: string): Promise<number | undefined> {
+    const { context, contexts = {} } = this.#request
+    const own = 'git' in context ? context.git : 'url' in context ? context.url : undefined
+    const address = name === undefined ? own : contexts[name]
+    return typeof address === 'string' ? await this.#times.get(address)?.() : undefined
+  }
+
   /** The request with contexts that are elsewhere brought here; `context` is undefined where it is on the client's machine. */
   async #fetched(): Promise<{ request: BuildRequest; context: OpenedContext | undefined }> {
     const request = this.#request
@@ -151,6 +161,7 @@ export class Inputs {
         progress: (current, total) => this.#report.emit({ type: 'status', id: vertex.id, name: url, current, total }),
       })
       this.materials.push({ url, digest: found.digest })
+      this.#times.set(url, () => fileTime(this.#deps.sys.processes, found))
       return found
     })
   }
@@ -163,6 +174,7 @@ export class Inputs {
       const keepGitDir = address.keepGitDir ?? isOn(this.#request.args.BUILDKIT_CONTEXT_KEEP_GIT_DIR, false)
       const { path, digest } = await this.#deps.git.get({ ...address, keepGitDir }, { signal: this.#signal, agent })
       this.materials.push({ url: text, digest })
+      this.#times.set(text, () => this.#deps.git.time(address, digest, this.#signal))
       return { tar: createReadStream(path) }
     })
   }

@@ -116,7 +116,16 @@ test('--keep-git-dir, submodules, and the address as a query', async () => {
   assert.match(await listed('', `${url}?keep-git-dir=1&submodules=false`), /^src\/\.git\/HEAD$/m)
   assert.doesNotMatch(await listed('', `${url}?submodules=false`), /library\/code/)
   assert.match(await listed('', `${url}?tag=v3&subdir=sub&commit=${head}`), /^src\/file$/m)
+  const committed = Number(git('show', '-s', '--format=%ct', 'HEAD'))
+  const timeOf = async (query: string): Promise<number> => {
+    await listed('', url + query)
+    const said = execFileSync('tar', ['--utc', '--full-time', '-tvf', tar, 'src/sub/file'], { encoding: 'utf8' })
+    return Date.parse(`${/(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)/.exec(said)![0].replace(' ', 'T')}Z`) / 1000
+  }
+  assert.deepEqual([await timeOf(''), await timeOf('?mtime=commit')], [committed, committed])
+  assert.ok((await timeOf('?mtime=checkout')) > committed)
   for (const [query, message] of [
+    ['mtime=never', 'invalid mtime value: "never"'],
     ['tag=a&branch=b', 'branch conflicts with tag'],
     ['what=1', 'unexpected query "what"'],
     [`branch=main&checksum=${'0'.repeat(40)}`, 'expected checksum to match 0000'],
@@ -127,4 +136,27 @@ test('--keep-git-dir, submodules, and the address as a query', async () => {
 test('a repository as the context', async () => {
   commit({ 'image/Dockerfile': 'FROM scratch\nCOPY data /data\n', 'image/data': 'from git\n' })
   assert.equal(await built([`${url}#main:image`], 'data'), 'from git\n')
+})
+
+test('SOURCE_DATE_EPOCH is that of the commit, where it names the context or a stage that fetches it', async () => {
+  process.env.GIT_COMMITTER_DATE = '2020-02-02T02:02:02Z'
+  try {
+    commit({ 'dated/Dockerfile': 'FROM scratch\nCOPY data /data\nARG SOURCE_DATE_EPOCH\n', 'dated/data': 'dated\n' })
+  } finally {
+    delete process.env.GIT_COMMITTER_DATE
+  }
+  const created = async (...args: string[]): Promise<string> => {
+    await ok(['buildx', 'build', '-t', 'dated', ...args])
+    return (await ok(['image', 'inspect', '-f', '{{.Created}}', 'dated'])).stdout.trim().replace('.000Z', 'Z')
+  }
+  const context = ['--build-arg', 'SOURCE_DATE_EPOCH=context']
+  assert.equal(await created(...context, `${url}#main:dated`), '2020-02-02T02:02:02Z')
+  const local = project('dated', {
+    Dockerfile: `ARG SOURCE_DATE_EPOCH=source\nFROM scratch AS source\nARG WHERE=/\nADD ${url}#main $WHERE\nFROM scratch\nCOPY busybox /\n`,
+  })
+  assert.equal(await created(local), '2020-02-02T02:02:02Z')
+  assert.equal(await created('--build-arg', 'SOURCE_DATE_EPOCH=0', local), '1970-01-01T00:00:00Z')
+  // What is here has no time of its own: as if nothing had been said.
+  const now = Date.now()
+  assert.ok(Date.parse(await created('--no-cache', ...context, local)) >= now - 1000)
 })

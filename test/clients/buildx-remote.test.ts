@@ -12,9 +12,11 @@ import { shell, startBuildx } from './buildx-kit.ts'
 const buildx = startBuildx()
 const { ok, run, project, dir } = buildx
 const served = new Map<string, Buffer>()
+const modified = new Map<string, string>()
 const server = createServer((req, res) => {
   const body = served.get(req.url ?? '')
-  res.writeHead(body ? 200 : 404).end(body)
+  const time = modified.get(req.url ?? '')
+  res.writeHead(body ? 200 : 404, time === undefined ? {} : { 'last-modified': time }).end(body)
 })
 let url = ''
 after(() => {
@@ -77,6 +79,42 @@ test('a Dockerfile at an address, contexts on standard input', async () => {
   assert.equal(await says('stdin', '/typed'), 'typed\n')
   await ok(['buildx', 'build', '-t', 'stdin', '-f', '-', here], { input: 'FROM base\nCOPY data /piped\n' })
   assert.equal(await says('stdin', '/piped'), 'from here\n')
+})
+
+test('SOURCE_DATE_EPOCH of what comes from an address: what the server says, else the newest file of an archive', async () => {
+  const source = project('epoch-source', {
+    Dockerfile: 'FROM base\nARG SOURCE_DATE_EPOCH\nRUN echo ${SOURCE_DATE_EPOCH-none} > /epoch\n',
+  })
+  const archive = join(dir, 'epoch.tar')
+  execFileSync('tar', ['-cf', archive, '--mtime=@1600000000', '-C', source, 'Dockerfile'])
+  execFileSync('tar', ['-rf', archive, '--mtime=@1500000000', '-C', source, 'busybox'])
+  served.set('/epoch.tar', readFileSync(archive))
+  served.set('/dated.tar', readFileSync(archive))
+  modified.set('/dated.tar', new Date(1_650_000_000_000).toUTCString())
+  const epoch = async (value: string, ...args: string[]): Promise<string> => {
+    await ok(['buildx', 'build', '-t', 'epoch', '--build-arg', `SOURCE_DATE_EPOCH=${value}`, ...args])
+    return (await says('epoch', '/epoch')).trim()
+  }
+  assert.equal(await epoch('context', `${url}/epoch.tar`), '1600000000')
+  assert.equal(await epoch('context', `${url}/dated.tar`), '1650000000')
+  assert.equal(await epoch('more', '--build-context', `more=${url}/dated.tar`, source), '1650000000')
+  assert.equal(await epoch('context', source), 'none')
+  assert.equal(await epoch('more', '--build-context', `more=${source}`, source), 'none')
+  const stage = (text: string): string =>
+    project('epoch-stage', {
+      Dockerfile: `${text}\nFROM base\nARG SOURCE_DATE_EPOCH\nRUN echo $SOURCE_DATE_EPOCH > /epoch\n`,
+    })
+  assert.equal(await epoch('It', stage(`FROM scratch AS it\nADD ${url}/epoch.tar /\n`)), '1600000000')
+  for (const [text, message] of [
+    ['FROM base AS it', 'SOURCE_DATE_EPOCH stage must use FROM scratch'],
+    ['FROM scratch AS it\nCOPY busybox /', 'SOURCE_DATE_EPOCH stage must contain exactly one remote ADD'],
+    [`FROM scratch AS it\nADD ${url}/epoch.tar ${url}/dated.tar /`, 'exactly one remote ADD'],
+    ['FROM scratch AS other', 'invalid SOURCE_DATE_EPOCH: it'],
+  ]) {
+    const { code, all } = await run(['buildx', 'build', '--build-arg', 'SOURCE_DATE_EPOCH=it', stage(text!)])
+    assert.equal(code, 1)
+    assert.ok(all.includes(message!), all)
+  }
 })
 
 test('named contexts at addresses; ADD with a checksum, unpacked or not', async () => {

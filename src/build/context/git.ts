@@ -34,6 +34,8 @@ export interface GitAddress {
   keepGitDir?: boolean | undefined
   /** Default: yes. */
   submodules?: boolean | undefined
+  /** Times of the files: the commit's (default), or when they were checked out. */
+  mtime?: 'commit' | 'checkout' | undefined
 }
 
 /** undefined: not the address of a repository. A query that says nothing known is 'invalid'. */
@@ -72,7 +74,10 @@ const withQuery = (address: GitAddress, query: URLSearchParams): GitAddress => {
   for (const [key, value] of query) {
     if (query.getAll(key).length > 1) throw invalid(`query "${key}" has multiple values`)
     if (key === 'submodules') found.submodules = flag(key, value)
-    else if (key === 'keep-git-dir') found.keepGitDir = flag(key, value)
+    else if (key === 'mtime') {
+      if (value !== 'commit' && value !== 'checkout') throw invalid(`invalid mtime value: "${value}"`)
+      found.mtime = value
+    } else if (key === 'keep-git-dir') found.keepGitDir = flag(key, value)
     else if (value === '') throw invalid(`query "${key}" has no value`)
     else if (key === 'ref') setRef(value)
     else if (key === 'tag') setRef(value.startsWith('refs/tags/') ? value : `refs/tags/${value}`)
@@ -123,11 +128,18 @@ export class GitSources {
       const commit = await this.#fetch(repository, remote, ref, options)
       if (checksum !== undefined && !commit.startsWith(checksum))
         throw new SlipwayError('invalid', `expected checksum to match ${checksum}, got ${commit}`)
-      const { keepGitDir = false, submodules = true } = address
-      const path = join(repository, `${hash(JSON.stringify([commit, subdirectory, keepGitDir, submodules]))}.tar`)
+      const { keepGitDir = false, submodules = true, mtime = 'commit' } = address
+      const wanted = [commit, subdirectory, keepGitDir, submodules, ...(mtime === 'commit' ? [] : [mtime])]
+      const path = join(repository, `${hash(JSON.stringify(wanted))}.tar`)
       if (!existsSync(path)) await this.#archive(repository, commit, address, path, options)
       return { path, digest: commit, modifiedMs: 0 }
     })
+  }
+
+  /** When the commit, which was got before, was made (s). */
+  async time({ remote }: GitAddress, commit: string, signal: AbortSignal): Promise<number> {
+    const repository = join(this.#base, hash(remote))
+    return Number((await this.#git(repository, ['show', '-s', '--format=%ct', commit], { signal })).trim())
   }
 
   async #prepare(repository: string, options: GitOptions): Promise<void> {
@@ -159,7 +171,7 @@ export class GitSources {
   async #archive(
     repository: string,
     commit: string,
-    { subdirectory, keepGitDir, submodules, remote }: GitAddress,
+    { subdirectory, keepGitDir, submodules, remote, mtime }: GitAddress,
     path: string,
     options: GitOptions,
   ): Promise<void> {
@@ -182,7 +194,7 @@ export class GitSources {
       const root = join(work, subdirectory)
       if (!statSync(root, { throwIfNoEntry: false })?.isDirectory())
         throw new SlipwayError('not-found', `${subdirectory}: not found in the repository`)
-      const tar = packTrees([{ path: '', root }], this.#files, time)
+      const tar = packTrees([{ path: '', root }], this.#files, mtime === 'checkout' ? undefined : time)
       await pipeline(tar, createWriteStream(partial), { signal: options.signal })
       renameSync(partial, path)
     } finally {

@@ -10,7 +10,8 @@ import type { ImportedCaches } from '../cache/remote/import.ts'
 import { stepPrefix } from '../cache/step-prefix.ts'
 import type { Tree } from '../context/tree.ts'
 import type { Source as DockerfileSource } from '../dockerfile/source.ts'
-import type { CopyOp, RunMount } from '../ops.ts'
+import type { Download } from '../context/download.ts'
+import type { CopyOp, CopySource, RunMount } from '../ops.ts'
 import { bindCopy, Contents, sourcePath } from './content.ts'
 import type { SolverDeps } from './deps.ts'
 import { topOf } from './deps.ts'
@@ -66,6 +67,11 @@ export class Solve {
   /** What steps have fetched from elsewhere: a digest or commit by its address. */
   get materials(): ReadonlyMap<string, string> {
     return this.#contents.materials
+  }
+
+  /** What an ADD in the graph fetches; once a build. */
+  fetched(node: OpNode, source: Extract<CopySource, { kind: 'url' }>): Promise<Download> {
+    return this.#contents.download(node, source)
   }
 
   /** The solved node. Errors point at the instruction. */
