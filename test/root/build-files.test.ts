@@ -265,6 +265,52 @@ test('ADD: archives by content, whatever they are called', async () => {
   assert.ok(await room.rootfs(result, (root) => lstatSync(join(root, 'raw')).isFile()))
 })
 
+test('ADD of a broken archive: what GNU tar and Go leave out at the end is fine, what is cut off elsewhere is not', async () => {
+  const context = room.context({ first: 'hello\n' })
+  writeFileSync(join(context, 'second'), Buffer.alloc(3000, 'x'))
+  const whole = execFileSync('tar', ['--format=gnu', '-c', '-C', context, 'first', 'second'])
+  const [secondHeader, secondBody, secondEnd] = [1024, 1536, 1536 + 3072]
+  const flipped = Buffer.from(whole)
+  flipped[secondHeader] = flipped[secondHeader]! ^ 1
+  const gzip = execFileSync('gzip', ['-c'], { input: whole })
+  const xz = execFileSync('xz', ['-c'], { input: whole })
+  const cases: Record<string, [Buffer, 'unpacked' | 'copied' | RegExp]> = {
+    'no end mark': [whole.subarray(0, secondEnd), 'unpacked'],
+    'half an end mark': [whole.subarray(0, secondEnd + 512), 'unpacked'],
+    'no padding': [whole.subarray(0, secondBody + 3000), 'unpacked'],
+    'half the padding': [whole.subarray(0, secondBody + 3040), 'unpacked'],
+    'cut in the end mark': [whole.subarray(0, secondEnd + 300), /unexpected EOF/],
+    'cut in a header': [whole.subarray(0, secondHeader + 200), /unexpected EOF/],
+    'cut in a body': [whole.subarray(0, secondBody + 1000), /unexpected EOF/],
+    'cut in the first body': [whole.subarray(0, 515), /unexpected EOF/],
+    'a damaged header': [flipped, /invalid tar header/],
+    'something behind zeros': [
+      Buffer.concat([whole.subarray(0, secondHeader), Buffer.alloc(512), whole.subarray(secondHeader)]),
+      /invalid tar header/,
+    ],
+    'gzip that is cut': [gzip.subarray(0, gzip.length - 12), /unexpected end of file/],
+    'xz that is cut': [xz.subarray(0, xz.length - 40), /damaged xz data/],
+    // No archive at all, as far as anybody can tell.
+    'cut in the first header': [whole.subarray(0, 300), 'copied'],
+    'only zeros': [Buffer.alloc(10_240), 'copied'],
+    'gzip without content': [gzip.subarray(0, 15), 'copied'],
+    nothing: [Buffer.alloc(0), 'copied'],
+  }
+  for (const [name, [data, expected]] of Object.entries(cases)) {
+    const broken = room.context({})
+    writeFileSync(join(broken, 'archive'), data)
+    const building = room.build('FROM base:1\nADD archive /d/\n', { context: { directory: broken } })
+    if (expected instanceof RegExp) {
+      await assert.rejects(building, expected, name)
+      continue
+    }
+    const result = await building
+    assert.deepEqual(await listing(result, 'd'), expected === 'copied' ? ['archive'] : ['first', 'second'], name)
+    if (expected === 'unpacked') assert.equal((await room.file(result, '/d/second')).length, 3000, name)
+  }
+  assert.deepEqual(await contextsLeft(room), [])
+})
+
 test('ADD of a URL: name, mode, time, checksum, and asked for again', async () => {
   const hits: (string | undefined)[] = []
   let body = 'one'

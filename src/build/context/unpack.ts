@@ -38,7 +38,7 @@ export const plainStream = async (processes: Processes, path: string): Promise<R
     try {
       yield* child.stdout as AsyncIterable<Buffer>
       const { code } = await child.exited
-      if (code !== 0) throw new SlipwayError('invalid', `${path}: damaged ${compression} data`)
+      if (code !== 0) throw new SlipwayError('invalid', `damaged ${compression} data`)
     } finally {
       child.kill('SIGKILL')
     }

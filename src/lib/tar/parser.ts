@@ -36,7 +36,7 @@ const types: Record<string, TarEntryType> = {
   '6': 'fifo',
 }
 
-type State = 'header' | 'extended' | 'old-sparse' | 'sparse-prefix' | 'data' | 'padding' | 'done'
+type State = 'header' | 'extended' | 'old-sparse' | 'sparse-prefix' | 'data' | 'padding' | 'ending' | 'done'
 
 /**
  * A push parser: give it the archive's bytes in any pieces, it calls the handler synchronously. It reads ustar, PAX, GNU and
@@ -85,7 +85,8 @@ export class TarParser {
   /** The archive has ended. 'invalid' when it was cut off; a missing end mark, or padding before it, is fine. */
   finish(): void {
     if (this.#state === 'done') return
-    const whole = this.#state === 'header' || (this.#state === 'padding' && this.#padding < BLOCK)
+    const atStart = this.#state === 'header' || this.#state === 'ending'
+    const whole = atStart || (this.#state === 'padding' && this.#padding < BLOCK)
     if (!whole || this.#pendingBytes > 0 || this.#pax.size > 0 || this.#longName) throw invalidTar('unexpected EOF')
   }
 
@@ -116,6 +117,7 @@ export class TarParser {
 
   #whole(block: Buffer): void {
     if (this.#state === 'header') this.#headerBlock(block)
+    else if (this.#state === 'ending') this.#endBlock(block)
     else if (this.#state === 'extended') this.#extended(block.subarray(0, this.#left))
     else if (this.#state === 'old-sparse') this.#oldSparse(block)
     else this.#sparsePrefix(block)
@@ -124,8 +126,7 @@ export class TarParser {
   #headerBlock(block: Buffer): void {
     const header = readHeader(block)
     if (!header) {
-      // One block of zeros already ends the archive for every reader that matters.
-      this.#state = 'done'
+      this.#state = 'ending'
       return
     }
     if (++this.#entries > this.#limits.entries) throw invalidTar(`more than ${this.#limits.entries} entries`)
@@ -152,6 +153,12 @@ export class TarParser {
       }
     }
     this.#begin(header)
+  }
+
+  /** Two blocks of zeros end the archive; one at its very end will do, but nothing else may follow it (Go's archive/tar). */
+  #endBlock(block: Buffer): void {
+    if (readHeader(block)) throw invalidTar('invalid tar header')
+    this.#state = 'done'
   }
 
   #oldSparse(block: Buffer): void {

@@ -56,10 +56,17 @@ async function* readEvents(source: AsyncIterable<Uint8Array>, limits: TarLimits)
     limits,
   )
   for await (const chunk of source) {
-    parser.push(chunk)
+    let damage: unknown
+    try {
+      parser.push(chunk)
+    } catch (error) {
+      damage = error
+    }
     const ready = events
     events = []
+    // What came before the damage is told first: how an archive begins does not depend on how much is read at once.
     yield* ready
+    if (damage !== undefined) throw damage
     // The rest is read and dropped, so that whoever writes the stream is not left hanging.
   }
   parser.finish()

@@ -143,6 +143,28 @@ test('an archive may end with the last byte of its last file', () => {
   const [member] = parse(Buffer.concat([header, Buffer.from('abc')]), 4096)
   assert.equal(member!.content.toString(), 'abc')
   assert.throws(() => parse(Buffer.concat([header, Buffer.from('ab')]), 4096), /unexpected EOF/)
+  const block = Buffer.alloc(512)
+  const body = Buffer.from('abc'.padEnd(512, '\0'))
+  assert.equal(parse(Buffer.concat([header, body, block]), 4096).length, 1)
+  // Behind a block of zeros there is another one, or nothing.
+  for (const [rest, message] of [
+    [Buffer.concat([block, header]), /invalid tar header/],
+    [Buffer.concat([block, block.subarray(0, 100)]), /unexpected EOF/],
+  ] as const)
+    for (const piece of [100, 4096]) assert.throws(() => parse(Buffer.concat([header, body, rest]), piece), message)
+})
+
+test('what comes before damage is read, however much is read at once', async () => {
+  const header = encodeTarHeader(tarEntry({ path: 'x' }))
+  const damaged = Buffer.concat([header, Buffer.alloc(512, 'y')])
+  for (const pieces of [[damaged], [damaged.subarray(0, 600), damaged.subarray(600)]]) {
+    const seen: string[] = []
+    const reading = async (): Promise<void> => {
+      for await (const { entry } of readTar(Readable.from(pieces))) seen.push(entry.path)
+    }
+    await assert.rejects(reading(), /invalid tar header/)
+    assert.deepEqual(seen, ['x'])
+  }
 })
 
 test('damage is refused', () => {
