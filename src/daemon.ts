@@ -14,7 +14,7 @@ import { openDatabase } from './lib/database.ts'
 import { createLog, type Log } from './lib/log.ts'
 import { writeAtomically } from './lib/write-atomically.ts'
 import * as kinds from './spec/kube/kinds.ts'
-import { bindSocket, createLinux, reserveRoom, returnFreeMemory, takeLock } from './sys/linux/index.ts'
+import { bindSocket, createLinux, reserveRoom, returnFreeMemory, takeLock, takeNotifier } from './sys/linux/index.ts'
 import { createSupervision, takenCode } from './sys/supervisor.ts'
 
 const version = '0.1.0'
@@ -29,6 +29,7 @@ const databaseReserve = 4 << 20
 export const runDaemon = async (env: NodeJS.ProcessEnv): Promise<number> => {
   const log = createLog((line) => process.stderr.write(line), env.SLIPWAY_LOG === 'debug' ? 'debug' : 'info')
   const instance = instanceOf(env)
+  const systemd = takeNotifier(env, log)
   process.umask(0o022)
   for (const dir of [instance.stateDir, instance.runDir, instance.logDir])
     mkdirSync(dir, { recursive: true, mode: 0o700 })
@@ -55,7 +56,9 @@ export const runDaemon = async (env: NodeJS.ProcessEnv): Promise<number> => {
     })
     return 1
   }
+  systemd.ready()
   await stopped
+  systemd.stopping()
   log.info('stopping')
   await daemon.close()
   lock.close()

@@ -1,5 +1,7 @@
 /** A daemon that dies comes back by itself, behind the same socket; what watches it may die as well. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
@@ -157,6 +159,56 @@ test('the systemd service is one that systemd understands', async () => {
   const [, program] = /^ExecStart="(.*)" daemon run$/m.exec(readFileSync(unit, 'utf8')) ?? []
   assert.ok(existsSync(program!))
   assert.match(readFileSync(unit, 'utf8'), new RegExp(`^Environment="SLIPWAY_HOME=${home}"$`, 'm'))
+})
+
+test('as a service of systemd: it says when it serves, and that it lives until it hangs', async () => {
+  slipway('daemon', 'stop')
+  const name = `slipway-test-${process.pid}`
+  // Node has no datagram sockets of this kind.
+  const listener = `import socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind("\\0${name}")
+print("listening", flush=True)
+while True: print(s.recv(256).decode(), flush=True)`
+  const systemd = spawn('python3', ['-c', listener], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let heard: string[] = []
+  systemd.stdout.on('data', (words: Buffer) => heard.push(...words.toString().trim().split('\n')))
+  const hear = (word: string): Promise<void> => until(() => heard.includes(word), word)
+  await hear('listening')
+  heard = []
+  const service = spawn(launcher, ['daemon', 'run'], {
+    env: { ...env, NOTIFY_SOCKET: `@${name}`, WATCHDOG_USEC: '200000' },
+    stdio: 'ignore',
+  })
+  const ended = once(service, 'exit')
+  try {
+    await hear('READY=1')
+    assert.equal(heard[0], 'READY=1')
+    assert.equal(await ask('/_ping'), 'OK')
+    await hear('WATCHDOG=1')
+    // A runtime that had these would tell systemd about its container.
+    await docker.ok('run', '--rm', 'busybox', 'true')
+    const children = readFileSync(`/proc/${service.pid}/task/${service.pid}/children`, 'utf8')
+      .split(' ')
+      .filter(Boolean)
+    for (const pid of children) assert.doesNotMatch(readFileSync(`/proc/${pid}/environ`, 'utf8'), /NOTIFY_SOCKET/)
+    process.kill(service.pid!, 'SIGSTOP')
+    await until(() => / T /.test(readFileSync(`/proc/${service.pid}/stat`, 'utf8')), 'its standing still')
+    await sleep(100)
+    heard = []
+    await sleep(600)
+    assert.deepEqual(heard, [])
+    process.kill(service.pid!, 'SIGCONT')
+    await hear('WATCHDOG=1')
+    service.kill('SIGTERM')
+    await hear('STOPPING=1')
+  } finally {
+    service.kill('SIGCONT')
+    service.kill('SIGTERM')
+    await ended
+    systemd.kill('SIGKILL')
+  }
+  slipway('daemon', 'start')
 })
 
 test('a daemon has nothing open of the shell whose command started it', async () => {

@@ -17,6 +17,7 @@ export { takeLock } from './lock.ts'
 export { reserveRoom } from './reserve.ts'
 export { bindSocket } from './bound-socket.ts'
 export { returnFreeMemory } from './memory.ts'
+export { takeNotifier } from './notify.ts'
 
 /** `instance.runDir` is where the runtime's own mount namespace is pinned, when it needs one. */
 export const createLinux = (instance: { runDir: string }, log: Log): Sys => {

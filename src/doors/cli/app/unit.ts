@@ -13,9 +13,14 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
+Type=notify
+# The first start may have to install packages.
+TimeoutStartSec=infinity
 ExecStart=${quoted(launcher)} daemon run
 ${home === undefined ? '' : `Environment=${quoted(`SLIPWAY_HOME=${home}`)}\n`}Restart=on-failure
 RestartSec=100ms
+# One that lives but does not get to do anything for so long is killed, and started again.
+WatchdogSec=60
 # Another daemon, which a command has started, serves the instance: it stays.
 RestartPreventExitStatus=${takenCode}
 # Containers outlive the daemon.
