@@ -1,10 +1,10 @@
 /** Content digests of files: remembered by (device, inode, size, mtime, ctime), so that an unchanged context costs only lstat. */
 import type { Hash } from 'node:crypto'
 import { createHash } from 'node:crypto'
-import type { BigIntStats } from 'node:fs'
 import { createReadStream, readFileSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { transaction } from '../../lib/database.ts'
+import { type Facts, readFacts } from './facts.ts'
 import type { Entry } from './tree.ts'
 
 export interface FileDigests {
@@ -30,7 +30,7 @@ const atOnce = 256 * 1024
 /** A file changed this recently may change again without its times telling (ms). */
 const settled = 50
 
-export const isSettled = (ctimeNs: bigint): boolean => Number(ctimeNs / 1_000_000n) + settled < Date.now()
+export const isSettled = (facts: Facts): boolean => Number(readFacts(facts).ctimeNs / 1_000_000n) + settled < Date.now()
 
 interface Row {
   ino: bigint
@@ -68,7 +68,7 @@ export const createFileDigests = (db: DatabaseSync, now: () => number): FileDige
       const found = new Map<Entry, string>()
       const byDevice = new Map<bigint, Map<bigint, Entry[]>>()
       for (const entry of entries) {
-        const [dev, ino] = keyOf(entry.stat!)
+        const [dev, ino] = keyOf(entry.facts!)
         const inodes = byDevice.get(dev) ?? new Map<bigint, Entry[]>()
         byDevice.set(dev, inodes)
         inodes.set(ino, [...(inodes.get(ino) ?? []), entry])
@@ -76,18 +76,17 @@ export const createFileDigests = (db: DatabaseSync, now: () => number): FileDige
       for (const [dev, inodes] of byDevice)
         for (const row of find.all(dev, `[${[...inodes.keys()].join(',')}]`) as unknown as Row[])
           for (const entry of inodes.get(row.ino)!) {
-            const stat = entry.stat!
-            if (stat.size === row.size && stat.mtimeNs === row.mtime_ns && stat.ctimeNs === row.ctime_ns)
-              found.set(entry, row.digest)
+            const { size, mtimeNs, ctimeNs } = readFacts(entry.facts!)
+            if (size === row.size && mtimeNs === row.mtime_ns && ctimeNs === row.ctime_ns) found.set(entry, row.digest)
           }
       return found
     },
     async read(entry, stable) {
       if (entry.data) return createHash('sha256').update(entry.data).digest('hex')
       // Before it is read: a change that comes while it is read must show in its times.
-      const keep = stable && isSettled(entry.stat!.ctimeNs)
+      const keep = stable && isSettled(entry.facts!)
       const digest = await sha256File(entry.absolute, entry.size)
-      if (keep) learnt.push({ key: keyOf(entry.stat!), digest })
+      if (keep) learnt.push({ key: keyOf(entry.facts!), digest })
       if (learnt.length >= 2000) flush()
       return digest
     },
@@ -100,22 +99,17 @@ export const createFileDigests = (db: DatabaseSync, now: () => number): FileDige
   }
 }
 
-const keyOf = (stat: BigIntStats): [bigint, bigint, bigint, bigint, bigint] => [
-  BigInt.asIntN(64, stat.dev),
-  BigInt.asIntN(64, stat.ino),
-  stat.size,
-  stat.mtimeNs,
-  stat.ctimeNs,
-]
+const keyOf = (facts: Facts): [bigint, bigint, bigint, bigint, bigint] => {
+  const { dev, ino, size, mtimeNs, ctimeNs } = readFacts(facts)
+  return [BigInt.asIntN(64, dev), BigInt.asIntN(64, ino), size, mtimeNs, ctimeNs]
+}
 
 /** Everything that lstat says of entries. The time of change stands for extended attributes as well. */
-export const factsOf = (name: string, entries: readonly Entry[]): string =>
+export const factsOfAll = (name: string, entries: readonly Entry[]): string =>
   `${JSON.stringify(name)}\n${entries
-    .map(({ path, kind, mode, uid, gid, link, stat }) =>
-      [
-        ...[JSON.stringify(path), kind, mode, uid, gid, JSON.stringify(link)],
-        ...[stat!.dev, stat!.ino, stat!.size, stat!.rdev, stat!.mtimeNs, stat!.ctimeNs],
-      ].join(' '),
+    .map(
+      ({ path, kind, mode, uid, gid, link, facts }) =>
+        `${JSON.stringify(path)} ${kind} ${mode} ${uid} ${gid} ${link && JSON.stringify(link)} ${facts}`,
     )
     .join('\n')}\n`
 

@@ -5,7 +5,7 @@ import { basename, join, posix } from 'node:path'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
 import type { FileDigests } from './digests.ts'
-import { factsOf, hashEntry, isSettled } from './digests.ts'
+import { factsOfAll, hashEntry, isSettled } from './digests.ts'
 import { globExpression, hasWildcards, unescapeGlob } from './glob.ts'
 import { createPacer } from './pacer.ts'
 import type { Patterns } from './patterns.ts'
@@ -159,7 +159,7 @@ export const digestSelected = async (
   const known = facts && digests.total(facts)
   if (known) return known
   const settled =
-    facts !== undefined && selected.every(({ entries }) => entries.every(({ stat }) => isSettled(stat!.ctimeNs)))
+    facts !== undefined && selected.every(({ entries }) => entries.every((entry) => isSettled(entry.facts!)))
   const hash = createHash('sha256')
   const pace = createPacer()
   let bytes = 0
@@ -190,7 +190,7 @@ const hashFacts = async (selected: readonly Selected[], signal?: AbortSignal): P
     for (let at = 0; at < entries.length || at === 0; at += batchSize) {
       await pace()
       signal?.throwIfAborted()
-      hash.update(factsOf(name, entries.slice(at, at + batchSize)))
+      hash.update(factsOfAll(name, entries.slice(at, at + batchSize)))
     }
   return hash.digest('hex')
 }

@@ -3,6 +3,7 @@ import type { BigIntStats } from 'node:fs'
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { SpecialFiles } from '../../sys/sys.ts'
+import { type Facts, factsOf } from './facts.ts'
 import { bytewise, type Listing } from './listing.ts'
 import { createPacer } from './pacer.ts'
 import type { Patterns } from './patterns.ts'
@@ -43,7 +44,7 @@ export interface Entry {
   /** Nobody ever changes this file: another name of it is as good as a copy. */
   ours?: boolean | undefined
   /** As it was when it was looked at; undefined with `data` and from a listing. */
-  stat?: BigIntStats | undefined
+  facts?: Facts | undefined
 }
 
 const relativeTo = (inTree: string): string => (inTree === '.' ? '' : inTree.replace(/^\//, ''))
@@ -59,24 +60,50 @@ export const entryIn = (tree: Tree, files: SpecialFiles, path: string, inTree: s
 export const entryOf = (tree: Tree, files: SpecialFiles, path: string, absolute: string): Entry | undefined => {
   const stat = lstatSync(absolute, { bigint: true })
   const kind = kindOf(stat)
-  if (!kind) return undefined
-  let xattrs: Entry['xattrs'] | undefined
-  return {
-    path,
-    absolute,
-    kind,
-    mode: Number(stat.mode & 0o7777n),
-    uid: tree.resetOwner ? 0 : Number(stat.uid),
-    gid: tree.resetOwner ? 0 : Number(stat.gid),
-    size: kind === 'file' ? Number(stat.size) : 0,
-    link: kind === 'symlink' ? readlinkSync(absolute) : '',
-    rdev: kind === 'char' || kind === 'block' ? stat.rdev : 0n,
-    // Asked for when they are needed: an unchanged context does not need them.
-    get xattrs() {
-      return (xattrs ??= xattrsOf(files, absolute))
-    },
-    mtimeNs: stat.mtimeNs,
-    stat,
+  return kind && new FoundEntry(tree, files, path, absolute, kind, stat)
+}
+
+/** A class, since a getter in each of ten thousand objects would cost more than all that is in them. */
+class FoundEntry implements Entry {
+  readonly path: string
+  readonly absolute: string
+  readonly kind: EntryKind
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly size: number
+  readonly link: string
+  readonly rdev: bigint
+  readonly mtimeNs: bigint
+  readonly facts: Facts
+  digest: string | undefined
+  readonly #files: SpecialFiles
+  #xattrs: Entry['xattrs'] | undefined
+
+  constructor(
+    tree: Tree,
+    files: SpecialFiles,
+    path: string,
+    absolute: string,
+    ...[kind, stat]: [EntryKind, BigIntStats]
+  ) {
+    this.path = path
+    this.absolute = absolute
+    this.kind = kind
+    this.mode = Number(stat.mode & 0o7777n)
+    this.uid = tree.resetOwner ? 0 : Number(stat.uid)
+    this.gid = tree.resetOwner ? 0 : Number(stat.gid)
+    this.size = kind === 'file' ? Number(stat.size) : 0
+    this.link = kind === 'symlink' ? readlinkSync(absolute) : ''
+    this.rdev = kind === 'char' || kind === 'block' ? stat.rdev : 0n
+    this.mtimeNs = stat.mtimeNs
+    this.facts = factsOf(stat)
+    this.#files = files
+  }
+
+  /** Asked for when they are needed: an unchanged context does not need them. */
+  get xattrs(): Entry['xattrs'] {
+    return (this.#xattrs ??= xattrsOf(this.#files, this.absolute))
   }
 }
 

@@ -26,6 +26,7 @@ import { SyntaxFault } from '../dockerfile/source.ts'
 import type { Owner } from './owner.ts'
 import { createPacer } from './pacer.ts'
 import type { Selected } from './select.ts'
+import { isUnchanged, readFacts } from './facts.ts'
 import type { Entry } from './tree.ts'
 
 interface WriteOptions {
@@ -51,6 +52,13 @@ interface Below {
   entries: [Entry, string][]
   /** Get their attributes last, children first: writing into a directory changes its time. */
   directories: [Entry, string][]
+}
+
+/** Of a file with several names; '' of one with a single one. */
+const sharedInode = ({ kind, facts }: Entry): string => {
+  if (!facts || kind !== 'file') return ''
+  const { dev, ino, nlink } = readFacts(facts)
+  return nlink > 1n ? `${dev} ${ino}` : ''
 }
 
 export class RootWriter {
@@ -193,8 +201,7 @@ export class RootWriter {
   /** Where nothing is yet. */
   async #new(entry: Entry, target: string, linking = false): Promise<void> {
     if (linking && entry.ours && entry.kind === 'file' && this.#linked(entry, target)) return
-    const inode =
-      entry.stat && entry.kind === 'file' && entry.stat.nlink > 1n ? `${entry.stat.dev} ${entry.stat.ino}` : ''
+    const inode = sharedInode(entry)
     const first = inode === '' ? undefined : this.#links.get(inode)
     if (first !== undefined) return linkSync(first, target)
     try {
@@ -274,9 +281,9 @@ export class RootWriter {
     files.setTimes(target, entry.mtimeNs, entry.mtimeNs)
   }
 
-  #verify({ stat, ours }: Entry, now: BigIntStats | undefined): void {
+  #verify({ facts, ours }: Entry, now: BigIntStats | undefined): void {
     if (ours) return
-    if (!stat || now?.mtimeNs !== stat.mtimeNs || now.size !== stat.size || now.ino !== stat.ino) this.changed = true
+    if (!facts || !now || !isUnchanged(facts, now)) this.changed = true
   }
 
   #wanted(entry: Entry): { uid: number; gid: number; mode: number } {

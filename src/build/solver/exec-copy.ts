@@ -8,7 +8,7 @@ import { createPacer } from '../context/pacer.ts'
 import type { Selected } from '../context/select.ts'
 import { select } from '../context/select.ts'
 import type { Tree } from '../context/tree.ts'
-import { entryOf, inlineEntry } from '../context/tree.ts'
+import { type Entry, entryOf, inlineEntry } from '../context/tree.ts'
 import { isArchive, unpackFile } from '../context/unpack.ts'
 import { RootWriter } from '../context/write.ts'
 import type { CopyOp, CopySource, MkdirOp } from '../ops.ts'
@@ -54,8 +54,10 @@ export const filesOf = async (
     if (source.kind === 'url') {
       const file = inputs.downloads.get(source.url)!
       const tree = { root: '/', resetOwner: true, stable: true }
-      const entry = {
-        ...entryOf(tree, files, '', file.path)!,
+      const found = entryOf(tree, files, '', file.path)!
+      const entry: Entry = {
+        ...found,
+        xattrs: found.xattrs,
         mode: 0o600,
         mtimeNs: BigInt(file.modifiedMs) * 1_000_000n,
       }
