@@ -343,6 +343,35 @@ test('mounts over what is hidden, and places that are not a volume’s', async (
   await ok('volume', 'rm', 'sub')
 })
 
+test('a volume at /dev, in which another container swaps null, tty and console for links', async () => {
+  const hidden = ['/proc/keys', '/proc/timer_list'].filter((path) => existsSync(path))
+  assert.ok(hidden.length > 0)
+  const pattern = '/proc/sys/kernel/core_pattern'
+  const before = readFileSync(pattern, 'utf8')
+  // What hides a path, and where it comes from: the volume's own null would do, and so would what it is a link to.
+  const look = `for f in ${hidden.join(' ')}; do stat -c '%F %t:%T' $f; cat $f | wc -c; done
+    grep -E ' (${hidden.join('|')}|${pattern}) ' /proc/self/mountinfo | grep -v ' /null ' | sed 's/^/from elsewhere: /'
+    echo x 2>/dev/null >${pattern} && echo written; true`
+  const expected = hidden.map(() => 'character special file 1:3\n0\n').join('')
+  const node = (name: string) => `busybox mknod /v/next c 1 3; busybox mv -f /v/next /v/${name}`
+  await ok('run', '--rm', '-v', 'devices:/v', 'busybox', 'sh', '-c', node('null'))
+  const swap = `while :; do for n in null tty console; do for t in ${pattern} ${outside}/f0 /etc/passwd; do
+    ln -s $t /v/next; busybox mv -f /v/next /v/$n; ${node('$n')}; done; done; done`
+  await ok('run', '-d', '--name', 'swapping', '-v', 'devices:/v', 'busybox', 'sh', '-c', swap)
+  let started = 0
+  for (let i = 0; i < 40 && started < 8; i++) {
+    const { code, stdout, stderr } = await run(['run', '--rm', '-v', 'devices:/dev', 'busybox', 'sh', '-c', look])
+    // Where the runtime meets a link it gives up.
+    if (code !== 0) assert.match(stderr, /failed to create task/)
+    else started++
+    assert.equal(stdout, code === 0 ? expected : '')
+  }
+  assert.ok(started > 0, 'no container was started at all')
+  await ok('rm', '-f', 'swapping')
+  await ok('volume', 'rm', 'devices')
+  assert.equal(readFileSync(pattern, 'utf8'), before)
+})
+
 test('newlines do not write lines of their own', async () => {
   const create = (more: object) =>
     docker.api('POST', '/containers/create', {
