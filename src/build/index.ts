@@ -1,5 +1,4 @@
 /** The builder: Dockerfiles to images, with a cache that outlives the daemon. */
-import { rmSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
@@ -22,6 +21,7 @@ import { createFileDigests } from './context/digests.ts'
 import { Downloads } from './context/download.ts'
 import { GitSources } from './context/git.ts'
 import { KeptContexts } from './context/kept.ts'
+import { ReceivedContexts, receivedPrefix } from './context/received-contexts.ts'
 import { History } from './history/history.ts'
 import { HistoryRows } from './history/rows.ts'
 import { Flights } from './solver/flights.ts'
@@ -50,6 +50,7 @@ export const createBuilder = (given: BuilderDeps): Builder => {
   const running = new Map<Promise<unknown>, AbortController>()
   const collect: CollectDeps = {
     ...deps,
+    kept: keptContexts(deps),
     now: () => clock.now(),
     isBuilding: () => running.size > 0,
     disk: () => deps.sys.files.statfs(given.instance.stateDir),
@@ -110,7 +111,7 @@ const wire = ({ engine, instance, sys, db, log, clock }: BuilderDeps): BuildDeps
     flights: new Flights(),
     slots: new Semaphore(Math.max(4, availableParallelism())),
     workDir: join(instance.runDir, 'build'),
-    contextDir: join(base, 'contexts'),
+    received: new ReceivedContexts(join(base, 'contexts'), now),
     kept: new KeptContexts(base, sys.files),
     inUse: new Map(),
     writeOut: new WriteOut(sys.files, records, instance.stateDir, log.room('build')),
@@ -129,12 +130,18 @@ const forgetUnsynced = async ({ records, images, log }: BuildDeps): Promise<void
     }
 }
 
+/** Both kinds, by their ids. */
+const keptContexts = ({ kept, received }: Pick<BuildDeps, 'kept' | 'received'>): CollectDeps['kept'] => ({
+  list: () => [...kept.list(), ...received.list()],
+  remove: (id) => (id.startsWith(receivedPrefix) ? received.remove(id) : kept.remove(id)),
+})
+
 const month = 30 * 24 * 60 * 60 * 1000
 
 /** Takes down what a killed daemon left of its builds; the cache itself is always complete. */
 const recover = async (deps: BuildDeps, collect: CollectDeps): Promise<void> => {
   clearDirectory(deps.sys.mounts, deps.workDir)
-  rmSync(deps.contextDir, { recursive: true, force: true })
+  deps.received.recover()
   for (const key of deps.snapshots.keys()) if (key.startsWith(activePrefix)) await deps.snapshots.remove(key)
   await forgetUnsynced(deps)
   deps.writeOut.begin()

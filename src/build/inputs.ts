@@ -20,6 +20,7 @@ import {
   openContext,
   treeOf,
 } from './context/open.ts'
+import type { ReceivedContexts } from './context/received-contexts.ts'
 import { findRemoteDockerfile, Remotes, remoteIgnore } from './context/remotes.ts'
 import { isArchive } from './context/unpack.ts'
 import { fileTime } from './epoch.ts'
@@ -33,8 +34,7 @@ import type { BuildRequest, RemoteDirectory } from './types.ts'
 
 export interface InputsDeps extends SolverDeps {
   images: Pick<Images, 'load' | 'get' | 'remove'>
-  /** Where streamed contexts are unpacked. */
-  contextDir: string
+  received: ReceivedContexts
   kept: KeptContexts
 }
 type NamedContext = Awaited<ReturnType<PlanInput['namedContext']>>
@@ -179,8 +179,9 @@ export class Inputs {
     })
   }
 
-  async #open(context: OpenableContext): Promise<OpenedContext> {
-    const opened = await openContext(context, this.#deps.sys, this.#deps.contextDir, this.#signal)
+  /** `name`: of one that is not the build context itself. */
+  async #open(context: OpenableContext, name = nameOfContext(this.#request)): Promise<OpenedContext> {
+    const opened = await openContext(context, this.#deps.sys, this.#deps.received, name, this.#signal)
     this.#opened.push(opened)
     return opened
   }
@@ -218,12 +219,12 @@ export class Inputs {
       const exclude = await remoteIgnore(value.remote, this.#signal)
       return { local: { kind: 'local', name, tree: this.#remotes.tree(value.remote, exclude ?? []) } }
     }
-    if (parseGitAddress(value)) return await this.#tree(name, await this.#open(await this.#clone(value)))
+    if (parseGitAddress(value)) return await this.#tree(name, await this.#open(await this.#clone(value), value))
     if (/^https?:\/\//.test(value)) {
       const { path } = await this.#download(value)
       if (!(await isArchive(this.#deps.sys.processes, path)))
         throw new SlipwayError('invalid', `context ${name}: ${value} is not an archive`)
-      return await this.#tree(name, await this.#open({ tar: createReadStream(path) }))
+      return await this.#tree(name, await this.#open({ tar: createReadStream(path) }, value))
     }
     const scheme = /^([a-z][a-z0-9-]*):(?:\/\/)?(.*)$/.exec(value)
     if (scheme?.[1] === 'docker-image') return { image: scheme[2]! }
@@ -233,7 +234,7 @@ export class Inputs {
         hint: 'A named context is a directory, a git repository, an archive at an http(s) address, docker-image://NAME or target:STAGE.',
       })
     }
-    return await this.#tree(name, await this.#open({ directory: value }))
+    return await this.#tree(name, await this.#open({ directory: value }, value))
   }
 
   async #tree(name: string, opened: OpenedContext): Promise<NamedContext> {
@@ -250,6 +251,12 @@ const atIntervals = (clock: Clock, emit: (current: number) => void): ((current: 
     last = clock.now()
     emit(current)
   }
+}
+
+/** A stream has no name: what is made of it has. */
+const nameOfContext = ({ context, dockerfile, tags, target }: BuildRequest): string => {
+  if ('git' in context) return context.git
+  return 'url' in context ? context.url : JSON.stringify([dockerfile, target, tags])
 }
 
 const nameOf = ({ dockerfile }: BuildRequest): string =>

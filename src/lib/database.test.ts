@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -29,5 +29,27 @@ test('a file that is no database is said to be damaged, with its path', () => {
     () => openDatabase(path),
     (error) => isError(error, 'internal') && error.message.includes(`${path} is damaged`) && error.hint !== undefined,
   )
+  rmSync(dir, { recursive: true })
+})
+
+test('the log has its room from the start, and what was in it is not touched by that', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'database-'))
+  const path = join(dir, 'x.db')
+  const first = openDatabase(path)
+  first.exec('CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (1)')
+  const log = `${path}-wal`
+  const { size } = statSync(log)
+  assert.ok(size > 4e6)
+  // As a kill leaves it: a second process reads what the log has.
+  truncateSync(log, size - 4096)
+  copyFileSync(path, join(dir, 'y.db'))
+  copyFileSync(log, join(dir, 'y.db-wal'))
+  const second = openDatabase(join(dir, 'y.db'))
+  assert.equal(second.prepare('SELECT n FROM t').get()!.n, 1)
+  assert.equal(statSync(join(dir, 'y.db-wal')).size, size)
+  for (let i = 0; i < 100; i++) second.exec(`INSERT INTO t VALUES (${i})`)
+  assert.equal(statSync(join(dir, 'y.db-wal')).size, size)
+  second.close()
+  first.close()
   rmSync(dir, { recursive: true })
 })

@@ -1,3 +1,4 @@
+import { appendFileSync, statSync } from 'node:fs'
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import { messageOf, SlipwayError } from '../errors.ts'
 
@@ -8,6 +9,7 @@ export const openDatabase = (path: string): DatabaseSync => {
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;')
     db.exec(`CREATE TABLE IF NOT EXISTS migrations (room TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT;
       CREATE TABLE IF NOT EXISTS damaged_rows (source TEXT NOT NULL, row TEXT NOT NULL, error TEXT NOT NULL, told INTEGER NOT NULL) STRICT`)
+    reserveLog(`${path}-wal`)
     return db
   } catch (error) {
     db.close()
@@ -17,6 +19,23 @@ export const openDatabase = (path: string): DatabaseSync => {
       hint: 'Put a backup in its place, or give up the state with: slipway system reset',
       cause: error,
     })
+  }
+}
+
+/** What SQLite lets its log grow to before it begins anew at the front: 1000 pages, and some more of one transaction. */
+const logBytes = 1064 * (4096 + 24)
+
+/**
+ * On a disk that is full, things still have to be ended and removed: the room for writing that down is taken now. Zeros
+ * behind the log's last frame mean nothing to SQLite.
+ */
+const reserveLog = (log: string): void => {
+  const size = statSync(log, { throwIfNoEntry: false })?.size
+  if (size === undefined || size >= logBytes) return
+  try {
+    appendFileSync(log, Buffer.alloc(logBytes - size))
+  } catch (error) {
+    if (!['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
   }
 }
 

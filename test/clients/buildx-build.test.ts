@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { after, before, test } from 'node:test'
@@ -321,6 +321,30 @@ test('the cache is listed and pruned', async () => {
   assert.equal(await count(), cache.length - local)
   assert.match((await ok(['buildx', 'prune', '-af'])).stdout, /Total:/)
   assert.equal(await count(), 0)
+})
+
+test('DOCKER_BUILDKIT=0: a context of many files, again and again; what has changed is seen', async () => {
+  const dir = project('classic-many', { Dockerfile: 'FROM base\nCOPY src /src\n' })
+  mkdirSync(join(dir, 'src'))
+  for (let i = 0; i < 300; i++) writeFileSync(join(dir, 'src', String(i)), `file ${i}\n`)
+  const env = { DOCKER_BUILDKIT: '0' }
+  const build = async (): Promise<string> => (await ok(['build', '-q', '-t', 'classic-many', dir], { env })).stdout
+  const files = async (): Promise<string> =>
+    (await ok(['run', '--rm', 'classic-many', 'sh', '-c', 'cd /src; cat 0 7; ls | wc -l'])).stdout
+  const first = await build()
+  assert.equal(await build(), first)
+  assert.equal(await files(), 'file 0\nfile 7\n300\n')
+  // As long as before, and of the same second: the content decides.
+  const { atime, mtime } = statSync(join(dir, 'src/7'))
+  writeFileSync(join(dir, 'src/7'), 'FILE 7\n')
+  utimesSync(join(dir, 'src/7'), atime, mtime)
+  rmSync(join(dir, 'src/299'))
+  assert.notEqual(await build(), first)
+  assert.equal(await files(), 'file 0\nFILE 7\n299\n')
+  assert.match((await ok(['buildx', 'du', '--verbose'])).stdout, /received-/)
+  await ok(['builder', 'prune', '-af'])
+  assert.doesNotMatch((await ok(['buildx', 'du', '--verbose'])).stdout, /received-/)
+  assert.equal(await files(), 'file 0\nFILE 7\n299\n')
 })
 
 test('DOCKER_BUILDKIT=0 builds the classic way', async () => {

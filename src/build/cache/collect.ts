@@ -15,7 +15,7 @@ import { stepPrefix } from './step-prefix.ts'
 export interface CollectDeps {
   records: CacheRecords
   cacheMounts: CacheMounts
-  kept: KeptContexts
+  kept: Pick<KeptContexts, 'list' | 'remove'>
   snapshots: Snapshots
   images: Pick<Images, 'list'>
   git: { list(): FetchedSource[] }
@@ -128,7 +128,7 @@ const mountItem = async (deps: CollectDeps, mount: CacheMount): Promise<Item> =>
 })
 
 const contextItem = async (
-  { kept }: CollectDeps,
+  { kept }: Pick<CollectDeps, 'kept'>,
   { directory, ...about }: ReturnType<KeptContexts['list']>[number],
 ): Promise<Item> => ({
   ...about,

@@ -50,6 +50,10 @@ export class Listing {
     return bytewise([...(this.#names.get(directory) ?? [])])
   }
 
+  get size(): number {
+    return this.#entries.size
+  }
+
   entries(): IterableIterator<Entry> {
     return this.#entries.values()
   }

@@ -1,6 +1,5 @@
 /** Opens what a request names as its context, and finds the Dockerfile and its .dockerignore. */
-import { randomUUID } from 'node:crypto'
-import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { createWriteStream, existsSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import { Readable } from 'node:stream'
@@ -13,7 +12,7 @@ import { parseDockerignore } from './dockerignore.ts'
 import type { Listing } from './listing.ts'
 import { compilePatterns } from './patterns.ts'
 import { receiveTar } from './received.ts'
-import { removeLater } from './remove-later.ts'
+import type { Place, ReceivedContexts } from './received-contexts.ts'
 import type { Tree } from './tree.ts'
 import { plainStream } from './unpack.ts'
 
@@ -28,11 +27,12 @@ export interface OpenedContext {
 
 export type OpenableContext = Exclude<BuildRequest['context'], { remote: RemoteDirectory } | { git: string }>
 
-/** `base` is where streams are unpacked. */
+/** `received` is where streams are unpacked, `name` what the context is likely to be called the next time. */
 export const openContext = async (
   context: OpenableContext,
   sys: Pick<Sys, 'files' | 'processes'>,
-  base: string,
+  received: ReceivedContexts,
+  name: string,
   signal: AbortSignal,
 ): Promise<OpenedContext> => {
   if ('directory' in context) {
@@ -43,15 +43,14 @@ export const openContext = async (
       throw new SlipwayError('invalid', `unable to prepare context: "${context.directory}" is not a directory`)
     return { root, own: true, close() {} }
   }
-  const root = join(base, randomUUID())
-  mkdirSync(root, { recursive: true, mode: 0o700 })
-  const close = (): void => removeLater(root)
+  const place = received.open(name)
+  const { root } = place
   try {
-    if (!('tar' in context)) return { root, own: false, close }
-    const file = join(base, `${randomUUID()}.tar`)
-    return { root, own: false, close, listing: await receive(sys, context.tar, file, root, signal) }
+    if (!('tar' in context)) return { root, own: false, close: place.drop }
+    const listing = await receive(sys, context.tar, `${root}.tar`, place, signal)
+    return { root, own: false, close: () => place.keep(listing), listing }
   } catch (error) {
-    close()
+    place.drop()
     throw error
   }
 }
@@ -61,7 +60,7 @@ const receive = async (
   { files, processes }: Pick<Sys, 'files' | 'processes'>,
   tar: Readable,
   file: string,
-  root: string,
+  { root, before }: Place,
   signal: AbortSignal,
 ): Promise<Listing> => {
   const onAbort = (): void => void tar.destroy(signal.reason as Error)
@@ -69,7 +68,7 @@ const receive = async (
   try {
     const plain = await plainTar(processes, tar, file)
     try {
-      return await receiveTar(plain, root, files, signal)
+      return await receiveTar(plain, root, files, signal, before)
     } finally {
       plain.destroy()
     }

@@ -1,5 +1,5 @@
 /** A build context that comes as a tar stream: into a directory of its own, with a list of what is in it. */
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import {
   chmodSync,
   closeSync,
@@ -22,15 +22,17 @@ import { type Entry, isKeptXattr } from './tree.ts'
 
 /**
  * Unpacks into `root`, an empty directory. Owners are left out: everything in a context is root's. Every name is resolved
- * inside the root, so neither `..` nor a link made by the archive leads out of it. Devices are left out.
+ * inside the root, so neither `..` nor a link made by the archive leads out of it. Devices are left out. A small file that is
+ * the same as in `before` is another name of that.
  */
 export const receiveTar = async (
   stream: AsyncIterable<Uint8Array>,
   root: string,
   files: SpecialFiles,
   signal: AbortSignal,
+  before?: Listing,
 ): Promise<Listing> => {
-  const receiver = new Receiver(root, files)
+  const receiver = new Receiver(root, files, before)
   const pace = createPacer()
   for await (const { entry, body } of readTar(stream)) {
     signal.throwIfAborted()
@@ -45,15 +47,17 @@ class Receiver {
   readonly listing: Listing
   readonly #root: string
   readonly #files: SpecialFiles
+  readonly #before: Listing | undefined
   /** Of the directory itself, where the archive has one. */
   #own: TarEntry | undefined
   /** Where the directories that archives name really are; forgotten when a link or another directory may change it. */
   readonly #places = new Map<string, string>()
 
-  constructor(root: string, files: SpecialFiles) {
+  constructor(root: string, files: SpecialFiles, before: Listing | undefined) {
     this.listing = new Listing(root)
     this.#root = root
     this.#files = files
+    this.#before = before
   }
 
   async take(entry: TarEntry, body: AsyncIterable<Buffer>): Promise<void> {
@@ -118,13 +122,36 @@ class Receiver {
   }
 
   async #file(entry: TarEntry, body: AsyncIterable<Buffer>, path: string): Promise<string> {
-    const hash = createHash('sha256')
     const absolute = join(this.#root, path)
     if (this.listing.get(path)) rmSync(absolute, { force: true })
+    const known = this.#before?.get(path)
+    if (known?.kind !== 'file' || known.size !== entry.size || entry.size > mostCompared)
+      return await this.#write(entry, body, absolute)
+    const whole: Buffer[] = []
+    for await (const chunk of body) whole.push(chunk)
+    const data = whole.length === 1 ? whole[0]! : Buffer.concat(whole)
+    const digest = hash('sha256', data, 'hex')
+    if (isSame(known, entry, digest) && this.#named(known.absolute, absolute)) return digest
+    return await this.#write(entry, [data], absolute)
+  }
+
+  /** False where the file has gone, or has as many names as it can have. */
+  #named(file: string, name: string): boolean {
+    try {
+      linkSync(file, name)
+      return true
+    } catch (error) {
+      if (['ENOENT', 'EMLINK'].includes((error as NodeJS.ErrnoException).code ?? '')) return false
+      throw error
+    }
+  }
+
+  async #write(entry: TarEntry, body: AsyncIterable<Buffer> | Iterable<Buffer>, absolute: string): Promise<string> {
+    const digest = createHash('sha256')
     const fd = openSync(absolute, 'wx', 0o600)
     try {
       for await (const chunk of body) {
-        hash.update(chunk)
+        digest.update(chunk)
         for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at)
       }
       fchmodSync(fd, entry.mode & 0o7777)
@@ -133,7 +160,7 @@ class Receiver {
     }
     for (const [name, value] of xattrsOf(entry)) this.#files.setXattr(absolute, name, value)
     this.#files.setTimes(absolute, entry.mtimeNs, entry.mtimeNs)
-    return hash.digest('hex')
+    return digest.digest('hex')
   }
 
   #link(entry: TarEntry, path: string): void {
@@ -146,6 +173,15 @@ class Receiver {
     this.listing.set(path, target)
   }
 }
+
+/** Of content that is gathered before it is known whether it is to be written. */
+const mostCompared = 1 << 20
+
+const isSame = (known: Entry, entry: TarEntry, digest: string): boolean =>
+  known.digest === digest &&
+  known.mode === (entry.mode & 0o7777) &&
+  known.mtimeNs === entry.mtimeNs &&
+  JSON.stringify(known.xattrs) === JSON.stringify(xattrsOf(entry))
 
 const xattrsOf = (entry: TarEntry): Entry['xattrs'] =>
   [...entry.xattrs]
