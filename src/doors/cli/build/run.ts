@@ -20,7 +20,7 @@ const isArchive = async (head: Buffer): Promise<boolean> => {
   const { compressionOf } = await import('../../../lib/tar/index.ts')
   return compressionOf(head) !== 'none' || head.subarray(257, 262).toString() === 'ustar'
 }
-const copy = async (from: Readable, to: Writable, options?: { end?: boolean }): Promise<void> => {
+const copy = async (from: Readable, to: Writable, options: { end?: boolean } = {}): Promise<void> => {
   const { pipeline } = await import('node:stream/promises')
   await pipeline(from, to, options)
 }
