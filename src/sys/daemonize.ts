@@ -8,6 +8,7 @@ export const daemonArgv = [
   '--disable-warning=ExperimentalWarning',
   // Young objects get 12 MB instead of 48: V8 would not give them back.
   '--max-semi-space-size=4',
+  '--expose-gc', // sys/linux/memory.ts
   main,
   'daemon',
   'run',
