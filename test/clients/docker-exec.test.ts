@@ -30,6 +30,7 @@ test('what cannot be started says so on standard output, with 126 or 127', async
   const cases: [number, RegExp, ...string[]][] = [
     [127, /exec: "nosuch": executable file not found in \$PATH/, 'cc', 'nosuch'],
     [126, /exec: "\/etc": is a directory/, 'cc', '/etc'],
+    [127, /exec: "sh": executable file not found in \$PATH/, '-e', 'PATH=/nowhere', 'cc', 'sh'],
     [126, /exec: "\/etc\/passwd": permission denied/, 'cc', '/etc/passwd'],
     [
       127,
@@ -50,6 +51,20 @@ test('what cannot be started says so on standard output, with 126 or 127', async
   // A program's own words that look like the runtime's are its own.
   const same = await docker.run(['exec', 'cc', 'sh', '-c', 'echo "exec it" >&2; echo more >&2'])
   assert.equal(same.stderr, 'exec it\nmore\n')
+})
+
+test('a container that ends meanwhile is said to have ended, and nothing else', async () => {
+  const said = /^(?:hi\n|.*(?:is not running|cannot exec in a stopped container: unknown|received 404)\s*|)$/
+  const race = async (ms: number): Promise<void> => {
+    const id = await ok('run', '-d', 'busybox', 'sleep', String(ms / 1000))
+    for (let i = 0; i < 4; i++) {
+      const { code, stdout, stderr } = await docker.run(['exec', id, 'sh', '-c', 'echo hi'])
+      assert.match(stdout + stderr, said)
+      assert.equal(code === 0, stdout === 'hi\n', `${code} ${stdout}`)
+    }
+    await ok('rm', '-f', id)
+  }
+  await Promise.all(Array.from({ length: 12 }, (_, i) => race(100 + 15 * i)))
 })
 
 test('exec instances can be inspected, and start only once', async () => {

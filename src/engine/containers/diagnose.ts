@@ -1,18 +1,20 @@
 import { statSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import type { Context } from './context.ts'
+import { pathIn } from './process.ts'
 import type { ContainerRecord } from './records.ts'
 
 /** Why a program could not be run: docker's exit codes 127 (not found) and 126 (not executable); undefined: not its fault. */
 export const diagnose = (
   ctx: Context,
   record: ContainerRecord,
-  program: string,
+  { args, env, cwd }: { args: readonly string[]; env: readonly string[]; cwd: string },
 ): { exitCode: 126 | 127; message: string } | undefined => {
-  const path = record.process.env.find((entry) => entry.startsWith('PATH='))?.slice(5) ?? ''
+  const program = args[0]!
+  const path = pathIn(env)
   const candidates = program.includes('/')
-    ? [posix.resolve(record.process.cwd, program)]
-    : path.split(':').map((dir) => posix.resolve(record.process.cwd, dir, program))
+    ? [posix.resolve(cwd, program)]
+    : path.split(':').map((dir) => posix.resolve(cwd, dir, program))
   let found = false
   let directory = false
   for (const candidate of candidates) {

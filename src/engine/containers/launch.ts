@@ -90,7 +90,7 @@ const startError = (
   begun: boolean,
 ): { error: SlipwayError; exitCode: number } => {
   const fromRuntime = begun && isError(error, 'internal')
-  const reason = fromRuntime ? diagnose(ctx, record, record.process.args[0]!) : undefined
+  const reason = fromRuntime ? diagnose(ctx, record, record.process) : undefined
   const prefix =
     'failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process: '
   if (reason)

@@ -14,6 +14,10 @@ export const mergeEnv = (base: readonly string[], over: readonly string[]): stri
   ...new Map([...base, ...over].map((entry) => [keyOf(entry), entry])).values(),
 ]
 
+/** Where programs are looked for. */
+export const pathIn = (env: readonly string[]): string =>
+  (env.find((entry) => entry.startsWith('PATH=')) ?? defaultPath).slice('PATH='.length)
+
 /** `--entrypoint ''`. */
 export const isNone = (entrypoint: readonly string[] | undefined): boolean =>
   entrypoint?.length === 1 && entrypoint[0] === ''
@@ -48,7 +52,7 @@ export const runtimeEnv = (
   env: readonly string[],
   more: { hostname: string | undefined; tty: boolean; home: string },
 ): string[] => {
-  const path = env.find((entry) => keyOf(entry) === 'PATH') ?? defaultPath
+  const path = `PATH=${pathIn(env)}`
   const added = [
     path,
     ...(more.hostname === undefined ? [] : [`HOSTNAME=${more.hostname}`]),

@@ -6,6 +6,17 @@ import type { ContainerRecord } from './records.ts'
 import { halt } from './stop.ts'
 import { settleWaiters } from './waiters.ts'
 
+/** A monitor that does not hang up is not waited for any longer. */
+const heardMs = 5000
+
+/** With --rm a container goes as soon as its program has ended: who is attached hears the last of it all the same. */
+const lastWords = async (ctx: Context, id: string): Promise<void> => {
+  const heard = new AbortController()
+  const limit = ctx.clock.sleep(heardMs, heard.signal).catch(() => {})
+  await Promise.race([ctx.live(id).hub.heard(), limit])
+  heard.abort()
+}
+
 /** Holds the lock; nothing runs. */
 export const removeNow = async (
   ctx: Context,
@@ -14,6 +25,7 @@ export const removeNow = async (
 ): Promise<void> => {
   const marked = ctx.records.change(record.id, { status: 'removing' })
   await takeDown(ctx, marked)
+  await lastWords(ctx, marked.id)
   await dropParts(ctx, marked)
   settleWaiters(ctx, record.id, ['removed', 'not-running', 'next-exit'], { exitCode: record.exitCode })
   ctx.live(record.id).hub.close()

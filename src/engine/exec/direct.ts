@@ -7,7 +7,7 @@ import type { ContainerRecord } from '../containers/records.ts'
 import { configText } from '../runtime/config.ts'
 import { runtimeMessage } from '../runtime/monitor.ts'
 import { OutputBuffer } from '../runtime/output.ts'
-import { execFailure } from './process.ts'
+import { endingWords, execFailure } from './process.ts'
 
 /** How long output may still trickle in from children that outlive the program. */
 const graceMs = 200
@@ -35,7 +35,8 @@ class HeldBack {
   }
 
   push(data: Buffer): void {
-    const looksLike = this.#first && runtimeWords.test(data.toString('latin1', 0, 32))
+    const looksLike =
+      this.#first && [runtimeWords, endingWords].some((words) => words.test(data.toString('latin1', 0, 32)))
     this.#first = false
     if (looksLike) this.#held = data
     else {
@@ -105,7 +106,7 @@ export const execDirect = async (
     pump(child.stdout, (data) => output.push({ stream: 'stdout', data })),
     pump(child.stderr, (data) => stderr.push(data)),
   ])
-  const exited = finish(ctx, record, process.args[0]!, child, log, ends, stderr)
+  const exited = finish(ctx, record, process, child, log, ends, stderr)
   exited.catch(() => {})
   return { pid: child.pid, output, stdin: child.stdin, exited, kill: () => killTree(ctx, child) }
 }
@@ -113,7 +114,7 @@ export const execDirect = async (
 const finish = async (
   ctx: Context,
   record: ContainerRecord,
-  program: string,
+  process: OciProcess,
   child: Child,
   log: number,
   ends: Promise<unknown>,
@@ -128,7 +129,7 @@ const finish = async (
       stderr.release()
       return code
     }
-    const { exitCode, message } = execFailure(ctx, record, program, messageIn(failure))
+    const { exitCode, message } = await execFailure(ctx, record, process, messageIn(failure))
     output.push({ stream: 'stdout', data: Buffer.from(`${message}\r\n`) })
     return exitCode
   } finally {

@@ -128,7 +128,7 @@ const startTty = async (room: Room, entry: Entry, size: Size | undefined): Promi
   } catch (error) {
     hub.close()
     if (!isError(error, 'internal')) throw error
-    const failure = execFailure(ctx, record, exec.spec.args[0]!, messageOf(error))
+    const failure = await execFailure(ctx, record, process, messageOf(error))
     over(room, entry, failure.exitCode)
     return failed(failure.message)
   }

@@ -1,6 +1,6 @@
 import { SlipwayError } from '../../errors.ts'
 import type { OciProcess } from '../../spec/oci/index.ts'
-import { type Context, isRunning } from '../containers/context.ts'
+import { type Context, isAlive, isRunning } from '../containers/context.ts'
 import { diagnose } from '../containers/diagnose.ts'
 import { linkVariables } from '../containers/links.ts'
 import { mergeEnv, runtimeEnv } from '../containers/process.ts'
@@ -50,22 +50,41 @@ export const execProcess = (
   )
 }
 
+/** What the runtime says when a container ends under its hands, besides other things. */
+export const endingWords = /^(setns `|fail startup|write to sync socket|fork: |the container `|error opening file `)/
+/** So long the last of an ending container's processes may take to be gone. */
+const endingMs = 2000
+
+const endsNow = async (ctx: Context, gone: () => boolean): Promise<boolean> => {
+  for (let waited = 0; waited < endingMs && !gone(); waited += 10) await ctx.clock.sleep(10)
+  return gone()
+}
+
 /** What the runtime could not do, as docker tells it, with the exit code for it. */
-export const execFailure = (
+export const execFailure = async (
   ctx: Context,
   record: ContainerRecord,
-  program: string,
+  process: OciProcess,
   message: string,
-): { exitCode: number; message: string } => {
-  const chdir = /^chdir `(.*)`: (.*)$/.exec(message)
-  const reason = chdir
-    ? {
-        exitCode: chdir[2]!.startsWith('No such') || chdir[2]!.startsWith('Not a') ? 127 : 126,
-        message: `chdir to cwd ("${chdir[1]}") set in config.json failed: ${chdir[2]!.toLowerCase()}`,
-      }
-    : diagnose(ctx, record, program)
+): Promise<{ exitCode: number; message: string }> => {
+  const prefix = 'OCI runtime exec failed: exec failed:'
+  // Of an ended container nothing is there to be looked at, and what the runtime has met first says little.
+  const gone = (): boolean => !isAlive(ctx, record.pid, record.internal.pidStart)
+  const reason = gone() ? undefined : reasonOf(ctx, record, process, message)
+  if (gone() || (!reason && endingWords.test(message) && (await endsNow(ctx, gone))))
+    return { exitCode: 126, message: `${prefix} cannot exec in a stopped container: unknown` }
   return {
     exitCode: reason?.exitCode ?? 126,
-    message: `OCI runtime exec failed: exec failed: unable to start container process: ${reason?.message ?? message}: unknown`,
+    message: `${prefix} unable to start container process: ${reason?.message ?? message}: unknown`,
+  }
+}
+
+/** undefined: it is not the program's fault. */
+const reasonOf = (ctx: Context, record: ContainerRecord, process: OciProcess, message: string) => {
+  const chdir = /^chdir `(.*)`: (.*)$/.exec(message)
+  if (!chdir) return diagnose(ctx, record, process)
+  return {
+    exitCode: chdir[2]!.startsWith('No such') || chdir[2]!.startsWith('Not a') ? 127 : 126,
+    message: `chdir to cwd ("${chdir[1]}") set in config.json failed: ${chdir[2]!.toLowerCase()}`,
   }
 }

@@ -102,6 +102,12 @@ export class AttachHub {
     else this.#ended()
   }
 
+  /** Resolves when all that the program has said is read: its monitor hangs up last. */
+  async heard(): Promise<void> {
+    const socket = this.#socket
+    if (socket) await new Promise<void>((resolve) => socket.onClose(resolve))
+  }
+
   /** Lets go without ending the program. */
   close(): void {
     this.#socket?.close()
