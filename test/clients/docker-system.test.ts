@@ -12,26 +12,25 @@ afterEach(() => docker.clean())
 const { ok, fails } = docker
 const { dockerSocket, kubeSocket } = docker.instance
 
-/** Milliseconds until the headers of an answer that has no end of its own are here. */
-const headersAfter = async (method: string, path: string): Promise<number> => {
-  const begun = performance.now()
+/** The headers of an answer that has no end of its own. */
+const headersOf = async (method: string, path: string): Promise<number> => {
   const req = request({ socketPath: dockerSocket, method, path })
   req.end()
   const [res] = await once(req, 'response')
-  const took = performance.now() - begun
   res.on('error', () => {})
   req.destroy()
-  return took
+  return res.statusCode
 }
 
 test('headers of wait, events, and followed logs are sent before there is anything to say', async () => {
   const id = await ok('create', 'busybox', 'sleep', '100')
+  // Nothing of what they tell of ever happens.
   for (const [method, path] of [
     ['POST', `/v1.50/containers/${id}/wait?condition=next-exit`],
     ['GET', '/v1.50/events'],
     ['GET', `/v1.50/containers/${id}/logs?follow=1&stdout=1`],
   ] as const)
-    assert.ok((await headersAfter(method, path)) < 1000, path)
+    assert.equal(await headersOf(method, path), 200, path)
 })
 
 test('versions in the path: old and new enough, too new, too old', async () => {

@@ -44,11 +44,8 @@ describe('deployments', () => {
       metadata: { name: 'web', namespace: 'default' },
       spec: { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 'http' }] },
     })
-    const start = performance.now()
     await c.client.create(Deployment, deployment('web', 3))
     const done = await rolledOut('web', 3)
-    const took = performance.now() - start
-    assert.ok(took < 1000, `${took} ms`)
     const progress = done.status?.conditions?.find(({ type }) => type === 'Progressing')
     assert.equal(progress?.reason, 'NewReplicaSetAvailable')
     assert.equal(done.metadata.annotations?.['deployment.kubernetes.io/revision'], '1')

@@ -28,17 +28,14 @@ const performed = (result: Outcome): string[] =>
     .filter((name) => !name.startsWith('[internal]') && name !== 'exporting to image')
     .map((name) => name.replace(/^\[.*?\] /, ''))
 
-test('the same build again is the same image, at once', async () => {
+test('the same build again is the same image, and no step of it runs', async () => {
   const text =
     'FROM base:1 AS one\nWORKDIR /w\nCOPY . .\nRUN echo $RANDOM > r\nFROM base:1\nCOPY --from=one /w/r /r\nCMD ["sh"]'
   const directory = room.context({ a: 'A' })
   const first = await room.build(text, { context: { directory }, tags: ['again'] })
-  const started = performance.now()
   const second = await room.build(text, { context: { directory }, tags: ['again'] })
-  const took = performance.now() - started
   assert.deepEqual([second.image.id, second.changed, performed(second)], [first.image.id, false, []])
   assert.equal(first.changed, true)
-  assert.ok(took < 500, `${took} ms`)
 })
 
 test('touched files do not count; content, mode and names do', async () => {

@@ -86,25 +86,21 @@ test('privileged steps are refused unless the build allows them', async () => {
 })
 
 test('the rest of the graph stops with a failure', async () => {
-  const started = performance.now()
   const error = await failure(
-    'FROM base:1 AS slow\nRUN sleep 30\nFROM base:1 AS bad\nRUN sleep 0.3; exit 9\nFROM base:1\nCOPY --from=slow /a /\nCOPY --from=bad /a /',
+    'FROM base:1 AS slow\nRUN sleep 100000\nFROM base:1 AS bad\nRUN sleep 0.3; exit 9\nFROM base:1\nCOPY --from=slow /a /\nCOPY --from=bad /a /',
   )
   assert.equal(error.details.exitCode, 9)
-  assert.ok(performance.now() - started < 10_000)
   await nothingLeft()
 })
 
 test('a cancelled build stops its step and leaves nothing', async () => {
   const stop = new AbortController()
-  const started = performance.now()
-  const error = await failure('FROM base:1\nRUN echo up; sleep 30', {
+  const error = await failure('FROM base:1\nRUN echo up; sleep 100000', {
     signal: stop.signal,
     watch: (event: { type: string }) => event.type === 'log' && stop.abort(),
   })
   assert.equal(error.code, 'cancelled')
   assert.match(error.text, /#\d+ CANCELED\n/)
-  assert.ok(performance.now() - started < 10_000)
   await nothingLeft()
 })
 
