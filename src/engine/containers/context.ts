@@ -75,6 +75,10 @@ export const emit = (ctx: Context, record: ContainerRecord, action: string, more
 export const isAlive = (ctx: Context, pid: number, startTime: number | undefined): boolean =>
   pid > 0 && startTime !== undefined && ctx.sys.processes.startTime(pid) === startTime
 
+/** Less is free than a small file takes: what the runtime failed at then, it seldom says. */
+export const diskIsFull = ({ sys, instance }: Context): boolean =>
+  [instance.runDir, instance.stateDir].some((dir) => sys.files.statfs(dir).freeBytes < 64 << 10)
+
 export const isRunning = ({ status }: { status: string }): boolean => status === 'running' || status === 'paused'
 
 export const ownsSandbox = (record: ContainerRecord): boolean => 'own' in record.spec.sandbox

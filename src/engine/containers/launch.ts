@@ -6,7 +6,7 @@ import type { OciRuntime } from '../../sys/sys.ts'
 import { startMonitor } from '../runtime/monitor.ts'
 import { removeTree } from '../runtime/remove-tree.ts'
 import { writeBundle } from './bundle.ts'
-import { type Context, emit, isAlive, ownsSandbox } from './context.ts'
+import { type Context, diskIsFull, emit, isAlive, ownsSandbox } from './context.ts'
 import { snapshotKey } from './create.ts'
 import { diagnose } from './diagnose.ts'
 import { checkLinks } from './links.ts'
@@ -101,6 +101,14 @@ const startError = (
   if (!fromRuntime)
     return {
       error: error instanceof SlipwayError ? error : new SlipwayError('internal', messageOf(error), { cause: error }),
+      exitCode: 128,
+    }
+  // The runtime says what it could not write, and not always why.
+  if (diskIsFull(ctx))
+    return {
+      error: new SlipwayError('no-space', `${prefix}${messageOf(error)}: no space left on device: unknown`, {
+        cause: error,
+      }),
       exitCode: 128,
     }
   // The runtime itself lives under the limit, and what it then fails at says nothing of it.

@@ -8,7 +8,7 @@ import { hostDevices } from '../runtime/devices.ts'
 import { removeTree } from '../runtime/remove-tree.ts'
 import { resolveUserIn } from '../runtime/user.ts'
 import type { BuildStep, Containers, OutputChunk, Sandbox, SandboxSpec } from '../types.ts'
-import { type Context, ownerLabel } from './context.ts'
+import { type Context, diskIsFull, ownerLabel } from './context.ts'
 import { emptyCgroup } from './launch.ts'
 import { runtimeEnv } from './process.ts'
 import { makeStubs, removeStubs } from './stubs.ts'
@@ -179,7 +179,10 @@ const startFailure = (ctx: Context, step: BuildStep, log: string): number => {
     })
     return stat?.isFile() ? [stat.mode] : []
   })
-  if (modes.some((mode) => mode & 0o111)) throw new SlipwayError('internal', `cannot run ${program}: ${message}`)
+  if (modes.some((mode) => mode & 0o111))
+    throw diskIsFull(ctx)
+      ? new SlipwayError('no-space', `cannot run ${program}: ${message}: no space left on device`)
+      : new SlipwayError('internal', `cannot run ${program}: ${message}`)
   step.output({ stream: 'stderr', data: Buffer.from(`${message}\n`) })
   return modes.length > 0 ? 126 : 127
 }
