@@ -1,6 +1,7 @@
 import { realpathSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Instance } from './engine/types.ts'
+import { sha256Hex } from './lib/sha256.ts'
 
 /** Where an instance keeps everything. */
 export type Place = Pick<Instance, 'stateDir' | 'runDir' | 'logDir'> & { home: string | undefined }
@@ -19,9 +20,7 @@ export const placeOf = (env: Record<string, string | undefined>): Place => {
 /** Where it keeps everything, and the names it may use on the machine. */
 export const instanceOf = (env: Record<string, string | undefined>): Instance & Place => {
   const place = placeOf(env)
-  // Commands only need the place: they do not load this.
-  const { createHash } = process.getBuiltinModule('node:crypto')
-  const id = createHash('sha256').update(place.stateDir).digest('hex').slice(0, 4)
+  const id = sha256Hex(place.stateDir).slice(0, 4)
   return {
     ...place,
     id,

@@ -34,7 +34,9 @@ export const loadProject = async (options: LoadOptions): Promise<LoadResult> => 
     options.projectDirectory ?? (files[0] === '-' ? options.workingDir : dirname(files[0]!)),
   )
   environment = await withEnvFiles(environment, options.envFiles, directory, options.workingDir, tools)
-  const name = projectName(options, environment, await nameInFiles(files, environment, problem, stdin), directory)
+  const parsed: Parsed = new Map()
+  const said = await nameInFiles(files, environment, { problem, stdin, parsed })
+  const name = projectName(options, environment, said, directory)
   environment = { ...environment, COMPOSE_PROJECT_NAME: name }
 
   const tree = await readTree(files, {
@@ -46,6 +48,7 @@ export const loadProject = async (options: LoadOptions): Promise<LoadResult> => 
     resolvePaths: options.resolvePaths ?? true,
     chain: files,
     stdin,
+    parsed,
     unset: new Set(),
   })
   const version = child(tree, 'version')
@@ -76,19 +79,21 @@ const onceStdin = (): (() => Promise<string>) => {
   return () => (read ??= readAll(process.stdin))
 }
 
+type Parsed = Parameters<typeof readTree>[1]['parsed']
+
 /** The last `name:` of the files, substituted; read before anything else since `${COMPOSE_PROJECT_NAME}` needs it. */
 const nameInFiles = async (
   files: string[],
   environment: Environment,
-  problem: Problem,
-  stdin: () => Promise<string>,
+  { problem, stdin, parsed }: { problem: Problem; stdin: () => Promise<string>; parsed: Parsed },
 ): Promise<string | undefined> => {
   let name: string | undefined
   for (const file of files) {
     const text = file === '-' ? await stdin() : await readIfThere(file).catch(() => undefined)
     if (text === undefined || !/^\s*["']?name["']?\s*:/m.test(text)) continue
-    const documents = await parseYaml(text, file, problem)
-    for (const document of documents) {
+    const trees = await parseYaml(text, file, problem)
+    parsed.set(file, { text, trees })
+    for (const document of trees) {
       const said = stringOf(child(document, 'name'))
       if (said !== undefined) name = substitute(said, lookupIn(environment))
     }

@@ -25,6 +25,8 @@ interface TreeContext {
   /** Files that are being included or extended, outermost first. */
   chain: string[]
   stdin: () => Promise<string>
+  /** Trees of files that were looked at before, each for one use. */
+  parsed: Map<string, { text: string; trees: MapNode[] }>
   unset: Set<string>
 }
 
@@ -49,7 +51,10 @@ const readText = async (file: string, context: TreeContext, at: SourcePosition |
 /** The documents of a file, each checked and in the long form, not yet included or extended. */
 const readDocuments = async (file: string, context: TreeContext, at?: SourcePosition): Promise<MapNode[]> => {
   const { problem, warnings } = context
-  const documents = await parseYaml(await readText(file, context, at), file, problem)
+  const text = await readText(file, context, at)
+  const known = context.parsed.get(file)
+  context.parsed.delete(file)
+  const documents = known?.text === text ? known.trees : await parseYaml(text, file, problem)
   return documents.map((document) => {
     const warn = (name: string, where: SourcePosition): void => {
       if (context.unset.has(name)) return

@@ -4,10 +4,7 @@ import { type Project, positionOf, type Service } from '../../spec/compose/proje
 import { apiVersionOf, type Kind, type KubeObject } from '../../spec/kube/kinds.ts'
 import type { ImageProcessConfig } from '../../spec/oci/index.ts'
 import type { Loss, LowerOptions } from '../types.ts'
-import { contentHash, dnsLabel, labelValue, serviceName } from './names.ts'
-
-/** On objects whose names carry a hash of their content: `up` removes those that nothing refers to any more. */
-export const hashedLabel = 'slipway.dev/content-hash'
+import { contentHash, dnsLabel, hashedLabel, labelValue, serviceName } from './names.ts'
 
 type AnyKind = Pick<Kind, 'group' | 'version' | 'kind' | 'namespaced'>
 

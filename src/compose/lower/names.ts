@@ -1,12 +1,12 @@
 /** Kubernetes names from Compose names. */
-import { createHash } from 'node:crypto'
+import { sha256Hex } from '../../lib/sha256.ts'
+
+/** On objects whose names carry a hash of their content: `up` removes those that nothing refers to any more. */
+export const hashedLabel = 'slipway.dev/content-hash'
 
 /** Ten characters that change with the content. */
 export const contentHash = (value: unknown): string =>
-  createHash('sha256')
-    .update(typeof value === 'string' ? value : JSON.stringify(value))
-    .digest('hex')
-    .slice(0, 10)
+  sha256Hex(typeof value === 'string' ? value : JSON.stringify(value)).slice(0, 10)
 
 /** A DNS-1123 label: small letters, digits, dashes, at most 63; a long name keeps its beginning and a hash of all of it. */
 export const dnsLabel = (name: string, room = 63): string => {

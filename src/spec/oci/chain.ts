@@ -1,8 +1,7 @@
+import { sha256Hex } from '../../lib/sha256.ts'
 import type { Digest } from './image.ts'
 
-/** node:crypto is loaded by those who want a digest: for a short command it takes long. */
-export const sha256 = (data: Uint8Array | string): Digest =>
-  `sha256:${process.getBuiltinModule('node:crypto').createHash('sha256').update(data).digest('hex')}`
+export const sha256 = (data: Uint8Array | string): Digest => `sha256:${sha256Hex(data)}`
 
 /** Chain ids of a stack of layers, base first (image-spec "Layer ChainID"): they name a layer together with all below it. */
 export const chainIds = (diffIds: readonly Digest[]): Digest[] => {

@@ -70,7 +70,7 @@ export const config: Command = {
         flags.hash === '*'
           ? services
           : services.filter((s) => pickServices(named, String(flags.hash).split(',')).some((n) => n.service === s.name))
-      return lines(wanted.map((s) => `${s.name} ${serviceHash(s)}`))
+      return lines(await Promise.all(wanted.map(async (s) => `${s.name} ${await serviceHash(s)}`)))
     }
     const text = await renderConfig(project, {
       format: (flags.format as 'yaml' | 'json' | undefined) ?? 'yaml',
