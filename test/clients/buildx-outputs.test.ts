@@ -107,7 +107,7 @@ test('several platforms: an index with an image each, as an archive, a directory
   assert.deepEqual(readdirSync(merged).sort(), ['text-amd64', 'text-arm64'])
 })
 
-test('several platforms: pushed as an index that others build on; --load and the store refuse a list', async () => {
+test('several platforms: pushed as an index that others build on; what would lose one is refused', async () => {
   const name = `${registry.host}/multi:1`
   const metadata = at('metadata.json')
   const push = ['--push', '-t', name, '--metadata-file', metadata]
@@ -131,11 +131,77 @@ test('several platforms: pushed as an index that others build on; --load and the
   // The name is still that of this machine's image.
   assert.match((await ok(['image', 'inspect', name, '-f', '{{.Architecture}}'])).stdout, /amd64/)
 
-  for (const how of ['--load', '-t=store']) {
-    const { code, all } = await run(['buildx', 'build', '--platform', 'linux/amd64,linux/arm64', how, dir])
+  const both = ['buildx', 'build', '--platform', 'linux/amd64,linux/arm64']
+  const rewritten = ['-o', 'type=image,name=lost,rewrite-timestamp=true']
+  for (const how of [rewritten, ['-o', `type=docker,dest=${at('lost.tar')}`]]) {
+    const { code, all } = await run([...both, ...how, dir])
     assert.equal(code, 1)
-    assert.match(all, /docker exporter does not currently support exporting manifest lists/)
+    assert.match(all, /docker exporter does not (?:currently )?support exporting manifest lists/)
   }
+})
+
+test('several platforms in the image store: one name, tagged, pushed and removed as one', async () => {
+  const name = `${registry.host}/kept:1`
+  const own = project('kept', { Dockerfile: `${perPlatform}LABEL only=here\n`, text: 'kept' })
+  const both = ['buildx', 'build', '--platform', 'linux/amd64,linux/arm64', '--provenance=true']
+  const listed = async (): Promise<string[]> =>
+    (await ok(['images', '-a', '--format', '{{.Repository}}:{{.Tag}}'])).stdout.split('\n').filter(Boolean).sort()
+  await ok(['image', 'prune', '-f'])
+  const before = await listed()
+  const count = async (): Promise<string> => (await ok(['info', '-f', '{{.Images}}'])).stdout
+  const images = Number(await count())
+  await ok([...both, '-t', name, own])
+  assert.deepEqual(await listed(), [...before, name].sort())
+  assert.equal(Number(await count()), images + 1)
+  const architecture = async (...args: string[]): Promise<string> =>
+    (await ok(['image', 'inspect', '-f', '{{.Architecture}}', ...args])).stdout.trim()
+  assert.deepEqual(
+    [await architecture(name), await architecture('--platform', 'linux/arm64', name)],
+    ['amd64', 'arm64'],
+  )
+  // What nobody uses goes, but not from under a name.
+  await ok(['image', 'prune', '-f'])
+  const { stdout } = await ok(['push', name])
+  const [, digest] = /digest: (sha256:\w+)/.exec(stdout)!
+  const index = await remote('kept/manifests/1')
+  assert.deepEqual(
+    index.manifests.map(({ platform }) => platform?.architecture),
+    ['amd64', 'arm64', 'unknown', 'unknown'],
+  )
+  assert.deepEqual([...(await statementsAt('kept:1')).keys()].length, 2)
+  // Layers that are gone from the content store are made again, the same.
+  await ok(['tag', name, `${registry.host}/elsewhere/kept:2`])
+  assert.match((await ok(['push', `${registry.host}/elsewhere/kept:2`])).stdout, new RegExp(digest!))
+  const [id] = (await ok(['image', 'inspect', '-f', '{{.Id}}', name])).stdout.split('\n')
+  const tar = at('kept-arm64.tar')
+  await ok(['save', '--platform', 'linux/arm64', '-o', tar, name])
+  assert.match(execFileSync('tar', ['-xOf', tar], { encoding: 'utf8' }), /text-arm64/)
+
+  // The image has the same id wherever it comes from; what is pulled is one of them, and goes out as it came.
+  await ok(['rmi', name, `${registry.host}/elsewhere/kept:2`])
+  assert.deepEqual(await listed(), before)
+  assert.equal(Number(await count()), images)
+  await ok(['pull', '-q', name])
+  assert.equal((await ok(['image', 'inspect', '-f', '{{.Id}}', name])).stdout.trim(), id)
+  await ok(['pull', '-q', '--platform', 'linux/arm64', name])
+  assert.equal(await architecture(name), 'arm64')
+  await ok(['tag', name, `${registry.host}/arm:1`])
+  assert.match(
+    (await ok(['push', `${registry.host}/arm:1`])).stdout,
+    new RegExp(`digest: ${index.manifests[1]!.digest}`),
+  )
+  await ok(['save', '-o', tar, name])
+  assert.match(execFileSync('tar', ['-xOf', tar], { encoding: 'utf8' }), /"architecture":"arm64"/)
+
+  // A new build, or another image under the name, ends what it stood for.
+  await ok([...both, '-t', name, own])
+  await ok(['tag', 'base', name])
+  await ok(['image', 'prune', '-f'])
+  assert.doesNotMatch((await ok(['push', name])).stdout, new RegExp(digest!))
+  assert.equal((await remote('kept/manifests/1')).manifests, undefined)
+  await ok(['rmi', '-f', name, `${registry.host}/arm:1`])
+  await ok(['image', 'prune', '-f'])
+  assert.deepEqual(await listed(), before)
 })
 
 test('an OCI layout as a named context', async () => {
@@ -364,8 +430,8 @@ test('provenance: beside each image of an index, as little or as much as was ask
   await ok(['buildx', 'build', '--provenance=mode=min', '-o', `type=oci,dest=${archive}`, '-t', 'proven:tar', context])
   assert.match(execFileSync('tar', ['-xOf', archive], { encoding: 'utf8' }), /slsa\.dev\/provenance\/v0\.2/)
   await ok(['load', '-i', archive])
-  const kept = await ok(['buildx', 'build', '--provenance=true', '-t', 'proven:kept', context])
-  assert.match(kept.all, /the image store keeps no attestations/)
+  const nameless = await ok(['buildx', 'build', '--provenance=true', context])
+  assert.match(nameless.all, /images without a name have no attestations/)
   const refused = await run(['buildx', 'build', '--provenance=true', '-o', `type=docker,dest=${archive}`, context])
   assert.match(refused.all, /docker exporter does not (?:currently )?support exporting manifest lists/)
 })

@@ -63,7 +63,8 @@ export const checkOutputs = (outputs: readonly BuildOutput[], platforms: number,
     if (isImage && pushes(output) && names.length === 0)
       throw new SlipwayError('bad-request', 'tag is needed when pushing to registry')
     const isList = platforms > 1 || annotationsOf(attrs, 'index') !== undefined
-    if (isList && (type === 'docker' || (isImage && !pushes(output)))) throw noLists()
+    const isLost = isImage && !pushes(output) && isOn(attrs['rewrite-timestamp'])
+    if (isList && (type === 'docker' || isLost)) throw noLists()
     if (attested && type === 'docker') throw noLists()
   }
 }
@@ -180,33 +181,55 @@ const exportImage = async (
   const names = namesOf(attrs)
   const anew = rewrites(attrs, exporterEpoch(attrs, products[0]!.epoch))
   const stored = isOn(attrs.store, !push || !byDigest) && !anew
-  let image: Image | undefined
-  if (stored) {
-    // Of several, this machine has the one it can run; the whole is in the registry.
-    const own = [...products].sort((a, b) => rankHere(b) - rankHere(a))[0]!
-    const made = await context.image(own, byDigest ? [] : names)
-    image = made.image
-    response['containerimage.config.digest'] = image.id
-    response['containerimage.digest'] = image.id
+  const kept = stored ? await keepImages(context, products, byDigest ? [] : names) : undefined
+  if (kept) {
+    response['containerimage.config.digest'] = kept.own.id
+    response['containerimage.digest'] = kept.own.id
   }
-  if (!push) tellUnattested(context, 'the image store keeps')
   if (names.length > 0) response['image.name'] = names.join(',')
-  if (!push) return stored ? undefined : await loadRewritten(context, products, output, names, response)
-  if (image && products.length === 1 && isPlain(output) && !isIndexed(context.request) && !context.attest)
-    return await pushPlain(context, names, response)
+  const isWhole =
+    context.attest !== undefined ||
+    products.length > 1 ||
+    isIndexed(context.request) ||
+    annotationsOf(attrs, 'index') !== undefined
+  const keepsWhole = kept !== undefined && isWhole && names.length > 0
+  if (!push && !stored) {
+    tellUnattested(context, 'images whose layers are written anew have')
+    return await loadRewritten(context, products, output, names, response)
+  }
+  if (!push && !keepsWhole) return tellUnattested(context, 'images without a name have')
+  if (push && kept && !isWhole && isPlain(output)) return await pushPlain(context, names, response)
   await withManifests(context, products, output, async (written) => {
     tell(response, written)
-    for (const name of names)
+    if (keepsWhole) {
+      for (const name of names) await context.deps.images.keepIndex(name, written.parcel, kept.all)
+      // What the name means here.
+      response['containerimage.config.digest'] = kept.own.id
+    }
+    for (const name of push ? names : [])
       await shown(context, `pushing ${name}`, 'pushing layers', async (say) => {
         const auth = await context.request.auth?.(parseReference(name).domain)
         say(`pushing manifest for ${name}@${written.parcel.root.descriptor.digest}`)
         await context.deps.images.send(name, written.parcel, {
           ...{ byDigest, signal: context.signal },
           ...(auth ? { auth } : {}),
-          ...(image ? { image: image.id } : {}),
+          ...(kept ? { image: kept.own.id } : {}),
         })
       })
   })
+}
+
+/** All as images of this machine; of several, the one that it can run has the names. */
+const keepImages = async (
+  context: ExportContext,
+  products: readonly Product[],
+  names: readonly string[],
+): Promise<{ own: Image; all: string[] }> => {
+  const [first, ...others] = [...products].sort((a, b) => rankHere(b) - rankHere(a))
+  const all: string[] = []
+  for (const product of others) all.push((await context.image(product, [])).image.id)
+  const { image } = await context.image(first!, [...names])
+  return { own: image, all: [...all, image.id] }
 }
 
 /** Nothing that was asked for is left out in silence. */

@@ -1,6 +1,7 @@
 /** Images as manifests with their blobs, and an index of several. */
 import type { PackedLayer, Packing, Parcel, ParcelPart } from '../../engine/types.ts'
 import {
+  canonicalConfig,
   type Descriptor,
   formatPlatform,
   type ImageConfig,
@@ -75,12 +76,14 @@ const writeOne = async (wanted: Wanted, { product, finished }: Finished) => {
   const epoch = exporterEpoch(attrs, product.epoch)
   const oci = isOci(wanted)
   const layers: PackedLayer[] = []
-  for (const snapshot of product.result.snapshots)
-    layers.push(await packing.layer(snapshot, formOf(attrs, epoch), signal))
+  const form = formOf(attrs, epoch)
+  const { snapshots } = product.result
+  for (const snapshot of snapshots) layers.push(await packing.layer(snapshot, form, signal))
   const diff_ids = layers.map(({ diffId }) => diffId)
-  const image: ImageConfig = { ...finished.config, rootfs: { type: 'layers', diff_ids } }
-  const platform = platformOf(image)
-  const config = document(oci ? mediaTypes.ociConfig : mediaTypes.dockerConfig, image)
+  // The very bytes that the image has here: it is known by their digest.
+  const image = Buffer.from(canonicalConfig(finished.config, diff_ids))
+  const platform = platformOf(finished.config)
+  const config = part(oci ? mediaTypes.ociConfig : mediaTypes.dockerConfig, image)
   const descriptors = layers.map(({ mediaType, digest, size }) => ({
     ...{ mediaType: oci ? mediaType : dockerTyped(mediaType), digest, size },
     ...(oci && rewrites(attrs, epoch)
@@ -96,21 +99,22 @@ const writeOne = async (wanted: Wanted, { product, finished }: Finished) => {
   })
   const described = annotationsOf(attrs, 'manifest-descriptor', name)
   const blobs: ParcelPart[] = [
-    ...layers.map(({ make }, i) => ({ descriptor: descriptors[i]!, make })),
+    ...layers.map(({ make }, i) => ({ descriptor: descriptors[i]!, make, from: { snapshot: snapshots[i]!, form } })),
     { descriptor: config.descriptor, data: config.data },
   ]
   const descriptor = { ...manifest.descriptor, ...(described ? { annotations: described } : {}) }
   return { blobs, manifest: { ...manifest, descriptor }, platform, config: config.descriptor, layers: descriptors }
 }
 
-const platformOf = ({ os, architecture, variant }: ImageConfig): Platform => ({
+const platformOf = ({ os, architecture, variant }: Omit<ImageConfig, 'rootfs'>): Platform => ({
   ...{ os, architecture },
   ...(variant === undefined ? {} : { variant }),
 })
 
-const document = (mediaType: string, value: object): Parcel['root'] => {
-  const data = Buffer.from(
-    JSON.stringify(value, undefined, mediaType.includes('config') || mediaType.includes('image.v1') ? 0 : 2),
-  )
-  return { descriptor: { mediaType, digest: sha256(data), size: data.length }, data }
-}
+const document = (mediaType: string, value: object): Parcel['root'] =>
+  part(mediaType, Buffer.from(JSON.stringify(value, undefined, 2)))
+
+const part = (mediaType: string, data: Buffer): Parcel['root'] => ({
+  descriptor: { mediaType, digest: sha256(data), size: data.length },
+  data,
+})

@@ -5,6 +5,7 @@ import type { Clock } from '../../lib/clock.ts'
 import { familiarName } from '../../spec/oci/index.ts'
 import { bad } from './container-fields.ts'
 import { type ApiVersion, commandText, exposedPorts, iso, portViews, statusText } from './container-views.ts'
+import { isShown } from './images.ts'
 import type { Exchange } from './server.ts'
 
 interface Backend {
@@ -44,7 +45,7 @@ const imageUsage = async ({ images }: Pick<Engine, 'images'>, containers: Contai
   const used = new Map(usage.images.map((each) => [each.id, each]))
   return {
     LayersSize: usage.total,
-    Images: (await images.list()).map((i) => ({
+    Images: (await images.list()).filter(isShown).map((i) => ({
       Id: i.id,
       ParentId: i.config.parent ?? '',
       RepoTags: i.names.map((n) => familiarName(n)),

@@ -113,9 +113,13 @@ const deletion = (one: { untagged: string } | { deleted: string }) =>
 const familiarRepository = (name: string): string => familiarName(name).replace(/:[^/:]*$/, '')
 const tagsOf = (image: Image): string[] => image.names.map((n) => familiarName(n))
 
+/** What came with another image under its name is no image of its own. */
+export const isShown = ({ names, repoDigests, within = [] }: Image): boolean =>
+  names.length > 0 || repoDigests.length > 0 || within.length === 0
+
 const list = async (engine: Backend, clock: Clock, x: Exchange): Promise<void> => {
   const filters = Filters.parse(x.query.get('filters'), ['before', 'dangling', 'label', 'reference', 'since', 'until'])
-  const all = await engine.images.list()
+  const all = (await engine.images.list()).filter(isShown)
   const bound = async (name: string): Promise<number | undefined> =>
     filters.has(name) ? (await engine.images.must(filters.get(name)[0]!)).createdAt : undefined
   const [before, since] = [await bound('before'), await bound('since')]
@@ -290,7 +294,7 @@ const readPlatform = (text: string): Platform => {
   }
 }
 
-/** One platform of each image is kept here: it must be the one asked for. */
+/** It must be the platform that was asked for. */
 const fitting = (image: Image, name: string, platform: Platform | undefined): Image => {
   if (!platform || platformRank(image.platform, platform) > 0) return image
   throw new SlipwayError(
@@ -298,13 +302,15 @@ const fitting = (image: Image, name: string, platform: Platform | undefined): Im
     `image with reference ${name} was found but its platform (${formatPlatform(image.platform)}) does not match the specified platform (${formatPlatform(platform)})`,
   )
 }
-const wanted = async (images: Engine['images'], x: Exchange): Promise<Image> =>
-  fitting(await images.must(x.params.name!), x.params.name!, platformOf(x))
+const wanted = async (images: Engine['images'], x: Exchange): Promise<Image> => {
+  const [name, platform] = [x.params.name!, platformOf(x)]
+  return fitting(platform ? await images.forPlatform(name, platform) : await images.must(name), name, platform)
+}
 
 const save = async (images: Engine['images'], x: Exchange, names: string[]): Promise<void> => {
   const platform = platformOf(x)
-  if (platform) for (const name of names) fitting(await images.must(name), name, platform)
-  const tar = await images.save(names, { signal: x.signal })
+  if (platform) for (const name of names) fitting(await images.forPlatform(name, platform), name, platform)
+  const tar = await images.save(names, { signal: x.signal, platform })
   await pipeline(tar, x.stream(200, 'application/x-tar'))
 }
 

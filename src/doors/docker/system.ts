@@ -7,7 +7,7 @@ import type { Clock } from '../../lib/clock.ts'
 import { registryOfKey } from '../../spec/docker/config.ts'
 import type { Sys } from '../../sys/sys.ts'
 import { Filters, instant, isTrue } from './filters.ts'
-import { authOf } from './images.ts'
+import { authOf, isShown } from './images.ts'
 import { diskUsage } from './disk-usage.ts'
 import { apiVersion, type Exchange, minApiVersion, type Route, route } from './server.ts'
 
@@ -152,7 +152,7 @@ const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend
     ContainersRunning: count('running'),
     ContainersPaused: count('paused'),
     ContainersStopped: containers.length - count('running') - count('paused'),
-    Images: (await engine.images.list()).length,
+    Images: (await engine.images.list()).filter(isShown).length,
     Driver: 'overlay2',
     DriverStatus: [
       ['Backing Filesystem', 'extfs'],

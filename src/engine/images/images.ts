@@ -16,6 +16,7 @@ import type { Image, Images, PullOptions } from '../types.ts'
 import { Bootstrapper, isUnreachable } from './bootstrap.ts'
 import { importImage } from './import.ts'
 import { LayerBlobs } from './layer-blobs.ts'
+import { indexes } from './indexes.ts'
 import { loadImages } from './load.ts'
 import { parcels } from './parcels.ts'
 import { pruneImages } from './prune.ts'
@@ -45,6 +46,24 @@ const createImage = (store: ImageStore, { config, snapshots, name }: Parameters<
     return image
   })
 
+/** A name that stands for several images gives all of them to the new one. */
+const tagImage = (store: ImageStore, source: string, wanted: string): void => {
+  const image = store.must(source)
+  const reference = parseReference(wanted)
+  if (reference.digest !== undefined)
+    throw new SlipwayError('invalid', 'refusing to create a tag with a digest reference')
+  if (familiarName({ ...reference, tag: undefined }) === 'sha256')
+    throw new SlipwayError('invalid', 'refusing to create an ambiguous tag using digest algorithm as name')
+  const target = formatReference(withTag(reference))
+  const named = store.resolveName(source) === image.id ? formatReference(withTag(parseReference(source))) : undefined
+  if (named !== target)
+    store.records.transaction(() => {
+      store.records.setName(target, image.id)
+      if (named !== undefined) store.records.indexes.copy(named, target)
+    })
+  store.emit('tag', image, familiarName(withTag(reference)))
+}
+
 export const createImages = (
   deps: EngineDeps,
   snapshots: SnapshotStore,
@@ -59,23 +78,18 @@ export const createImages = (
   const puller = new Puller(store, distribution)
   const layerBlobs = new LayerBlobs(store)
   const pusher = new Pusher(store, distribution, layerBlobs)
+  const sending = parcels(store, distribution, layerBlobs)
+  const whole = indexes(store, sending)
   const bootstrapper = new Bootstrapper(store, () => current().bootstrap ?? {})
 
   return {
     get: async (reference) => store.get(reference),
     must: async (reference) => store.must(reference),
     list: async () => store.records.all().map((record) => store.view(record)),
-    async tag(source, target) {
-      const image = store.must(source)
-      const reference = parseReference(target)
-      if (reference.digest !== undefined)
-        throw new SlipwayError('invalid', 'refusing to create a tag with a digest reference')
-      if (familiarName({ ...reference, tag: undefined }) === 'sha256')
-        throw new SlipwayError('invalid', 'refusing to create an ambiguous tag using digest algorithm as name')
-      store.records.setName(formatReference(withTag(reference)), image.id)
-      store.emit('tag', image, familiarName(withTag(reference)))
-    },
-    ...parcels(store, distribution, layerBlobs),
+    tag: async (source, target) => tagImage(store, source, target),
+    ...sending,
+    keepIndex: whole.keepIndex,
+    forPlatform: whole.forPlatform,
     login: (registry, auth, signal) => cancellable(signal, () => distribution.login(registry, auth, signal)),
     remote: (reference, options = {}) =>
       cancellable(options.signal, () => describeRemote(distribution, pullReference(reference), options)),
@@ -100,9 +114,13 @@ export const createImages = (
       cancellable(options.signal, () =>
         pullOrBuild(puller, bootstrapper, current().bootstrap?.enabled ?? true, pullReference(reference), options),
       ),
-    push: (reference, options = {}) => cancellable(options.signal, async () => pusher.push(reference, options)),
+    push: (reference, options = {}) =>
+      cancellable(
+        options.signal,
+        async () => whole.pushIndex(pullReference(reference), options) ?? pusher.push(reference, options),
+      ),
     load: (archive, options = {}) => cancellable(options.signal, () => loadImages(store, archive, options)),
-    save: (references, options = {}) => saveImages(store, references, options.signal),
+    save: (references, options = {}) => saveImages(store, references, options),
     bootstrap: (reference, options = {}) =>
       cancellable(options.signal, async () => bootstrapper.build(pullReference(reference), options)),
     idOf: (reference) => store.resolve(reference),

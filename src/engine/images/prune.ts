@@ -14,6 +14,8 @@ export const pruneImages = async (
   for (const record of store.records.all()) {
     const image = store.view(record)
     if (!options.all && image.names.length > 0) continue
+    // It goes with the name that it came under.
+    if (image.names.length === 0 && (image.within ?? []).length > 0) continue
     if (options.until !== undefined && image.createdAt >= options.until) continue
     if (!(options.labels ?? []).every((label) => labelHolds(image, label))) continue
     if (use.imageInUse(image.id).length > 0) continue

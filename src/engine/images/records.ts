@@ -3,6 +3,7 @@ import { SlipwayError } from '../../errors.ts'
 import { migrate, putAside, transaction } from '../../lib/database.ts'
 import type { Digest, ImageConfig } from '../../spec/oci/index.ts'
 import { layersOf } from './config.ts'
+import { IndexRecords, indexSteps } from './index-records.ts'
 
 export interface ImageRecord {
   id: Digest
@@ -73,15 +74,18 @@ const steps = [
      usedAt INTEGER NOT NULL,
      PRIMARY KEY (layer, form)
    ) STRICT, WITHOUT ROWID;`,
+  ...indexSteps,
 ]
 
 /** The tables of images. Every method is one synchronous step. */
 export class ImageRecords {
   readonly #db: DatabaseSync
+  readonly indexes: IndexRecords
 
   constructor(db: DatabaseSync) {
     migrate(db, 'images', steps)
     this.#db = db
+    this.indexes = new IndexRecords(db)
     for (const record of this.all()) {
       try {
         if (
@@ -154,7 +158,9 @@ export class ImageRecords {
     for (const diffId of layersOf({ rootfs })) layer.run(record.id, diffId)
   }
 
+  /** It stands for this image alone. */
   setName(name: string, id: Digest): void {
+    this.indexes.drop(name)
     this.#db
       .prepare('INSERT INTO image_names (name, id) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET id = excluded.id')
       .run(name, id)
@@ -178,12 +184,14 @@ export class ImageRecords {
   }
 
   dropName(name: string): void {
+    this.indexes.drop(name)
     this.#db.prepare('DELETE FROM image_names WHERE name = ?').run(name)
     this.#db.prepare('DELETE FROM image_digests WHERE name = ?').run(name)
   }
 
   /** Deletes the image; returns the blobs nothing refers to any more. */
   delete(id: Digest): LayerBlob[] {
+    this.indexes.dropAllWith(id)
     this.#db.prepare('DELETE FROM image_names WHERE id = ?').run(id)
     this.#db.prepare('DELETE FROM image_digests WHERE id = ?').run(id)
     this.#db.prepare('DELETE FROM image_layers WHERE id = ?').run(id)

@@ -32,6 +32,7 @@ export const removeImage = async (
   const force = options.force ?? false
   const all = [...image.names, ...image.repoDigests]
   const removals: Removal[] = []
+  let freed = 0
   const untag = (name: string): void => {
     store.records.dropName(name)
     removals.push({ untagged: familiarName(name) })
@@ -52,19 +53,43 @@ export const removeImage = async (
     const tagged = left.some((each) => !each.includes('@') && repositoryOf(parseReference(each)) === repository)
     const goes = (each: string): boolean =>
       each === name || (!name.includes('@') && !tagged && each.startsWith(`${repository}@`))
+    const mates = all.filter(goes).flatMap((each) => store.records.indexes.members(each))
     for (const each of all.filter(goes)) untag(each)
-    if (all.some((each) => !goes(each))) return { removals, freed: 0 }
+    freed += await forgetMates(store, use, mates, image.id, removals)
+    if (all.some((each) => !goes(each))) return { removals, freed }
     // A forced removal of the last name of an image in use leaves it without a name.
-    if (conflictOf(use, image, force, false)) return { removals, freed: 0 }
+    if (conflictOf(use, image, force, false)) return { removals, freed }
   } else {
     const conflict = conflictOf(use, image, force, !isSingle(all))
     if (conflict) throw conflict
+    const mates = [...all, ...(image.within ?? [])].flatMap((each) => store.records.indexes.members(each))
     for (const each of all) untag(each)
+    freed += await forgetMates(store, use, mates, image.id, removals)
   }
-  const freed = await store.forget(image.id)
+  freed += await store.forget(image.id)
   removals.push({ deleted: image.id })
   store.emit('delete', image)
   return { removals, freed }
+}
+
+/** Images for other machines that came under the same name go with it, unless something else has them. */
+const forgetMates = async (
+  store: ImageStore,
+  use: ImageUse,
+  mates: readonly Digest[],
+  besides: Digest,
+  removals: Removal[],
+): Promise<number> => {
+  let freed = 0
+  for (const id of new Set(mates)) {
+    const mate = id === besides ? undefined : store.get(id)
+    if (!mate || [...mate.names, ...mate.repoDigests, ...(mate.within ?? [])].length > 0) continue
+    if (use.imageInUse(id).length > 0) continue
+    freed += await store.forget(id)
+    removals.push({ deleted: id })
+    store.emit('delete', mate)
+  }
+  return freed
 }
 
 const storedName = (reference: string): string => {

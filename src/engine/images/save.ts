@@ -14,7 +14,8 @@ import {
   sha256,
   withTag,
 } from '../../spec/oci/index.ts'
-import type { Image } from '../types.ts'
+import type { Image, Images } from '../types.ts'
+import { imageFor } from './indexes.ts'
 import { type ImageStore, noSuchImage } from './store.ts'
 
 interface Saved {
@@ -26,10 +27,15 @@ interface Saved {
  * docker save: one tar that is an OCI layout and, by its manifest.json, a docker archive. Layers are uncompressed, which
  * every reader takes; the same images give the same bytes.
  */
-export const saveImages = async (store: ImageStore, references: string[], signal?: AbortSignal): Promise<Readable> => {
+export const saveImages = async (
+  store: ImageStore,
+  references: string[],
+  { signal, platform }: NonNullable<Parameters<Images['save']>[1]>,
+): Promise<Readable> => {
   const saved = new Map<Digest, Saved>()
   for (const reference of references)
-    for (const { image, name } of meant(store, reference)) {
+    for (const { image: named, name } of meant(store, reference)) {
+      const image = platform && name !== undefined ? imageFor(store, name, platform) : named
       const known = saved.get(image.id) ?? { image, names: [] }
       if (name !== undefined && !known.names.includes(name)) known.names.push(name)
       saved.set(image.id, known)

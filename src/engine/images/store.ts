@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { isError, SlipwayError } from '../../errors.ts'
 import {
+  canonicalConfig,
   type Digest,
   familiarName,
   formatReference,
@@ -14,7 +15,7 @@ import type { Content } from '../content/index.ts'
 import type { EngineDeps } from '../deps.ts'
 import type { LayerSource, SnapshotStore, UnpackOptions, UnpackResult } from '../snapshots/index.ts'
 import type { Image } from '../types.ts'
-import { canonicalConfig, withPlatform } from './config.ts'
+import { withPlatform } from './config.ts'
 import { type ImageRecord, ImageRecords, type KeptManifest, type LayerBlob } from './records.ts'
 
 /** What is being made and must not be cleaned away under the maker. Over when the task is over, or at the next start. */
@@ -118,6 +119,7 @@ export class ImageStore {
       platform: { os, architecture, ...(variant !== undefined && { variant }) },
       names: this.records.names(record.id),
       repoDigests: this.records.repoDigests(record.id),
+      within: this.records.indexes.namesOf(record.id),
       createdAt: Number.isNaN(created) ? record.createdAt : created,
       size: record.size,
       snapshots: JSON.parse(record.snapshots) as string[],

@@ -12,6 +12,8 @@ export interface Image {
   names: string[]
   /** "docker.io/library/debian@sha256:…" */
   repoDigests: string[]
+  /** Names that stand for several images, this one among them. */
+  within?: string[] | undefined
   createdAt: number
   /** Unpacked bytes of all layers. */
   size: number
@@ -77,7 +79,11 @@ export interface Parcel {
   /** A manifest or an index. */
   root: ParcelPart & { data: Buffer }
 }
-export type ParcelPart = { descriptor: Descriptor } & ({ make(): Promise<string> } | { data: Buffer })
+/** `from`: what a layer is made of. */
+export type ParcelPart = { descriptor: Descriptor } & (
+  | { make(): Promise<string>; from?: { snapshot: string; form: LayerForm } | undefined }
+  | { data: Buffer }
+)
 
 /** A manifest or index at a registry, and what it refers to. */
 export interface RemoteDocument {
@@ -102,6 +108,13 @@ export interface Images {
   pull(reference: string, options?: PullOptions): Promise<Image>
   push(reference: string, options?: Omit<PullOptions, 'platform' | 'bootstrap'>): Promise<Descriptor>
   tag(source: string, target: string): Promise<void>
+  /**
+   * From now on the name, which means one of `members`, stands for all of them: a push of it sends the parcel, whose layers
+   * are all `from` snapshots of theirs. Until the name means something else.
+   */
+  keepIndex(name: string, parcel: Parcel, members: readonly Digest[]): Promise<void>
+  /** Of what the name stands for, the image for this platform; else the one that it means here. 'not-found' as of must. */
+  forPlatform(reference: string, platform: Platform): Promise<Image>
   /** For making archives of layers; it must be closed. */
   packing(): Packing
   /** Sends a parcel to the repository, its root under the name's tag (`byDigest`: without one). `image`: whose it is. */
@@ -144,7 +157,10 @@ export interface Images {
   /** A docker archive or OCI layout as tar (plain, gzip, zstd). Yields the images it held. */
   load(archive: Readable, options?: Pick<PullOptions, 'progress' | 'signal' | 'platform'>): Promise<Image[]>
   /** One archive that both docker and OCI readers accept. */
-  save(references: string[], options?: { signal?: AbortSignal }): Promise<Readable>
+  save(
+    references: string[],
+    options?: { signal?: AbortSignal | undefined; platform?: Platform | undefined },
+  ): Promise<Readable>
   /** A root filesystem as tar, or what an http(s) address gives, becomes a one-layer image. */
   import(
     rootfs: Readable | URL,

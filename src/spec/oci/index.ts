@@ -1,3 +1,4 @@
+export { canonicalConfig } from './canonical-config.ts'
 export { chainIds, sha256 } from './chain.ts'
 export type * from './image.ts'
 export { isIndexType, isManifestType, layerCompression, layerGzipLevel, mediaTypes } from './media-types.ts'
