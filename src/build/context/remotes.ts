@@ -1,8 +1,9 @@
 /** Directories on the client's machine that one build reads: planned with first, fetched when it is known what is needed. */
 import { posix } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
-import type { LocalNode, Rootfs, Source } from '../solver/graph.ts'
-import { isCopy, isRun } from '../solver/graph.ts'
+import { sourcePath } from '../solver/content.ts'
+import type { LocalNode, Rootfs } from '../solver/graph.ts'
+import { isCopy, isRun, localReads } from '../solver/graph.ts'
 import type { BuildRequest, RemoteDirectory } from '../types.ts'
 import { parseDockerignore } from './dockerignore.ts'
 import type { KeptContexts, KeptCopy } from './kept.ts'
@@ -55,7 +56,6 @@ export class Remotes {
 /** What steps read from each directory. */
 const localPaths = (roots: readonly Rootfs[]): Map<LocalNode, string[] | undefined> => {
   const found = new Map<LocalNode, Set<string> | undefined>()
-  const seen = new Set<Source>()
   const add = (local: LocalNode, paths: string[]): void => {
     // URLs and here-documents of a copy need nothing of it.
     if (paths.length === 0) return
@@ -63,29 +63,13 @@ const localPaths = (roots: readonly Rootfs[]): Map<LocalNode, string[] | undefin
     const all = before && new Set([...before, ...paths.map(followed)])
     found.set(local, all?.has('') ? undefined : all)
   }
-  const visit = (at: Source): void => {
-    if (seen.has(at) || at.kind === 'scratch' || at.kind === 'image' || at.kind === 'local') return
-    seen.add(at)
-    visit(at.input)
-    if (at.kind === 'merge') {
-      visit(at.layer)
-      return
-    }
-    for (const [i, source] of at.sources.entries()) {
-      if (!source) continue
-      if (source.kind !== 'local') visit(source)
-      else if (isCopy(at))
-        add(
-          source,
-          at.op.sources.flatMap((each) => (each.kind === 'path' ? [each.path] : [])),
-        )
-      else if (isRun(at)) {
-        const mount = at.op.mounts[i]!
-        add(source, ['source' in mount ? mount.source : '/'])
-      }
+  for (const { local, step, index } of localReads(roots)) {
+    if (isRun(step)) add(local, [sourcePath(step.op.mounts[index]!)])
+    else if (isCopy(step)) {
+      const paths = step.op.sources.flatMap((each) => (each.kind === 'path' ? [each.path] : []))
+      add(local, paths)
     }
   }
-  for (const root of roots) visit(root)
   return new Map([...found].map(([local, paths]) => [local, paths && [...paths].sort()]))
 }
 

@@ -91,3 +91,11 @@ export const below = (root: Source): Exclude<Source, { kind: 'scratch' }>[] => {
   visit(root)
   return found
 }
+
+/** Where steps read from directories on this machine: each copy and each mount (the `index`th source of its step), once. */
+export const localReads = (roots: readonly Source[]): { local: LocalNode; step: OpNode; index: number }[] =>
+  [...new Set(roots.flatMap(below))].flatMap((step) =>
+    step.kind === 'op'
+      ? step.sources.flatMap((source, index) => (source?.kind === 'local' ? [{ local: source, step, index }] : []))
+      : [],
+  )

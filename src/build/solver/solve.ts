@@ -21,7 +21,7 @@ import type { MountInputs } from './exec-run.ts'
 import { executeRun, withCaches } from './exec-run.ts'
 import type { StepContext } from './flights.ts'
 import type { MergeNode, OpNode, Rootfs, Source } from './graph.ts'
-import { isCopy, isMkdir, isRun } from './graph.ts'
+import { isCopy, isMkdir, isRun, localReads } from './graph.ts'
 import { defKey, hashOf } from './keys.ts'
 import { locate } from './locate.ts'
 import type { Report } from './report.ts'
@@ -87,24 +87,10 @@ export class Solve {
 
   /** Looks at everything the graph reads from directories, side by side; what is missing is reported by the step itself. Bytes of all files. */
   async loadContext(roots: readonly Source[]): Promise<number> {
-    const seen = new Set<Source>()
-    const wanted: Promise<unknown>[] = []
-    const visit = (at: Source): void => {
-      if (seen.has(at) || at.kind === 'scratch' || at.kind === 'image' || at.kind === 'local') return
-      seen.add(at)
-      visit(at.input)
-      if (at.kind === 'merge') {
-        visit(at.layer)
-        return
-      }
-      for (const [i, source] of at.sources.entries()) {
-        if (!source) continue
-        if (source.kind !== 'local') visit(source)
-        else if (isCopy(at)) wanted.push(this.#contents.local(source, at.op))
-        else if (isRun(at)) wanted.push(this.#contents.local(source, bindCopy(sourcePath(at.op.mounts[i]!))))
-      }
-    }
-    for (const root of roots) visit(root)
+    const wanted = localReads(roots).flatMap(({ local, step, index }) => {
+      if (isCopy(step)) return [this.#contents.local(local, step.op)]
+      return isRun(step) ? [this.#contents.local(local, bindCopy(sourcePath(step.op.mounts[index]!)))] : []
+    })
     await Promise.allSettled(wanted)
     return this.#contents.bytes
   }
