@@ -22,7 +22,8 @@ export interface BuildOrder {
   args: Record<string, string>
   labels: Record<string, string>
   tags: string[]
-  platform: string | undefined
+  /** None: this machine's. Of several, the names mean the one that this machine can run, and stand for all. */
+  platforms: string[]
   noCache: boolean
   noCacheFilter: string[]
   pull: boolean

@@ -17,11 +17,4 @@ export const reportBuild = (service: Service, lowering: Lowering): void => {
     if (value === undefined || value === 'false' || value === false || (Array.isArray(value) && !value.length)) continue
     lowering.warn(service.name, `build.${key}`, message, 'Leave it out.')
   }
-  if ((build.platforms?.length ?? 0) > 1)
-    lowering.warn(
-      service.name,
-      'build.platforms',
-      `one platform is built, not ${build.platforms!.length}`,
-      'Name one platform.',
-    )
 }

@@ -283,6 +283,6 @@ test('keys of build that the builder has no use for are reported', async () => {
   )
   assert.deepEqual(
     said.map((s) => s.split(':')[0]),
-    ['warn services.web.build.provenance', 'warn services.web.build.platforms'],
+    ['warn services.web.build.provenance'],
   )
 })

@@ -1,6 +1,6 @@
 /** The control door: status, stop, builds and images for our own command line, on a socket only root can open. */
 import { chmodSync, rmSync } from 'node:fs'
-import type { Builder, BuildProgress, Question } from '../../build/types.ts'
+import type { Builder, BuildProgress, Question, BuildRequest } from '../../build/types.ts'
 import type {
   BuildOrder,
   DaemonStatus,
@@ -161,7 +161,7 @@ const build = async (
   const decoded = Object.entries(secrets).map(
     ([id, s]) => [id, 'valueBase64' in s ? { value: Buffer.from(s.valueBase64, 'base64') } : s] as const,
   )
-  const { image, changed } = await backend.builder.build({
+  const request: BuildRequest = {
     ...rest,
     cacheFrom: cacheFrom.map(cacheOf),
     cacheTo: cacheTo.map(cacheOf),
@@ -169,8 +169,19 @@ const build = async (
     auth: (registry) => auths[registry],
     signal,
     progress: telling(send),
-  })
+  }
+  const { image, changed } =
+    order.platforms.length > 1 ? await forAll(backend, request) : await backend.builder.build(request)
   return { id: image.id, reference: order.tags[0] ?? image.id, config: image.config.config ?? {}, changed }
+}
+
+/** The image that the names mean here. */
+const forAll = async ({ builder, images }: ControlBackend, request: BuildRequest) => {
+  const [name = ''] = request.tags
+  const before = (await images.get(name))?.id
+  await builder.export({ ...request, tags: [] }, [{ type: 'image', attrs: { name: request.tags.join(',') } }])
+  const image = await images.must(name)
+  return { image, changed: image.id !== before }
 }
 
 const manifest = async (

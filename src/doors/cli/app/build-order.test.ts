@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Project, Service } from '../../../spec/compose/project.ts'
+import { formatPlatform, hostPlatform } from '../../../spec/oci/index.ts'
 import { buildOrder } from './build-order.ts'
 
-const order = (build: Service['build']) => {
+const order = (build: Service['build'], more: { platform?: string; allPlatforms?: boolean } = {}) => {
+  const { allPlatforms = false, ...service } = more
   const project = { workingDir: '/project', secrets: {}, environment: {}, positions: {} } as unknown as Project
-  const wish = { project, noCache: false, pullBases: false, buildArgs: {}, auths: {}, env: {} }
-  return buildOrder(wish, { name: 'web', build } as Service, ['web'], {})
+  const wish = { project, noCache: false, pullBases: false, buildArgs: {}, auths: {}, env: {}, allPlatforms }
+  return buildOrder(wish, { name: 'web', build, ...service } as Service, ['web'], {})
 }
 
 test('contexts: directories, repositories, archives', () => {
@@ -27,4 +29,16 @@ test('caches: images by name, directories beside the file', () => {
     { type: 'local', attrs: { src: 'cache' }, directory: '/project/cache' },
   ])
   assert.deepEqual(cacheTo, [{ type: 'registry', attrs: { ref: 'x.test/app:cache', mode: 'max' } }])
+})
+
+test('platforms: all of them, or the one that runs here', () => {
+  const here = formatPlatform(hostPlatform())
+  const other = here === 'linux/amd64' ? 'linux/arm64' : 'linux/amd64'
+  const both = { context: '/project', platforms: [other, here] }
+  assert.deepEqual(order(both).platforms, [here])
+  assert.deepEqual(order(both, { allPlatforms: true }).platforms, [other, here])
+  assert.deepEqual(order(both, { platform: other }).platforms, [other])
+  assert.deepEqual(order({ context: '/project', platforms: [other] }).platforms, [other])
+  assert.deepEqual(order({ context: '/project' }, { platform: other }).platforms, [other])
+  assert.deepEqual(order({ context: '/project' }, { allPlatforms: true }).platforms, [])
 })

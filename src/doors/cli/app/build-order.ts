@@ -4,6 +4,7 @@ import type { BuildOrder } from '../../../clients/control/index.ts'
 import type { RegistryAuth } from '../../../engine/types.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { type Project, positionOf, type Service } from '../../../spec/compose/project.ts'
+import { hostPlatform, parsePlatform, platformRank } from '../../../spec/oci/index.ts'
 import { caches } from '../build/order.ts'
 
 interface BuildWish {
@@ -15,6 +16,8 @@ interface BuildWish {
   buildArgs: Record<string, string>
   auths: Record<string, RegistryAuth>
   env: Record<string, string | undefined>
+  /** For every platform that the file names; else for the one that runs here. */
+  allPlatforms: boolean
 }
 
 /** `contexts`: additional_contexts with services resolved to images. */
@@ -39,7 +42,7 @@ export const buildOrder = (
     args: Object.fromEntries(args),
     labels: build.labels ?? {},
     tags: [...tags, ...(build.tags ?? [])],
-    platform: service.platform ?? build.platforms?.[0],
+    platforms: platformsOf(service, wish.allPlatforms),
     noCache: wish.noCache || (build.no_cache ?? false),
     noCacheFilter: build.no_cache_filter ?? [],
     pull: wish.pullBases || (build.pull ?? false),
@@ -60,6 +63,14 @@ export const buildOrder = (
     auths: wish.auths,
     privileged: build.privileged ?? false,
   }
+}
+
+const platformsOf = ({ platform, build }: Service, all: boolean): string[] => {
+  const named = build?.platforms ?? []
+  if (all && named.length > 0) return named
+  if (platform !== undefined) return [platform]
+  const here = named.find((each) => platformRank(parsePlatform(each), hostPlatform()) > 0)
+  return named.length > 0 ? [here ?? named[0]!] : []
 }
 
 const contextOf = (context: string | undefined): BuildOrder['context'] => {

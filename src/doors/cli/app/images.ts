@@ -24,6 +24,8 @@ interface ImageWish {
   /** Ask the registry for newer base images. */
   pullBases: boolean
   buildArgs: Record<string, string>
+  /** Builds are for all platforms that the file names: they go to other machines, too. */
+  allPlatforms: boolean
   env: Record<string, string | undefined>
   signal: AbortSignal
 }
@@ -129,7 +131,8 @@ class Preparation {
 
   async #pin(name: string, id: string): Promise<string> {
     const pinned = pinnedName(name, id)
-    await this.#control.tag(id, pinned)
+    // By its name, which may stand for more than this image.
+    await this.#control.tag(name, pinned)
     return pinned
   }
 

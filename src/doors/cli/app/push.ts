@@ -32,7 +32,7 @@ export const pushImages = async (
     const id = `Image ${name}`
     progress.update({ id, state: 'working', text: 'Pushing' })
     try {
-      await control.tag(image.id, name)
+      await control.tag(image.reference, name)
       const auth = await registryAuth(parseReference(name).domain, wish.env)
       const { digest } = await control.push(
         { reference: name, auth },
