@@ -113,9 +113,11 @@ test('builds that ended: well, badly, by their client; what they said and what t
   assert.equal(file['buildx.build.provenance']?.buildType, provenance.buildType)
 
   const wrong = await inspect(refOf(failed!))
-  const error = wrong.Error as { Message: string; Sources: string }
+  const error = wrong.Error as { Message: string; Sources: string; Name: string; Logs: string[] }
   assert.match(error.Message, /did not complete successfully: exit code: 3/)
   assert.match(Buffer.from(error.Sources, 'base64').toString(), />>> RUN echo last words/)
+  assert.equal(error.Name, '[2/2] RUN echo last words; exit 3')
+  assert.deepEqual(error.Logs, ['last words'])
   assert.match((await ok(['buildx', 'history', 'logs', refOf(failed!)])).all, /\d last words/)
 
   await ok(['buildx', 'history', 'rm', refOf(worked!)])

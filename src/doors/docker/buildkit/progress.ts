@@ -36,6 +36,8 @@ export class ProgressLog {
   /** Warnings about the Dockerfile are shown where it was read. */
   #definition: string | undefined
   #ended = false
+  /** Digest of the first vertex that failed by itself. */
+  failed: string | undefined
 
   /** `salt` makes ids unique among builds. */
   constructor(salt: string, now: () => number) {
@@ -57,6 +59,7 @@ export class ProgressLog {
         break
       case 'done': {
         const error = event.cancelled ? 'context canceled' : event.error
+        if (event.error !== undefined && !event.cancelled) this.failed ??= this.#digest(event.id)
         this.#finishStatuses(event.id, event.time)
         this.#vertex(event.id, {
           ...{ completed: timestamp(event.time), cached: event.cached },

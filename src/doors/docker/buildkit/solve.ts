@@ -17,7 +17,7 @@ import { type ControlSolveRequest, Status } from './messages.ts'
 import type { Decoded } from './protobuf.ts'
 import type { Results } from './results.ts'
 import { credentialsOf, secretOf } from './session.ts'
-import { statusOf } from './status.ts'
+import { statusOf, withVertex } from './status.ts'
 import { answer } from './subrequests.ts'
 import { uploaded } from './upload.ts'
 
@@ -55,10 +55,12 @@ export const solve = async (
 }
 
 /** What buildx names the build by, and how it asked. */
-const recordOf = ({ ref, exports, sources }: Job, attrs: Record<string, string>): BuildRequest['record'] => {
+const recordOf = ({ ref, exports, sources, progress }: Job, attrs: Record<string, string>): BuildRequest['record'] => {
   if (ref === '') return undefined
   const describe = (error: unknown) => {
-    const status = statusOf(error, sources)
+    const known = statusOf(error, sources)
+    // Clients show what the step has said.
+    const status = progress.failed ? withVertex(known, progress.failed) : known
     const message = isError(error, 'cancelled') ? 'context canceled' : status.message
     return { code: status.code, message, status: Status.encode(status) }
   }

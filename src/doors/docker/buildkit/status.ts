@@ -65,6 +65,15 @@ export const statusOf = (error: unknown, sources: ReadonlyMap<string, Uint8Array
   return { code: isError(error) ? numbers[error.code] : 2, message: textOf(error) || messageOf(error), details }
 }
 
+/** Which step it was, as errdefs.Vertex. */
+export const withVertex = (status: RpcStatus, digest: string): RpcStatus => ({
+  ...status,
+  details: [
+    ...status.details,
+    { typeUrl: 'github.com/moby/buildkit/errdefs.Vertex+json', value: Buffer.from(JSON.stringify({ digest })) },
+  ],
+})
+
 const lastLineOf = (error: SlipwayError): number =>
   (error.details as { endLine?: number } | undefined)?.endLine ?? error.at!.line!
 
