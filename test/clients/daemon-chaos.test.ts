@@ -28,6 +28,7 @@ const holdings = async () => {
       'lib/snapshots',
       'run/containers',
       'run/sandboxes',
+      'lib/sandboxes',
       'run/oci',
       'run/exits',
       'run/persist',

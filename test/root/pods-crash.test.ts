@@ -41,8 +41,8 @@ const holdings = async () => {
     cgroups: ['memory', 'pids', 'unified', ''].flatMap((c) =>
       in_(join('/sys/fs/cgroup', c, `slipway-${id}`)).filter((name) => /^[0-9a-f]{64}$/.test(name)),
     ),
-    directories: ['lib/pods', 'run/pods', 'run/sandboxes', 'run/containers', 'lib/containers'].flatMap((d) =>
-      in_(join(cluster.home, d)).map((name) => `${d}/${name}`),
+    directories: ['lib/pods', 'run/pods', 'run/sandboxes', 'lib/sandboxes', 'run/containers', 'lib/containers'].flatMap(
+      (d) => in_(join(cluster.home, d)).map((name) => `${d}/${name}`),
     ),
   }
 }

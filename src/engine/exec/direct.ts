@@ -7,7 +7,7 @@ import type { ContainerRecord } from '../containers/records.ts'
 import { configText } from '../runtime/config.ts'
 import { runtimeMessage } from '../runtime/monitor.ts'
 import { OutputBuffer } from '../runtime/output.ts'
-import { endingWords, execFailure } from './process.ts'
+import { endingWords, endsWithin, execFailure } from './process.ts'
 
 /** How long output may still trickle in from children that outlive the program. */
 const graceMs = 200
@@ -24,21 +24,23 @@ interface DirectExec {
 /** How the runtime's own last words begin; it says them on the program's stderr, besides in its log. */
 const runtimeWords = /^(executable file `|open executable: |chdir `|exec `)/
 
+/** It says a few things at most. */
+const mostHeld = 4
+
 /** Keeps back what looks like the runtime's words until it is known whose they were. */
 class HeldBack {
   readonly output: OutputBuffer
-  #held: Buffer | undefined
-  #first = true
+  readonly #held: Buffer[] = []
+  #holds = true
 
   constructor(output: OutputBuffer) {
     this.output = output
   }
 
   push(data: Buffer): void {
-    const looksLike =
-      this.#first && [runtimeWords, endingWords].some((words) => words.test(data.toString('latin1', 0, 32)))
-    this.#first = false
-    if (looksLike) this.#held = data
+    const begin = data.toString('latin1', 0, 32)
+    this.#holds &&= this.#held.length < mostHeld && (runtimeWords.test(begin) || endingWords.test(begin))
+    if (this.#holds) this.#held.push(data)
     else {
       this.release()
       this.output.push({ stream: 'stderr', data })
@@ -46,8 +48,7 @@ class HeldBack {
   }
   /** They were the program's. */
   release(): void {
-    if (this.#held) this.output.push({ stream: 'stderr', data: this.#held })
-    this.#held = undefined
+    for (const data of this.#held.splice(0)) this.output.push({ stream: 'stderr', data })
   }
 }
 
@@ -127,7 +128,8 @@ const finish = async (
     const failure = code === 0 ? '' : contentOf(log)
     if (failure.trim() === '') {
       stderr.release()
-      return code
+      // The runtime's own end, when the container took the program along before it could be waited for.
+      return code === 255 && (await endsWithin(ctx, record, 100)) ? 137 : code
     }
     const { exitCode, message } = await execFailure(ctx, record, process, messageIn(failure))
     output.push({ stream: 'stdout', data: Buffer.from(`${message}\r\n`) })

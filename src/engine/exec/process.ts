@@ -55,9 +55,10 @@ export const endingWords = /^(setns `|fail startup|write to sync socket|fork: |t
 /** So long the last of an ending container's processes may take to be gone. */
 const endingMs = 2000
 
-const endsNow = async (ctx: Context, gone: () => boolean): Promise<boolean> => {
-  for (let waited = 0; waited < endingMs && !gone(); waited += 10) await ctx.clock.sleep(10)
-  return gone()
+/** Has the container ended, or does it within so many milliseconds? */
+export const endsWithin = async (ctx: Context, { pid, internal }: ContainerRecord, ms: number): Promise<boolean> => {
+  for (let waited = 0; waited < ms && isAlive(ctx, pid, internal.pidStart); waited += 10) await ctx.clock.sleep(10)
+  return !isAlive(ctx, pid, internal.pidStart)
 }
 
 /** What the runtime could not do, as docker tells it, with the exit code for it. */
@@ -69,9 +70,8 @@ export const execFailure = async (
 ): Promise<{ exitCode: number; message: string }> => {
   const prefix = 'OCI runtime exec failed: exec failed:'
   // Of an ended container nothing is there to be looked at, and what the runtime has met first says little.
-  const gone = (): boolean => !isAlive(ctx, record.pid, record.internal.pidStart)
-  const reason = gone() ? undefined : reasonOf(ctx, record, process, message)
-  if (gone() || (!reason && endingWords.test(message) && (await endsNow(ctx, gone))))
+  const reason = (await endsWithin(ctx, record, 0)) ? undefined : reasonOf(ctx, record, process, message)
+  if (!reason && (await endsWithin(ctx, record, endingWords.test(message) ? endingMs : 0)))
     return { exitCode: 126, message: `${prefix} cannot exec in a stopped container: unknown` }
   return {
     exitCode: reason?.exitCode ?? 126,
