@@ -67,6 +67,31 @@ test('only what changed is asked for; what is gone is deleted; kinds may change'
   assert.deepEqual(readdirSync(root, { recursive: true }).sort(), ['a', 'a/x', 'l'])
 })
 
+test('what the last transfer has left is taken as it is, unless a transfer in between was killed', async () => {
+  const { root } = await sync({ k: { text: 'one', time: 3 } })
+  await sync({ k: { text: 'one', time: 3 } })
+  // As a transfer that is killed leaves it: the file is another one, and what was known of all is gone with the first change.
+  await assert.rejects(
+    kept.sync(
+      {
+        key: 'key',
+        open: () => ({
+          ...client({ k: { text: 'two', time: 4 } }).open({ exclude: [] }, none),
+          finish: () => Promise.reject(new Error('killed')),
+        }),
+      },
+      { exclude: [] },
+      none,
+      () => {},
+    ),
+    /killed/,
+  )
+  assert.equal(readFileSync(join(root, 'k'), 'utf8'), 'two')
+  const { asked } = await sync({ k: { text: 'one', time: 3 } })
+  assert.deepEqual(asked, ['k'])
+  assert.equal(readFileSync(join(root, 'k'), 'utf8'), 'one')
+})
+
 test('what somebody put into the copy is not followed', async () => {
   const { root } = await sync({ d: {}, 'd/f': { text: 'x' } })
   rmSync(join(root, 'd'), { recursive: true })

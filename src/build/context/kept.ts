@@ -119,7 +119,10 @@ export class KeptContexts {
 const refused = (path: string): SlipwayError => new SlipwayError('bad-request', `invalid path in the context: ${path}`)
 
 /** What is remembered of a file's content: as long as these are the same, so is it. */
-type Remembered = [ino: string, mtimeNs: string, size: number, digest: string]
+type Remembered = [ino: string, mtimeNs: string, size: number, digest: string, mode: number]
+
+/** A segment that is empty, '.' or '..'. */
+const odd = /(?:^|\/)\.{0,2}(?:\/|$)/
 
 class Sync {
   readonly root: string
@@ -138,6 +141,13 @@ class Sync {
   readonly #directories: RemoteEntry[] = []
   readonly #links: RemoteEntry[] = []
   readonly #open = new Set<number>()
+  /** Nothing was changed so far: the directory is what the index says. */
+  #untouched = true
+  /** Nothing was found that somebody else has done: what the index says of a file needs no look at it. */
+  #asLeft = true
+  /** Files that the client has told of, and those among them that the index spoke for. */
+  #told = 0
+  #remembered = 0
   #fetched = 0
   #size = 0
 
@@ -163,8 +173,8 @@ class Sync {
     const pace = createPacer()
     for await (const batch of this.#transfer.entries) {
       for (const entry of batch) {
-        signal.throwIfAborted()
         await pace()
+        signal.throwIfAborted()
         await this.#place(entry)
       }
     }
@@ -173,7 +183,10 @@ class Sync {
     for (const [directory, names] of this.#seen) {
       await pace()
       for (const name of readdirSync(join(this.root, directory)))
-        if (!names.has(name)) rmSync(join(this.root, directory, name), { recursive: true, force: true })
+        if (!names.has(name)) {
+          this.#touch()
+          rmSync(join(this.root, directory, name), { recursive: true, force: true })
+        }
     }
     for (const { path, mtimeNs } of this.#directories.reverse())
       this.#files.setTimes(join(this.root, path), mtimeNs, mtimeNs)
@@ -183,6 +196,7 @@ class Sync {
 
   /** Reads what came without being read, as after a kill, and writes down what is known of all files. */
   async #remember(pace: () => Promise<void> | undefined): Promise<void> {
+    if (this.#untouched && this.#remembered === this.#told && this.#remembered === this.#index.files.size) return
     const index: [string, Remembered][] = []
     const twins = new Set(this.#links.map(({ path }) => path))
     let changed = false
@@ -193,15 +207,17 @@ class Sync {
       if (twins.has(entry.path)) continue
       const known = this.#index.files.get(entry.path)
       if (known && this.#same.has(entry.path)) {
-        index.push([entry.path, known])
+        const [ino, mtimeNs, size, digest, mode] = known
+        index.push([entry.path, [ino, mtimeNs, size, digest, entry.mode]])
+        changed ||= mode !== entry.mode
         continue
       }
       entry.digest ??= await sha256File(entry.absolute, entry.size)
       const { ino, mtimeNs, size } = lstatSync(entry.absolute, { bigint: true })
-      index.push([entry.path, [String(ino), String(mtimeNs), Number(size), entry.digest]])
+      index.push([entry.path, [String(ino), String(mtimeNs), Number(size), entry.digest, entry.mode]])
       changed = true
     }
-    if (changed || !this.#index.trusted || index.length !== this.#index.files.size)
+    if (changed || !this.#untouched || !this.#index.trusted || index.length !== this.#index.files.size)
       writeAtomically(this.#indexFile, JSON.stringify({ boot: bootId(), files: index }), 0o600)
   }
 
@@ -211,24 +227,36 @@ class Sync {
     removeLater(this.#replaced)
   }
 
+  /** Before anything is changed: a kill in between must not leave an index that says what was. */
+  #touch(): void {
+    if (this.#untouched) rmSync(this.#indexFile, { force: true })
+    this.#untouched = false
+  }
+
   /** A name's parent must have been told of as a directory, so nothing is ever written through a link. */
   #place(entry: RemoteEntry): Promise<void> | undefined {
     const { path } = entry
-    if (path === '' || path.includes('\0') || posix.normalize(path) !== path || /^(\/|\.\.?($|\/))/.test(path))
-      throw refused(path)
-    const parent = posix.dirname(path)
-    const names = this.#seen.get(parent === '.' ? '' : parent)
-    const name = posix.basename(path)
+    if (odd.test(path) || path.includes('\0')) throw refused(path)
+    const slash = path.lastIndexOf('/')
+    const names = this.#seen.get(slash < 0 ? '' : path.slice(0, slash))
+    const name = path.slice(slash + 1)
     if (!names || names.has(name)) throw refused(path)
     if (entry.kind === 'other') return undefined
     names.add(name)
+    if (entry.kind === 'file' && entry.link === '') {
+      this.#told++
+      if (this.#isRemembered(entry)) return undefined
+    }
     const absolute = join(this.root, path)
     const there = lstatSync(absolute, { bigint: true, throwIfNoEntry: false })
     if (entry.kind === 'directory') {
       this.#directory(entry, absolute, there)
       return undefined
     }
-    if (there?.isDirectory()) rmSync(absolute, { recursive: true, force: true })
+    if (there?.isDirectory()) {
+      this.#touch()
+      rmSync(absolute, { recursive: true, force: true })
+    }
     const before = there?.isDirectory() ? undefined : there
     if (entry.kind === 'file') {
       if (entry.link === '') return this.#file(entry, absolute, before)
@@ -236,6 +264,7 @@ class Sync {
     } else if (entry.kind === 'symlink') this.#symlink(entry, absolute, before)
     else {
       this.#list(entry)
+      this.#touch()
       if (before) unlinkSync(absolute)
       this.#files.mknod(absolute, constants.S_IFIFO | entry.mode, 0, 0)
     }
@@ -243,8 +272,12 @@ class Sync {
   }
 
   #directory(entry: RemoteEntry, absolute: string, there: BigIntStats | undefined): void {
-    if (there && !there.isDirectory()) unlinkSync(absolute)
-    if (!there?.isDirectory()) mkdirSync(absolute)
+    if (!there?.isDirectory()) {
+      this.#touch()
+      this.#asLeft = false
+      if (there) unlinkSync(absolute)
+      mkdirSync(absolute)
+    }
     if (!there?.isDirectory() || Number(there.mode & 0o7777n) !== entry.mode) chmodSync(absolute, entry.mode)
     this.#seen.set(entry.path, new Set())
     this.#directories.push(entry)
@@ -254,9 +287,22 @@ class Sync {
   #symlink(entry: RemoteEntry, absolute: string, there: BigIntStats | undefined): void {
     this.#list(entry)
     if (there?.isSymbolicLink() && readlinkSync(absolute) === entry.link && there.mtimeNs === entry.mtimeNs) return
+    this.#touch()
     if (there) unlinkSync(absolute)
     symlinkSync(entry.link, absolute)
     this.#files.setTimes(absolute, entry.mtimeNs, entry.mtimeNs)
+  }
+
+  /** Is it what the last transfer has left, and is that still there? Then nobody has to look. */
+  #isRemembered(entry: RemoteEntry): boolean {
+    if (!this.#asLeft || !this.#index.trusted) return false
+    const [, mtimeNs, size, digest, mode] = this.#index.files.get(entry.path) ?? []
+    if (size !== entry.size || mode !== entry.mode || mtimeNs !== String(entry.mtimeNs)) return false
+    this.#size += entry.size
+    this.#same.add(entry.path)
+    this.#remembered++
+    this.#list(entry).digest = digest
+    return true
   }
 
   /** Unchanged: same size, mode and time of modification. */
@@ -278,6 +324,7 @@ class Sync {
         return
       }
     }
+    this.#touch()
     const hash = createHash('sha256')
     const temporary = join(this.#incoming, randomUUID())
     let fd: number | undefined
@@ -317,10 +364,7 @@ class Sync {
       mode: kind === 'symlink' ? 0o777 : mode,
       size: kind === 'file' ? size : 0,
       link: kind === 'symlink' ? link : '',
-      xattrs: Object.entries(xattrs)
-        .filter(([name]) => isKeptXattr(name))
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([name, value]): [string, Buffer] => [name, Buffer.from(value)]),
+      xattrs: keptXattrs(xattrs),
       mtimeNs,
     })
   }
@@ -335,9 +379,17 @@ class Sync {
     this.listing.set(entry.path, { kind: 'file', mode, size, xattrs, mtimeNs, digest })
     const there = lstatSync(absolute, { throwIfNoEntry: false })
     if (there && there.ino === lstatSync(source).ino) return
+    this.#touch()
     if (there) unlinkSync(absolute)
     linkSync(source, absolute)
   }
+}
+
+const none: Entry['xattrs'] = []
+
+const keptXattrs = (xattrs: RemoteEntry['xattrs']): Entry['xattrs'] => {
+  const names = Object.keys(xattrs).filter(isKeptXattr).sort()
+  return names.length === 0 ? none : names.map((name) => [name, Buffer.from(xattrs[name]!)])
 }
 
 /** `trusted`: written since the machine was started, so what the file system says of a file is true of its data. */

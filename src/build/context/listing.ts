@@ -1,14 +1,15 @@
 /** What a directory of the builder's own holds, as it was written there: nobody else changes it, so nobody has to look. */
-import { join, posix } from 'node:path'
 import type { Entry } from './tree.ts'
 
 /** A path relative to the directory, without a slash in front. */
 type Path = string
 
 const parentOf = (path: Path): Path => {
-  const parent = posix.dirname(path)
-  return parent === '.' ? '' : parent
+  const slash = path.lastIndexOf('/')
+  return slash < 0 ? '' : path.slice(0, slash)
 }
+
+const nameOf = (path: Path): string => path.slice(path.lastIndexOf('/') + 1)
 
 export class Listing {
   readonly #root: string
@@ -21,16 +22,17 @@ export class Listing {
 
   /** Its parents must have been told of before. What was there is replaced, a directory only by something else. */
   set(path: Path, facts: Pick<Entry, 'kind' | 'mode' | 'mtimeNs'> & Partial<Entry>): Entry {
-    const entry: Entry = {
-      ...{ uid: 0, gid: 0, size: 0, link: '', rdev: 0n, xattrs: [], ours: true },
-      ...facts,
-      ...{ path, absolute: join(this.#root, path) },
-    }
-    if (facts.kind !== 'directory') this.delete(path)
+    // Without copies in between: a context may have very many.
+    const { kind, mode, mtimeNs, uid = 0, gid = 0, size = 0, link = '', rdev = 0n, xattrs = [], digest, data } = facts
+    const absolute = `${this.#root}/${path}`
+    const entry: Entry = { path, absolute, kind, mode, uid, gid, size, link, rdev, xattrs, mtimeNs, digest, data }
+    entry.ours = facts.ours ?? true
+    if (kind !== 'directory' && this.#entries.has(path)) this.delete(path)
     this.#entries.set(path, entry)
     const parent = parentOf(path)
-    const names = this.#names.get(parent) ?? new Set()
-    this.#names.set(parent, names.add(posix.basename(path)))
+    const names = this.#names.get(parent)
+    if (names) names.add(nameOf(path))
+    else this.#names.set(parent, new Set([nameOf(path)]))
     return entry
   }
 
@@ -38,7 +40,7 @@ export class Listing {
     for (const name of this.#names.get(path) ?? []) this.delete(`${path}/${name}`)
     this.#names.delete(path)
     this.#entries.delete(path)
-    this.#names.get(parentOf(path))?.delete(posix.basename(path))
+    this.#names.get(parentOf(path))?.delete(nameOf(path))
   }
 
   get(path: Path): Entry | undefined {

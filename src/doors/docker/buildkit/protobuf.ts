@@ -249,6 +249,9 @@ export const list = <T>(number: number, of: () => Message<T>): Field<Partial<T>[
   },
 })
 
+/** Shared by all messages whose map is empty, which are most. */
+const nothing: Record<string, never> = Object.freeze(Object.create(null))
+
 const mapWith = <V>(number: number, valueField: Field<V>): Field<Record<string, V>> => {
   const entry = message({ key: string(1), value: valueField } as Record<string, Field<unknown>>) as unknown as Message<{
     key: string
@@ -256,11 +259,12 @@ const mapWith = <V>(number: number, valueField: Field<V>): Field<Record<string, 
   }>
   return {
     number,
-    empty: () => Object.create(null) as Record<string, V>,
+    empty: () => nothing as Record<string, V>,
     read(reader, _wire, before) {
       const { key, value } = entry.decode(reader.slice())
-      before[key] = value
-      return before
+      const map = before === nothing ? (Object.create(null) as Record<string, V>) : before
+      map[key] = value
+      return map
     },
     write(out, map) {
       for (const [key, value] of Object.entries(map)) {
