@@ -288,6 +288,7 @@ test('images, volumes, networks, system', () =>
     tag a b
     tag a B
     rmi -f --no-prune x y
+    rm --link a/b
     rmi --platform linux/arm64 x
     image rm --platform linux/arm64,linux/amd64 --platform linux/arm/v7 x
     rmi --platform a/b/c/d x
