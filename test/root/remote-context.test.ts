@@ -171,14 +171,14 @@ test('up applies exactly what convert writes', async () => {
   await here.ok(['down', '-v'], { cwd })
 })
 
-test('several platforms: build makes all, up here what runs here, and a registry gets all of them', async () => {
+test('several platforms: build makes all, with provenance, up here what runs here, and a registry gets all of them', async () => {
   const folder = projectFolder(here.home, 'wide', {
     Dockerfile: 'FROM scratch\nARG TARGETARCH\nCOPY busybox /bin/busybox\nLABEL for=$TARGETARCH\n',
     'compose.yaml': `
 name: wide
 services:
   box:
-    build: {context: ., platforms: [linux/arm64, linux/amd64]}
+    build: {context: ., platforms: [linux/arm64, linux/amd64], provenance: mode=min}
     command: [/bin/busybox, sleep, "1000"]
     stop_grace_period: 1s
 `,
@@ -189,7 +189,7 @@ services:
   const mine = process.arch === 'x64' ? 'amd64' : 'arm64'
   const other = mine === 'amd64' ? 'arm64' : 'amd64'
   const { stderr } = await run('up', '-d')
-  assert.doesNotMatch(stderr, /platforms/)
+  assert.doesNotMatch(stderr, /platforms|provenance/)
   assert.equal(await label(), mine)
   const missing = await here.run(['image', 'inspect', '--platform', `linux/${other}`, 'wide-box'], { cwd: folder, env })
   assert.equal(missing.code, 1)
@@ -198,9 +198,15 @@ services:
   const pushed = await run('build', '--push', '--image-prefix', prefix)
   const tag = /wide-box:([0-9a-f]{12}) {2}Pushed/.exec(pushed.stderr)![1]
   const answer = await fetch(`http://${prefix.replace('/', '/v2/')}/wide-box/manifests/${tag}`, {
-    headers: { accept: 'application/vnd.docker.distribution.manifest.list.v2+json' },
+    headers: { accept: 'application/vnd.oci.image.index.v1+json' },
   })
   const index = (await answer.json()) as { manifests: { platform: { architecture: string } }[] }
-  assert.deepEqual(index.manifests.map(({ platform }) => platform.architecture).sort(), ['amd64', 'arm64'])
+  // The other two are the provenance of each.
+  assert.deepEqual(index.manifests.map(({ platform }) => platform.architecture).sort(), [
+    'amd64',
+    'arm64',
+    'unknown',
+    'unknown',
+  ])
   await run('down')
 })

@@ -24,6 +24,8 @@ export interface BuildOrder {
   tags: string[]
   /** None: this machine's. Of several, the names mean the one that this machine can run, and stand for all. */
   platforms: string[]
+  /** Options by type. */
+  attest: Record<string, string>
   noCache: boolean
   noCacheFilter: string[]
   pull: boolean

@@ -2,9 +2,7 @@
 import type { Service } from '../../spec/compose/project.ts'
 import type { Lowering } from './context.ts'
 
-const unused: [key: 'provenance' | 'sbom' | 'entitlements' | 'isolation', message: string][] = [
-  ['provenance', 'no provenance attestation is made'],
-  ['sbom', 'no SBOM attestation is made'],
+const unused: [key: 'entitlements' | 'isolation', message: string][] = [
   ['entitlements', 'entitlements are not needed: `privileged` is asked for by itself'],
   ['isolation', 'isolation is for Windows containers'],
 ]
@@ -14,7 +12,7 @@ export const reportBuild = (service: Service, lowering: Lowering): void => {
   if (!build) return
   for (const [key, message] of unused) {
     const value = build[key]
-    if (value === undefined || value === 'false' || value === false || (Array.isArray(value) && !value.length)) continue
+    if (value === undefined || (Array.isArray(value) && !value.length)) continue
     lowering.warn(service.name, `build.${key}`, message, 'Leave it out.')
   }
 }

@@ -279,10 +279,10 @@ test('two services cannot publish one port', async () => {
 
 test('keys of build that the builder has no use for are reported', async () => {
   const { said } = await lowerWeb(
-    'build: {context: ., cache_from: [a], provenance: true, platforms: [linux/amd64, linux/arm64]}',
+    'build: {context: ., cache_from: [a], provenance: true, isolation: process, platforms: [linux/amd64, linux/arm64]}',
   )
   assert.deepEqual(
     said.map((s) => s.split(':')[0]),
-    ['warn services.web.build.provenance'],
+    ['warn services.web.build.isolation'],
   )
 })

@@ -170,13 +170,14 @@ const build = async (
     signal,
     progress: telling(send),
   }
-  const { image, changed } =
-    order.platforms.length > 1 ? await forAll(backend, request) : await backend.builder.build(request)
+  const { image, changed } = isIndex(order) ? await asIndex(backend, request) : await backend.builder.build(request)
   return { id: image.id, reference: order.tags[0] ?? image.id, config: image.config.config ?? {}, changed }
 }
 
+const isIndex = ({ platforms, attest }: BuildOrder): boolean => platforms.length > 1 || Object.keys(attest).length > 0
+
 /** The image that the names mean here. */
-const forAll = async ({ builder, images }: ControlBackend, request: BuildRequest) => {
+const asIndex = async ({ builder, images }: ControlBackend, request: BuildRequest) => {
   const [name = ''] = request.tags
   const before = (await images.get(name))?.id
   await builder.export({ ...request, tags: [] }, [{ type: 'image', attrs: { name: request.tags.join(',') } }])

@@ -4,10 +4,10 @@ import type { Project, Service } from '../../../spec/compose/project.ts'
 import { formatPlatform, hostPlatform } from '../../../spec/oci/index.ts'
 import { buildOrder } from './build-order.ts'
 
-const order = (build: Service['build'], more: { platform?: string; allPlatforms?: boolean } = {}) => {
-  const { allPlatforms = false, ...service } = more
+const order = (build: Service['build'], more: { platform?: string; forOthers?: boolean } = {}) => {
+  const { forOthers = false, ...service } = more
   const project = { workingDir: '/project', secrets: {}, environment: {}, positions: {} } as unknown as Project
-  const wish = { project, noCache: false, pullBases: false, buildArgs: {}, auths: {}, env: {}, allPlatforms }
+  const wish = { project, noCache: false, pullBases: false, buildArgs: {}, auths: {}, env: {}, forOthers }
   return buildOrder(wish, { name: 'web', build, ...service } as Service, ['web'], {})
 }
 
@@ -36,9 +36,17 @@ test('platforms: all of them, or the one that runs here', () => {
   const other = here === 'linux/amd64' ? 'linux/arm64' : 'linux/amd64'
   const both = { context: '/project', platforms: [other, here] }
   assert.deepEqual(order(both).platforms, [here])
-  assert.deepEqual(order(both, { allPlatforms: true }).platforms, [other, here])
+  assert.deepEqual(order(both, { forOthers: true }).platforms, [other, here])
   assert.deepEqual(order(both, { platform: other }).platforms, [other])
   assert.deepEqual(order({ context: '/project', platforms: [other] }).platforms, [other])
   assert.deepEqual(order({ context: '/project' }, { platform: other }).platforms, [other])
-  assert.deepEqual(order({ context: '/project' }, { allPlatforms: true }).platforms, [])
+  assert.deepEqual(order({ context: '/project' }, { forOthers: true }).platforms, [])
+})
+
+test('attestations: where the image is for others; the file says yes or no, or options', () => {
+  const asked = { context: '/project', provenance: 'mode=min,version=v1', sbom: true }
+  assert.deepEqual(order(asked).attest, {})
+  assert.deepEqual(order(asked, { forOthers: true }).attest, { provenance: 'mode=min,version=v1', sbom: '' })
+  const refused = { context: '/project', provenance: false, sbom: 'false' }
+  assert.deepEqual(order(refused, { forOthers: true }).attest, {})
 })

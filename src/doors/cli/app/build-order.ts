@@ -5,7 +5,7 @@ import type { RegistryAuth } from '../../../engine/types.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { type Project, positionOf, type Service } from '../../../spec/compose/project.ts'
 import { hostPlatform, parsePlatform, platformRank } from '../../../spec/oci/index.ts'
-import { caches } from '../build/order.ts'
+import { attested, caches } from '../build/order.ts'
 
 interface BuildWish {
   project: Project
@@ -16,8 +16,8 @@ interface BuildWish {
   buildArgs: Record<string, string>
   auths: Record<string, RegistryAuth>
   env: Record<string, string | undefined>
-  /** For every platform that the file names; else for the one that runs here. */
-  allPlatforms: boolean
+  /** For every platform that the file names, with its attestations; else just what runs here. */
+  forOthers: boolean
 }
 
 /** `contexts`: additional_contexts with services resolved to images. */
@@ -42,7 +42,8 @@ export const buildOrder = (
     args: Object.fromEntries(args),
     labels: build.labels ?? {},
     tags: [...tags, ...(build.tags ?? [])],
-    platforms: platformsOf(service, wish.allPlatforms),
+    platforms: platformsOf(service, wish.forOthers),
+    attest: wish.forOthers ? attested({ provenance: build.provenance, sbom: build.sbom }) : {},
     noCache: wish.noCache || (build.no_cache ?? false),
     noCacheFilter: build.no_cache_filter ?? [],
     pull: wish.pullBases || (build.pull ?? false),

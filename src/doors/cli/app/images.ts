@@ -25,7 +25,7 @@ interface ImageWish {
   pullBases: boolean
   buildArgs: Record<string, string>
   /** Builds are for all platforms that the file names: they go to other machines, too. */
-  allPlatforms: boolean
+  forOthers: boolean
   env: Record<string, string | undefined>
   signal: AbortSignal
 }

@@ -211,27 +211,39 @@ const outputsOf = (flags: Flags, here: Here, toStdout: () => string): OutputOrde
   })
 }
 
-/** By type: the options without it. `--provenance` and `--sbom` say yes or no, or options. */
+/** By type: the options without it. */
 const attestationsOf = (flags: Flags): Record<string, string> => {
   const found: Record<string, string> = {}
-  const add = (type: string, { disabled = 'false', type: _, ...options }: Fields): void => {
-    delete found[type]
-    if (parseBool(disabled)) return
-    found[type] = Object.entries(options)
-      .map(([key, value]) => `${key}=${value}`)
-      .join(',')
-  }
   for (const given of several(flags, 'attest')) {
     const fields = fieldsOf(given)
     if (!fields.type) throw refuse(`attestation type not specified`)
-    add(fields.type, fields)
+    delete found[fields.type]
+    Object.assign(found, attestation(fields.type, fields))
   }
   for (const type of ['provenance', 'sbom']) {
-    const given = text(flags, type)
-    if (given !== '') add(type, isBool(given) ? { disabled: String(!parseBool(given)) } : fieldsOf(given))
+    if (text(flags, type) !== '') delete found[type]
+    Object.assign(found, attested({ [type]: text(flags, type) }))
   }
   return found
 }
+const attestation = (key: string, { disabled = 'false', type: _, ...options }: Fields): Record<string, string> =>
+  parseBool(disabled)
+    ? {}
+    : {
+        [key]: Object.entries(options)
+          .map(([name, value]) => `${name}=${value}`)
+          .join(','),
+      }
+/** Each value says yes or no, or gives options. Those that are wanted, like attestationsOf(). */
+export const attested = (asked: Record<string, string | boolean | undefined>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(asked).flatMap(([type, value = '']) => {
+      const given = String(value)
+      if (given === '') return []
+      const fields = isBool(given) ? { disabled: String(!parseBool(given)) } : fieldsOf(given)
+      return Object.entries(attestation(type, fields))
+    }),
+  )
 const isBool = (given: string): boolean => {
   try {
     parseBool(given)

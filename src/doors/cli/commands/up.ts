@@ -135,7 +135,7 @@ const prepareAndRun = async (run: Run, progress: Progress, signal: AbortSignal):
       noCache: false,
       pullBases: false,
       buildArgs: {},
-      allPlatforms: target.destination === 'cluster',
+      forOthers: target.destination === 'cluster',
       env: shell.env,
       signal,
     },
