@@ -26,11 +26,10 @@ import { cancelled } from './solver/flights.ts'
 import type { LocalNode, StepEnvironment, Vertex } from './solver/graph.ts'
 import { codeOf, locate } from './solver/locate.ts'
 import { outlineOf } from './solver/outline.ts'
-import { type PlanInput, planBuild } from './solver/plan.ts'
+import { type PlanInput, planBuild, type Target } from './solver/plan.ts'
 import { Report } from './solver/report.ts'
 import { type GlobalScope, globalScope, platformArgs } from './solver/scope.ts'
 import { Solve } from './solver/solve.ts'
-import type { StageResult } from './solver/stage.ts'
 import type { Builder, BuildOutput, BuildRequest, BuildResult, Description, ExportResponse } from './types.ts'
 
 export interface BuildDeps extends InputsDeps {
@@ -185,7 +184,10 @@ class Build {
     const epoch = epochOf(this.#epochOf(dockerfile))
     const roots = stages.map(({ rootfs }) => rootfs)
     this.#report.emit({ type: 'outline', steps: outlineOf(dockerfile, roots) })
-    await Promise.all([this.#inputs.fetch(read, roots, solve), imported.open(this.#request)])
+    const { attest = {}, args } = this.#request
+    const extras = attestationsOf(attest, args).sbom ? stages.flatMap((stage) => stage.extras) : []
+    const all = [...roots, ...extras.map(({ root }) => root)]
+    await Promise.all([this.#inputs.fetch(read, all, solve), imported.open(this.#request)])
     const products = await Promise.all(
       stages.map(async (stage, i): Promise<Product> => {
         const result = await solve.result(stage.rootfs)
@@ -244,7 +246,7 @@ class Build {
     dockerfile: Dockerfile,
     context: LocalNode,
     warn: (warning: Warning) => void = this.#request.progress,
-  ): Promise<StageResult[]> {
+  ): Promise<Target[]> {
     const check = this.#request.args.BUILDKIT_DOCKERFILE_CHECK
     const rules = check === undefined ? dockerfile.directives.check : parseCheck(check)
     const lint = createLint(dockerfile.source, rules, warn)
@@ -263,7 +265,7 @@ class Build {
     context: LocalNode,
     lint: Lint,
     target: string | undefined,
-  ): Promise<StageResult> {
+  ): Promise<Target> {
     const { noCache, noCacheFilter = [], platforms = [] } = this.#request
     const args = this.#args
     return planBuild({

@@ -442,6 +442,9 @@ test('SBOM: by a scanner in an image; one that cannot be had is said', async () 
     scan: [
       'names=$(cd $BUILDKIT_SCAN_SOURCE; echo *)',
       'touch $BUILDKIT_SCAN_SOURCE/x 2>/dev/null && exit 1',
+      'for d in ${BUILDKIT_SCAN_SOURCE_EXTRAS:-/none}*; do',
+      'if [ -d "$d" ]; then touch $d/x 2>/dev/null && exit 1; names="$names|${d##*/}=$(cd $d; echo *)"; fi',
+      'done',
       `echo '{"_type":"https://in-toto.io/Statement/v0.1","predicateType":"https://spdx.dev/Document","predicate":{"name":"'$names'"}}' > $BUILDKIT_SCAN_DESTINATION/sbom.spdx.json`,
     ].join('\n'),
   })
@@ -456,6 +459,22 @@ test('SBOM: by a scanner in an image; one that cannot be had is said', async () 
   )
   const { stdout } = await ok(['buildx', 'imagetools', 'inspect', name, '--format', '{{json .SBOM}}'])
   assert.deepEqual(JSON.parse(stdout), { SPDX: { name: 'text-amd64' } })
+
+  const declared = project('declared', {
+    ...{ file: '', src: '', '.dockerignore': 'ignored', ignored: '' },
+    Dockerfile: [
+      'ARG BUILDKIT_SBOM_SCAN_CONTEXT=true BUILDKIT_SBOM_SCAN_STAGE=tools',
+      'FROM scratch AS tools\nCOPY src /tool',
+      'FROM scratch AS more\nCOPY src /more',
+      'FROM scratch\nCOPY --from=tools /tool /made\nCOPY --from=more /more /made',
+    ].join('\n'),
+  })
+  await ok([...push, '--sbom=generator=scanner', declared])
+  const [seen] = [...(await statementsAt('listed:1')).values()]
+  assert.deepEqual(
+    seen!.map(({ predicate }) => predicate),
+    [{ name: 'made|sbom-context=Dockerfile busybox file src|sbom-tools=tool' }],
+  )
   const none = await run([...push, '--sbom=true', dir])
   assert.equal(none.code, 1)
   assert.match(none.all, /buildkit-syft-scanner:stable-1: failed to resolve source metadata/)

@@ -40,7 +40,7 @@ export const attesting = (parts: AttestParts): Attest | undefined => {
       const scanner = await bases.get(wanted.sbom.generator, hostPlatform())
       found.push(
         ...(await scanned(solve, deps, {
-          ...{ options: wanted.sbom, scanner, name: 'sbom', root: product.stage.rootfs },
+          ...{ options: wanted.sbom, scanner, root: product.stage.rootfs, extras: product.stage.extras },
           ...{ platform: formatPlatform(hostPlatform()), environment: parts.environment },
         })),
       )

@@ -1,6 +1,6 @@
 /**
  * What is in a result, by a scanner in an image: BuildKit's protocol for scanners (docs/attestations/sbom-protocol.md). It finds
- * the root file system in BUILDKIT_SCAN_SOURCE and leaves in-toto statements without subjects in BUILDKIT_SCAN_DESTINATION.
+ * the root file system in BUILDKIT_SCAN_SOURCE, others that the Dockerfile names in directories of BUILDKIT_SCAN_SOURCE_EXTRAS, and leaves in-toto statements without subjects in BUILDKIT_SCAN_DESTINATION.
  */
 import { randomUUID } from 'node:crypto'
 import { lstatSync, readdirSync, readFileSync } from 'node:fs'
@@ -9,23 +9,24 @@ import type { Image, Snapshots } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import type { Sys } from '../../sys/sys.ts'
 import { fullName } from '../bases.ts'
-import type { MkdirOp, RunOp } from '../ops.ts'
+import type { MkdirOp, RunMount, RunOp } from '../ops.ts'
 import { topOf } from '../solver/deps.ts'
 import type { OpNode, Rootfs, StepEnvironment } from '../solver/graph.ts'
+import type { Extra } from '../solver/scans.ts'
 import type { Solve } from '../solver/solve.ts'
 import type { SbomOptions } from './options.ts'
 import type { Attestation } from './statement.ts'
 
-const core = '/run/src/core'
+const core = '/run/src/core/sbom'
+const extrasDirectory = '/run/src/extras'
 const destination = '/run/out'
 const largestBytes = 64 << 20
 
 interface Scan {
   options: SbomOptions
   scanner: Image
-  /** Name of what is scanned, in the result's names for it. */
-  name: string
   root: Rootfs
+  extras: readonly Extra[]
   platform: string
   environment: StepEnvironment
 }
@@ -63,7 +64,7 @@ const read = (directory: string, name: string, { generator }: SbomOptions): Atte
 
 /** The scanner as a step on its own image, with the result mounted: cached like any other. */
 const scannerStep = (scan: Scan): OpNode => {
-  const { scanner, name, options } = scan
+  const { scanner, options, root, extras } = scan
   const { Entrypoint = [], Cmd = [], Env = [], WorkingDir = '/', User = '' } = scanner.config.config ?? {}
   const args = [...(Entrypoint ?? []), ...(Cmd ?? [])]
   if (args.length === 0)
@@ -72,31 +73,33 @@ const scannerStep = (scan: Scan): OpNode => {
   const run: RunOp = {
     kind: 'run',
     args,
-    env: [...(Env ?? []), `BUILDKIT_SCAN_DESTINATION=${destination}`, `BUILDKIT_SCAN_SOURCE=${core}/${name}`],
+    env: [
+      ...[...(Env ?? []), `BUILDKIT_SCAN_DESTINATION=${destination}`, `BUILDKIT_SCAN_SOURCE=${core}`],
+      ...(extras.length > 0 ? [`BUILDKIT_SCAN_SOURCE_EXTRAS=${extrasDirectory}/`] : []),
+    ],
     cwd: WorkingDir || '/',
     user: User,
-    mounts: [
-      {
-        ...{ type: 'bind', from: { kind: 'named', name }, source: '/' },
-        ...{ target: `${core}/${name}`, readOnly: true },
-      },
-    ],
+    mounts: [shown('sbom', core), ...extras.map(({ name }) => shown(name, `${extrasDirectory}/sbom-${name}`))],
     insecure: false,
   }
   const title = `generating sbom using ${fullName(options.generator)}`
-  const below = stepOf(scan, mkdir, { kind: 'image', image: scanner, vertex: vertexOf(`[${name}] ${title}`) }, [])
-  return stepOf(scan, run, below, [scan.root], title)
+  const below = stepOf(scan, mkdir, { kind: 'image', image: scanner, vertex: vertexOf(`[sbom] ${title}`) }, [])
+  return stepOf(scan, run, below, [root, ...extras.map((extra) => extra.root)], title)
 }
+
+const shown = (name: string, target: string): RunMount => ({
+  ...{ type: 'bind', from: { kind: 'named', name }, source: '/', target, readOnly: true },
+})
 
 const vertexOf = (name: string) => ({ id: randomUUID(), name })
 
 const stepOf = (
-  { name, platform, environment }: Scan,
+  { platform, environment }: Scan,
   op: MkdirOp | RunOp,
   input: Rootfs,
   sources: Rootfs[],
   title = 'preparing the scanner',
 ): OpNode => ({
-  ...{ kind: 'op', op, input, sources, vertex: vertexOf(`[${name}] ${title}`) },
-  ...{ range: { start: 1, end: 1 }, stage: name, platform, noCache: false, env: environment },
+  ...{ kind: 'op', op, input, sources, vertex: vertexOf(`[sbom] ${title}`) },
+  ...{ range: { start: 1, end: 1 }, stage: 'sbom', platform, noCache: false, env: environment },
 })

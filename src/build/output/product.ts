@@ -6,12 +6,12 @@ import type { ImageConfig, Platform } from '../../spec/oci/index.ts'
 import type { CacheRecords, StepResult } from '../cache/records.ts'
 import { imageConfig } from '../solver/image.ts'
 import { hashOf } from '../solver/keys.ts'
-import type { StageResult } from '../solver/stage.ts'
+import type { Target } from '../solver/plan.ts'
 import type { BuildRequest } from '../types.ts'
 
 export interface Product {
   platform: Platform
-  stage: StageResult
+  stage: Target
   result: StepResult
   /** SOURCE_DATE_EPOCH (ms): of the build, or what the Dockerfile says above its first stage. */
   epoch: number | undefined

@@ -7,7 +7,7 @@ import { createLint, type Warning } from '../rules/lint.ts'
 import { checkStructure } from '../rules/structure.ts'
 import type { OpNode, Rootfs } from './graph.ts'
 import { locate } from './locate.ts'
-import { planBuild } from './plan.ts'
+import { planBuild, type Target } from './plan.ts'
 import { globalScope, platformArgs } from './scope.ts'
 import type { StageResult } from './stage.ts'
 
@@ -19,7 +19,7 @@ interface PlanOptions {
   contexts?: Record<string, { image: string } | { stage: string } | { directory: string }>
   ignore?: string[]
 }
-interface Planned extends StageResult {
+interface Planned extends Target {
   warnings: string[]
   /** Images that were asked for. */
   asked: string[]

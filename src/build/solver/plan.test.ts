@@ -342,3 +342,25 @@ test('names of steps', async () => {
   assert.deepEqual((await names(`FROM a\n${'RUN x\n'.repeat(10)}`))[0], '[ 2/11] RUN x')
   assert.deepEqual(await names('FROM a\nRUN <<EOF\necho hi\nEOF'), ['[2/2] RUN <<EOF (echo hi)'])
 })
+
+test('what scanners are to see besides the result', async () => {
+  const extras = async (text: string, args: Record<string, string> = {}): Promise<string[]> =>
+    (await plan(text, { args })).extras.map(({ name }) => name)
+  const stages = (one = '', two = '', last = '') =>
+    `FROM a AS one\n${one}\nFROM a AS two\n${two}\nFROM a AS other\nFROM one\n${last}\nCOPY --from=two / /x`
+  assert.deepEqual(await extras(stages()), [])
+  const stage = 'ARG BUILDKIT_SBOM_SCAN_STAGE'
+  assert.deepEqual(await extras(`${stage}=true\n${stages()}`), ['one', 'two'])
+  assert.deepEqual(await extras(`${stage}=true\n${stages('', `${stage}=false`)}`), ['one'])
+  assert.deepEqual(await extras(stages('', `${stage}=true`)), ['two'])
+  assert.deepEqual(await extras(`${stage}\n${stages()}`, { BUILDKIT_SBOM_SCAN_STAGE: 'two,other' }), ['two'])
+  assert.deepEqual(await extras(stages(), { BUILDKIT_SBOM_SCAN_STAGE: 'true' }), [])
+  const context = 'ARG BUILDKIT_SBOM_SCAN_CONTEXT=1'
+  assert.deepEqual(await extras(stages('', context)), [])
+  // What a stage declares holds for those that are built on it.
+  assert.deepEqual(await extras(stages(context)), ['context'])
+  assert.deepEqual(await extras(`${context}\n${stages('', `${stage}=t`)}`), ['two', 'context'])
+  const { rootfs, history } = await plan(`FROM a\n${context}\nRUN x`)
+  assert.ok(!(opsOf(rootfs)[0]!.op as RunOp).env.some((entry) => entry.startsWith('BUILDKIT')))
+  assert.equal(history.at(-1)!.entry.created_by, 'RUN |1 BUILDKIT_SBOM_SCAN_CONTEXT=1 /bin/sh -c x # buildkit')
+})

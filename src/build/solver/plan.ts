@@ -12,6 +12,7 @@ import { faultAt, lowering, positionOf, type Range, SyntaxFault } from '../docke
 import type { CopyOp, FilesFrom, Op } from '../ops.ts'
 import type { Lint } from '../rules/lint.ts'
 import type { LocalNode, OpNode, Rootfs, Source, StepEnvironment } from './graph.ts'
+import { type Extra, isScanned } from './scans.ts'
 import type { GlobalScope } from './scope.ts'
 import { emptyStage, imageStage, lowerStage, type StageResult } from './stage.ts'
 import { Steps } from './steps.ts'
@@ -39,11 +40,12 @@ export interface PlanInput {
   locate(error: unknown, range: Range): SlipwayError | unknown
 }
 
-/** Plans the target stage; errors point at the instruction concerned. */
-export const planBuild = async (input: PlanInput): Promise<StageResult> => {
-  const planner = new Planner(input)
-  return await planner.target()
+export interface Target extends StageResult {
+  extras: Extra[]
 }
+
+/** Plans the target stage; errors point at the instruction concerned. */
+export const planBuild = (input: PlanInput): Promise<Target> => new Planner(input).target()
 
 interface Base {
   name: string
@@ -67,17 +69,38 @@ class Planner {
     this.#named = input.dockerfile.stages.length > 1 || uses.some((name) => !names.has(name.toLowerCase()))
   }
 
-  async target(): Promise<StageResult> {
+  async target(): Promise<Target> {
+    const index = this.#target()
+    const result = await this.#stage(index)
+    return { ...result, extras: await this.#extras(index) }
+  }
+
+  #target(): number {
     const { stages, source } = this.#in.dockerfile
     const wanted = this.#in.target
-    if (wanted === undefined || wanted === '') return await this.#stage(stages.length - 1)
+    if (wanted === undefined || wanted === '') return stages.length - 1
     const index = this.#find(wanted)
-    if (index !== undefined) return await this.#stage(index)
+    if (index !== undefined) return index
     const names = stages.flatMap(({ from }) => from.name ?? [])
     const fault = new SyntaxFault(suggest(`target stage "${wanted}" could not be found`, wanted, names), {
       hint: names.length > 0 ? `Stages of this file: ${names.join(', ')}.` : undefined,
     })
     throw faultAt(source, stages[0]!.statement.range, { ...fault, message: fault.message, code: 'not-found' })
+  }
+
+  /** What scanners are to see, too: of the stages that the target needs, which are planned by now. */
+  async #extras(target: number): Promise<Extra[]> {
+    const { dockerfile, scope, context } = this.#in
+    const found: Extra[] = []
+    for (const [index, planned] of [...this.#results].sort(([a], [b]) => a - b)) {
+      const stage = dockerfile.stages[index]!
+      const name = nameOf(stage)
+      const result = await planned
+      if (!isScanned(index === target ? 'context' : 'stage', name, result, scope.values)) continue
+      const root = index === target ? this.#wholeContext(stage, context, result.platform) : result.rootfs
+      found.push({ name: index === target ? 'context' : name, root })
+    }
+    return found
   }
 
   /** The last stage of that name, or the stage of that index. */
@@ -290,7 +313,7 @@ class Planner {
       const index = this.#find(name)
       if (index !== undefined && index < stage.index) return (await this.#stage(index)).rootfs
       if (index !== undefined) {
-        const message = `cannot copy from stage "${name}", it needs to be defined before current stage "${stage.from.name ?? `stage-${stage.index}`}"`
+        const message = `cannot copy from stage "${name}", it needs to be defined before current stage "${nameOf(stage)}"`
         throw faultAt(dockerfile.source, range, new SyntaxFault(message, { near: name }))
       }
       if (/^\d+$/.test(name))
@@ -343,7 +366,7 @@ class Planner {
       kind: 'op' as const,
       vertex: steps.next(`${command.onBuild ? 'ONBUILD ' : ''}${shown}`, this.#in.dockerfile, range),
       range,
-      stage: stage.from.name ?? `stage-${stage.index}`,
+      stage: nameOf(stage),
       platform: formatPlatform(platform),
       noCache: this.#in.noCache(stage.from.name),
       env: this.#in.environment,
@@ -368,6 +391,8 @@ class Planner {
     }
   }
 }
+
+const nameOf = ({ from, index }: Stage): string => from.name ?? `stage-${index}`
 
 const targetText = (own: Platform, target: Platform): string =>
   own.os === target.os ? formatPlatform(target).slice(target.os.length + 1) : formatPlatform(target)

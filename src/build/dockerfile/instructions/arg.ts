@@ -17,6 +17,10 @@ export const proxyArgs = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'NO_PROXY', 
   name.toLowerCase(),
 ])
 
+/** Arguments for scanners: no variables of steps. */
+export const scanArgs = { context: 'BUILDKIT_SBOM_SCAN_CONTEXT', stage: 'BUILDKIT_SBOM_SCAN_STAGE' } as const
+const unset = new Set<string>(Object.values(scanArgs))
+
 export const readArgs = (statement: Statement): ArgDeclaration[] => {
   readFlags(statement.flags)
   const words = quotedWords(statement.rest, statement.escape)
@@ -41,7 +45,7 @@ export const arg = instruction<ArgDeclaration[]>('ARG', {
     }
     return {
       args: set,
-      env: set.filter((entry): entry is [string, string] => entry[1] !== undefined),
+      env: set.filter((entry): entry is [string, string] => entry[1] !== undefined && !unset.has(entry[0])),
       history: `ARG ${set.map(([key, value]) => (value === undefined ? key : `${key}=${value}`)).join(' ')}`,
     }
   },

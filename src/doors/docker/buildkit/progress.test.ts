@@ -66,3 +66,17 @@ test('output that nobody fetches is dropped, the rest is not', async () => {
   assert.equal(vertexes.length, 1)
   assert.ok(logs.length >= 10 && logs.length <= 18, String(logs.length))
 })
+
+test('what begins and ends in one millisecond keeps its order, and ends not before it has begun', async () => {
+  const log = new ProgressLog('build', () => 1000)
+  for (const id of ['a', 'b']) {
+    log.emit({ type: 'vertex', id, name: id })
+    log.emit({ type: 'started', id, time: 1000 })
+    log.emit({ type: 'done', id, time: 1000, cached: false })
+  }
+  log.end()
+  const { vertexes } = await collect(log)
+  const [a, b] = ['a', 'b'].map((name) => vertexes.findLast((vertex) => vertex.name === name)!)
+  assert.ok(b!.started!.nanos! > a!.started!.nanos!)
+  assert.deepEqual(b!.completed, b!.started)
+})

@@ -60,9 +60,11 @@ export class ProgressLog {
       case 'done': {
         const error = event.cancelled ? 'context canceled' : event.error
         if (event.error !== undefined && !event.cancelled) this.failed ??= this.#digest(event.id)
-        this.#finishStatuses(event.id, event.time)
+        // Not before it started.
+        const time = Math.max(event.time, this.#lastStart)
+        this.#finishStatuses(event.id, time)
         this.#vertex(event.id, {
-          ...{ completed: timestamp(event.time), cached: event.cached },
+          ...{ completed: timestamp(time), cached: event.cached },
           ...(error === undefined ? {} : { error }),
         })
         break
