@@ -1,7 +1,9 @@
 /** docker exec, and everything at a terminal. */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { startDocker } from './docker-kit.ts'
 
 const docker = startDocker()
@@ -75,6 +77,32 @@ test('exec instances can be inspected, and start only once', async () => {
   assert.deepEqual([seen.Running, seen.ExitCode, seen.ProcessConfig.entrypoint], [false, 5, 'sh'])
   assert.equal((await docker.api('POST', `/exec/${Id}/start`, {})).status, 409)
   assert.equal((await docker.api('GET', '/exec/nosuch/json')).status, 404)
+})
+
+test('exec -d: runs when it is answered, and says why when it cannot', async () => {
+  const why = /OCI runtime exec failed: .*"nosuch": executable file not found in \$PATH/
+  assert.match(await fails(1, 'exec', '-d', 'cc', 'nosuch'), why)
+  assert.match(await fails(1, 'exec', '-dt', 'cc', 'nosuch'), why)
+  for (const Tty of [false, true]) {
+    const run = async (...Cmd: string[]) => {
+      const { Id } = JSON.parse((await docker.api('POST', '/containers/cc/exec', { Cmd, Tty })).body)
+      const started = await docker.api('POST', `/exec/${Id}/start`, { Detach: true })
+      return {
+        started: started.status,
+        look: async () => JSON.parse((await docker.api('GET', `/exec/${Id}/json`)).body),
+      }
+    }
+    const missing = await run('nosuch')
+    assert.deepEqual([missing.started, (await missing.look()).ExitCode], [400, 127])
+    await ok('exec', 'cc', 'sh', '-c', 'rm -f /tmp/go; mkfifo /tmp/go')
+    const waits = await run('sh', '-c', 'echo unheard; read word </tmp/go; exit $word')
+    const { Running, Pid } = await waits.look()
+    assert.deepEqual([waits.started, Running], [200, true])
+    assert.match(readFileSync(`/proc/${Pid}/cmdline`, 'utf8'), /unheard/)
+    await ok('exec', 'cc', 'sh', '-c', 'echo 7 >/tmp/go')
+    for (let tries = 0; (await waits.look()).Running && tries < 500; tries++) await sleep(20)
+    assert.equal((await waits.look()).ExitCode, 7)
+  }
 })
 
 test('an upgrade is taken without the word that belongs to it', async () => {

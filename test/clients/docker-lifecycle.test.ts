@@ -61,7 +61,7 @@ test('pause and unpause', async () => {
   await ok('run', '-d', '--name', 'pp', 'busybox', ...looping)
   await ok('pause', 'pp')
   assert.match(await ok('ps', '--format', '{{.Status}}'), /\(Paused\)$/)
-  assert.match(await fails(1, 'exec', 'pp', 'ls'), /container pp is paused, unpause the container before exec/)
+  assert.match(await fails(1, 'exec', 'pp', 'ls'), /Container pp is paused, unpause the container before exec/)
   assert.match(await fails(1, 'pause', 'pp'), /is already paused/)
   await ok('unpause', 'pp')
   assert.match(await fails(1, 'unpause', 'pp'), /is not paused/)

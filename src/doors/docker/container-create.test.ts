@@ -68,6 +68,29 @@ test('what dockerd refuses is refused in its words', () => {
   for (const [message, host, config] of refused) assert.throws(() => plan(host, config), message)
 })
 
+test('what contradicts is said before a container that is not there', () => {
+  const find = {
+    ...lookups,
+    container: () => {
+      throw new Error('No such container: o')
+    },
+  }
+  const HostConfig = { NetworkMode: 'container:o' }
+  assert.throws(() => planCreate('name', { Image: 'i', HostConfig }, find), /No such container: o/)
+  assert.throws(
+    () => planCreate('name', { Image: 'i', Hostname: 'h', HostConfig }, find),
+    /hostname and the network mode/,
+  )
+})
+
+test('networks that are not of the user have no addresses to give, not even none and host', () => {
+  for (const mode of ['none', 'host', 'bridge', 'default']) {
+    const EndpointsConfig = { [mode]: { IPAMConfig: { IPv4Address: '172.28.99.88' } } }
+    const body = { Image: 'i', HostConfig: { NetworkMode: mode }, NetworkingConfig: { EndpointsConfig } }
+    assert.throws(() => planCreate('name', body, lookups), /is supported on user defined networks only/, mode)
+  }
+})
+
 test('mounts: cleaned, and what is asked for wins over what comes along', () => {
   assert.deepEqual(
     mounts({ Binds: ['/s//x/:/a/../b/'] }).map((m) => [m.target, m.type === 'bind' && m.source]),

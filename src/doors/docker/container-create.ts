@@ -6,7 +6,7 @@ import { type Parts, resourcesOf, securityOf } from './container-limits.ts'
 import { findLinked, type Linked, linkHost, linkOf, networkOwner } from './container-links.ts'
 import { logOf } from './container-log.ts'
 import { mountsOf } from './container-mounts.ts'
-import { attachment, portsOf } from './container-network.ts'
+import { attachment, checkAddresses, portsOf } from './container-network.ts'
 import { asOf } from './container-version.ts'
 import type { ContainerConfig, CreateBody, EndpointConfig, HostConfig, Origin } from './wire.ts'
 
@@ -39,10 +39,10 @@ const wordsOf = (value: string[] | string | null | undefined): string[] | undefi
 export const planCreate = (name: string, body: CreateBody, find: CreateLookups): CreatePlan => {
   const { body: heard, warnings } = asOf(find.version, body)
   const { HostConfig: asked = {}, NetworkingConfig, ...config } = heard
-  const host = joinedById(asked, find)
   if (Object.keys(config).length === 0) throw bad('config cannot be empty in order to create a container')
   if (!config.Image) throw bad(config.Cmd || config.Entrypoint ? 'no image specified' : 'no command specified')
-  checkCreate(config, host)
+  checkCreate(config, asked)
+  const host = joinedById(asked, find)
   if (host.Isolation && host.Isolation !== 'default')
     throw bad(`Invalid isolation: "${host.Isolation}" - linux only supports 'default'`)
   if (host.DeviceRequests?.length)
@@ -130,7 +130,10 @@ const networksOf = (
     const name = find.networkName(key === 'default' ? 'bridge' : key)
     all[name] = { ...all[name], ...endpoint }
   }
-  if (['host', 'none'].includes(mode) || mode.startsWith('container:')) return all
+  if (['host', 'none'].includes(mode) || mode.startsWith('container:')) {
+    for (const [name, endpoint] of Object.entries(all)) checkAddresses(name, endpoint)
+    return all
+  }
   const own = all[mode] ?? {}
   const links = mode === 'bridge' ? [] : (host.Links ?? [])
   return { ...all, [mode]: links.length > 0 ? { ...own, Links: [...(own.Links ?? []), ...links] } : own }

@@ -21,7 +21,8 @@ const sysctlsOf = (text: string | undefined): Record<string, string> | undefined
 
 const linkLocal = ['169.254.0.0/16', 'fe80::/10'].map((text) => parseBlock(text)!)
 
-const checkAddresses = (network: string, e: EndpointConfig): void => {
+/** Throws what dockerd says of addresses and names that this network cannot have (moby: daemon/container_operations.go). */
+export const checkAddresses = (network: string, e: EndpointConfig): void => {
   const { IPv4Address, IPv6Address, LinkLocalIPs } = e.IPAMConfig ?? {}
   const wrong: string[] = []
   if (['bridge', 'host', 'none', 'default'].includes(network)) {

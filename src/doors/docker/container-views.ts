@@ -139,7 +139,7 @@ const networkViews = (
 }
 
 const mountOf = (c: Container, { target }: Container['mounts'][number]) =>
-  originOf(c)?.HostConfig.Mounts?.find((mount) => posix.normalize(mount.Target ?? '') === target)
+  originOf(c)?.HostConfig.Mounts?.find((mount) => posix.resolve('/', mount.Target ?? '') === target)
 
 /** As given after the last colon of `-v`; named volumes say 'z' without. */
 const modeText = (c: Container, m: Container['mounts'][number]): string => {

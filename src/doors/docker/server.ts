@@ -128,17 +128,15 @@ const shareWithDockerGroup = (path: string): void => {
 const dispatch = async (routes: readonly Route[], target: Target): Promise<void> => {
   const { method } = target
   if (method === 'OPTIONS') return target.send(200)
-  let known = false
   for (const one of routes) {
     const match = one.pattern.exec(target.path)
     if (!match) continue
-    known = true
     if (one.method !== method && !(one.method === 'GET' && method === 'HEAD')) continue
     target.params = Object.fromEntries(one.names.map((name, i) => [name, decodeURIComponent(match[i + 1]!)]))
     checkVersion(target.version)
     return one.handler(target)
   }
-  if (known) throw new SlipwayError('unsupported', 'method not allowed')
+  // Also where another method is served there, as dockerd does.
   throw new SlipwayError('not-found', 'page not found')
 }
 

@@ -28,7 +28,7 @@ const runtimeWords = /^(executable file `|open executable: |chdir `|exec `)/
 const mostHeld = 4
 
 /** Keeps back what looks like the runtime's words until it is known whose they were. */
-class HeldBack {
+export class HeldBack {
   readonly output: OutputBuffer
   readonly #held: Buffer[] = []
   #holds = true

@@ -88,9 +88,20 @@ const startDirect = async (room: Room, entry: Entry): Promise<Io> => {
   }
 }
 
-const startTty = async (room: Room, entry: Entry, size: Size | undefined): Promise<Io> => {
+/**
+ * Behind a monitor: what has a terminal, and what nobody listens to, of which is known here that it runs. A program that
+ * cannot be started is told on the output, or thrown as 'bad-request' where that is not heard.
+ */
+const startMonitored = async (
+  room: Room,
+  entry: Entry,
+  { size, detach = false }: { size?: Size; detach?: boolean },
+): Promise<Io> => {
   const { ctx } = room
   const { exec } = entry
+  const { tty } = exec.spec
+  const heard = !detach
+  const stdin = exec.spec.stdin && heard
   const record = runningRecord(ctx, exec.containerId)
   const bundle = join(ctx.instance.runDir, 'execs', exec.id)
   mkdirSync(bundle, { recursive: true, mode: 0o700 })
@@ -99,13 +110,13 @@ const startTty = async (room: Room, entry: Entry, size: Size | undefined): Promi
   const process = execProcess(ctx, record, { ...exec.spec, consoleSize: size })
   writeFileSync(processFile, configText(process), { mode: 0o600 })
   const hub = new AttachHub(ctx.sys.packets, {
-    tty: true,
+    tty,
     stdinOnce: true,
     resize: (to) => resize(entry, to),
     endsWithCode: true,
   })
-  const io = hub.attach({ stdin: exec.spec.stdin, stdout: true, stderr: true })
-  const options = { id: exec.id, bundle, log: undefined, tty: true, stdin: exec.spec.stdin, leaveStdinOpen: false }
+  const io = hub.attach({ stdin, stdout: heard, stderr: heard })
+  const options = { id: exec.id, bundle, log: undefined, tty, stdin, leaveStdinOpen: false }
   try {
     const connect = (): Promise<void> => hub.connect(join(bundle, 'attach'))
     const { pid, exitCode: told } = await startMonitor(
@@ -130,6 +141,7 @@ const startTty = async (room: Room, entry: Entry, size: Size | undefined): Promi
     if (!isError(error, 'internal')) throw error
     const failure = await execFailure(ctx, record, process, messageOf(error))
     over(room, entry, failure.exitCode)
+    if (detach) throw new SlipwayError('bad-request', failure.message)
     return failed(failure.message)
   }
 }
@@ -194,9 +206,11 @@ export const createExecs = (ctx: Context): Execs => {
       emit(ctx, record, `exec_start: ${entry.exec.spec.args.join(' ')}`, { execID: id })
       let io: Io
       try {
-        io = entry.exec.spec.tty ? await startTty(room, entry, options.size) : await startDirect(room, entry)
+        io = await (entry.exec.spec.tty || options.detach
+          ? startMonitored(room, entry, options)
+          : startDirect(room, entry))
       } catch (error) {
-        over(room, entry, 126)
+        if (entry.exec.exitCode === undefined) over(room, entry, 126)
         throw error
       }
       entry.begun.resolve()

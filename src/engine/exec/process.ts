@@ -14,7 +14,7 @@ export const runningRecord = (ctx: Context, reference: string): ContainerRecord 
   const record = ctx.records.must(reference)
   if (!isRunning(record)) throw new SlipwayError('conflict', `container ${record.id} is not running`)
   if (record.status === 'paused')
-    throw new SlipwayError('conflict', `container ${reference} is paused, unpause the container before exec`)
+    throw new SlipwayError('conflict', `Container ${reference} is paused, unpause the container before exec`)
   return record
 }
 

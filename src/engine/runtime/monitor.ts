@@ -147,6 +147,8 @@ export const startMonitor = async (
     // The monitor of an exec says the exit code here as well, and gives up if nobody hears it.
     const exitCode = exec ? lastWord(said).finally(close) : Promise.resolve(undefined)
     if (!exec) close()
+    // conmon forks: the one we started writes the file and ends, and the other may be first to answer.
+    await child.exited
     return { pid: data, monitorPid: Number(readFileSync(join(options.bundle, 'conmon.pid'), 'utf8')), exitCode }
   } catch (error) {
     close()
