@@ -1,12 +1,16 @@
 /** What a container is given and denied when nobody says anything: the table dockerd has. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
 import { startDocker } from './docker-kit.ts'
 
 const docker = startDocker()
+const first = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8')[0]! : '')
+const enforced = first('/sys/module/apparmor/parameters/enabled') === 'Y'
+/** Has this machine what dockerd needs to confine containers? */
+const confines = enforced && existsSync('/sys/kernel/security/apparmor') && existsSync('/sbin/apparmor_parser')
 after(() => docker.stop())
 afterEach(() => docker.clean())
 const { ok, run, fails } = docker
@@ -172,12 +176,10 @@ test('what seccomp and the lack of capabilities refuse', async () => {
 })
 
 test('options that cannot be honoured are refused', async () => {
-  const enabled = existsSync('/sys/module/apparmor/parameters/enabled')
-  if (!enabled)
-    assert.match(
-      await fails(125, 'run', '--rm', '--security-opt', 'apparmor=mine', 'busybox', 'true'),
-      /apparmor profile "mine" cannot be applied: AppArmor is not enabled/,
-    )
+  assert.match(
+    await fails(enforced ? 127 : 125, 'run', '--rm', '--security-opt', 'apparmor=mine', 'busybox', 'true'),
+    enforced ? /apparmor/ : /apparmor profile "mine" cannot be applied: AppArmor is not enabled/,
+  )
   assert.match(
     await fails(125, 'run', '--rm', '--security-opt', 'label=type:mine_t', 'busybox', 'true'),
     /SELinux labels are not supported/,
@@ -195,5 +197,52 @@ test('options that cannot be honoured are refused', async () => {
     'busybox',
     'true',
   )
-  assert.equal(await ok('info', '--format', '{{json .SecurityOptions}}'), '["name=seccomp,profile=builtin"]')
+  const options = [
+    ...(confines ? ['name=apparmor'] : []),
+    'name=seccomp,profile=builtin',
+    ...(existsSync('/sys/fs/cgroup/cgroup.controllers') ? ['name=cgroupns'] : []),
+  ]
+  assert.deepEqual(JSON.parse(await ok('info', '--format', '{{json .SecurityOptions}}')), options)
+})
+
+test('AppArmor: who is confined, by what, and from what', async () => {
+  const profile = ['sh', '-c', 'cat /proc/self/attr/current 2>/dev/null || echo none']
+  // Another security module, or none, answers in its own way.
+  const usual = confines ? 'docker-default (enforce)' : await ok('run', '--rm', '--privileged', 'busybox', ...profile)
+  assert.doesNotMatch(confines ? '' : usual, /docker-default/)
+  assert.equal(await ok('run', '--rm', 'busybox', ...profile), usual)
+  for (const free of [['--privileged'], ['--security-opt', 'apparmor=unconfined']])
+    assert.doesNotMatch(await ok('run', '--rm', ...free, 'busybox', ...profile), /docker-default/)
+
+  await ok('run', '-d', '--name', 'held', '--cap-add', 'SYS_ADMIN', 'busybox', 'sleep', '1000')
+  const named = async (name: string): Promise<string> => await ok('inspect', '-f', '{{.AppArmorProfile}}', name)
+  assert.equal(await named('held'), confines ? 'docker-default' : enforced ? 'unconfined' : '')
+  assert.equal(await ok('exec', 'held', ...profile), usual)
+  assert.equal(await ok('exec', '--privileged', 'held', ...profile), usual)
+  // Capabilities and seccomp allow it; the profile does not.
+  const mounts = await run(['exec', 'held', 'mount', '-t', 'tmpfs', 'none', '/tmp'])
+  assert.equal(mounts.code === 0, !confines, mounts.stderr)
+  await ok('run', '-d', '--name', 'bare', '--security-opt', 'systempaths=unconfined', 'busybox', 'sleep', '1000')
+  const opens = await run([
+    'exec',
+    'bare',
+    'sh',
+    '-c',
+    ': >>/proc/sys/kernel/domainname && : >>/proc/sys/vm/drop_caches',
+  ])
+  assert.equal(opens.code === 0, !confines, opens.stderr)
+
+  // What is inside sees and signals its like, and we reach it.
+  assert.match(await ok('exec', 'held', 'ps'), /sleep 1000/)
+  assert.equal(await ok('exec', 'held', 'sh', '-c', 'sleep 1000 & kill $!; wait $!; echo $?'), '143')
+  await ok('run', '-d', '--name', 'other', '--pid', 'container:held', 'busybox', 'sleep', '2000')
+  await ok('exec', 'other', 'sh', '-c', 'kill -0 $(ps | grep "[s]leep 1000" | { read pid rest; echo $pid; })')
+  await ok('kill', '-s', 'KILL', 'held')
+  assert.equal(await ok('wait', 'held'), '137')
+
+  const context = join(docker.dir, 'step')
+  mkdirSync(context)
+  writeFileSync(join(context, 'Dockerfile'), `FROM busybox\nRUN ${profile[2]} >/profile\n`)
+  await ok('build', '-q', '-t', 'step', context)
+  assert.equal(await ok('run', '--rm', 'step', 'cat', '/profile'), usual)
 })

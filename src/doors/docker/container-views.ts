@@ -310,7 +310,7 @@ export const inspectView = async (c: Container, rooms: Rooms, options: { size: b
     Platform: 'linux',
     MountLabel: '',
     ProcessLabel: '',
-    AppArmorProfile: '',
+    AppArmorProfile: rooms.containers.apparmorProfile(c),
     ExecIDs: execIds.length > 0 ? execIds : null,
     HostConfig: hostConfigView(c),
     GraphDriver: { Name: 'overlay2', Data: { MergedDir: c.paths.rootfs } },

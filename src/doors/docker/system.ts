@@ -141,6 +141,13 @@ const offered = {
   },
 }
 
+/** What confines containers that nobody has said anything about. */
+const securityOptions = ({ containers }: Pick<Engine, 'containers'>, sys: Pick<Sys, 'cgroups'>): string[] => [
+  ...(['', 'unconfined'].includes(containers.apparmorProfile()) ? [] : ['name=apparmor']),
+  'name=seccomp,profile=builtin',
+  ...(sys.cgroups.layout === 'v2' ? ['name=cgroupns'] : []),
+]
+
 const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend) => {
   const containers = engine.containers.list()
   const warnings = engine.networks.warnings()
@@ -200,7 +207,7 @@ const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend
     ContainerdCommit: { ID: '', Expected: '' },
     RuncCommit: { ID: runtime.version, Expected: runtime.version },
     InitCommit: { ID: '', Expected: '' },
-    SecurityOptions: ['name=seccomp,profile=builtin'],
+    SecurityOptions: securityOptions(engine, sys),
     CDISpecDirs: [],
     Warnings: warnings.length > 0 ? warnings.map((each) => `WARNING: ${each}`) : null,
   }

@@ -73,6 +73,7 @@ export const writeBundle = async (
     cgroupsPath: record.cgroup,
   }
   const config = ociConfig(input, ctx.machine)
+  await ctx.loadProfile(config.process.apparmorProfile)
   writeFileSync(join(paths.bundle, 'config.json'), configText(ctx.seccomp.apply(config, runtime)), { mode: 0o600 })
   return { user, config }
 }

@@ -44,6 +44,8 @@ export interface Context extends EngineDeps, Neighbours {
   locks: KeyedMutex
   machine: Machine
   seccomp: SeccompCache
+  /** Before a program is started under this AppArmor profile. */
+  loadProfile(name: string | undefined): Promise<void>
   exits: Exits
   paths: RuntimePaths
   bootId: string

@@ -3,6 +3,7 @@ import { bootId } from '../../lib/boot-id.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { EngineDeps } from '../deps.ts'
 import { createExecs, execOnce } from '../exec/index.ts'
+import { profileLoader, profileOf } from '../runtime/apparmor.ts'
 import { AttachHub } from '../runtime/attach.ts'
 import { Exits } from '../runtime/exits.ts'
 import { readMachine } from '../runtime/machine.ts'
@@ -32,6 +33,15 @@ interface ContainerRoom extends Containers {
   close(): Promise<void>
 }
 
+const letGo = (ctx: Context, lives: ReadonlyMap<string, Live>): void => {
+  ctx.closing.abort()
+  for (const live of lives.values()) {
+    live.run?.abort()
+    live.hub.close()
+  }
+  ctx.exits.close()
+}
+
 /** Containers, given the rooms they stand on. `records` is made first, since volumes and images ask it who uses them. */
 export const createContainers = (
   deps: EngineDeps,
@@ -55,6 +65,7 @@ export const createContainers = (
     locks,
     machine: readMachine(deps.sys.cgroups),
     seccomp: new SeccompCache(join(deps.instance.stateDir, 'seccomp')),
+    loadProfile: profileLoader(deps.sys.processes),
     exits: new Exits(paths, deps.log),
     paths,
     bootId: bootId(),
@@ -88,18 +99,12 @@ export const createContainers = (
     stats: stats(ctx),
     top: top(ctx),
     ...createExecs(ctx),
+    apparmorProfile: (container) => profileOf(container?.spec.security ?? { privileged: false }, ctx.machine),
     execOnce: (reference, args, options) => execOnce(ctx, reference, args, options),
     ...archives(ctx),
     ...layers(ctx),
     runStep: runStep(ctx),
     recover: () => recover(ctx),
-    async close() {
-      ctx.closing.abort()
-      for (const live of lives.values()) {
-        live.run?.abort()
-        live.hub.close()
-      }
-      ctx.exits.close()
-    },
+    close: async () => letGo(ctx, lives),
   }
 }

@@ -124,6 +124,7 @@ const writeConfig = async (
     },
     ctx.machine,
   )
+  await ctx.loadProfile(config.process.apparmorProfile)
   writeFileSync(join(bundle, 'config.json'), configText(ctx.seccomp.apply(config, runtime)), { mode: 0o600 })
   return config.mounts
 }

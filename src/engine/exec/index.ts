@@ -69,7 +69,7 @@ const startDirect = async (room: Room, entry: Entry): Promise<Io> => {
   const { exec } = entry
   const record = runningRecord(ctx, exec.containerId)
   const { stdin, stdout, stderr } = exec.spec
-  const direct = await execDirect(ctx, record, execProcess(ctx, record, exec.spec), { stdin, stdout, stderr })
+  const direct = await execDirect(ctx, record, await execProcess(ctx, record, exec.spec), { stdin, stdout, stderr })
   entry.exec = { ...exec, running: true, pid: direct.pid }
   direct.exited.then(
     (exitCode) => over(room, entry, exitCode),
@@ -107,7 +107,7 @@ const startMonitored = async (
   mkdirSync(bundle, { recursive: true, mode: 0o700 })
   entry.bundle = bundle
   const processFile = join(bundle, 'process.json')
-  const process = execProcess(ctx, record, { ...exec.spec, consoleSize: size })
+  const process = await execProcess(ctx, record, { ...exec.spec, consoleSize: size })
   writeFileSync(processFile, configText(process), { mode: 0o600 })
   const hub = new AttachHub(ctx.sys.packets, {
     tty,

@@ -17,7 +17,7 @@ export const execOnce = async (
   options: OnceOptions = {},
 ): Promise<{ exitCode: number; output: string }> => {
   const record = runningRecord(ctx, reference)
-  const process = execProcess(ctx, record, { args, tty: false })
+  const process = await execProcess(ctx, record, { args, tty: false })
   const exec = await execDirect(ctx, record, process, { stdin: false, stdout: true, stderr: true })
   let why: SlipwayError | undefined
   const stop = (reason: SlipwayError): void => {

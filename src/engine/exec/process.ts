@@ -5,6 +5,7 @@ import { diagnose } from '../containers/diagnose.ts'
 import { linkVariables } from '../containers/links.ts'
 import { mergeEnv, runtimeEnv } from '../containers/process.ts'
 import type { ContainerRecord } from '../containers/records.ts'
+import { profileOf } from '../runtime/apparmor.ts'
 import { processConfig } from '../runtime/config.ts'
 import { resolveUserIn } from '../runtime/user.ts'
 import type { ExecSpec } from '../types.ts'
@@ -21,13 +22,13 @@ export const runningRecord = (ctx: Context, reference: string): ContainerRecord 
 const magic = /^\/proc\/(self|thread-self|\d+)(\/|$)/
 
 /** The process document for the runtime. Ids are resolved here: runtimes have had holes in that. */
-export const execProcess = (
+export const execProcess = async (
   ctx: Context,
   record: ContainerRecord,
   spec: Pick<ExecSpec, 'args' | 'env' | 'workingDir' | 'user' | 'tty' | 'privileged'> & {
     consoleSize?: { width: number; height: number } | undefined
   },
-): OciProcess => {
+): Promise<OciProcess> => {
   const user = resolveUserIn(ctx.sys.files, record.paths.rootfs, spec.user || record.process.user, record.spec.groups)
   const cwd = spec.workingDir || record.process.cwd
   if (magic.test(cwd) || magic.test(ctx.sys.files.resolveInRoot(record.paths.rootfs, cwd)))
@@ -35,7 +36,8 @@ export const execProcess = (
   const hostname = ctx.sandboxes.get(record.sandboxId)?.spec.hostname
   const own = mergeEnv(linkVariables(record.spec, ctx.sandboxes), record.process.env)
   const env = mergeEnv(own, spec.env ?? [])
-  return processConfig(
+  const { security } = record.spec
+  const process = processConfig(
     {
       args: spec.args,
       env: runtimeEnv(env, { hostname, tty: spec.tty, home: user.home }),
@@ -43,11 +45,16 @@ export const execProcess = (
       user,
       tty: spec.tty,
       consoleSize: spec.consoleSize,
-      security: spec.privileged ? { ...record.spec.security, privileged: true } : record.spec.security,
+      // As dockerd has it, all capabilities do not lead out of the container's profile.
+      security: spec.privileged
+        ? { ...security, privileged: true, apparmor: profileOf(security, ctx.machine) }
+        : security,
       ulimits: record.spec.ulimits,
     },
     ctx.machine,
   )
+  await ctx.loadProfile(process.apparmorProfile)
+  return process
 }
 
 /** What the runtime says when a container ends under its hands, besides other things. */

@@ -26,6 +26,7 @@ const machine: Machine = {
   own: { capabilities: all, hard: { RLIMIT_NOFILE: 20_000, RLIMIT_CORE: Number.POSITIVE_INFINITY }, oomScoreAdj: 0 },
   cgroups: { version: 1, swap: true },
   apparmor: false,
+  defaultApparmor: false,
   thermalPaths: ['/thermal'],
 }
 const input: ConfigInput = {

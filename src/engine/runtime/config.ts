@@ -1,5 +1,6 @@
 import type { OciConfig, OciDevice, OciDeviceRule, OciMount, OciProcess } from '../../spec/oci/index.ts'
 import type { ContainerSpec, Resources, SecurityOptions } from '../types.ts'
+import { profileOf } from './apparmor.ts'
 import { containerCapabilities, processCapabilities } from './capabilities.ts'
 import { defaultDeviceRules } from './devices.ts'
 import { baseMounts, sortedMounts } from './mounts.ts'
@@ -14,6 +15,8 @@ export interface Machine {
   cgroups: CgroupAbilities
   /** Does the kernel enforce AppArmor profiles? */
   apparmor: boolean
+  /** … and can the profile be loaded that containers have when nobody names another? */
+  defaultApparmor: boolean
   /** Each CPU's count of throttling tells of other load on the machine: hidden too. */
   thermalPaths: string[]
 }
@@ -67,8 +70,10 @@ const defaultMaskedPaths = [
 ]
 const defaultReadonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger']
 
-export const processConfig = (input: ProcessInput, { own }: Machine): OciProcess => {
+export const processConfig = (input: ProcessInput, machine: Machine): OciProcess => {
   const { security, user } = input
+  const { own } = machine
+  const apparmorProfile = profileOf(security, machine)
   const capabilities = containerCapabilities(security, own.capabilities)
   return {
     terminal: input.tty,
@@ -81,7 +86,7 @@ export const processConfig = (input: ProcessInput, { own }: Machine): OciProcess
     rlimits: rlimits(input.ulimits, own),
     noNewPrivileges: security.noNewPrivileges,
     ...(input.oomScoreAdj === undefined ? {} : { oomScoreAdj: possibleScore(input.oomScoreAdj, own) }),
-    ...(security.apparmor && security.apparmor !== 'unconfined' ? { apparmorProfile: security.apparmor } : {}),
+    ...(['', 'unconfined'].includes(apparmorProfile) ? {} : { apparmorProfile }),
   }
 }
 

@@ -72,6 +72,7 @@ export interface SecurityOptions {
   noNewPrivileges: boolean
   /** 'default', 'unconfined' or a profile's JSON. */
   seccomp: string
+  /** The name of a loaded profile, or 'unconfined'. undefined: the default, unless privileged. */
   apparmor?: string | undefined
   selinux?: string[] | undefined
   readOnlyRootfs: boolean
@@ -317,6 +318,8 @@ export interface Containers {
   execIds(containerId: string): string[]
   waitExec(execId: string): Promise<number>
   resizeExec(execId: string, size: { width: number; height: number }): Promise<void>
+  /** What AppArmor holds its programs to: a profile's name, 'unconfined', '' where the kernel enforces none. Without a container: the default. */
+  apparmorProfile(container?: Pick<Container, 'spec'>): string
   /** Runs to the end and collects output, at most `maxOutput` bytes (default 4096); for probes and hooks. 'timeout' kills it. */
   execOnce(
     reference: string,
