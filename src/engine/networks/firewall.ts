@@ -146,7 +146,7 @@ const chains = (prefix: string): string => `
     ip daddr . meta l4proto . th dport @open4 accept
     ip6 daddr . meta l4proto . th dport @open6 accept
     oifname @routed4 meta l4proto icmp accept
-    oifname @routed6 meta l4proto ipv6-icmp accept
+    oifname @routed6 meta l4proto icmpv6 accept
     meta nfproto ipv4 oifname @closed4 drop
     meta nfproto ipv6 oifname @closed6 drop
     oifname "${prefix}p*" iifname != "${prefix}p*" drop

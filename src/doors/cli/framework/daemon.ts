@@ -6,7 +6,7 @@ import { SlipwayError } from '../../../errors.ts'
 import { type Place, placeOf, socketsOf } from '../../../instance.ts'
 import type { Shell } from './command.ts'
 
-const startLimitMs = 20_000
+const startLimitMs = 60_000
 
 /** Does something answer on the socket? */
 export const answers = (path: string): Promise<boolean> =>
