@@ -177,8 +177,10 @@ test('what seccomp and the lack of capabilities refuse', async () => {
 
 test('options that cannot be honoured are refused', async () => {
   assert.match(
-    await fails(enforced ? 127 : 125, 'run', '--rm', '--security-opt', 'apparmor=mine', 'busybox', 'true'),
-    enforced ? /apparmor/ : /apparmor profile "mine" cannot be applied: AppArmor is not enabled/,
+    await fails(125, 'run', '--rm', '--security-opt', 'apparmor=mine', 'busybox', 'true'),
+    enforced
+      ? /apparmor profile "mine" cannot be applied: it is not loaded/
+      : /apparmor profile "mine" cannot be applied: AppArmor is not enabled/,
   )
   assert.match(
     await fails(125, 'run', '--rm', '--security-opt', 'label=type:mine_t', 'busybox', 'true'),

@@ -73,17 +73,19 @@ export const profileOf = (
   return security.privileged || !machine.defaultApparmor ? 'unconfined' : defaultProfile
 }
 
-const isLoaded = (): boolean =>
+const isLoaded = (name: string): boolean =>
   readFileSync(loadedProfiles, 'utf8')
     .split('\n')
-    .some((line) => line.startsWith(`${defaultProfile} `))
+    .some((line) => line.startsWith(`${name} (`))
+/** Stacked profiles, and those of a namespace, are not in the list by that name. */
+const isPlain = (name: string): boolean => !name.startsWith(':') && !name.includes('//&')
 
 const ownProfile = (): string => readFileSync('/proc/self/attr/current', 'utf8').trim().split(' ')[0] || 'unconfined'
 
 /**
- * Gives what makes sure, before a program is started, that its profile is loaded, if it is the default: it belongs to no
- * file of the system, so who reloads or stops AppArmor takes it away. One of that name that is there already stays: a
- * dockerd's is as good. Fails with 'internal' when the parser does.
+ * Gives what makes sure, before a program is started, that its profile is loaded. The default belongs to no file of the
+ * system, so who reloads or stops AppArmor takes it away, and it is loaded anew. One of that name that is there already
+ * stays: a dockerd's is as good. 'bad-request': another one that is not loaded; 'internal': the parser failed.
  */
 export const profileLoader = (processes: Pick<Processes, 'run'>) => {
   let loading: Promise<void> | undefined
@@ -92,7 +94,7 @@ export const profileLoader = (processes: Pick<Processes, 'run'>) => {
     const argv = [parser, '--skip-cache', '--add']
     const { code, stderr } = await processes.run(argv, { input, timeoutMs: 60_000 })
     // Another daemon may have been first.
-    if (code !== 0 && !isLoaded())
+    if (code !== 0 && !isLoaded(defaultProfile))
       throw new SlipwayError(
         'internal',
         `the AppArmor profile ${defaultProfile} could not be loaded: ${stderr.trim()}`,
@@ -102,7 +104,11 @@ export const profileLoader = (processes: Pick<Processes, 'run'>) => {
       )
   }
   return async (profile: string | undefined): Promise<void> => {
-    if (profile !== defaultProfile || !canLoadProfiles() || isLoaded()) return
+    if (profile === undefined || !isPlain(profile) || !existsSync(loadedProfiles) || isLoaded(profile)) return
+    if (profile !== defaultProfile || !canLoadProfiles())
+      throw new SlipwayError('bad-request', `apparmor profile "${profile}" cannot be applied: it is not loaded`, {
+        hint: 'Load it first: apparmor_parser -r FILE.',
+      })
     loading ??= load().finally(() => (loading = undefined))
     await loading
   }
