@@ -168,16 +168,20 @@ export const openBuildRoomAt = async (home: string): Promise<BuildRoom> => {
       }),
     again: () => openBuildRoomAt(home),
     async close() {
-      await builder.close()
-      for (const { spec } of engine.sandboxes.list()) {
-        await engine.sandboxes.stop(spec.id)
-        await engine.sandboxes.remove(spec.id)
+      try {
+        await builder.close()
+        for (const { spec } of engine.sandboxes.list()) {
+          await engine.sandboxes.stop(spec.id)
+          await engine.sandboxes.remove(spec.id)
+        }
+        await engine.close()
+        if (db.isOpen) db.close()
+      } finally {
+        // After a failure, too: a home may be a disk of its own.
+        for (const { target } of sys.mounts.below(home).reverse()) sys.mounts.unmount(target, { detach: true })
+        await removeTraces(sys, instance)
+        rmSync(home, { recursive: true, force: true })
       }
-      await engine.close()
-      if (db.isOpen) db.close()
-      for (const { target } of sys.mounts.below(home).reverse()) sys.mounts.unmount(target, { detach: true })
-      await removeTraces(sys, instance)
-      rmSync(home, { recursive: true, force: true })
     },
   }
 }
