@@ -81,6 +81,18 @@ test('what contradicts is said before a container that is not there', () => {
     () => planCreate('name', { Image: 'i', Hostname: 'h', HostConfig }, find),
     /hostname and the network mode/,
   )
+  assert.throws(() => planCreate('o', { Image: 'i', HostConfig }, find), /cannot join own network/)
+})
+
+test('an IPv4 address written as an IPv6 one is none', () => {
+  const ask = (IPv6Address: string) => () =>
+    planCreate(
+      'name',
+      { Image: 'i', NetworkingConfig: { EndpointsConfig: { n: { IPAMConfig: { IPv6Address } } } } },
+      lookups,
+    )
+  assert.throws(ask('::ffff:172.28.99.99'), /invalid IPv6 address: ::ffff:172.28.99.99/)
+  assert.throws(ask('172.28.99.99'), /invalid IPv6 address/)
 })
 
 test('networks that are not of the user have no addresses to give, not even none and host', () => {

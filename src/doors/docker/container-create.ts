@@ -42,6 +42,7 @@ export const planCreate = (name: string, body: CreateBody, find: CreateLookups):
   if (Object.keys(config).length === 0) throw bad('config cannot be empty in order to create a container')
   if (!config.Image) throw bad(config.Cmd || config.Entrypoint ? 'no image specified' : 'no command specified')
   checkCreate(config, asked)
+  if (asked.NetworkMode === `container:${name}`) throw bad('cannot join own network')
   const host = joinedById(asked, find)
   if (host.Isolation && host.Isolation !== 'default')
     throw bad(`Invalid isolation: "${host.Isolation}" - linux only supports 'default'`)

@@ -19,6 +19,13 @@ const sysctlsOf = (text: string | undefined): Record<string, string> | undefined
   )
 }
 
+/** IPv4 in the clothes of IPv6, which is no address of a container. */
+const mapped = parseBlock('::ffff:0:0/96')!
+const isIpv6 = (text: string): boolean => {
+  const address = parseAddress(text)
+  return address?.family === 6 && !contains(mapped, address)
+}
+
 const linkLocal = ['169.254.0.0/16', 'fe80::/10'].map((text) => parseBlock(text)!)
 
 /** Throws what dockerd says of addresses and names that this network cannot have (moby: daemon/container_operations.go). */
@@ -30,7 +37,7 @@ export const checkAddresses = (network: string, e: EndpointConfig): void => {
     if (e.Aliases?.length) wrong.push('network-scoped alias is supported only for containers in user defined networks')
   }
   if (IPv4Address && parseAddress(IPv4Address)?.family !== 4) wrong.push(`invalid IPv4 address: ${IPv4Address}`)
-  if (IPv6Address && parseAddress(IPv6Address)?.family !== 6) wrong.push(`invalid IPv6 address: ${IPv6Address}`)
+  if (IPv6Address && !isIpv6(IPv6Address)) wrong.push(`invalid IPv6 address: ${IPv6Address}`)
   for (const address of LinkLocalIPs ?? [])
     if (!parseAddress(address)?.value) wrong.push(`invalid link-local IP address: ${address}`)
   const text = wrong.length === 1 ? wrong[0]! : wrong.map((each) => `* ${each}`).join('\n')
