@@ -260,7 +260,7 @@ const loader = `
   const one = () => new Promise((resolve) => {
     const began = performance.now()
     const socket = connect({ host: '${vip}', port: 80, timeout: 8000 })
-    socket.once('connect', () => { total++; if (performance.now() - began > 500) slow++; socket.resetAndDestroy(); resolve() })
+    socket.once('connect', () => { if (++total === 50) console.log('warm'); if (performance.now() - began > 500) slow++; socket.resetAndDestroy(); resolve() })
     socket.once('timeout', () => socket.destroy(new Error('timeout')))
     socket.on('error', (error) => { if (error.code !== 'ECONNRESET') failures.push(error.code ?? String(error)); resolve() })
   })
@@ -285,7 +285,7 @@ for (const place of ['host', 'pod'])
     const enter = place === 'pod' ? ['nsenter', `--net=${namespaces.net}`] : []
     const load = room.sys.processes.spawn([...enter, process.execPath, '-e', loader], { fds: ['pipe', 'pipe', 2] })
     t.after(() => load.kill('SIGKILL'))
-    await new Promise((go) => setTimeout(go, 400))
+    await once(load.stdout!, 'data')
     pods[0]!.server.kill('SIGKILL')
     await pods[0]!.server.exited
     // What it takes until the kubelet has seen it and the endpoint controller has written.
