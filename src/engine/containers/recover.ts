@@ -137,25 +137,31 @@ const ownLayer = new RegExp(`^${snapshotKey('([0-9a-f]+)')}$`)
  * is moved to where it can be found, with the container's log.
  */
 const sweepLayers = async (ctx: Context): Promise<void> => {
-  const { stateDir } = ctx.instance
   for (const key of ctx.snapshots.keys()) {
-    if (key.startsWith(fillingPrefix)) await ctx.snapshots.remove(key)
     const id = ownLayer.exec(key)?.[1]
-    if (id === undefined || ctx.records.byId(id)) continue
-    const aside = join(stateDir, 'damaged', id)
-    const layer = ctx.snapshots.pathOf(key)!
-    if (namesIn(layer).length === 0) await ctx.snapshots.remove(key)
-    else {
-      mkdirSync(aside, { recursive: true, mode: 0o700 })
-      await ctx.snapshots.moveOut(key, join(aside, 'files'))
+    try {
+      if (key.startsWith(fillingPrefix)) await ctx.snapshots.remove(key)
+      else if (id !== undefined && !ctx.records.byId(id)) await putAside(ctx, key, id)
+    } catch (error) {
+      ctx.log.error('a layer that nobody has stays', { key, error: messageOf(error) })
     }
-    const log = join(stateDir, 'containers', id, 'container.log')
-    if (existsSync(aside) && existsSync(log)) renameSync(log, join(aside, 'container.log'))
-    ctx.log.warn('a container is lost: its record was damaged', {
-      id,
-      files: existsSync(aside) ? aside : 'none of its own',
-    })
   }
+}
+
+const putAside = async (ctx: Context, key: string, id: string): Promise<void> => {
+  const { stateDir } = ctx.instance
+  const aside = join(stateDir, 'damaged', id)
+  const log = join(stateDir, 'containers', id, 'container.log')
+  if (namesIn(ctx.snapshots.pathOf(key)!).length === 0) await ctx.snapshots.remove(key)
+  else {
+    mkdirSync(aside, { recursive: true, mode: 0o700 })
+    await ctx.snapshots.moveOut(key, join(aside, 'files'))
+    if (existsSync(log)) renameSync(log, join(aside, 'container.log'))
+  }
+  ctx.log.warn('a container is lost: its record was damaged', {
+    id,
+    files: existsSync(aside) ? aside : 'none of its own',
+  })
 }
 
 /** Running containers go on undisturbed: their monitors hold them. One that cannot be dealt with does not stop the rest. */

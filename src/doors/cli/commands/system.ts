@@ -1,5 +1,5 @@
 import { createControlClient } from '../../../clients/control/index.ts'
-import { SlipwayError } from '../../../errors.ts'
+import { isError, SlipwayError } from '../../../errors.ts'
 import { placeOf, socketsOf } from '../../../instance.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import type { Namespace } from '../../../spec/kube/generated/types.ts'
@@ -33,8 +33,7 @@ export const daemon: Command = {
     switch (invocation.args[0]) {
       case undefined:
       case 'start':
-        await ensureDaemon(invocation.shell)
-        return daemonStatus(invocation)
+        return daemonStart(invocation)
       case 'status':
         return daemonStatus(invocation)
       case 'restart':
@@ -53,6 +52,21 @@ export const daemon: Command = {
 }
 
 const mebibytes = (bytes: number): string => `${Math.round(bytes / 1048576)} MiB`
+
+/** One that is just being killed still takes a connection, and says nothing on it any more: the next one is awaited. */
+const daemonStart = async (invocation: Invocation): Promise<number> => {
+  const { control } = socketsOf(placeOf(invocation.shell.env))
+  for (let more = 3; more > 0; more--) {
+    await ensureDaemon(invocation.shell)
+    try {
+      await createControlClient(control).status()
+      break
+    } catch (error) {
+      if (!isError(error, 'unavailable')) throw error
+    }
+  }
+  return daemonStatus(invocation)
+}
 
 const daemonStatus = async ({ shell, flags }: Invocation): Promise<number> => {
   const instance = placeOf(shell.env)
