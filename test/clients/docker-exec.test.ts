@@ -121,6 +121,16 @@ test('an upgrade is taken without the word that belongs to it', async () => {
   assert.match(answer, /^HTTP\/1.1 101 .*\r\n\r\nsaid\r\n$/s)
 })
 
+test('an attachment that is refused is told why in plain text, as clients print what comes', async () => {
+  const refused = async (path: string) => {
+    const { status, body } = await docker.api('POST', `/containers/${path}`)
+    return [status, body]
+  }
+  assert.deepEqual(await refused('nosuch/attach?stream=1'), [404, 'No such container: nosuch\r\n'])
+  const badKeys = [400, 'Invalid detach keys (ctrl-A,a) provided\r\n']
+  assert.deepEqual(await refused('cc/attach?stream=1&detachKeys=ctrl-A,a'), badKeys)
+})
+
 test('run -it: a terminal of the right size, the exit code, Control-D', async () => {
   const shell = await docker.atTerminal(['run', '-it', '--rm', 'busybox', 'sh'], ['stty size\n', 'tty; exit 5\n'])
   assert.match(shell.output, /\n24 80\n/)

@@ -4,7 +4,7 @@ import { SlipwayError } from '../../errors.ts'
 import { detachKeys } from './detach.ts'
 import { isTrue } from './filters.ts'
 import { joinStreams, streamType } from './io.ts'
-import type { Exchange } from './server.ts'
+import { type Exchange, statusOf, textOf } from './server.ts'
 
 type Backend = Pick<Engine, 'containers'>
 
@@ -30,11 +30,23 @@ const open = async (
   return { io, tty: container.spec.tty }
 }
 
+/**
+ * Clients of the engine's first years, docker 20.10 among them, print what comes as if it were the program's: so a refusal
+ * is plain text, of the streams' type, as dockerd's is (moby: postContainersAttach).
+ */
 export const attach = async (engine: Backend, x: Exchange): Promise<void> => {
   // dockerode repeats its options there; they are in the query, and none of the program's input.
   if (Number(x.headers['content-length'] ?? 0) > 0) await x.upgradeBody()
-  const keys = detachKeys(x.query.get('detachKeys'))
-  const { io, tty } = await open(engine, x, streamsOf(x))
+  let keys: ReturnType<typeof detachKeys>
+  let opened: Awaited<ReturnType<typeof open>>
+  try {
+    keys = detachKeys(x.query.get('detachKeys'))
+    opened = await open(engine, x, streamsOf(x))
+  } catch (error) {
+    if (statusOf(error) >= 500) throw error
+    return x.send(statusOf(error), `${textOf(error)}\r\n`, { 'Content-Type': streamType(true, x.version) })
+  }
+  const { io, tty } = opened
   const socket = x.hijack(streamType(tty, x.version))
   const want = tty ? { stdout: true, stderr: true } : streamsOf(x)
   await joinStreams(socket, io, { ...want, framed: !tty, detachKeys: keys })

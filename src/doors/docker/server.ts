@@ -75,7 +75,7 @@ const statuses: Record<ErrorCode, number> = {
   cancelled: 499,
   internal: 500,
 }
-const statusOf = (error: unknown): number => (isError(error) ? statuses[error.code] : 500)
+export const statusOf = (error: unknown): number => (isError(error) ? statuses[error.code] : 500)
 /** The hint goes along: docker prints the message as it is. */
 export const textOf = (error: unknown): string =>
   isError(error) && error.hint ? `${error.message}\n${error.hint}` : messageOf(error)
