@@ -97,7 +97,7 @@ export const imageRoutes = (engine: Backend, clock: Clock, pushed: RecentPushes)
       if (x.params.name!.trim() === '') throw bad('image name cannot be blank')
       const platforms = x.query.getAll('platforms').map(readPlatform)
       if (platforms.length > 1) throw bad('multiple platforms are not supported')
-      if (platforms[0]) fitting(await images.must(x.params.name!), x.params.name!, platforms[0])
+      if (platforms[0]) await mayGo(images, x.params.name!, platforms[0])
       const gone = await images.remove(x.params.name!, {
         force: isTrue(x.query.get('force')),
         noPrune: isTrue(x.query.get('noprune')),
@@ -301,6 +301,17 @@ const fitting = (image: Image, name: string, platform: Platform | undefined): Im
     'not-found',
     `image with reference ${name} was found but its platform (${formatPlatform(image.platform)}) does not match the specified platform (${formatPlatform(platform)})`,
   )
+}
+/** One of several under a name does not go by itself: the name would stand for what is not whole. */
+const mayGo = async (images: Engine['images'], name: string, platform: Platform): Promise<void> => {
+  const image = fitting(await images.forPlatform(name, platform), name, platform)
+  const given = name.replace(/^docker\.io\/(library\/)?/, '')
+  const own = (image.within ?? []).filter((each) => [given, `${given}:latest`].includes(familiarName(each)))
+  const mates = (await images.list()).filter(({ within }) => own.some((each) => within?.includes(each)))
+  if (mates.length > 1)
+    throw new SlipwayError('conflict', `unable to remove one platform of ${name}: it has ${mates.length}`, {
+      hint: 'Without --platform all of them are removed.',
+    })
 }
 const wanted = async (images: Engine['images'], x: Exchange): Promise<Image> => {
   const [name, platform] = [x.params.name!, platformOf(x)]
