@@ -70,6 +70,7 @@ test('a failing step: code, line, stage, last lines, source', async () => {
 test('a program that is not there', async () => {
   const error = await failure('FROM scratch\nRUN ["/none"]')
   assert.equal(error.details.exitCode, 127)
+  assert.equal(String(error.details.output).match(/\/none/g)?.length, 1, String(error.details.output))
   await nothingLeft()
 })
 

@@ -144,9 +144,13 @@ const runBundle = async (ctx: Context, id: string, step: BuildStep, bundle: stri
     void emptyCgroup(ctx, cgroupOf(ctx, id, step))
   }
   step.signal?.addEventListener('abort', onAbort, { once: true })
+  let last: Buffer | undefined
   const pump = (stream: typeof child.stdout, name: OutputChunk['stream']): Promise<void> =>
     new Promise((resolve) => {
-      stream?.on('data', (data: Buffer) => step.output({ stream: name, data }))
+      stream?.on('data', (data: Buffer) => {
+        last = data
+        step.output({ stream: name, data })
+      })
       stream?.on('error', () => resolve())
       stream?.on('close', () => resolve())
     })
@@ -158,14 +162,17 @@ const runBundle = async (ctx: Context, id: string, step: BuildStep, bundle: stri
     await ended
     if (step.signal?.aborted) throw new SlipwayError('cancelled', 'cancelled', { cause: step.signal.reason })
     const said = code === 0 ? '' : readFileSync(log, { encoding: 'utf8', flag: 'a+' })
-    return said.trim() === '' ? code : startFailure(ctx, step, said)
+    return said.trim() === '' ? code : startFailure(ctx, step, said, last)
   } finally {
     step.signal?.removeEventListener('abort', onAbort)
   }
 }
 
-/** The runtime could not start the program: 127 when it is not there, 126 when it may not be run; else an error. */
-const startFailure = (ctx: Context, step: BuildStep, log: string): number => {
+/**
+ * The runtime could not start the program: 127 when it is not there, 126 when it may not be run; else an error. What it
+ * says of that is mostly `heard` already: where the program would have had its stderr.
+ */
+const startFailure = (ctx: Context, step: BuildStep, log: string, heard: Buffer | undefined): number => {
   const program = step.args[0]!
   const message = (JSON.parse(log.trim().split('\n').at(-1)!) as { msg: string }).msg
   const path =
@@ -184,7 +191,7 @@ const startFailure = (ctx: Context, step: BuildStep, log: string): number => {
     throw diskIsFull(ctx)
       ? new SlipwayError('no-space', `cannot run ${program}: ${message}: no space left on device`)
       : new SlipwayError('internal', `cannot run ${program}: ${message}`)
-  step.output({ stream: 'stderr', data: Buffer.from(`${message}\n`) })
+  if (!heard?.includes(message)) step.output({ stream: 'stderr', data: Buffer.from(`${message}\n`) })
   return modes.length > 0 ? 126 : 127
 }
 
