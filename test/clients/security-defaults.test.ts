@@ -244,7 +244,7 @@ test('AppArmor: who is confined, by what, and from what', async () => {
 
   const context = join(docker.dir, 'step')
   mkdirSync(context)
-  writeFileSync(join(context, 'Dockerfile'), `FROM busybox\nRUN ${profile[2]} >/profile\n`)
+  writeFileSync(join(context, 'Dockerfile'), `FROM busybox\nRUN (${profile[2]}) >/profile\n`)
   await ok('build', '-q', '-t', 'step', context)
   assert.equal(await ok('run', '--rm', 'step', 'cat', '/profile'), usual)
 })
