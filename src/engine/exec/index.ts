@@ -101,7 +101,9 @@ const startMonitored = async (
   const { exec } = entry
   const { tty } = exec.spec
   const heard = !detach
-  const stdin = exec.spec.stdin && heard
+  // Without a terminal there must be an input, which is ended at once: in place of none the monitor would give the machine's
+  // /dev/null, and the runtime would give that to the program's user.
+  const stdin = heard ? exec.spec.stdin : !tty
   const record = runningRecord(ctx, exec.containerId)
   const bundle = join(ctx.instance.runDir, 'execs', exec.id)
   mkdirSync(bundle, { recursive: true, mode: 0o700 })
@@ -126,6 +128,7 @@ const startMonitored = async (
       connect,
     )
     entry.exec = { ...exec, running: true, pid }
+    if (!heard) io.stdin?.end()
     void told.then((exitCode) => {
       over(room, entry, exitCode ?? 137)
       hub.end()
