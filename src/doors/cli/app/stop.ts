@@ -96,7 +96,11 @@ const untilNoPods = async (client: ObjectClient, project: string, w: Workload, w
   let asked: number | undefined
   for (let wait = 20; ; wait = Math.min(wait * 1.5, 300)) {
     const { items } = await client.list(kinds.Pod, { namespace: w.namespace, labels })
-    const left = items.filter((p) => p.status?.phase !== 'Succeeded' && p.status?.phase !== 'Failed')
+    // What has ended stays if it is a Job's; what is being deleted is still shown by `ps`.
+    const left = items.filter(
+      ({ metadata, status }) =>
+        metadata.deletionTimestamp !== undefined || (status?.phase !== 'Succeeded' && status?.phase !== 'Failed'),
+    )
     if (left.length === 0) return
     const grace = wish.force?.aborted ? 0 : graceSeconds
     if (grace !== undefined && asked !== grace) {
