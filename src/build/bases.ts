@@ -5,11 +5,10 @@ import { isError, SlipwayError } from '../errors.ts'
 import {
   familiarName,
   formatPlatform,
-  formatReference,
   hostPlatform,
   type Platform,
   parseReference,
-  withTag,
+  wholeName,
 } from '../spec/oci/index.ts'
 import type { Vertex } from './solver/graph.ts'
 import type { Report } from './solver/report.ts'
@@ -128,7 +127,7 @@ export class Bases {
 /** 'docker.io/library/debian:latest'; an id stays as it is. */
 export const fullName = (reference: string): string => {
   try {
-    return formatReference(withTag(parseReference(reference)))
+    return wholeName(reference)
   } catch {
     return reference // an image id; what is neither is refused by whoever looks it up
   }

@@ -79,14 +79,7 @@ const send = (socketPath: string, path: string, call: EngineCall): Promise<Incom
     const method = call.method ?? 'GET'
     const req = requestOnSocket(
       // A connection each: one whose upload was refused, or whose answer nobody reads to the end, is no good for another.
-      {
-        socketPath,
-        path,
-        method,
-        agent: false,
-        headers: { ...type, ...call.headers },
-        ...(signal && { signal }),
-      },
+      { socketPath, path, method, agent: false, headers: { ...type, ...call.headers }, ...(signal && { signal }) },
       resolve,
     )
     req.on('error', (cause) => reject(interrupted(cause, signal)))

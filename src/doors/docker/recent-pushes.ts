@@ -3,7 +3,7 @@
  * store: an index is not in there, and layers would go out in another form than was asked for.
  */
 import type { Clock } from '../../lib/clock.ts'
-import { type Descriptor, formatReference, parseReference, withTag } from '../../spec/oci/index.ts'
+import { type Descriptor, wholeName } from '../../spec/oci/index.ts'
 
 const patienceMs = 60_000
 
@@ -17,16 +17,14 @@ export class RecentPushes {
 
   /** `image`: what the name means here, if anything. */
   add(name: string, descriptor: Descriptor, image: string | undefined): void {
-    this.#byName.set(whole(name), { descriptor, image, at: this.#clock.now() })
+    this.#byName.set(wholeName(name), { descriptor, image, at: this.#clock.now() })
   }
 
   /** Once; undefined where the name means another image by now. */
   take(name: string, image: string | undefined): Descriptor | undefined {
-    const found = this.#byName.get(whole(name))
-    this.#byName.delete(whole(name))
+    const found = this.#byName.get(wholeName(name))
+    this.#byName.delete(wholeName(name))
     const isCurrent = found && found.image === image && this.#clock.now() - found.at < patienceMs
     return isCurrent ? found.descriptor : undefined
   }
 }
-
-const whole = (name: string): string => formatReference(withTag(parseReference(name)))

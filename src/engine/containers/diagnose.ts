@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
-import { join, posix } from 'node:path'
+import { join } from 'node:path'
 import type { Context } from './context.ts'
-import { pathIn } from './process.ts'
+import { candidatesFor } from './process.ts'
 import type { ContainerRecord } from './records.ts'
 
 /** Why a program could not be run: docker's exit codes 127 (not found) and 126 (not executable); undefined: not its fault. */
@@ -11,13 +11,9 @@ export const diagnose = (
   { args, env, cwd }: { args: readonly string[]; env: readonly string[]; cwd: string },
 ): { exitCode: 126 | 127; message: string } | undefined => {
   const program = args[0]!
-  const path = pathIn(env)
-  const candidates = program.includes('/')
-    ? [posix.resolve(cwd, program)]
-    : path.split(':').map((dir) => posix.resolve(cwd, dir, program))
   let found = false
   let directory = false
-  for (const candidate of candidates) {
+  for (const candidate of candidatesFor(program, env, cwd)) {
     const host = hostPathOf(ctx, record, candidate)
     const stat = host === undefined ? undefined : statSync(host, { throwIfNoEntry: false })
     if (stat?.isDirectory()) directory = true

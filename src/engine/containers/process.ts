@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
 import type { ImageProcessConfig } from '../../spec/oci/index.ts'
 import type { ContainerSpec } from '../types.ts'
@@ -15,8 +16,16 @@ export const mergeEnv = (base: readonly string[], over: readonly string[]): stri
 ]
 
 /** Where programs are looked for. */
-export const pathIn = (env: readonly string[]): string =>
+const pathIn = (env: readonly string[]): string =>
   (env.find((entry) => entry.startsWith('PATH=')) ?? defaultPath).slice('PATH='.length)
+
+/** Paths at which a program is looked for. */
+export const candidatesFor = (program: string, env: readonly string[], cwd: string): string[] =>
+  program.includes('/')
+    ? [posix.resolve(cwd, program)]
+    : pathIn(env)
+        .split(':')
+        .map((dir) => posix.resolve(cwd, dir, program))
 
 /** `--entrypoint ''`. */
 export const isNone = (entrypoint: readonly string[] | undefined): boolean =>

@@ -10,7 +10,7 @@ import { resolveUserIn } from '../runtime/user.ts'
 import type { BuildStep, Containers, OutputChunk, Sandbox, SandboxSpec } from '../types.ts'
 import { type Context, diskIsFull, ownerLabel } from './context.ts'
 import { emptyCgroup } from './launch.ts'
-import { runtimeEnv } from './process.ts'
+import { candidatesFor, runtimeEnv } from './process.ts'
 import { makeStubs, removeStubs } from './stubs.ts'
 
 /** Names the step's cgroup, for whoever cleans up after a kill. */
@@ -175,13 +175,7 @@ const runBundle = async (ctx: Context, id: string, step: BuildStep, bundle: stri
 const startFailure = (ctx: Context, step: BuildStep, log: string, heard: Buffer | undefined): number => {
   const program = step.args[0]!
   const message = (JSON.parse(log.trim().split('\n').at(-1)!) as { msg: string }).msg
-  const path =
-    step.env.find((entry) => entry.startsWith('PATH='))?.slice(5) ??
-    '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-  const candidates = program.includes('/')
-    ? [posix.resolve(step.cwd, program)]
-    : path.split(':').map((dir) => posix.resolve(step.cwd, dir, program))
-  const modes = candidates.flatMap((candidate) => {
+  const modes = candidatesFor(program, step.env, step.cwd).flatMap((candidate) => {
     const stat = statSync(join(step.rootfs, ctx.sys.files.resolveInRoot(step.rootfs, candidate)), {
       throwIfNoEntry: false,
     })

@@ -6,6 +6,7 @@ import {
   formatReference,
   parseReference,
   type Reference,
+  wholeName,
   withTag,
 } from '../../spec/oci/index.ts'
 import { createContent } from '../content/index.ts'
@@ -55,7 +56,7 @@ const tagImage = (store: ImageStore, source: string, wanted: string): void => {
   if (familiarName({ ...reference, tag: undefined }) === 'sha256')
     throw new SlipwayError('invalid', 'refusing to create an ambiguous tag using digest algorithm as name')
   const target = formatReference(withTag(reference))
-  const named = store.resolveName(source) === image.id ? formatReference(withTag(parseReference(source))) : undefined
+  const named = store.resolveName(source) === image.id ? wholeName(source) : undefined
   if (named !== target)
     store.records.transaction(() => {
       store.records.setName(target, image.id)

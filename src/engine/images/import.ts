@@ -3,13 +3,11 @@ import type { ReadableStream } from 'node:stream/web'
 import { SlipwayError } from '../../errors.ts'
 import { cancelled } from '../../lib/cancel.ts'
 import {
-  formatReference,
   hostPlatform,
   type ImageProcessConfig,
   normalizePlatform,
   type Platform,
-  parseReference,
-  withTag,
+  wholeName,
 } from '../../spec/oci/index.ts'
 import { dialFailure } from '../distribution/index.ts'
 import type { UnpackOptions } from '../snapshots/index.ts'
@@ -35,7 +33,7 @@ export const importImage = (
   },
 ): Promise<Image> =>
   store.lease(async (lease) => {
-    const names = options.name === undefined ? [] : [formatReference(withTag(parseReference(options.name)))]
+    const names = options.name === undefined ? [] : [wholeName(options.name)]
     const source = rootfs instanceof URL ? await download(rootfs, options.signal) : rootfs
     const stream = await readable(source, store.deps.sys.processes)
     const snapshot = await lease.newLayer({ stream }, { ...options.unpack, signal: options.signal })

@@ -4,17 +4,14 @@ import {
   familiarName,
   formatReference,
   type Platform,
-  parseReference,
   platformRank,
   type Reference,
   repositoryOf,
-  withTag,
+  wholeName,
 } from '../../spec/oci/index.ts'
 import type { Image, Images, Packing, Parcel, ParcelPart } from '../types.ts'
 import type { StoredIndex } from './index-records.ts'
 import type { ImageStore } from './store.ts'
-
-const nameOf = (reference: string): string => formatReference(withTag(parseReference(reference)))
 
 const keepIndex = (store: ImageStore, reference: string, { parts, root }: Parcel, members: readonly string[]): void => {
   const index: StoredIndex = {
@@ -26,7 +23,7 @@ const keepIndex = (store: ImageStore, reference: string, { parts, root }: Parcel
     documents: parts.flatMap((part) => ('data' in part ? [stored(part)] : [])),
     root: stored(root),
   }
-  const name = nameOf(reference)
+  const name = wholeName(reference)
   store.records.transaction(() => {
     if (store.records.byName(name) !== undefined) store.records.indexes.set(name, index, members)
   })
@@ -55,7 +52,7 @@ const parcelOf = async ({ layers, documents, root }: StoredIndex, packing: Packi
 export const imageFor = (store: ImageStore, reference: string, platform: Platform): Image => {
   const image = store.must(reference)
   if (fits(image, platform) || store.resolveName(reference) === undefined) return image
-  const others = store.records.indexes.members(nameOf(reference)).map((id) => store.must(id))
+  const others = store.records.indexes.members(wholeName(reference)).map((id) => store.must(id))
   return others.find((other) => fits(other, platform)) ?? image
 }
 

@@ -9,7 +9,6 @@ import {
   type Digest,
   familiarName,
   formatPlatform,
-  formatReference,
   hostPlatform,
   type Index,
   isIndexType,
@@ -17,10 +16,9 @@ import {
   type Manifest,
   mediaTypes,
   type Platform,
-  parseReference,
   platformRank,
   sha256,
-  withTag,
+  wholeName,
 } from '../../spec/oci/index.ts'
 import type { Image, PullOptions } from '../types.ts'
 import { type ArchiveFiles, gatherFiles } from './archive-files.ts'
@@ -134,7 +132,7 @@ const loadOne = async (
   const { rootfs } = config
   if (rootfs.diff_ids.length !== loadable.layers.length)
     throw invalid(`configuration has ${rootfs.diff_ids.length} layers, the archive ${loadable.layers.length}`)
-  const names = loadable.names.map((name) => formatReference(withTag(parseReference(name))))
+  const names = loadable.names.map(wholeName)
   const here = store.whole(sha256(raw), lease)
   const chain = here ?? chainIds(rootfs.diff_ids)
   const kept: Promise<LayerBlob | undefined>[] = []

@@ -18,6 +18,7 @@ export {
   parseReference,
   type Reference,
   repositoryOf,
+  wholeName,
   withTag,
 } from './reference.ts'
 export type * from './runtime.ts'

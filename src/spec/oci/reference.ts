@@ -75,3 +75,6 @@ export const familiarRepository = (reference: Reference | string): string => {
   const { domain, path } = typeof reference === 'string' ? parseReference(reference) : reference
   return familiarName({ domain, path })
 }
+
+/** 'debian' → 'docker.io/library/debian:latest': a name as it is kept. Errors: 'invalid'. */
+export const wholeName = (text: string): string => formatReference(withTag(parseReference(text)))

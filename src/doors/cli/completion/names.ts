@@ -1,6 +1,6 @@
 /** Names of what is there now. Nothing is started to find them out. */
 import { createEngineClient } from '../../../clients/engine/index.ts'
-import { instanceOf, socketsOf } from '../../../instance.ts'
+import { placeOf, socketsOf } from '../../../instance.ts'
 import type { Shell } from '../framework/command.ts'
 import { answers } from '../framework/daemon.ts'
 import type { Flags } from '../framework/flags.ts'
@@ -23,7 +23,7 @@ const limitMs = 2000
 
 export const namesOf = async (kind: Kind, shell: Shell, globals: Flags): Promise<Name[]> => {
   if (kind === 'service') return servicesOf(shell, globals)
-  const { docker } = socketsOf(instanceOf(shell.env))
+  const { docker } = socketsOf(placeOf(shell.env))
   if (!(await answers(docker))) return []
   const engine = createEngineClient(docker)
   const signal = AbortSignal.any([shell.signal, AbortSignal.timeout(limitMs)])
