@@ -9,7 +9,6 @@ import { Bases, fullName } from './bases.ts'
 import { checkCaches } from './cache/remote/entries.ts'
 import { ImportedCaches } from './cache/remote/import.ts'
 import { parametersOf, targetsOf } from './describe.ts'
-import { parseCheck } from './dockerfile/directives.ts'
 import { proxyArgs } from './dockerfile/instructions/arg.ts'
 import { type Dockerfile, parseDockerfile } from './dockerfile/parser.ts'
 import { parseGitAddress } from './context/git.ts'
@@ -21,7 +20,7 @@ import { checkOutputs, type ExportContext, exportAll, exportCaches, noLists, wit
 import { isOn } from './output/options.ts'
 import { epochOf, finishConfig, type Product } from './output/product.ts'
 import { createLint, type Lint, type Warning } from './rules/lint.ts'
-import { checkStructure } from './rules/structure.ts'
+import { checkStatements, checkStructure } from './rules/structure.ts'
 import { cancelled } from './solver/flights.ts'
 import type { LocalNode, StepEnvironment, Vertex } from './solver/graph.ts'
 import { codeOf, locate } from './solver/locate.ts'
@@ -158,14 +157,16 @@ class Build {
     const { file, text } = found
     const warnings: Description['warnings'] = []
     const empty = { file, text, targets: [], args: [], secrets: [], ssh: [], caches: [], warnings, error: undefined }
+    const warn = (warning: Warning): void => void warnings.push(warning)
     try {
-      const dockerfile = parseDockerfile(file, text)
+      const dockerfile = what === 'targets' ? parseDockerfile(file, text) : this.#parse(found, warn)
       const known = { ...empty, targets: targetsOf(dockerfile) }
       if (what === 'targets') return known
-      const [stage] = await this.#plan(dockerfile, local, (warning) => warnings.push(warning))
-      return { ...known, ...parametersOf(dockerfile, stage!.rootfs, this.#request) }
+      const [stage] = await this.#plan(dockerfile, local, warn, what === 'check' && !this.#request.target)
+      const scope = this.#scope(dockerfile, this.#platforms[0]!, this.#request.target)
+      return { ...known, ...parametersOf(dockerfile, stage!, scope) }
     } catch (error) {
-      if (what !== 'check' || !isError(error) || error.at === undefined) throw error
+      if (what !== 'check' || !isError(error) || error.code === 'cancelled') throw error
       return { ...empty, error }
     }
   }
@@ -174,7 +175,7 @@ class Build {
   async #products(): Promise<{ products: Product[]; solve: Solve; read: Read }> {
     checkCaches(this.#request)
     const read = await this.#inputs.read()
-    const dockerfile = parseDockerfile(read.found.file, read.found.text)
+    const dockerfile = this.#parse(read.found, this.#request.progress)
     const imported = this.#imported
     const { source } = dockerfile
     const solve = new Solve(this.#deps, { source, signal: this.#signal, report: this.#report, imported })
@@ -208,7 +209,7 @@ class Build {
     const given = this.#epochOf(dockerfile)
     const inputs = this.#inputs
     const { args, contexts = {} } = this.#request
-    const lint = createLint(dockerfile.source, dockerfile.directives.check, () => {})
+    const lint = this.#lint(dockerfile, () => {})
     const resolved = await resolveEpoch(given, dockerfile, {
       context: () => inputs.time(),
       isNamed: (name) => contexts[name] !== undefined,
@@ -241,18 +242,28 @@ class Build {
     return this.#withoutEpoch ? scopeWithoutEpoch(scope) : scope
   }
 
-  /** A stage for each platform. */
+  #lint(dockerfile: Dockerfile, warn: (warning: Warning) => void): Lint {
+    return createLint(dockerfile, this.#request.args.BUILDKIT_DOCKERFILE_CHECK, warn)
+  }
+
+  /** Warns of what stands above an instruction that cannot be read. */
+  #parse({ file, text }: Read['found'], warn: (warning: Warning) => void): Dockerfile {
+    return parseDockerfile(file, text, (above) => checkStatements(above, this.#lint(above, warn)))
+  }
+
+  /** A stage for each platform. `whole`: what the target does not need is looked at, too. */
   async #plan(
     dockerfile: Dockerfile,
     context: LocalNode,
     warn: (warning: Warning) => void = this.#request.progress,
+    whole = false,
   ): Promise<Target[]> {
-    const check = this.#request.args.BUILDKIT_DOCKERFILE_CHECK
-    const rules = check === undefined ? dockerfile.directives.check : parseCheck(check)
-    const lint = createLint(dockerfile.source, rules, warn)
+    const lint = this.#lint(dockerfile, warn)
     checkStructure(dockerfile, lint)
     const stages = await Promise.all(
-      this.#platforms.map((platform) => this.#planFor(platform, dockerfile, context, lint, this.#request.target)),
+      this.#platforms.map((platform) =>
+        this.#planFor(platform, dockerfile, context, lint, this.#request.target, whole),
+      ),
     )
     lint.failIfAsked()
     this.#reportUnused(dockerfile)
@@ -265,6 +276,7 @@ class Build {
     context: LocalNode,
     lint: Lint,
     target: string | undefined,
+    whole = false,
   ): Promise<Target> {
     const { noCache, noCacheFilter = [], platforms = [] } = this.#request
     const args = this.#args
@@ -272,7 +284,7 @@ class Build {
       dockerfile,
       lint,
       context,
-      target,
+      ...{ target, whole },
       scope: this.#scope(dockerfile, platform, target),
       platform,
       platformGiven: this.#request.platform !== undefined || platforms.length > 0,

@@ -1,71 +1,68 @@
 /** What a Dockerfile says of itself: its targets, and what a build of one of them takes. */
 import { proxyArgs, readArgs } from './dockerfile/instructions/arg.ts'
 import type { Statement } from './dockerfile/lines.ts'
-import type { Dockerfile, Stage } from './dockerfile/parser.ts'
+import type { Dockerfile } from './dockerfile/parser.ts'
 import { below, isRun, type Rootfs } from './solver/graph.ts'
-import type { BuildRequest, Description } from './types.ts'
+import type { Target } from './solver/plan.ts'
+import type { GlobalScope } from './solver/scope.ts'
+import type { Description } from './types.ts'
 
-/** `# NAME text` directly above describes NAME. */
+/** `# NAME text` above describes NAME. */
 const descriptionOf = (name: string, { comments }: Statement): string =>
-  comments.find((line) => line.toLowerCase().startsWith(`${name.toLowerCase()} `))?.slice(name.length + 1) ?? ''
+  comments.find((line) => line.startsWith(`${name} `))?.slice(name.length + 1) ?? ''
 
 export const targetsOf = ({ stages }: Dockerfile): Description['targets'] =>
-  stages
-    .map(({ from, statement, index }) => ({
-      name: from.name ?? '',
-      default: index === stages.length - 1,
-      description: from.name === undefined ? '' : descriptionOf(from.name, statement),
-      base: from.base,
-      platform: from.platform,
-      line: statement.range.start,
-    }))
-    .filter((target) => target.name !== '' || target.default)
+  stages.map(({ from, statement, index }) => ({
+    name: from.name ?? '',
+    default: index === stages.length - 1,
+    description: from.name === undefined ? '' : descriptionOf(from.name, statement),
+    base: from.base,
+    platform: from.platform,
+    line: statement.range.start,
+  }))
 
 export const parametersOf = (
   dockerfile: Dockerfile,
-  result: Rootfs,
-  request: Pick<BuildRequest, 'args' | 'target'>,
+  target: Target,
+  scope: GlobalScope,
 ): Pick<Description, 'args' | 'secrets' | 'ssh' | 'caches'> => ({
-  args: argsOf(dockerfile, request),
-  ...mountsOf(result),
+  args: argsOf(dockerfile, target.stages, scope),
+  ...mountsOf(target.rootfs),
 })
 
-const argsOf = (
-  dockerfile: Dockerfile,
-  { args, target }: Pick<BuildRequest, 'args' | 'target'>,
-): Description['args'] => {
+/** Those that the stages declare, and of the ones above the first FROM those that matter to them. */
+const argsOf = ({ globals }: Dockerfile, stages: Target['stages'], { values }: GlobalScope): Description['args'] => {
   const found = new Map<string, Description['args'][number]>()
-  const add = (statement: Statement): void => {
-    for (const { key, value } of readArgs(statement)) {
-      const before = found.get(key)
-      const description = descriptionOf(key, statement) || before?.description || ''
-      found.set(key, {
-        name: key,
-        description,
-        value: args[key] ?? (value === undefined ? before?.value : value.replace(/^(["'])(.*)\1$/, '$2')),
-        line: statement.range.start,
-      })
-    }
+  const add = (key: string, value: string | undefined, statement: Statement): void => {
+    const description = descriptionOf(key, statement) || found.get(key)?.description || ''
+    found.set(key, { name: key, description, value, line: statement.range.start })
   }
-  for (const { statement } of dockerfile.globals) add(statement)
-  for (const stage of stagesOf(dockerfile, target))
-    for (const { statement, name } of stage.commands) if (name === 'ARG') add(statement)
+  const used = usedGlobals(globals, stages)
+  for (const { declarations, statement } of globals)
+    for (const { key } of declarations) if (used.has(key)) add(key, values.get(key), statement)
+  for (const { stage, result } of stages)
+    for (const { statement, name } of stage.commands)
+      if (name === 'ARG' && result.args.size > 0)
+        for (const { key } of readArgs(statement)) add(key, result.args.get(key), statement)
   return [...found.values()].filter(({ name }) => !proxyArgs.includes(name)).sort((a, b) => a.line - b.line)
 }
 
-/** The target and all stages it is made from. */
-const stagesOf = ({ stages }: Dockerfile, target: string | undefined): Stage[] => {
-  const find = (name: string): Stage | undefined =>
-    stages.findLast(({ from }) => from.name === name.toLowerCase()) ?? stages[/^\d+$/.test(name) ? Number(name) : -1]
-  const needed = new Set<Stage>()
-  const visit = (stage: Stage | undefined): void => {
-    if (!stage || needed.has(stage)) return
-    needed.add(stage)
-    visit(find(stage.from.base))
-    for (const { uses } of stage.commands) for (const name of uses) visit(find(name))
+/** Names that the stages' FROMs and ARGs take from above the first FROM, and what those are made of. */
+const usedGlobals = (globals: Dockerfile['globals'], stages: Target['stages']): Set<string> => {
+  const used = new Set<string>()
+  const namesIn = (text: string): void => {
+    for (const [, name] of text.matchAll(/\$\{?([A-Za-z_]\w*)/g)) used.add(name!)
   }
-  visit(target === undefined || target === '' ? stages.at(-1) : find(target))
-  return [...needed]
+  for (const { stage } of stages) {
+    namesIn(stage.from.base)
+    namesIn(stage.from.platform ?? '')
+    for (const command of stage.commands)
+      if (command.name === 'ARG')
+        for (const { key, value } of readArgs(command.statement)) if (value === undefined) used.add(key)
+  }
+  for (const { declarations } of globals.toReversed())
+    for (const { key, value } of declarations.toReversed()) if (used.has(key) && value !== undefined) namesIn(value)
+  return used
 }
 
 const mountsOf = (result: Rootfs): Pick<Description, 'secrets' | 'ssh' | 'caches'> => {
@@ -83,5 +80,7 @@ const mountsOf = (result: Rootfs): Pick<Description, 'secrets' | 'ssh' | 'caches
       list.set(mount.id, { name: mount.id, required, line: list.get(mount.id)?.line ?? line })
     }
   }
-  return { secrets: [...secrets.values()], ssh: [...ssh.values()], caches: [...caches.values()] }
+  const inOrder = <T extends { line: number }>(list: Map<string, T>): T[] =>
+    [...list.values()].sort((a, b) => a.line - b.line)
+  return { secrets: inOrder(secrets), ssh: inOrder(ssh), caches: inOrder(caches) }
 }

@@ -218,7 +218,7 @@ export type Question = 'check' | 'outline' | 'targets'
 export interface Description {
   file: string
   text: string
-  /** Stages that have a name or are the last one. */
+  /** All stages; '' is one without a name. */
   targets: {
     name: string
     default: boolean

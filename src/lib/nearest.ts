@@ -1,5 +1,5 @@
-/** Edits (insert, delete, replace, swap neighbours) between two words. */
-const distance = (a: string, b: string): number => {
+/** Edits (insert, delete, replace and, with `swaps`, swap neighbours) between two words. */
+export const distance = (a: string, b: string, swaps = true): number => {
   const rows = Array.from({ length: a.length + 1 }, () => new Array<number>(b.length + 1).fill(0))
   for (let i = 0; i <= a.length; i++) rows[i]![0] = i
   for (let j = 0; j <= b.length; j++) rows[0]![j] = j
@@ -7,7 +7,7 @@ const distance = (a: string, b: string): number => {
     for (let j = 1; j <= b.length; j++) {
       const same = a[i - 1] === b[j - 1]
       let best = Math.min(rows[i - 1]![j]! + 1, rows[i]![j - 1]! + 1, rows[i - 1]![j - 1]! + (same ? 0 : 1))
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+      if (swaps && i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
         best = Math.min(best, rows[i - 2]![j - 2]! + 1)
       rows[i]![j] = best
     }

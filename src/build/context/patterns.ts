@@ -20,6 +20,8 @@ export interface Patterns {
   /** May anything at or below the directory `path` be selected? */
   mayMatchBelow(path: string): boolean
   readonly empty: boolean
+  /** Is everything selected, whatever there is? */
+  readonly selectsAll: boolean
 }
 
 export const compilePatterns = (lines: readonly string[]): Patterns => {
@@ -37,13 +39,17 @@ export const compilePatterns = (lines: readonly string[]): Patterns => {
     }
     return selected
   }
-  const touches = (pattern: Pattern, path: string): boolean =>
-    `${path}/`.startsWith(pattern.literal) || pattern.literal.startsWith(`${path}/`)
+  const touches = ({ text, literal }: Pattern, path: string): boolean =>
+    (literal === text ? `${path}/`.startsWith(`${text}/`) : `${path}/`.startsWith(literal)) ||
+    literal.startsWith(`${path}/`)
   return {
     matches,
     mayExceptBelow: (path) => patterns.some((pattern) => pattern.exception && touches(pattern, path)),
     mayMatchBelow: (path) => patterns.some((pattern) => !pattern.exception && touches(pattern, path)),
     empty: patterns.length === 0,
+    selectsAll:
+      patterns.some(({ text, exception }) => !exception && ['*', '**', '**/*'].includes(text)) &&
+      !patterns.some(({ exception }) => exception),
   }
 }
 

@@ -1,10 +1,14 @@
+import { SlipwayError } from '../../errors.ts'
 import type { Source } from './source.ts'
 import { faultAt } from './source.ts'
 
 export interface Directives {
   escape: '\\' | '`'
   syntax: string | undefined
-  check: CheckConfig
+  /** As written; parseCheck reads it. */
+  check: string
+  /** How many lines they are. */
+  count: number
 }
 /** `# check=skip=A,B;error=true;experimental=all` */
 export interface CheckConfig {
@@ -48,31 +52,61 @@ export const parseDirectives = (source: Source): Directives => {
   return {
     escape: (found.get('escape') as '\\' | '`' | undefined) ?? '\\',
     syntax: found.get('syntax'),
-    check: parseCheck(found.get('check') ?? ''),
+    check: found.get('check') ?? '',
+    count: found.size,
   }
 }
 
-const names = (value: string): string[] =>
-  value
-    .split(',')
-    .map((name) => name.trim())
-    .filter(Boolean)
+const names = (value: string): string[] => value.split(',').map((name) => name.trim())
 
+/** Go's strconv.ParseBool. */
+const booleans: Record<string, boolean> = Object.fromEntries([
+  ...['1', 't', 'T', 'TRUE', 'true', 'True'].map((text) => [text, true]),
+  ...['0', 'f', 'F', 'FALSE', 'false', 'False'].map((text) => [text, false]),
+])
+
+/** Reads `skip=A,B;error=true;experimental=all`, at most three parts. Errors: 'invalid', in BuildKit's words. */
 export const parseCheck = (text: string): CheckConfig => {
-  let skip: string[] = []
-  let experimental: string[] = []
+  const lists: Record<string, string[]> = { skip: [], experimental: [] }
   let error = false
-  for (const part of text.split(';')) {
-    const [key = '', value = ''] = part.split('=').map((piece) => piece.trim())
-    if (key === 'skip') skip = names(value)
-    else if (key === 'experimental') experimental = names(value)
-    else if (key === 'error') error = value.toLowerCase() === 'true' || value === '1'
+  const [first = '', second, ...rest] = text.trim().split(';')
+  const parts =
+    first === '' && second === undefined ? [] : [first, second, rest.length > 0 ? rest.join(';') : undefined]
+  for (const part of parts) {
+    if (part === undefined) continue
+    const at = part.indexOf('=')
+    const key = (at < 0 ? part : part.slice(0, at)).trim()
+    const value = part.slice(at + 1).trim()
+    if (at >= 0 && lists[key]) lists[key] = names(value)
+    else if (at >= 0 && key === 'error') {
+      const given = booleans[value]
+      const fault = `strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`
+      if (given === undefined)
+        throw new SlipwayError('invalid', `failed to parse check option ${JSON.stringify(part)}: ${fault}`)
+      error = given
+    } else throw new SlipwayError('invalid', `invalid check option ${JSON.stringify(at < 0 ? part : key)}`)
   }
+  const { skip = [], experimental = [] } = lists
   return {
     skip: new Set(skip),
-    skipAll: skip.includes('all'),
+    skipAll: skip[0] === 'all' && skip.length === 1,
     experimental: new Set(experimental),
-    experimentalAll: experimental.includes('all'),
+    experimentalAll: experimental[0] === 'all' && experimental.length === 1,
     error,
   }
+}
+
+/** The `# check=` among the comments above an instruction; what follows the first blank of its value says why. */
+export const localCheck = (comments: readonly string[]): CheckConfig | undefined => {
+  for (const comment of comments) {
+    const [, name = '', value = ''] = pattern.exec(`#${comment}`) ?? []
+    if (name.toLowerCase() !== 'check') continue
+    try {
+      return parseCheck(value.split(' ')[0]!)
+    } catch {
+      // A comment above an instruction may say anything.
+      return undefined
+    }
+  }
+  return undefined
 }

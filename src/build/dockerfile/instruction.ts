@@ -20,8 +20,14 @@ export interface StageState {
   /** An ARG from above the first FROM, or a platform argument. */
   globalArg(name: string): string | undefined
   /** Instructions of this stage, by name, that came before this one. */
-  readonly seen: ReadonlySet<string>
+  readonly seen: { has(name: string): boolean }
+  /** A WORKDIR was written above, in this stage or in one it is built on. */
+  readonly workdirSet: boolean
+  /** The instruction's name as it is written. */
+  readonly word: string
   warn(rule: RuleName, ...values: string[]): void
+  /** Reports the one before of the same name in the stage: it is of no use. */
+  onlyOnce(): void
 }
 
 /** What one instruction does. Absent parts change nothing. */

@@ -18,19 +18,19 @@ export interface Statement {
   /** The whole logical line, without here-documents. */
   text: string
   range: Range
-  /** Comment lines directly above. */
+  /** Comment lines directly above, down from the last empty one. */
   comments: string[]
   escape: string
 }
 export interface Lines {
   statements: Statement[]
-  /** Lines within a continuation that are empty. */
+  /** Last lines of the instructions that have empty ones within. */
   emptyContinuations: Range[]
 }
 
 const withHeredocs = new Set(['ADD', 'COPY', 'RUN'])
 
-export const splitLines = (source: Source, directives: Pick<Directives, 'escape'>): Lines => {
+export const splitLines = (source: Source, directives: Pick<Directives, 'escape' | 'count'>): Lines => {
   const escapeChar = directives.escape
   const quoted = escapeChar === '\\' ? '\\\\' : escapeChar
   const continuation = new RegExp(`(^|[^${quoted}])${quoted}[ \\t]*$`)
@@ -45,25 +45,29 @@ export const splitLines = (source: Source, directives: Pick<Directives, 'escape'
       continue
     }
     if (first.startsWith('#')) {
-      comments.push(first.slice(1).trim())
+      const comment = first.slice(1).trim()
+      if (comment === '') comments = []
+      else if (at > directives.count) comments.push(comment)
       continue
     }
     const range: Range = { start: at, end: at }
     let text = first
     let open = continuation.test(text)
     if (open) text = text.replace(continuation, '$1')
+    let isGapped = false
     while (open && at < source.lines.length) {
       const line = source.lines[at++]!
       if (line.trimStart().startsWith('#')) continue
       // The last line of a file that ends in a newline is no line.
       if (line.trim() === '') {
-        if (at < source.lines.length) emptyContinuations.push({ start: at, end: at })
+        isGapped ||= at < source.lines.length
         continue
       }
       open = continuation.test(line)
       text += open ? line.replace(continuation, '$1') : line
     }
     range.end = Math.min(at, source.lines.length)
+    if (isGapped) emptyContinuations.push({ start: range.end, end: range.end })
     if (text.trim() === '') continue
     const statement = statementOf(text, range, escapeChar, comments)
     comments = []

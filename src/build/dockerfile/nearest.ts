@@ -1,15 +1,28 @@
-import { nearest } from '../../lib/nearest.ts'
+import { distance } from '../../lib/nearest.ts'
 
-/** What a mistyped `word` most likely means: at most 3 edits and less than half of it, as BuildKit asks. */
-export const meant = (word: string, options: Iterable<string>): string | undefined =>
-  nearest(
-    word,
-    [...options].filter((option) => option.toLowerCase() !== word.toLowerCase()),
-    Math.min(3, Math.floor(word.length / 2)),
-  )
+/**
+ * What a mistyped `word` most likely means: the first of the options that are least and at most two edits away, as BuildKit
+ * has it. Nothing where the word is an option itself: then the fault lies elsewhere.
+ */
+export const meant = (word: string, options: Iterable<string>, caseless = false): string | undefined => {
+  const fold = (text: string): string => (caseless ? text.toLowerCase() : text)
+  let best: string | undefined
+  let least = 3
+  for (const option of options) {
+    const edits = distance(fold(word), fold(option), false)
+    if (edits === 0) return undefined
+    if (edits < least) [best, least] = [option, edits]
+  }
+  return best !== undefined && caseless ? inCaseOf(word, best) : best
+}
+
+const inCaseOf = (word: string, text: string): string => {
+  if (word === word.toLowerCase()) return text.toLowerCase()
+  return word === word.toUpperCase() ? text.toUpperCase() : text
+}
 
 /** `message (did you mean X?)`, or the message alone. */
-export const suggest = (message: string, word: string, options: Iterable<string>): string => {
-  const near = meant(word, options)
+export const suggest = (message: string, word: string, options: Iterable<string>, caseless = false): string => {
+  const near = meant(word, options, caseless)
   return near === undefined ? message : `${message} (did you mean ${near}?)`
 }

@@ -66,8 +66,15 @@ const instructions = new Map<string, Instruction<never>>(
 )
 const instructionNames = ['FROM', ...instructions.keys()]
 
-/** Reads a Dockerfile; an error is 'invalid', in BuildKit's words, with position, source lines and a caret. */
-export const parseDockerfile = (file: string, text: string): Dockerfile => {
+/**
+ * Reads a Dockerfile; an error is 'invalid', in BuildKit's words, with position, source lines and a caret. Where an instruction
+ * is wrong, `onFault` gets what stands above it.
+ */
+export const parseDockerfile = (
+  file: string,
+  text: string,
+  onFault: (above: Dockerfile) => void = () => {},
+): Dockerfile => {
   const source = sourceOf(file, text)
   const directives = parseDirectives(source)
   const lines = splitLines(source, directives)
@@ -75,7 +82,12 @@ export const parseDockerfile = (file: string, text: string): Dockerfile => {
   if (lines.statements.length === 0)
     throw faultAt(source, { start: 1, end: 1 }, new SyntaxFault('file with no instructions'))
   const dockerfile: Dockerfile = { source, directives, lines, globals: [], stages: [] }
-  for (const statement of lines.statements) parsing(source, statement.range, () => place(dockerfile, statement))
+  try {
+    for (const statement of lines.statements) parsing(source, statement.range, () => place(dockerfile, statement))
+  } catch (error) {
+    onFault(dockerfile)
+    throw error
+  }
   if (dockerfile.stages.length === 0) {
     throw faultAt(
       source,
@@ -104,7 +116,7 @@ const place = (dockerfile: Dockerfile, statement: Statement): void => {
 const commandOf = (statement: Statement): Command => {
   const known = instructions.get(statement.name)
   if (known) return known.command(statement)
-  throw new SyntaxFault(suggest(`unknown instruction: ${statement.word}`, statement.word, instructionNames), {
+  throw new SyntaxFault(suggest(`unknown instruction: ${statement.word}`, statement.word, instructionNames, true), {
     near: statement.word,
   })
 }
@@ -112,7 +124,7 @@ const commandOf = (statement: Statement): Command => {
 /** An ONBUILD trigger of a base as an instruction of the stage whose FROM is `at`. */
 export const parseTrigger = (expression: string, at: Range): Command => {
   const source = sourceOf('ONBUILD', expression)
-  const { statements } = splitLines(source, { escape: '\\' })
+  const { statements } = splitLines(source, { escape: '\\', count: 0 })
   if (statements.length !== 1) throw new SyntaxFault('onbuild trigger should be a single expression')
   const statement = { ...statements[0]!, range: at }
   if (statement.name === 'FROM') throw new SyntaxFault("FROM isn't allowed as an ONBUILD trigger")

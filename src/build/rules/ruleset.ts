@@ -90,7 +90,7 @@ export const ruleset = {
     (verb, file) => `Attempting to ${verb} file "${file}" that is excluded by .dockerignore`,
   ),
   InvalidDefinitionDescription: rule(
-    'Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`',
+    'Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`. If this is not intended to be a description comment, add an empty line or comment between the instruction and the comment.',
     (instruction, name) => `Comment for ${instruction} should follow the format: \`# ${name} <description>\``,
     true,
   ),
@@ -99,7 +99,7 @@ export const ruleset = {
     (port) => `Defined protocol '${port}' in EXPOSE instruction should be lowercase`,
   ),
   ExposeInvalidFormat: rule(
-    'IP address and host-port mapping should not be used in EXPOSE instruction',
+    'IP address and host-port mapping should not be used in EXPOSE instruction. This will become an error in a future release',
     (port) => `EXPOSE instruction should not define an IP address or host-port mapping, found '${port}'`,
   ),
 } satisfies Record<string, Rule>
@@ -107,7 +107,9 @@ export const ruleset = {
 export type RuleName = keyof typeof ruleset
 export const ruleOf = (name: RuleName): Rule => ruleset[name]
 
+/** '' for the one that has no page. */
 export const urlOf = (name: RuleName): string => {
+  if (name === 'InvalidBaseImagePlatform') return ''
   const page = name
     .replace(/([a-z])([A-Z])/g, '$1-$2')
     .replace(/([A-Z]+)([A-Z][a-z])/g, '$1-$2')

@@ -1,39 +1,56 @@
 /** The checks that need nothing but the file. */
-import type { Dockerfile, Stage } from '../dockerfile/parser.ts'
+import { type ArgDeclaration, readArgs } from '../dockerfile/instructions/arg.ts'
+import type { Statement } from '../dockerfile/lines.ts'
+import type { Dockerfile } from '../dockerfile/parser.ts'
 import type { Lint } from './lint.ts'
 
 const reserved = new Set(['scratch', 'context'])
 
+/** All of them. */
 export const checkStructure = (dockerfile: Dockerfile, lint: Lint): void => {
-  for (const range of dockerfile.lines.emptyContinuations) lint.warn('NoEmptyContinuation', range, [])
+  checkStatements(dockerfile, lint)
+  checkNames(dockerfile, lint)
   checkCasing(dockerfile, lint)
-  const names = new Set<string>()
-  for (const stage of dockerfile.stages) {
-    checkStageName(stage, names, lint)
-    for (const { name, statement } of stage.commands)
-      if (name === 'MAINTAINER') lint.warn('MaintainerDeprecated', statement.range, [])
-  }
-  checkDescriptions(dockerfile, lint)
 }
 
-const checkStageName = ({ from, statement }: Stage, names: Set<string>, lint: Lint): void => {
-  const { name, writtenName, writtenAs } = from
-  if (name === undefined || writtenName === undefined || writtenAs === undefined) return
-  const { range, word } = statement
-  if (writtenName !== name) lint.warn('StageNameCasing', range, [writtenName])
-  if ((isLower(word) && !isLower(writtenAs)) || (isUpper(word) && !isUpper(writtenAs)))
-    lint.warn('FromAsCasing', range, [writtenAs, word])
-  if (names.has(name)) lint.warn('DuplicateStageName', range, [writtenName])
-  if (reserved.has(name)) lint.warn('ReservedStageName', range, [writtenName])
-  names.add(name)
+/** Those that look at one instruction at a time: they hold for a part of a file, too. */
+export const checkStatements = (dockerfile: Dockerfile, lint: Lint): void => {
+  for (const range of dockerfile.lines.emptyContinuations) lint.warn('NoEmptyContinuation', range, [])
+  for (const { statement, declarations } of dockerfile.globals)
+    checkDescription('ARG', keysOf(declarations), statement, lint)
+  for (const { from, statement, commands } of dockerfile.stages) {
+    const { range, word } = statement
+    const { name, writtenName, writtenAs } = from
+    if (name !== undefined && writtenName !== undefined && writtenName !== name)
+      lint.warn('StageNameCasing', range, [writtenName])
+    if (writtenAs !== undefined && ((isLower(word) && !isLower(writtenAs)) || (isUpper(word) && !isUpper(writtenAs))))
+      lint.warn('FromAsCasing', range, [writtenAs, word])
+    if (name !== undefined) checkDescription('FROM', [name], statement, lint)
+    for (const command of commands) {
+      if (command.name === 'MAINTAINER') lint.warn('MaintainerDeprecated', command.statement.range, [])
+      if (command.name === 'ARG') checkDescription('ARG', keysOf(readArgs(command.statement)), command.statement, lint)
+    }
+  }
+}
+
+const keysOf = (declarations: readonly ArgDeclaration[]): string[] => declarations.map(({ key }) => key)
+
+const checkNames = ({ stages }: Dockerfile, lint: Lint): void => {
+  const names = new Set<string>()
+  for (const { from, statement } of stages) {
+    if (from.name === undefined) continue
+    if (reserved.has(from.name)) lint.warn('ReservedStageName', statement.range, [from.name])
+    if (names.has(from.name)) lint.warn('DuplicateStageName', statement.range, [from.name])
+    names.add(from.name)
+  }
 }
 
 const isLower = (text: string): boolean => text === text.toLowerCase()
 const isUpper = (text: string): boolean => text === text.toUpperCase()
 
-/** Instructions in another case than most are reported; a tie counts as upper case. */
-const checkCasing = (dockerfile: Dockerfile, lint: Lint): void => {
-  const words = dockerfile.lines.statements
+/** Instructions in another case than most are reported, ARGs above the first FROM apart; a tie counts as upper case. */
+const checkCasing = ({ stages }: Dockerfile, lint: Lint): void => {
+  const words = stages.flatMap((stage) => [stage.statement, ...stage.commands.map(({ statement }) => statement)])
   const lower = words.filter(({ word }) => isLower(word)).length
   const upper = words.filter(({ word }) => isUpper(word)).length
   const matches = lower > upper ? isLower : isUpper
@@ -42,20 +59,14 @@ const checkCasing = (dockerfile: Dockerfile, lint: Lint): void => {
       lint.warn('ConsistentInstructionCasing', range, [word, lower > upper ? 'lowercase' : 'uppercase'])
 }
 
-/** A comment right above a named FROM or a global ARG describes it and begins with its name. */
-const checkDescriptions = (dockerfile: Dockerfile, lint: Lint): void => {
-  const check = (
-    instruction: string,
-    name: string | undefined,
-    comments: string[],
-    range: { start: number; end: number },
-  ): void => {
-    const comment = comments.at(-1)
-    if (name !== undefined && comment !== undefined && !comment.startsWith(`${name} `))
-      lint.warn('InvalidDefinitionDescription', range, [instruction, name])
-  }
-  for (const { statement, from } of dockerfile.stages)
-    check('FROM', from.writtenName, statement.comments, statement.range)
-  for (const { statement, declarations } of dockerfile.globals)
-    check('ARG', declarations[0]?.key, statement.comments, statement.range)
+/** The last comment above a named FROM or an ARG describes it: it begins with the name, or with one of the names. */
+const checkDescription = (
+  instruction: string,
+  names: readonly string[],
+  { comments, range }: Statement,
+  lint: Lint,
+): void => {
+  const comment = comments.at(-1)
+  if (comment === undefined || names.includes(comment.split(' ')[0]!)) return
+  lint.warn('InvalidDefinitionDescription', range, [instruction, names.length > 1 ? '<arg_key>' : names[0]!])
 }

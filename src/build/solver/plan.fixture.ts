@@ -18,6 +18,9 @@ interface PlanOptions {
   images?: Record<string, ImageProcessConfig>
   contexts?: Record<string, { image: string } | { stage: string } | { directory: string }>
   ignore?: string[]
+  /** BUILDKIT_DOCKERFILE_CHECK */
+  check?: string
+  whole?: boolean
 }
 interface Planned extends Target {
   warnings: string[]
@@ -47,7 +50,7 @@ export const plan = async (text: string, options: PlanOptions = {}): Promise<Pla
   const dockerfile = parseDockerfile('Dockerfile', text)
   const warnings: Warning[] = []
   const asked: string[] = []
-  const lint = createLint(dockerfile.source, dockerfile.directives.check, (warning) => warnings.push(warning))
+  const lint = createLint(dockerfile, options.check, (warning) => warnings.push(warning))
   checkStructure(dockerfile, lint)
   const host = parsePlatform('linux/amd64')
   const platform = parsePlatform(options.platform ?? 'linux/amd64')
@@ -61,6 +64,7 @@ export const plan = async (text: string, options: PlanOptions = {}): Promise<Pla
     platformGiven: options.platform !== undefined,
     scope: globalScope(dockerfile, platformArgs(host, platform, options.target), args),
     target: options.target,
+    whole: options.whole,
     buildArgs: args,
     noCache: () => false,
     environment: {

@@ -1,8 +1,8 @@
 /** A parsed Dockerfile and a request to the graph that has to be solved. Only what the target needs is touched. */
 import { randomUUID } from 'node:crypto'
 import type { Image } from '../../engine/types.ts'
-import type { SlipwayError } from '../../errors.ts'
-import { formatPlatform, type Platform, parsePlatform } from '../../spec/oci/index.ts'
+import { messageOf, type SlipwayError } from '../../errors.ts'
+import { formatPlatform, type Platform, parsePlatform, parseReference } from '../../spec/oci/index.ts'
 import { fullName } from '../bases.ts'
 import { expand } from '../dockerfile/expand.ts'
 import type { Command } from '../dockerfile/instruction.ts'
@@ -27,6 +27,8 @@ export interface PlanInput {
   /** One of several: steps tell whose they are. */
   platformShown?: boolean | undefined
   target: string | undefined
+  /** Stages that the target does not need are planned, too. */
+  whole?: boolean | undefined
   buildArgs: Readonly<Record<string, string>>
   noCache(stage: string | undefined): boolean
   environment: StepEnvironment
@@ -42,6 +44,8 @@ export interface PlanInput {
 
 export interface Target extends StageResult {
   extras: Extra[]
+  /** The stages that were planned, in their order. */
+  stages: { stage: Stage; result: StageResult }[]
 }
 
 /** Plans the target stage; errors point at the instruction concerned. */
@@ -63,6 +67,7 @@ class Planner {
 
   constructor(input: PlanInput) {
     this.#in = input
+    this.#reportDefaults()
     this.#bases = input.dockerfile.stages.map((stage) => this.#base(stage))
     const names = new Set(input.dockerfile.stages.flatMap(({ from, index }) => [from.name, String(index)]))
     const uses = input.dockerfile.stages.flatMap(({ commands }) => commands.flatMap((command) => command.uses))
@@ -71,8 +76,14 @@ class Planner {
 
   async target(): Promise<Target> {
     const index = this.#target()
+    if (this.#in.whole) for (const stage of this.#in.dockerfile.stages) await this.#stage(stage.index)
     const result = await this.#stage(index)
-    return { ...result, extras: await this.#extras(index) }
+    const stages = await Promise.all(
+      [...this.#results]
+        .sort(([a], [b]) => a - b)
+        .map(async ([at, planned]) => ({ stage: this.#in.dockerfile.stages[at]!, result: await planned })),
+    )
+    return { ...result, stages, extras: this.#extras(index, stages) }
   }
 
   #target(): number {
@@ -88,17 +99,16 @@ class Planner {
     throw faultAt(source, stages[0]!.statement.range, { ...fault, message: fault.message, code: 'not-found' })
   }
 
-  /** What scanners are to see, too: of the stages that the target needs, which are planned by now. */
-  async #extras(target: number): Promise<Extra[]> {
-    const { dockerfile, scope, context } = this.#in
+  /** What scanners are to see, too: of the stages that the target needs. */
+  #extras(target: number, stages: Target['stages']): Extra[] {
+    const { scope, context } = this.#in
     const found: Extra[] = []
-    for (const [index, planned] of [...this.#results].sort(([a], [b]) => a - b)) {
-      const stage = dockerfile.stages[index]!
+    for (const { stage, result } of stages) {
+      const isTarget = stage.index === target
       const name = nameOf(stage)
-      const result = await planned
-      if (!isScanned(index === target ? 'context' : 'stage', name, result, scope.values)) continue
-      const root = index === target ? this.#wholeContext(stage, context, result.platform) : result.rootfs
-      found.push({ name: index === target ? 'context' : name, root })
+      if (!isScanned(isTarget ? 'context' : 'stage', name, result, scope.values)) continue
+      const root = isTarget ? this.#wholeContext(stage, context, result.platform) : result.rootfs
+      found.push({ name: isTarget ? 'context' : name, root })
     }
     return found
   }
@@ -111,18 +121,29 @@ class Planner {
     return /^\d+$/.test(name) && Number(name) < stages.length ? Number(name) : undefined
   }
 
+  /** Names of bases that are none without --build-arg. */
+  #reportDefaults(): void {
+    const { dockerfile, scope, lint } = this.#in
+    for (const { from, statement } of dockerfile.stages) {
+      try {
+        const { text } = expand(from.base, (key) => scope.defaults.get(key), { escape: statement.escape })
+        if (!isReference(text)) lint.warn('InvalidDefaultArgInFrom', statement.range, [from.base])
+      } catch {
+        // What is malformed fails the build anyway.
+        return
+      }
+    }
+  }
+
   /** Base name and platform of a stage, expanded. */
   #base(stage: Stage): Base {
-    const { dockerfile, scope, lint } = this.#in
+    const { dockerfile, scope } = this.#in
     const { from, statement } = stage
     return lowering(dockerfile.source, statement.range, () => {
       const known = { escape: statement.escape }
       const name = expand(from.base, (key) => scope.values.get(key), known)
       this.#reportUndeclared(name.unmatched, statement.range)
       if (name.text === '') throw new SyntaxFault(`base name (${from.base}) should not be blank`, { near: from.base })
-      const byDefault = expand(from.base, (key) => scope.defaults.get(key), known).text
-      if (byDefault !== name.text && !plausibleName(byDefault))
-        lint.warn('InvalidDefaultArgInFrom', statement.range, [from.base])
       return { name: name.text, ...this.#platform(stage) }
     })
   }
@@ -134,24 +155,31 @@ class Planner {
       escape: statement.escape,
     })
     this.#reportUndeclared(unmatched, statement.range)
-    if (text === '')
-      throw new SyntaxFault(`empty platform value from expression ${from.platform}`, { near: from.platform })
+    const misspelt = [...unmatched][0] ?? ''
+    const fault = (message: string): SyntaxFault =>
+      new SyntaxFault(misspelt === '' ? message : suggest(message, misspelt, scope.values.keys()), {
+        near: from.platform,
+      })
     if (/^\$(\{TARGETPLATFORM\}|TARGETPLATFORM)$/.test(from.platform))
       lint.warn('RedundantTargetPlatform', statement.range, [from.platform])
-    if (matched.size === 0 && unmatched.size === 0) {
+    if (text === '') throw fault(`empty platform value from expression ${from.platform}`)
+    try {
+      const platform = parsePlatform(text)
       // A name of the stage that tells the platform makes the constant a choice.
-      const [os = '', architecture = ''] = text.split('/')
-      if (![os, architecture].some((part) => part !== '' && from.name?.includes(part)))
+      const isNamed = [platform.os, platform.architecture].some((part) => from.name?.includes(part))
+      if (matched.size === 0 && unmatched.size === 0 && !isNamed)
         lint.warn('FromPlatformFlagConstDisallowed', statement.range, [text])
+      return { platform, platformGiven: true }
+    } catch (error) {
+      throw fault(`failed to parse platform ${from.platform}: ${messageOf(error)}`)
     }
-    return { platform: parsePlatformOrFault(text), platformGiven: true }
   }
 
   #reportUndeclared(names: ReadonlySet<string>, range: Range): void {
     const { scope, lint } = this.#in
     for (const name of names) {
       if (scope.declared.has(name)) continue
-      lint.warn('UndefinedArgInFrom', range, [name, meant(name, scope.values.keys()) ?? ''])
+      lint.warn('UndefinedArgInFrom', range, [name, meant(name, [...scope.values.keys(), ...scope.declared]) ?? ''])
     }
   }
 
@@ -343,10 +371,12 @@ class Planner {
   #reportIgnored(op: Op, range: Range): void {
     if (op.kind !== 'copy' || op.from.kind !== 'context') return
     const { ignore } = this.#in.context.tree
+    const verb = op.verb === 'ADD' ? 'Add' : 'Copy'
     for (const source of op.sources) {
-      if (source.kind !== 'path' || source.path === '/' || !ignore?.matches(source.path.slice(1))) continue
-      if (ignore.mayExceptBelow(source.path.slice(1))) continue
-      this.#in.lint.warn('CopyIgnoredFile', range, [op.verb === 'ADD' ? 'Add' : 'Copy', source.path.slice(1)])
+      if (source.kind !== 'path') continue
+      const path = source.path.slice(1)
+      const ignored = path === '' ? ignore?.selectsAll : ignore?.matches(path) && !ignore.mayExceptBelow(path)
+      if (ignored) this.#in.lint.warn('CopyIgnoredFile', range, [verb, path || '.'])
     }
   }
 
@@ -397,12 +427,11 @@ const nameOf = ({ from, index }: Stage): string => from.name ?? `stage-${index}`
 const targetText = (own: Platform, target: Platform): string =>
   own.os === target.os ? formatPlatform(target).slice(target.os.length + 1) : formatPlatform(target)
 
-const plausibleName = (name: string): boolean => /^[a-z0-9][\w./:@-]*$/i.test(name) && !/[:@/]$/.test(name)
-
-const parsePlatformOrFault = (text: string): Platform => {
+const isReference = (text: string): boolean => {
   try {
-    return parsePlatform(text)
-  } catch (error) {
-    throw new SyntaxFault(`failed to parse platform ${text}: ${(error as Error).message}`, { near: text })
+    parseReference(text)
+    return true
+  } catch {
+    return false
   }
 }

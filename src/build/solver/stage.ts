@@ -4,7 +4,7 @@ import type { HistoryEntry, ImageProcessConfig, Platform } from '../../spec/oci/
 import { expand } from '../dockerfile/expand.ts'
 import type { Command, Lowered, StageState } from '../dockerfile/instruction.ts'
 import { meant } from '../dockerfile/nearest.ts'
-import { lowering, type Source } from '../dockerfile/source.ts'
+import { lowering, type Range, type Source } from '../dockerfile/source.ts'
 import type { Lint } from '../rules/lint.ts'
 import type { OpNode, Rootfs } from './graph.ts'
 
@@ -77,7 +77,7 @@ export const lowerStage = (base: StageResult, commands: readonly Command[], scop
     env: new Map(base.env),
     args: new Map(base.args),
   }
-  const seen = new Set<string>(base.workdirSet ? ['WORKDIR'] : [])
+  const seen = new Map<string, Range>()
   for (const command of commands) {
     const { statement } = command
     const view = viewOf(state, seen, scope, command)
@@ -89,9 +89,9 @@ export const lowerStage = (base: StageResult, commands: readonly Command[], scop
       state.rootfs = node
     }
     if (lowered.history !== undefined) state.history.push(historyOf(lowered, node))
-    seen.add(command.name)
+    seen.set(command.name, statement.range)
   }
-  return { ...state, workdirSet: seen.has('WORKDIR') }
+  return { ...state, workdirSet: base.workdirSet || seen.has('WORKDIR') }
 }
 
 const apply = (state: StageResult, lowered: Lowered): void => {
@@ -129,7 +129,12 @@ const shownText = (command: Command, env: ReadonlyMap<string, string>): string =
   }
 }
 
-const viewOf = (state: StageResult, seen: ReadonlySet<string>, scope: StageScope, command: Command): StageState => {
+const viewOf = (
+  state: StageResult,
+  seen: ReadonlyMap<string, Range>,
+  scope: StageScope,
+  command: Command,
+): StageState => {
   const { statement } = command
   const lookup = (name: string): string | undefined => state.env.get(name)
   const report = (unmatched: ReadonlySet<string>): void => {
@@ -137,7 +142,7 @@ const viewOf = (state: StageResult, seen: ReadonlySet<string>, scope: StageScope
       if (!/^[A-Za-z_]/.test(name)) continue
       // Declared without a value: that is what the user wants.
       if (state.args.has(name)) continue
-      const near = meant(name, [...state.env.keys(), ...state.args.keys()])
+      const near = meant(name, state.env.keys())
       scope.lint.warn('UndefinedVar', statement.range, [name, near ?? ''], `$${name}`)
     }
   }
@@ -151,11 +156,17 @@ const viewOf = (state: StageResult, seen: ReadonlySet<string>, scope: StageScope
     config: state.config,
     env: state.env,
     args: state.args,
+    word: statement.word,
+    workdirSet: state.workdirSet || seen.has('WORKDIR'),
     seen,
     expand: (word, options) => run(word, options).text,
     expandWords: (text) => run(text).words,
     buildArg: (name) => scope.buildArgs[name],
     globalArg: (name) => scope.globals.get(name),
     warn: (rule, ...values) => scope.lint.warn(rule, statement.range, values),
+    onlyOnce() {
+      const before = seen.get(command.name)
+      if (before) scope.lint.warn('MultipleInstructionsDisallowed', before, [statement.word])
+    },
   }
 }

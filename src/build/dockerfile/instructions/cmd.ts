@@ -9,8 +9,8 @@ export const cmd = instruction<CommandLine>('CMD', {
     return commandLine(statement.rest)
   },
   lower(line, stage) {
-    if (stage.seen.has('CMD')) stage.warn('MultipleInstructionsDisallowed', 'CMD')
-    if (line.shell && !stage.config.Shell?.length) stage.warn('JSONArgsRecommended', 'CMD')
+    stage.onlyOnce()
+    if (line.shell && !stage.config.Shell?.length) stage.warn('JSONArgsRecommended', stage.word)
     const args = argvOf(line, stage.config)
     return { config: { Cmd: args, ArgsEscaped: true }, history: `CMD ${quoted(args)}` }
   },

@@ -9,8 +9,8 @@ export const entrypoint = instruction<CommandLine>('ENTRYPOINT', {
     return commandLine(statement.rest)
   },
   lower(line, stage) {
-    if (stage.seen.has('ENTRYPOINT')) stage.warn('MultipleInstructionsDisallowed', 'ENTRYPOINT')
-    if (line.shell && !stage.config.Shell?.length) stage.warn('JSONArgsRecommended', 'ENTRYPOINT')
+    stage.onlyOnce()
+    if (line.shell && !stage.config.Shell?.length) stage.warn('JSONArgsRecommended', stage.word)
     const args = argvOf(line, stage.config)
     // A CMD that came with the base was meant for the base's entrypoint.
     const cleared = stage.seen.has('CMD') ? {} : { Cmd: undefined }

@@ -12,7 +12,7 @@ export const env = instruction<Pair[]>('ENV', {
   lower(list, stage) {
     // All words see the values from before this instruction.
     const set = list.map(({ key, value, legacy }): [string, string] => {
-      if (legacy) stage.warn('LegacyKeyValueFormat', 'ENV')
+      if (legacy) stage.warn('LegacyKeyValueFormat', stage.word)
       if (looksSecret(key)) stage.warn('SecretsUsedInArgOrEnv', 'ENV', key)
       return [stage.expand(key), stage.expand(value)]
     })

@@ -37,7 +37,7 @@ export const healthcheck = instruction<HealthcheckConfig>('HEALTHCHECK', {
     }
   },
   lower(check, stage) {
-    if (stage.seen.has('HEALTHCHECK')) stage.warn('MultipleInstructionsDisallowed', 'HEALTHCHECK')
+    stage.onlyOnce()
     const times = (['Interval', 'Timeout', 'StartPeriod', 'StartInterval'] as const)
       .map((key) => `${key}:${formatDuration(check[key] ?? 0)}`)
       .join(' ')

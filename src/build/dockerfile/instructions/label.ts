@@ -10,7 +10,7 @@ export const label = instruction<Pair[]>('LABEL', {
   },
   lower(list, stage) {
     const set = list.map(({ key, value, legacy }): [string, string] => {
-      if (legacy) stage.warn('LegacyKeyValueFormat', 'LABEL')
+      if (legacy) stage.warn('LegacyKeyValueFormat', stage.word)
       return [stage.expand(key), stage.expand(value)]
     })
     return {

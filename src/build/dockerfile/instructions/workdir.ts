@@ -12,7 +12,7 @@ export const workdir = instruction<{ path: string }>('WORKDIR', {
   },
   lower(node, stage) {
     const given = stage.expand(node.path)
-    if (!posix.isAbsolute(given) && !stage.seen.has('WORKDIR')) stage.warn('WorkdirRelativePath', given)
+    if (!posix.isAbsolute(given) && !stage.workdirSet) stage.warn('WorkdirRelativePath', given)
     const path = posix.resolve('/', stage.config.WorkingDir ?? '', given)
     const made = path === '/' ? {} : { op: { kind: 'mkdir', path, owner: stage.config.User || undefined } as const }
     return { config: { WorkingDir: path }, ...made, history: `WORKDIR ${path}` }
