@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parametersOf, targetsOf } from './describe.ts'
 import { parseDockerfile } from './dockerfile/parser.ts'
-import { answerOf } from './progress/answers.ts'
+import { answerOf } from './progress/index.ts'
 import { plan } from './solver/plan.fixture.ts'
 import { globalScope } from './solver/scope.ts'
 
