@@ -11,6 +11,7 @@ import type { Description } from './types.ts'
 const descriptionOf = (name: string, { comments }: Statement): string =>
   comments.find((line) => line.startsWith(`${name} `))?.slice(name.length + 1) ?? ''
 
+/** Stages without a name are targets, too: by their number. */
 export const targetsOf = ({ stages }: Dockerfile): Description['targets'] =>
   stages.map(({ from, statement, index }) => ({
     name: from.name ?? '',

@@ -19,7 +19,8 @@ import { schema } from './cache/schema.ts'
 import { WriteOut } from './cache/write-out.ts'
 import { createFileDigests } from './context/digests.ts'
 import { Downloads } from './context/download.ts'
-import { GitSources } from './context/git.ts'
+import { gitAuthorization, httpAuthorization } from './context/authorization.ts'
+import { GitSources, needsAgent } from './context/git.ts'
 import { KeptContexts } from './context/kept.ts'
 import { ReceivedContexts, receivedPrefix } from './context/received-contexts.ts'
 import { History } from './history/history.ts'
@@ -30,7 +31,7 @@ import type { Builder, BuildRequest } from './types.ts'
 
 export { changedConfig } from './changes.ts'
 export { matcher as cacheMatcher } from './cache/filter.ts'
-export { parseGitAddress } from './context/git.ts'
+export { type GitAddress, parseGitAddress } from './context/git.ts'
 export { type FileTree, type WalkedFile, walkTrees } from './output/files.ts'
 export { answerOf, plainProgress } from './progress/index.ts'
 export type * from './types.ts'
@@ -78,7 +79,18 @@ export const createBuilder = (given: BuilderDeps): Builder => {
     export: (request, outputs) =>
       tracked(request, (given) => history.during(given, (recorded) => runExport(deps, recorded, outputs))),
     describe: (request, what) => tracked(request, (given) => describe(deps, given, what)),
-    fetch: (url, signal) => deps.downloads.get(url, { signal, progress: () => {} }),
+    async fetch(url, { signal, findSecret = nothing }) {
+      const authorization = await httpAuthorization(url, findSecret)
+      return await deps.downloads.get(url, { signal, authorization, progress: () => {} })
+    },
+    async files(address, { signal, findSecret = nothing, findAgent = nothing }) {
+      const agent = needsAgent(address) ? await findAgent(address.agent ?? 'default') : undefined
+      return await deps.git.files(address, {
+        signal,
+        agent,
+        authorization: await gitAuthorization(address, findSecret),
+      })
+    },
     prune: (options) => prune(collect, options),
     cacheUsage: () => cacheUsage(collect),
     recover: () => recover(deps, collect),
@@ -90,6 +102,8 @@ export const createBuilder = (given: BuilderDeps): Builder => {
     },
   }
 }
+
+const nothing = async (): Promise<undefined> => undefined
 
 const wire = ({ engine, instance, sys, db, log, clock }: BuilderDeps): BuildDeps => {
   migrate(db, 'build', schema)

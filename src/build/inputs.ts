@@ -9,6 +9,7 @@ import { SlipwayError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { formatPlatform, type Platform } from '../spec/oci/index.ts'
 import { familiar } from './bases.ts'
+import { gitAuthorization, httpAuthorization } from './context/authorization.ts'
 import { needsAgent, parseGitAddress } from './context/git.ts'
 import type { KeptContexts } from './context/kept.ts'
 import { loadLayout } from './context/layout.ts'
@@ -30,7 +31,7 @@ import type { LocalNode, Rootfs, StepEnvironment, Vertex } from './solver/graph.
 import type { PlanInput } from './solver/plan.ts'
 import type { Report } from './solver/report.ts'
 import type { Solve } from './solver/solve.ts'
-import type { BuildRequest, RemoteDirectory } from './types.ts'
+import type { BuildRequest, GitContext, RemoteDirectory } from './types.ts'
 
 export interface InputsDeps extends SolverDeps {
   images: Pick<Images, 'load' | 'get' | 'remove'>
@@ -135,7 +136,8 @@ export class Inputs {
   async time(name?: string): Promise<number | undefined> {
     const { context, contexts = {} } = this.#request
     const own = 'git' in context ? context.git : 'url' in context ? context.url : undefined
-    const address = name === undefined ? own : contexts[name]
+    const named = name === undefined ? own : contexts[name]
+    const address = typeof named === 'object' && 'git' in named ? named.git : named
     return typeof address === 'string' ? await this.#times.get(address)?.() : undefined
   }
 
@@ -144,7 +146,7 @@ export class Inputs {
     const request = this.#request
     const { context } = request
     if ('remote' in context) return { request, context: undefined }
-    if ('git' in context) return { request, context: await this.#open(await this.#clone(context.git)) }
+    if ('git' in context) return { request, context: await this.#open(await this.#clone(context)) }
     if (!('url' in context)) return { request, context: await this.#open(context) }
     const { path } = await this.#download(context.url)
     if (await isArchive(this.#deps.sys.processes, path))
@@ -158,6 +160,7 @@ export class Inputs {
     return await this.#internal(`load remote build context ${url}`, async (vertex) => {
       const found = await this.#deps.downloads.get(url, {
         signal: this.#signal,
+        authorization: await httpAuthorization(url, this.#environment.secret),
         progress: (current, total) => this.#report.emit({ type: 'status', id: vertex.id, name: url, current, total }),
       })
       this.materials.push({ url, digest: found.digest })
@@ -166,13 +169,14 @@ export class Inputs {
     })
   }
 
-  async #clone(text: string): Promise<{ tar: Readable }> {
-    const address = parseGitAddress(text)
+  async #clone({ git: text, address = parseGitAddress(text) }: GitContext): Promise<{ tar: Readable }> {
     if (!address) throw new SlipwayError('bad-request', `${text} is not the address of a git repository`)
     return await this.#internal(`load git source ${text}`, async () => {
-      const agent = needsAgent(address) ? await this.#environment.ssh('default') : undefined
+      const agent = needsAgent(address) ? await this.#environment.ssh(address.agent ?? 'default') : undefined
       const keepGitDir = address.keepGitDir ?? isOn(this.#request.args.BUILDKIT_CONTEXT_KEEP_GIT_DIR, false)
-      const { path, digest } = await this.#deps.git.get({ ...address, keepGitDir }, { signal: this.#signal, agent })
+      const authorization = await gitAuthorization(address, this.#environment.secret)
+      const options = { signal: this.#signal, agent, authorization }
+      const { path, digest } = await this.#deps.git.get({ ...address, keepGitDir }, options)
       this.materials.push({ url: text, digest })
       this.#times.set(text, () => this.#deps.git.time(address, digest, this.#signal))
       return { tar: createReadStream(path) }
@@ -215,11 +219,14 @@ export class Inputs {
       this.#loaded.push(drop)
       return { image }
     }
+    if (typeof value !== 'string' && 'git' in value)
+      return await this.#tree(name, await this.#open(await this.#clone(value), value.git))
     if (typeof value !== 'string') {
       const exclude = await remoteIgnore(value.remote, this.#signal)
       return { local: { kind: 'local', name, tree: this.#remotes.tree(value.remote, exclude ?? []) } }
     }
-    if (parseGitAddress(value)) return await this.#tree(name, await this.#open(await this.#clone(value), value))
+    if (parseGitAddress(value))
+      return await this.#tree(name, await this.#open(await this.#clone({ git: value }), value))
     if (/^https?:\/\//.test(value)) {
       const { path } = await this.#download(value)
       if (!(await isArchive(this.#deps.sys.processes, path)))

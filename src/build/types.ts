@@ -3,7 +3,15 @@ import type { Readable } from 'node:stream'
 import type { Image, RegistryAuth } from '../engine/types.ts'
 import type { SlipwayError, SourcePosition } from '../errors.ts'
 import type { Descriptor } from '../spec/oci/index.ts'
+import type { CommitFile } from './context/commit-files.ts'
+import type { GitAddress } from './context/git.ts'
 import type { Attestation } from './attest/statement.ts'
+
+/** A repository as it was written; `address` is what that means, where it is more than the text itself says. */
+export interface GitContext {
+  git: string
+  address?: GitAddress | undefined
+}
 
 export interface BuildRequest {
   /**
@@ -15,7 +23,7 @@ export interface BuildRequest {
     | { directory: string }
     | { tar: Readable }
     | { remote: RemoteDirectory }
-    | { git: string }
+    | GitContext
     | { url: string }
     | { none: true }
   /** Path within the context, default 'Dockerfile'; or its text (`inline`). An absolute path is read from this machine. */
@@ -49,7 +57,9 @@ export interface BuildRequest {
    * Named contexts: paths of directories, addresses of repositories and archives, 'docker-image://…', another stage's result
    * ('target:NAME'), or an image in an OCI layout.
    */
-  contexts?: Record<string, string | { remote: RemoteDirectory } | { store: ContentStore; digest: string }> | undefined
+  contexts?:
+    | Record<string, string | { remote: RemoteDirectory } | { store: ContentStore; digest: string } | GitContext>
+    | undefined
   secrets?: Record<string, { file: string } | { env: string } | { value: Uint8Array }> | undefined
   /** Asked for secrets that `secrets` does not have. */
   findSecret?: ((id: string) => Promise<Uint8Array | undefined>) | undefined
@@ -292,6 +302,8 @@ export interface BuildHistory {
   watch(listener: (what: 'started' | 'completed' | 'deleted', ref: string) => void): () => void
 }
 
+/** How something is fetched for a client. */
+export type SourceAccess = Pick<BuildRequest, 'findSecret' | 'findAgent'> & { signal: AbortSignal }
 export interface Builder {
   /** Of builds that were asked for with `record`. */
   readonly history: BuildHistory
@@ -305,7 +317,9 @@ export interface Builder {
   /** Builds nothing: `targets` only reads the file, `outline` and `check` also look at the base images' configurations. */
   describe(request: BuildRequest, what: Question): Promise<Description>
   /** What an http(s) address gives, as a file that is kept for a while. */
-  fetch(url: string, signal: AbortSignal): Promise<{ path: string; digest: string }>
+  fetch(url: string, access: SourceAccess): Promise<{ path: string; digest: string }>
+  /** Single files of a repository, at the commit that the address means now. */
+  files(address: GitAddress, access: SourceAccess): Promise<{ read(path: string): Promise<CommitFile | undefined> }>
   prune(options: PruneOptions): Promise<{ deleted: string[]; reclaimed: number }>
   cacheUsage(): Promise<
     {

@@ -226,14 +226,16 @@ test('questions about a Dockerfile: outline, targets, lint', async () => {
       '# WHO whom to greet',
       'ARG WHO=nobody',
       'RUN --mount=type=secret,id=token,required=true true',
+      'FROM base',
       'FROM first as last',
+      'RUN --mount=type=secret,id=another true',
     ].join('\n'),
   })
   const ask = async (what: string): Promise<string> =>
     (await ok(['buildx', 'build', `--print=${what}`, dir], { env: { BUILDX_EXPERIMENTAL: '1' } })).stdout
-  assert.match(await ask('outline'), /WHO +nobody +whom to greet\n[\s\S]*token +true/)
-  assert.match(await ask('targets'), /first +where it begins\nlast \(default\)/)
-  assert.match(await ask('lint'), /FromAsCasing[\s\S]*Dockerfile:6/)
+  assert.match(await ask('outline'), /WHO +nobody +whom to greet\n[\s\S]*token +true\nanother/)
+  assert.match(await ask('targets'), /first +where it begins\n *\nlast \(default\)/)
+  assert.match(await ask('lint'), /FromAsCasing[\s\S]*Dockerfile:7/)
 })
 
 test('what steps may use: hosts, limits, shared memory, networks by leave', async () => {

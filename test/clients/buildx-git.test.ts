@@ -1,15 +1,16 @@
 /** Git repositories as contexts and as sources of ADD, from a server on the loopback. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../root/instance.ts'
 import { startBuildx } from './buildx-kit.ts'
 
-const buildx = startBuildx()
+const buildx = startBuildx(true)
 let server: ChildProcess | undefined
 let url = ''
 after(() => {
@@ -159,4 +160,91 @@ test('SOURCE_DATE_EPOCH is that of the commit, where it names the context or a s
   // What is here has no time of its own: as if nothing had been said.
   const now = Date.now()
   assert.ok(Date.parse(await created('--no-cache', ...context, local)) >= now - 1000)
+})
+
+/** Repository and files of `root`, to those who say `authorization` only; what others were asked for. */
+const startPrivate = async (root: string, authorization: string) => {
+  const refused: string[] = []
+  const http = createServer((request, response) => {
+    const path = new URL(request.url!, 'http://x').pathname
+    if (request.headers.authorization?.toLowerCase() !== authorization.toLowerCase()) {
+      refused.push(path)
+      response.writeHead(401).end()
+      return
+    }
+    const file = join(root, path)
+    if (statSync(file, { throwIfNoEntry: false })?.isFile()) response.end(readFileSync(file))
+    else response.writeHead(404).end()
+  })
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
+  return { host: `127.0.0.1:${(http.address() as AddressInfo).port}`, refused, close: () => http.close() }
+}
+
+test('private repositories and files: secrets with the names that BuildKit knows', async () => {
+  const root = join(dir, 'private')
+  mkdirSync(join(root, 'sub'), { recursive: true })
+  const own = (...args: string[]): unknown =>
+    execFileSync('git', ['-C', root, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args])
+  own('init', '-q', '-b', 'main')
+  writeFileSync(join(root, 'Dockerfile'), 'FROM scratch\nCOPY data /data\n')
+  writeFileSync(join(root, 'data'), 'secret data\n')
+  writeFileSync(join(root, 'sub/Dockerfile'), 'FROM scratch\nCOPY own /own\n')
+  writeFileSync(join(root, 'sub/own'), 'of the directory\n')
+  symlinkSync('docker-bake.hcl', join(root, 'linked.hcl'))
+  writeFileSync(
+    join(root, 'docker-bake.hcl'),
+    'target "default" {}\ntarget "sub" {\n  context = "sub"\n}\ntarget "local" {\n  context = BAKE_CMD_CONTEXT\n}\n',
+  )
+  own('add', '-A')
+  own('commit', '-q', '-m', 'x')
+  own('update-server-info')
+  const token = `Basic ${Buffer.from('x-access-token:t0ken').toString('base64')}`
+  const server = await startPrivate(root, token)
+  const files = await startPrivate(root, 'Bearer f1le')
+  try {
+    const address = `http://${server.host}/.git`
+    const secret = (id: string, value: string) => ['--secret', `id=${id},src=${join(dir, value)}`]
+    for (const [name, value] of Object.entries({ TOKEN: 't0ken', HEADER: token, FILE: 'f1le' }))
+      writeFileSync(join(dir, name), value)
+    // As a context, by any of the names; a token for another host is not for this one.
+    assert.equal(await built([...secret('GIT_AUTH_TOKEN', 'TOKEN'), address], 'data'), 'secret data\n')
+    const headers = [...secret(`GIT_AUTH_HEADER.${server.host}`, 'HEADER'), ...secret('GIT_AUTH_TOKEN', 'FILE')]
+    assert.equal(await built([...headers, `${address}#main:sub`], 'own'), 'of the directory\n')
+    const refused = await run(['buildx', 'build', ...secret('GIT_AUTH_TOKEN.elsewhere', 'TOKEN'), address])
+    assert.equal(refused.code, 1)
+    assert.match(refused.all, /Authentication failed|could not read Username/)
+    // ADD of a repository, and of a file from a server that wants a token of its own.
+    const add = project('private-add', {
+      Dockerfile: `FROM scratch\nADD ${address} /src/\nADD http://${files.host}/data /file\n`,
+    })
+    const both = [...secret('GIT_AUTH_TOKEN', 'TOKEN'), ...secret('HTTP_AUTH_TOKEN_127.0.0.1', 'FILE'), add]
+    assert.equal(await built(both, 'src/data'), 'secret data\n')
+    assert.deepEqual(files.refused, [])
+    // Bake reads its files there, and builds from there, from a directory of it, or from here.
+    const out = join(dir, 'baked')
+    const bake = (...args: string[]) =>
+      run(['buildx', 'bake', '--set', `*.output=type=local,dest=${out}`, ...args], {
+        cwd: project('baker', { Dockerfile: 'FROM scratch\nCOPY here /here\n', here: 'here\n' }),
+        env: { BUILDX_BAKE_GIT_AUTH_TOKEN: 't0ken', BUILDX_BAKE_ENTITLEMENTS_FS: '0' },
+      })
+    for (const [args, file] of [
+      [[address], 'data'],
+      [[`${address}#main`, '-f', 'linked.hcl', 'sub'], 'own'],
+      [[address, 'local', '-f', 'docker-bake.hcl', '--set', 'local.dockerfile=cwd://Dockerfile'], 'here'],
+    ] as const) {
+      const baked = await bake(...args)
+      assert.equal(baked.code, 0, baked.all)
+      assert.ok(existsSync(join(out, file)), baked.all)
+    }
+    assert.match((await bake(address, '-f', 'none.hcl')).all, /ERROR: failed to solve: open none.hcl: no such file/)
+    // The address as a query, which the newest buildx may send as a definition of its own.
+    const asked = ['build', '-o', `type=local,dest=${out}2`, ...secret('GIT_AUTH_TOKEN', 'TOKEN')]
+    await ok(['buildx', ...asked, `${address}?ref=main&subdir=sub`], {
+      env: { BUILDX_SEND_GIT_QUERY_AS_INPUT: 'true' },
+    })
+    assert.equal(readFileSync(join(`${out}2`, 'own'), 'utf8'), 'of the directory\n')
+  } finally {
+    server.close()
+    files.close()
+  }
 })

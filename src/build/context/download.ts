@@ -35,11 +35,16 @@ export class Downloads {
 
   async get(
     url: string,
-    options: { signal: AbortSignal; progress(current: number, total: number | undefined): void },
+    options: {
+      signal: AbortSignal
+      progress(current: number, total: number | undefined): void
+      /** Value of the header Authorization. */
+      authorization?: string | undefined
+    },
   ): Promise<Download> {
     const known = this.#db.prepare('SELECT * FROM build_downloads WHERE url = ?').get(url) as Row | undefined
     const have = known && existsSync(this.#path(known.digest)) ? known : undefined
-    const response = await this.#fetch(url, have, options.signal)
+    const response = await this.#fetch(url, have, options)
     if (response.status === 304 && have) {
       this.#remember(url, have)
       return this.#download(have)
@@ -62,8 +67,14 @@ export class Downloads {
     return this.#download(row)
   }
 
-  async #fetch(url: string, have: Row | undefined, signal: AbortSignal): Promise<Response> {
+  async #fetch(
+    url: string,
+    have: Row | undefined,
+    { signal, authorization }: { signal: AbortSignal; authorization?: string | undefined },
+  ): Promise<Response> {
     const headers: Record<string, string> = { 'user-agent': 'slipway', 'accept-encoding': 'identity' }
+    // fetch() takes it off where a redirect leads to another origin.
+    if (authorization) headers.authorization = authorization
     if (have?.etag) headers['if-none-match'] = have.etag
     else if (have?.last_modified) headers['if-modified-since'] = have.last_modified
     try {

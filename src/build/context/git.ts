@@ -12,6 +12,7 @@ import {
   rmSync,
   statSync,
   utimesSync,
+  writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -20,6 +21,7 @@ import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { Processes, SpecialFiles, Sys } from '../../sys/sys.ts'
 import { packTrees } from '../output/files.ts'
 import type { FetchedSource } from '../cache/collect.ts'
+import { CommitFiles } from './commit-files.ts'
 import type { Download } from './download.ts'
 
 export interface GitAddress {
@@ -36,6 +38,10 @@ export interface GitAddress {
   submodules?: boolean | undefined
   /** Times of the files: the commit's (default), or when they were checked out. */
   mtime?: 'commit' | 'checkout' | undefined
+  /** Keys of the server, as in ssh's known_hosts; default: any. */
+  knownHosts?: string | undefined
+  /** Id of the client's agent for ssh; default: 'default'. */
+  agent?: string | undefined
 }
 
 /** undefined: not the address of a repository. A query that says nothing known is 'invalid'. */
@@ -101,6 +107,23 @@ interface GitOptions {
   agent?: string | undefined
   /** As git's GIT_ALLOW_PROTOCOL; default: those of the network. */
   protocols?: string | undefined
+  /** Value of the header Authorization for the repository's server. */
+  authorization?: string | undefined
+}
+
+interface GitRun extends Omit<GitOptions, 'authorization'> {
+  header?: { scope: string; value: string } | undefined
+  /** Path of a file as ssh's known_hosts. */
+  knownHosts?: string | undefined
+}
+
+/** Git sends the header to the repository only; at github.com, where one token is good for many, to all of them. */
+const scopeOf = (remote: string): string => {
+  if (remote.startsWith('https://github.com/')) return 'https://github.com/'
+  const url = new URL(remote)
+  url.username = ''
+  url.password = ''
+  return url.href
 }
 
 export class GitSources {
@@ -117,22 +140,48 @@ export class GitSources {
 
   /** `digest` is the commit; `path` is a tar of its files, or of the subdirectory's. */
   async get(address: GitAddress, options: GitOptions): Promise<Download> {
+    return await this.#at(address, options, async (repository, commit, options) => {
+      const { subdirectory, keepGitDir = false, submodules = true, mtime = 'commit' } = address
+      const wanted = [commit, subdirectory, keepGitDir, submodules, ...(mtime === 'commit' ? [] : [mtime])]
+      const path = join(repository, `${hash(JSON.stringify(wanted))}.tar`)
+      if (!existsSync(path)) await this.#archive(repository, commit, address, path, options)
+      return { path, digest: commit, modifiedMs: 0 }
+    })
+  }
+
+  /** Reads files of the commit that the address means now, by their paths below its subdirectory; not those of submodules. */
+  async files(address: GitAddress, options: GitOptions): Promise<CommitFiles> {
+    return await this.#at(address, options, async (repository, commit) => {
+      const time = await this.time(address, commit, options.signal)
+      const run = (args: string[]): Promise<Buffer | undefined> => this.#read(repository, args, options.signal)
+      return new CommitFiles(commit, time, address.subdirectory, run)
+    })
+  }
+
+  /** With the repository's commit here, and nobody else in the repository. */
+  async #at<T>(
+    address: GitAddress,
+    { authorization, ...rest }: GitOptions,
+    task: (repository: string, commit: string, options: GitRun) => Promise<T>,
+  ): Promise<T> {
     const { remote, ref = 'HEAD', subdirectory, checksum } = address
     if (ref.startsWith('-') || remote.startsWith('-') || subdirectory.split('/').includes('..'))
       throw new SlipwayError('bad-request', `invalid git address ${remote}#${ref}:${subdirectory}`)
     const repository = join(this.#base, hash(remote))
     return await this.#mutex.run(repository, async () => {
-      await this.#prepare(repository, options)
+      await this.#prepare(repository, rest)
+      const options: GitRun = {
+        ...rest,
+        ...(authorization && { header: { scope: scopeOf(remote), value: authorization } }),
+        ...(address.knownHosts && { knownHosts: join(repository, 'known_hosts') }),
+      }
+      if (options.knownHosts) writeFileSync(options.knownHosts, address.knownHosts!)
       const now = new Date()
       utimesSync(repository, now, now)
       const commit = await this.#fetch(repository, remote, ref, options)
       if (checksum !== undefined && !commit.startsWith(checksum))
         throw new SlipwayError('invalid', `expected checksum to match ${checksum}, got ${commit}`)
-      const { keepGitDir = false, submodules = true, mtime = 'commit' } = address
-      const wanted = [commit, subdirectory, keepGitDir, submodules, ...(mtime === 'commit' ? [] : [mtime])]
-      const path = join(repository, `${hash(JSON.stringify(wanted))}.tar`)
-      if (!existsSync(path)) await this.#archive(repository, commit, address, path, options)
-      return { path, digest: commit, modifiedMs: 0 }
+      return await task(repository, commit, options)
     })
   }
 
@@ -142,23 +191,24 @@ export class GitSources {
     return Number((await this.#git(repository, ['show', '-s', '--format=%ct', commit], { signal })).trim())
   }
 
-  async #prepare(repository: string, options: GitOptions): Promise<void> {
+  async #prepare(repository: string, options: GitRun): Promise<void> {
     if (existsSync(join(repository, 'HEAD'))) return
     mkdirSync(repository, { recursive: true, mode: 0o700 })
     await this.#git(repository, ['init', '--quiet', '--bare', '.'], options)
   }
 
-  async #fetch(repository: string, remote: string, ref: string, options: GitOptions): Promise<string> {
+  async #fetch(repository: string, remote: string, ref: string, options: GitRun): Promise<string> {
     const shallow = await this.#try(repository, ['fetch', '--quiet', '--depth=1', '--no-tags', remote, ref], options)
     if (shallow.code === 0) {
       return (await this.#git(repository, ['rev-parse', '--verify', 'FETCH_HEAD^{commit}'], options)).trim()
     }
     // A server that has no shallow fetches, or an abbreviated commit.
-    const all = ['+refs/heads/*:refs/heads/*', '+refs/tags/*:refs/tags/*']
+    const all = ref === 'HEAD' ? [ref] : ['+refs/heads/*:refs/heads/*', '+refs/tags/*:refs/tags/*']
     const whole = await this.#try(repository, ['fetch', '--quiet', '--update-head-ok', remote, ...all], options)
+    const name = ref === 'HEAD' ? 'FETCH_HEAD' : ref
     const found =
       whole.code === 0
-        ? await this.#try(repository, ['rev-parse', '--verify', '--quiet', `${ref}^{commit}`], options)
+        ? await this.#try(repository, ['rev-parse', '--verify', '--quiet', `${name}^{commit}`], options)
         : whole
     if (found.code === 0) return found.stdout.trim()
     const said = (shallow.stderr || whole.stderr).trim()
@@ -173,7 +223,7 @@ export class GitSources {
     commit: string,
     { subdirectory, keepGitDir, submodules, remote, mtime }: GitAddress,
     path: string,
-    options: GitOptions,
+    options: GitRun,
   ): Promise<void> {
     const work = join(repository, `${randomUUID()}.part`)
     const partial = `${work}.part`
@@ -203,13 +253,13 @@ export class GitSources {
     }
   }
 
-  async #git(repository: string, args: string[], options: GitOptions): Promise<string> {
+  async #git(repository: string, args: string[], options: GitRun): Promise<string> {
     const { code, stdout, stderr } = await this.#try(repository, args, options)
     if (code !== 0) throw new SlipwayError('internal', `git ${args[0]}: ${stderr.trim()}`)
     return stdout
   }
 
-  async #try(repository: string, args: string[], options: GitOptions) {
+  async #try(repository: string, args: string[], options: GitRun) {
     try {
       return await this.#processes.run(['git', ...args], {
         cwd: repository,
@@ -222,6 +272,18 @@ export class GitSources {
         hint: 'Install it (Debian: apt-get install git), or clone the repository and build from the directory.',
       })
     }
+  }
+
+  /** What a command of git's says, byte for byte; undefined: it failed. */
+  async #read(repository: string, args: string[], signal: AbortSignal): Promise<Buffer | undefined> {
+    const child = this.#processes.spawn(['git', ...args], {
+      cwd: repository,
+      env: environment({ signal }),
+      fds: ['ignore', 'pipe', 'ignore'],
+    })
+    const chunks: Buffer[] = []
+    for await (const chunk of child.stdout as AsyncIterable<Buffer>) chunks.push(chunk)
+    return (await child.exited).code === 0 ? Buffer.concat(chunks) : undefined
   }
 
   /** Repositories with what was made of them. */
@@ -262,13 +324,21 @@ const withoutPassword = (remote: string): string => {
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
 
 /** Nobody is asked anything, and nothing but the network is read. */
-const environment = ({ agent, protocols }: GitOptions): Record<string, string> => ({
+const environment = ({ agent, protocols, header, knownHosts }: GitRun): Record<string, string> => ({
   PATH: process.env.PATH ?? '/usr/bin:/bin',
   HOME: '/nonexistent',
   LC_ALL: 'C',
   GIT_TERMINAL_PROMPT: '0',
   GIT_CONFIG_NOSYSTEM: '1',
   GIT_ALLOW_PROTOCOL: protocols ?? 'git:http:https:ssh',
-  GIT_SSH_COMMAND: 'ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=/dev/null',
+  GIT_SSH_COMMAND: knownHosts
+    ? `ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o 'UserKnownHostsFile="${knownHosts}"'`
+    : 'ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=/dev/null',
   ...(agent === undefined ? {} : { SSH_AUTH_SOCK: agent }),
+  // Not as an argument, which everyone on the machine can read.
+  ...(header && {
+    GIT_CONFIG_COUNT: '1',
+    GIT_CONFIG_KEY_0: `http.${header.scope}.extraheader`,
+    GIT_CONFIG_VALUE_0: `Authorization: ${header.value}`,
+  }),
 })

@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises'
 import { SlipwayError } from '../../errors.ts'
 import { compressionOf, decompress } from '../../lib/tar/index.ts'
 import type { Processes, Sys } from '../../sys/sys.ts'
-import type { BuildRequest, RemoteDirectory } from '../types.ts'
+import type { BuildRequest, GitContext, RemoteDirectory } from '../types.ts'
 import { parseDockerignore } from './dockerignore.ts'
 import type { Listing } from './listing.ts'
 import { compilePatterns } from './patterns.ts'
@@ -25,7 +25,7 @@ export interface OpenedContext {
   close(): void
 }
 
-export type OpenableContext = Exclude<BuildRequest['context'], { remote: RemoteDirectory } | { git: string }>
+export type OpenableContext = Exclude<BuildRequest['context'], { remote: RemoteDirectory } | GitContext>
 
 /** `received` is where streams are unpacked, `name` what the context is likely to be called the next time. */
 export const openContext = async (

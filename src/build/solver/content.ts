@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { StepResult } from '../cache/records.ts'
 import type { Download } from '../context/download.ts'
+import { gitAuthorization, httpAuthorization } from '../context/authorization.ts'
 import { needsAgent, parseGitAddress } from '../context/git.ts'
 import { digestSelected, type Selected } from '../context/select.ts'
 import type { Tree } from '../context/tree.ts'
@@ -129,10 +130,12 @@ export class Contents {
           const agent = needsAgent(address) ? await node.env.ssh('default') : undefined
           const keepGitDir = source.keepGitDir ?? address.keepGitDir
           const checksum = source.checksum ?? address.checksum
-          return await this.#deps.git.get({ ...address, keepGitDir, checksum }, { signal, agent })
+          const authorization = await gitAuthorization(address, node.env.secret)
+          return await this.#deps.git.get({ ...address, keepGitDir, checksum }, { signal, agent, authorization })
         }
         return await this.#deps.downloads.get(source.url, {
           signal,
+          authorization: await httpAuthorization(source.url, node.env.secret),
           progress: (current, total) =>
             report.emit({ type: 'status', id: vertex.id, name: source.name, current, total }),
         })

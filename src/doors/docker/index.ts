@@ -20,7 +20,7 @@ import { volumeRoutes } from './volumes.ts'
 
 interface DockerDoorDeps {
   engine: Engine
-  builder: Pick<Builder, 'build' | 'export' | 'fetch' | 'describe' | 'prune' | 'cacheUsage' | 'history'>
+  builder: Pick<Builder, 'build' | 'export' | 'fetch' | 'files' | 'describe' | 'prune' | 'cacheUsage' | 'history'>
   sys: Pick<Sys, 'cgroups' | 'files' | 'processes'>
   instance: Instance
   version: string

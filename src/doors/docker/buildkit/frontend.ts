@@ -1,10 +1,15 @@
 /** A Dockerfile frontend's attributes as a request to the builder. */
 import type { Readable } from 'node:stream'
 import { parseGitAddress } from '../../../build/index.ts'
-import type { BuildRequest, CacheEntry, ContentStore, RemoteDirectory } from '../../../build/types.ts'
+import type { BuildRequest, CacheEntry, ContentStore, GitContext, RemoteDirectory } from '../../../build/types.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { isUpload } from './upload.ts'
 
+/** Contexts that clients have defined: the build's own, and named ones by their attribute. */
+export interface ContextInputs {
+  context?: GitContext | { url: string }
+  named: Record<string, GitContext | string>
+}
 type FrontendRequest = Omit<BuildRequest, 'progress' | 'signal' | 'tags'>
 
 /** Attributes as `docker buildx build` sends them (frontend/dockerui and dockerfile.v0 document them). */
@@ -13,12 +18,13 @@ export const requestOf = (
   directory: (name: string) => RemoteDirectory,
   upload: (url: string) => Readable,
   layout: (id: string) => ContentStore,
+  inputs: ContextInputs = { named: {} },
 ): FrontendRequest => {
   const noCache = attrs['no-cache']
   const network = attrs['force-network-mode']
   const shmSize = Number(attrs['shm-size'] ?? 0)
   return {
-    ...contextOf(attrs, directory, upload),
+    ...contextOf(attrs, directory, upload, inputs.context),
     target: attrs.target || undefined,
     args: withPrefix(attrs, 'build-arg:'),
     labels: withPrefix(attrs, 'label:'),
@@ -38,7 +44,7 @@ export const requestOf = (
       Object.entries(withPrefix(attrs, 'context:')).map(([name, value]) => [
         // A platform may follow the name.
         name.replace(/::.*$/, ''),
-        namedContext(value, directory, layout),
+        inputs.named[`context:${name}`] ?? namedContext(value, directory, layout),
       ]),
     ),
   }
@@ -48,9 +54,14 @@ const contextOf = (
   attrs: Readonly<Record<string, string>>,
   directory: (name: string) => RemoteDirectory,
   upload: (url: string) => Readable,
+  input: ContextInputs['context'],
 ): Pick<FrontendRequest, 'context' | 'dockerfile'> => {
   const path = attrs.filename || 'Dockerfile'
   const url = attrs.context
+  if (input) {
+    const local = attrs.dockerfilekey === undefined ? {} : { remote: directory(attrs.dockerfilekey) }
+    return { context: input, dockerfile: { ...local, path } }
+  }
   if (isUpload(url)) {
     const local = attrs.dockerfilekey === undefined ? {} : { remote: directory(attrs.dockerfilekey) }
     return { context: { tar: upload(url) }, dockerfile: { ...local, path } }

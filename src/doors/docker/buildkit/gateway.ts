@@ -3,63 +3,36 @@
  * solved, and return its result, which ends the Control.Solve that they have open.
  */
 import { randomUUID } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
-import { posix } from 'node:path'
 import { SlipwayError } from '../../../errors.ts'
 import { frontendCapabilities, solverCapabilities } from './capabilities.ts'
 import { type ControlDeps, solveFrontend, telling, workerOf } from './control.ts'
+import { sourceOf } from './definitions.ts'
 import type { Job } from './job.ts'
 import {
   BridgeSolveRequest,
   BridgeSolveResponse,
-  type Definition,
   Empty,
   InputsResponse,
-  Op,
   PongResponse,
   ReadFileRequest,
   ReadFileResponse,
-  type Result,
   ReturnRequest,
   StatFileRequest,
   StatFileResponse,
 } from './messages.ts'
-import type { Decoded } from './protobuf.ts'
 import { type Call, type Methods, unary } from './server.ts'
+import { StatusError } from './status.ts'
 import { ask } from './solve.ts'
+import { type FindFile, openSource, type SourceFile } from './sources.ts'
 
-/** Files that clients fetch by way of the builder (a Dockerfile at an address): by the id of the result, the name and where it is. */
-type Sources = Map<string, { name: string; path: string }>
+/** By the id of a result. */
+type Sources = Map<string, FindFile>
 
-const pathOf = (sources: Sources, ref: string, name: string): string => {
-  const found = sources.get(ref)
-  if (found && found.name === name.replace(/^\/+/, '')) return found.path
-  throw new SlipwayError('not-found', `open ${name}: no such file or directory`)
-}
-
-/** A definition that is a file at an http(s) address; any other one is no business of a builder of Dockerfiles. */
-const solveSource = async (
-  { builder }: ControlDeps,
-  { session, signal }: Job,
-  definition: Partial<Decoded<typeof Definition>> | undefined,
-  sources: Sources,
-): Promise<Partial<Decoded<typeof Result>>> => {
-  const ops = (definition?.def ?? []).map((bytes) => Op.decode(bytes))
-  if (ops.length === 0) return {}
-  const [only, ...more] = ops.filter(({ source }) => source !== undefined)
-  const { identifier = '', attrs = {} } = only?.source ?? {}
-  if (!/^https?:\/\//.test(identifier) || more.length > 0 || ops.length > 2)
-    throw new SlipwayError('unsupported', 'builds from a low-level definition are not supported', {
-      hint: 'Build a Dockerfile.',
-    })
-  const { path, digest } = await builder.fetch(identifier, signal)
-  const wanted = attrs['http.checksum']
-  if (wanted !== undefined && wanted !== digest)
-    throw new SlipwayError('invalid', `digest mismatch ${digest}: ${wanted}`)
-  const id = randomUUID()
-  sources.set(id, { name: attrs['http.filename'] ?? posix.basename(new URL(identifier).pathname), path })
-  session.client.onClose(() => sources.delete(id))
-  return { ref: { id } }
+const fileOf = async (sources: Sources, ref: string, name: string): Promise<SourceFile> => {
+  const found = await sources.get(ref)?.(name.replace(/^\/+/, ''))
+  if (found) return found
+  // Clients print the name of any other code before the message.
+  throw new StatusError({ code: 2, message: `open ${name}: no such file or directory`, details: [] })
 }
 
 export const gatewayMethods = (deps: ControlDeps): Methods => {
@@ -78,22 +51,30 @@ export const gatewayMethods = (deps: ControlDeps): Methods => {
     })),
     [method('Solve')]: unary(BridgeSolveRequest, BridgeSolveResponse, async (request, call) => {
       const job = await jobOf(call)
-      if (request.Frontend === '') return { result: await solveSource(deps, job, request.Definition, sources) }
-      if (request.FrontendOpt.requestid)
-        return { result: { metadata: await telling(job, () => ask(deps, job, request.FrontendOpt)) } }
-      const asImage = await solveFrontend(deps, job, request.Frontend, request.FrontendOpt, request.FrontendInputs)
+      if (request.Frontend === '') {
+        const source = await telling(job, async () => sourceOf(request.Definition))
+        if (!source) return { result: {} }
+        const found = await telling(job, () => openSource(deps, job, source))
+        const id = randomUUID()
+        sources.set(id, found)
+        job.session.client.onClose(() => sources.delete(id))
+        return { result: { ref: { id } } }
+      }
+      const { FrontendOpt: attrs, FrontendInputs: inputs } = request
+      if (attrs.requestid) return { result: { metadata: await telling(job, () => ask(deps, job, attrs, inputs)) } }
+      const asImage = await solveFrontend(deps, job, request.Frontend, attrs, inputs)
       const { id, def, forget } = deps.results.add(asImage)
       job.session.client.onClose(forget)
       return { result: { ref: { id, def } } }
     }),
     [method('ReadFile')]: unary(ReadFileRequest, ReadFileResponse, async ({ Ref, FilePath, Range }) => {
-      const data = await readFile(pathOf(sources, Ref, FilePath))
+      const { data } = await fileOf(sources, Ref, FilePath)
       const { Offset = 0, Length = 0 } = Range ?? {}
       return { Data: data.subarray(Offset, Length > 0 ? Offset + Length : undefined) }
     }),
     [method('StatFile')]: unary(StatFileRequest, StatFileResponse, async ({ Ref, Path }) => {
-      const { size, mtimeNs } = await stat(pathOf(sources, Ref, Path), { bigint: true })
-      return { stat: { path: Path, mode: 0o600, size: Number(size), modTime: mtimeNs } }
+      const { data, mode, mtimeNs } = await fileOf(sources, Ref, Path)
+      return { stat: { path: Path, mode, size: data.length, modTime: mtimeNs } }
     }),
     [method('Inputs')]: unary(Empty, InputsResponse, () => ({})),
     [method('Evaluate')]: unary(Empty, Empty, () => ({})),

@@ -29,7 +29,24 @@ export const Status = message({ code: int(1), message: string(2), details: list(
 export const Platform = message({ Architecture: string(1), OS: string(2), Variant: string(3) })
 export const SourceOp = message({ identifier: string(1), attrs: stringMap(2) })
 export const Input = message({ digest: string(1), index: int(2) })
-export const Op = message({ inputs: list(1, () => Input), source: nested(3, () => SourceOp) })
+const Owner = message({ user: bytes(1), group: bytes(2) })
+const FileActionCopy = message({
+  src: string(1),
+  dest: string(2),
+  owner: nested(3, () => Owner),
+  mode: int(4),
+  dirCopyContents: bool(6),
+  attemptUnpack: bool(7),
+  includePatterns: strings(12),
+  excludePatterns: strings(13),
+})
+export const FileAction = message({ input: int(1), secondaryInput: int(2), copy: nested(4, () => FileActionCopy) })
+const FileOp = message({ actions: list(2, () => FileAction) })
+export const Op = message({
+  inputs: list(1, () => Input),
+  source: nested(3, () => SourceOp),
+  file: nested(4, () => FileOp),
+})
 export const OpMetadata = message({ ignoreCache: bool(1) })
 /** `metadata` is by the digest of an operation. */
 export const Definition = message({ def: bytesList(1), metadata: messageMap(2, () => OpMetadata) })

@@ -11,7 +11,8 @@ import { type ForwardedAgents, forwardedAgents } from './agent.ts'
 import { sessionStore } from './content-store.ts'
 import { sendStream, sendTrees } from './export.ts'
 import { remoteDirectory } from './file-sync.ts'
-import { cacheImportsOf, requestOf } from './frontend.ts'
+import { sourceOf } from './definitions.ts'
+import { type ContextInputs, cacheImportsOf, requestOf } from './frontend.ts'
 import type { Cache, Job } from './job.ts'
 import { type ControlSolveRequest, Status } from './messages.ts'
 import type { Decoded } from './protobuf.ts'
@@ -22,7 +23,7 @@ import { answer } from './subrequests.ts'
 import { uploaded } from './upload.ts'
 
 export interface SolveDeps {
-  builder: Pick<Builder, 'build' | 'export' | 'fetch' | 'describe' | 'prune' | 'cacheUsage' | 'history'>
+  builder: Pick<Builder, 'build' | 'export' | 'fetch' | 'files' | 'describe' | 'prune' | 'cacheUsage' | 'history'>
   images: Pick<Engine['images'], 'remove' | 'get'>
   pushed: RecentPushes
   instance: Pick<Instance, 'runDir'>
@@ -43,7 +44,7 @@ export const solve = async (
   const agents = forwardedAgents(job.session, join(deps.instance.runDir, 'agents'), deps.log, job.signal)
   try {
     const request = {
-      ...requestFor(job, { ...attrs, ...(await inputContexts(deps, attrs, inputs)) }, agents),
+      ...(await requestFor(deps, job, attrs, inputs, agents)),
       record: recordOf(job, attrs),
     }
     Object.assign(job.response, await deps.builder.export(request, outputsOf(job)))
@@ -72,19 +73,33 @@ export const ask = async (
   deps: SolveDeps,
   job: Job,
   attrs: Record<string, string>,
+  inputs: Inputs,
 ): Promise<Record<string, Uint8Array>> => {
   const agents = forwardedAgents(job.session, join(deps.instance.runDir, 'agents'), deps.log, job.signal)
-  return await answer(deps.builder, attrs.requestid ?? '', requestFor(job, attrs, agents))
+  try {
+    const request = await requestFor(deps, job, attrs, inputs, agents)
+    return await answer(deps.builder, attrs.requestid ?? '', request)
+  } finally {
+    agents.close()
+  }
 }
 
-const requestFor = (job: Job, attrs: Record<string, string>, agents: ForwardedAgents): BuildRequest => {
+const requestFor = async (
+  { results }: Pick<SolveDeps, 'results'>,
+  job: Job,
+  attrs: Record<string, string>,
+  inputs: Inputs,
+  agents: ForwardedAgents,
+): Promise<BuildRequest> => {
   const { session, signal, sources, progress } = job
+  const given = await contextInputs(results, attrs, inputs)
   return {
     ...requestOf(
       attrs,
       (name) => remoteDirectory(session, name),
       (url) => job.upload ?? uploaded(session, url, signal),
       (id) => sessionStore(session, `oci:${id}`, signal),
+      given,
     ),
     tags: [],
     privileged: job.entitlements.includes('security.insecure'),
@@ -108,23 +123,26 @@ const cachesOf = ({ session, signal }: Job, entries: readonly Cache[], path: 'sr
       : entry,
   )
 
-/** Named contexts that are results of other builds, as images. */
-const inputContexts = async (
-  { results }: SolveDeps,
+/** Contexts that the client has defined itself: results of other builds (as images), and what lies elsewhere. */
+const contextInputs = async (
+  results: Results,
   attrs: Readonly<Record<string, string>>,
   inputs: Inputs,
-): Promise<Record<string, string>> => {
-  const contexts: Record<string, string> = {}
+): Promise<ContextInputs> => {
+  const named: ContextInputs['named'] = {}
   for (const [key, value] of Object.entries(attrs)) {
     if (!key.startsWith('context:') || !value.startsWith('input:')) continue
-    const image = await results.imageOf(inputs[value.slice('input:'.length)] ?? {})
-    if (image === undefined)
+    const input = inputs[value.slice('input:'.length)] ?? {}
+    const image = await results.imageOf(input)
+    const found = image === undefined ? sourceOf(input) : `docker-image://${image}`
+    if (found === undefined)
       throw new SlipwayError('unsupported', `${key}=${value} is not a result of this builder`, {
         hint: 'Only results of Dockerfile builds can be contexts of other builds.',
       })
-    contexts[key] = `docker-image://${image}`
+    named[key] = typeof found === 'object' && 'url' in found ? found.url : found
   }
-  return contexts
+  const own = sourceOf(inputs.context)
+  return own ? { named, context: 'url' in own ? { url: own.url } : own } : { named }
 }
 
 /** A result that was not exported as an image becomes one without a name, for as long as its client is there. */
