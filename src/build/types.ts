@@ -144,15 +144,28 @@ export type ExportResponse = Record<string, string>
 export interface RemoteDirectory {
   /** The same for the same directory from build to build: what was fetched is kept under it. */
   key: string
-  /** `follow`: only these paths (links are followed) and what is below; default: everything. `exclude`: lines of a .dockerignore. */
+  /**
+   * `follow`: only these paths (links are followed) and what is below; default: everything. `exclude`: lines of a .dockerignore.
+   * `before`: what an earlier transfer's told() gave, or nothing yet (''); without it told() is not asked.
+   */
   open(
-    want: { exclude: readonly string[]; follow?: readonly string[] | undefined },
+    want: {
+      exclude: readonly string[]
+      follow?: readonly string[] | undefined
+      before?: Uint8Array | undefined
+    },
     signal: AbortSignal,
   ): RemoteTransfer
 }
 export interface RemoteTransfer {
-  /** Parents before children; ends when everything is told. */
-  entries: AsyncIterable<RemoteEntry[]>
+  /** Has the client told of the very same entries as `before`, bit by bit? False as soon as it has not, or the transfer failed. */
+  readonly same: Promise<boolean>
+  /** Where they are the same: those. */
+  known(): RemoteEntry[]
+  /** Where they are not: parents before children; ends when everything is told. */
+  readonly entries: AsyncIterable<RemoteEntry[]>
+  /** All entries as the client has told of them, in a form that only the next transfer understands; when they have ended. */
+  told(): Uint8Array
   /** Asks for a file's data: `sink` gets it in pieces, then undefined. What `sink` throws fails finish(). */
   read(entry: RemoteEntry, sink: (chunk: Uint8Array | undefined) => void): void
   /** Resolves when all that was asked for has come. */

@@ -6,6 +6,7 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   rmSync,
   statSync,
@@ -133,6 +134,69 @@ test('modes, times, links and names survive; what replaces a file is noticed', a
   await ok(['buildx', 'build', '-o', out, dir])
   assert.ok(lstatSync(join(out, 'link')).isDirectory())
   assert.equal(readlinkSync(join(out, 'twin')), 'nowhere')
+})
+
+test('every change of a context that was built before is seen', async () => {
+  const dir = project('again', {
+    Dockerfile: 'FROM scratch\nCOPY --exclude=Dockerfile . /\n',
+    ...{ 'd/one': 'one', 'd/two': 'two', 'e/three': 'three', four: 'four' },
+  })
+  const out = join(dir, '../again-out')
+  /** Kind, mode, content and second names of everything. */
+  const tree = (root: string, without: string[] = []): string[] =>
+    readdirSync(root, { recursive: true })
+      .map(String)
+      .filter((path) => !without.includes(path) && path !== 'Dockerfile' && path !== 'busybox')
+      .sort()
+      .map((path) => {
+        const stat = lstatSync(join(root, path))
+        const mode = stat.isSymbolicLink() ? '' : (stat.mode & 0o7777).toString(8)
+        const what = stat.isFile() ? readFileSync(join(root, path), 'utf8') : ''
+        return `${path} ${mode} ${stat.isSymbolicLink() ? readlinkSync(join(root, path)) : what}`
+      })
+  const same = async (what: string, without: string[] = [], ...flags: string[]): Promise<void> => {
+    rmSync(out, { recursive: true, force: true })
+    await ok(['buildx', 'build', ...flags, '-o', out, dir])
+    assert.deepEqual(tree(out), tree(dir, without), what)
+  }
+  const past = 1_600_000_000
+  const at = (path: string): string => join(dir, path)
+  const changes: Record<string, () => void> = {
+    'at first': () => {},
+    'content of the same size': () => writeFileSync(at('d/one'), 'eno'),
+    'an older time': () => {
+      writeFileSync(at('d/two'), 'owt')
+      utimesSync(at('d/two'), past, past)
+    },
+    'only a mode': () => chmodSync(at('four'), 0o600),
+    'the mode of a directory': () => chmodSync(at('e'), 0o700),
+    'a link to the same content': () => {
+      rmSync(at('d/one'))
+      writeFileSync(at('d/other'), 'eno')
+      symlinkSync('other', at('d/one'))
+    },
+    'a second name': () => linkSync(at('four'), at('five')),
+    'a change by the second name': () => writeFileSync(at('five'), 'FOUR'),
+    'its own file again': () => {
+      rmSync(at('five'))
+      writeFileSync(at('five'), 'five')
+    },
+    'a directory that became a file': () => {
+      rmSync(at('e'), { recursive: true })
+      writeFileSync(at('e'), 'file')
+    },
+  }
+  for (const [what, change] of Object.entries(changes)) {
+    change()
+    await same(what)
+    // The step is performed again with what was kept.
+    await same(`${what}, told again`, [], '--no-cache')
+  }
+  writeFileSync(at('.dockerignore'), 'five\n')
+  await same('ignored', ['five'])
+  writeFileSync(at('.dockerignore'), 'd/two\n')
+  await same('ignored otherwise', ['d/two'])
+  await same('ignored otherwise, told again', ['d/two'], '--no-cache')
 })
 
 test('a large file, and two builds of one directory at once', async () => {

@@ -12,7 +12,7 @@ export interface FileDigests {
   known(entries: readonly Entry[]): Map<Entry, string>
   /** Reads a file. `stable`: its inode number means the same file tomorrow, so the digest is remembered. */
   read(entry: Entry, stable: boolean): Promise<string>
-  /** What was made of entries about which the file system said the same then. */
+  /** What was made of entries about which the file system said the same then, or of a revision of a tree. */
   total(facts: string): Total | undefined
   setTotal(facts: string, total: Total): void
   /** Writes down what was learnt. */

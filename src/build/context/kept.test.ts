@@ -2,15 +2,19 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { after, test } from 'node:test'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import type { RemoteDirectory, RemoteEntry } from '../types.ts'
 import { KeptContexts, readRemote } from './kept.ts'
+import type { Entry } from './tree.ts'
 
+const xattrsSet: string[] = []
 const base = mkdtempSync(join(tmpdir(), 'slipway-kept-'))
 after(() => rmSync(base, { recursive: true }))
 const files = {
+  listXattrs: () => [],
+  setXattr: (path: string, name: string) => xattrsSet.push(`${basename(path) === 'f' ? '' : 'new '}${name}`),
   setTimes: (path: string, _: bigint, ns: bigint) => {
     if (!lstatSync(path).isSymbolicLink()) utimes(path, Number(ns / 1_000_000_000n))
   },
@@ -18,21 +22,28 @@ const files = {
 const { utimesSync } = await import('node:fs')
 const utimes = (path: string, seconds: number): void => utimesSync(path, seconds, seconds)
 
-type Tree = Record<string, { text?: string; to?: string; time?: number; twin?: string }>
+type Tree = Record<
+  string,
+  { text?: string; to?: string; time?: number; twin?: string; mode?: number; xattrs?: Record<string, Uint8Array> }
+>
 const none = new AbortController().signal
 
 /** A client with these files; `asked` collects what is fetched. */
 const client = (tree: Tree, asked: string[] = []): RemoteDirectory => ({
   key: 'key',
-  open: () => {
+  open: ({ before }) => {
     const entries = Object.entries(tree).map(
-      ([path, { text, to, time = 1, twin }], id): RemoteEntry => ({
-        ...{ id, path, mode: 0o755, size: text?.length ?? 0, mtimeNs: BigInt(time) * 1_000_000_000n, xattrs: {} },
+      ([path, { text, to, time = 1, twin, mode = 0o755, xattrs = {} }], id): RemoteEntry => ({
+        ...{ id, path, mode, size: text?.length ?? 0, mtimeNs: BigInt(time) * 1_000_000_000n, xattrs },
         kind: to !== undefined ? 'symlink' : text === undefined && twin === undefined ? 'directory' : 'file',
         link: to ?? twin ?? '',
       }),
     )
+    const told = Buffer.from(JSON.stringify(tree))
     return {
+      same: Promise.resolve(before !== undefined && told.equals(before)),
+      known: () => entries,
+      told: () => told,
       entries: (async function* () {
         yield entries
       })(),
@@ -92,6 +103,84 @@ test('what the last transfer has left is taken as it is, unless a transfer in be
   assert.equal(readFileSync(join(root, 'k'), 'utf8'), 'one')
 })
 
+test('what is told in the same words is not looked at again; any other word is', async () => {
+  const at = async (tree: Tree) => {
+    const asked: string[] = []
+    const remote = client(tree, asked)
+    let read = false
+    const copy = await kept.sync(
+      {
+        key: 'words',
+        open: (want, signal) => {
+          const transfer = remote.open(want, signal)
+          return {
+            ...transfer,
+            entries: (async function* () {
+              read = true
+              yield* transfer.entries
+            })(),
+          }
+        },
+      },
+      { exclude: [] },
+      none,
+      () => {},
+    )
+    copy.release()
+    return { asked, read, copy }
+  }
+  const first = {
+    ...{ d: {}, 'd/f': { text: 'one' }, g: { text: 'two' }, l: { to: 'd/f' }, t: { twin: 'd/f' } },
+    ...{ x: { text: 'three', xattrs: { 'user.a': Buffer.from('1') } } },
+  } satisfies Tree
+  const before = (await at(first)).copy
+  const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex')
+  const again = await at(first)
+  assert.deepEqual([again.read, again.asked], [false, []])
+  const { listing, revision, size } = again.copy
+  assert.deepEqual([revision, size], [before.revision, before.size])
+  assert.deepEqual(listing.names(''), ['d', 'g', 'l', 't', 'x'])
+  const sorted = (entries: Iterable<Entry>): Entry[] => [...entries].sort((a, b) => (a.path < b.path ? -1 : 1))
+  assert.deepEqual(sorted(listing.entries()), sorted(before.listing.entries()), 'filled when it is asked')
+  assert.equal(listing.get('t')!.digest, digestOf('one'))
+
+  const changes: [string, Tree, string[]][] = [
+    ['content of the same size and another time', { ...first, g: { text: 'owt', time: 2 } }, ['g']],
+    ['only a mode', { ...first, g: { text: 'two', mode: 0o644 } }, ['g']],
+    ['only an extended attribute', { ...first, x: { text: 'three', xattrs: { 'user.a': Buffer.from('2') } } }, ['x']],
+    ['only the mode of a directory', { ...first, d: { mode: 0o700 } }, []],
+    ['a link instead of a file', { ...first, g: { to: 'd/f' } }, []],
+    ['another target', { ...first, l: { to: 'g' } }, []],
+    ['a file that was another name', { ...first, t: { text: 'eno', time: 2 } }, ['t']],
+    ['one more', { ...first, z: { text: '' } }, ['z']],
+    ['one less', { d: first.d, 'd/f': first['d/f'] }, []],
+  ]
+  for (const [what, tree, asked] of changes) {
+    const from = await at(first)
+    const changed = await at(tree)
+    assert.deepEqual([changed.read, changed.asked], [true, asked], what)
+    assert.notEqual(changed.copy.revision, from.copy.revision, what)
+    assert.deepEqual([...changed.copy.listing.entries()].map(({ path }) => path).sort(), Object.keys(tree).sort(), what)
+    const mode = tree.d!.mode ?? 0o755
+    assert.equal(changed.copy.listing.get('d')!.mode, mode, what)
+    assert.equal(lstatSync(join(changed.copy.root, 'd')).mode & 0o777, mode, what)
+    for (const { path, kind, digest } of changed.copy.listing.entries())
+      if (kind === 'file') assert.equal(digest, digestOf(readFileSync(join(changed.copy.root, path), 'utf8')), what)
+    assert.equal((await at(tree)).read, false, what)
+  }
+  assert.ok(xattrsSet.length > 2, 'a new file has the new attributes')
+})
+
+test('a copy in which somebody was is looked at, and made what the client has', async () => {
+  const tree = { d: {}, 'd/f': { text: 'x' }, g: { text: 'y' } }
+  const { root } = await sync(tree)
+  rmSync(join(root, 'd/f'))
+  writeFileSync(join(root, 'more'), 'z')
+  assert.deepEqual((await sync(tree)).asked, ['d/f'])
+  assert.deepEqual(readdirSync(root, { recursive: true }).sort(), ['d', 'd/f', 'g'])
+  assert.deepEqual((await sync(tree)).asked, [])
+})
+
 test('what somebody put into the copy is not followed', async () => {
   const { root } = await sync({ d: {}, 'd/f': { text: 'x' } })
   rmSync(join(root, 'd'), { recursive: true })
@@ -121,9 +210,10 @@ test('digests are remembered; after a restart of the machine only data that is w
   assert.deepEqual(await digests(), known)
   assert.deepEqual(await digests(), known, 'not fetched again')
   const { root } = await sync(tree)
-  const index = join(root, '../digests.json')
-  const { files } = JSON.parse(readFileSync(index, 'utf8')) as { files: unknown }
-  writeFileSync(index, JSON.stringify({ boot: 'another', files }))
+  for (const each of ['digests.json', 'told']) {
+    const file = join(root, '..', each)
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/"boot":"[^"]*"/, '"boot":"another"'))
+  }
   writeFileSync(join(root, 'b'), 'TWO')
   utimes(join(root, 'b'), 1)
   assert.deepEqual((await sync(tree)).asked, ['b'])

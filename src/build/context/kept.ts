@@ -15,7 +15,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
@@ -27,26 +26,28 @@ import {
 } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
-import { bootId } from '../../lib/boot-id.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import type { RemoteDirectory, RemoteEntry, RemoteTransfer } from '../types.ts'
-import { writeAtomically } from '../../lib/write-atomically.ts'
 import { sha256File } from './digests.ts'
+import { KeptState, type Remembered, type Unchanged } from './kept-state.ts'
 import { Listing } from './listing.ts'
 import { createPacer } from './pacer.ts'
 import { removeLater } from './remove-later.ts'
-import { type Entry, isKeptXattr } from './tree.ts'
+import { type Entry, isKeptXattr, xattrsOf } from './tree.ts'
 
 export interface KeptCopy {
   root: string
   listing: Listing
+  /** Copies of the same revision are the same. */
+  revision: string
   /** Bytes that came over the wire, and of all files. */
   fetched: number
   size: number
   /** Others may use the directory now. */
   release(): void
 }
-type Want = Parameters<RemoteDirectory['open']>[0]
+type Brought = Omit<KeptCopy, 'root' | 'release'>
+type Want = Pick<Parameters<RemoteDirectory['open']>[0], 'exclude' | 'follow'>
 
 const prefix = 'contexts-'
 /** Of directories that take what a transfer replaces, until somebody has time to delete it. */
@@ -71,13 +72,18 @@ export class KeptContexts {
   ): Promise<KeptCopy> {
     const directory = this.#take(remote.key)
     const release = (): void => void this.#inUse.delete(directory)
-    const transfer = remote.open(want, signal)
+    const root = join(directory, 'files')
+    const state = new KeptState(directory, root)
+    const unchanged = state.unchanged()
+    const transfer = remote.open({ ...want, before: unchanged?.told ?? Buffer.alloc(0) }, signal)
     try {
-      const sync = new Sync(directory, this.#files, transfer, progress)
-      const { fetched, size } = await sync.run(signal).finally(() => sync.close())
+      const copy =
+        unchanged && (await transfer.same)
+          ? await asItWas(root, state, unchanged, transfer)
+          : await new Sync(directory, state, unchanged !== undefined, this.#files, transfer, progress).run(signal)
       const now = new Date()
       utimesSync(directory, now, now)
-      return { root: sync.root, listing: sync.listing, fetched, size, release }
+      return { root, ...copy, release }
     } catch (error) {
       release()
       throw error
@@ -111,6 +117,8 @@ export class KeptContexts {
   remove(id: string): boolean {
     const directory = join(this.#base, id)
     if (this.#inUse.has(directory)) return false
+    // First of all: a kill in between must not leave it saying that all is there.
+    new KeptState(directory, join(directory, 'files')).forget()
     rmSync(directory, { recursive: true, force: true })
     return true
   }
@@ -118,8 +126,24 @@ export class KeptContexts {
 
 const refused = (path: string): SlipwayError => new SlipwayError('bad-request', `invalid path in the context: ${path}`)
 
-/** What is remembered of a file's content: as long as these are the same, so is it. */
-type Remembered = [ino: string, mtimeNs: string, size: number, digest: string, mode: number]
+/** The client has told what it told the last time: nothing has to be looked at, and most builds do not ask what it was. */
+const asItWas = async (
+  root: string,
+  state: KeptState,
+  { revision, size }: Unchanged,
+  transfer: RemoteTransfer,
+): Promise<Brought> => {
+  await transfer.finish()
+  const listing = new Listing(root, (empty) => {
+    for (const entry of transfer.known()) {
+      if (entry.kind === 'other') continue
+      const twin = entry.kind === 'file' && entry.link !== '' ? empty.get(posix.normalize(entry.link)) : undefined
+      if (twin) listTwin(empty, entry.path, twin)
+      else list(empty, entry).digest = state.index.files.get(entry.path)?.[3]
+    }
+  })
+  return { listing, revision, fetched: 0, size }
+}
 
 /** A segment that is empty, '.' or '..'. */
 const odd = /(?:^|\/)\.{0,2}(?:\/|$)/
@@ -127,8 +151,7 @@ const odd = /(?:^|\/)\.{0,2}(?:\/|$)/
 class Sync {
   readonly root: string
   readonly listing: Listing
-  readonly #indexFile: string
-  readonly #index: Index
+  readonly #state: KeptState
   /** Files that are what is remembered of them. */
   readonly #same = new Set<string>()
   readonly #incoming: string
@@ -144,18 +167,25 @@ class Sync {
   /** Nothing was changed so far: the directory is what the index says. */
   #untouched = true
   /** Nothing was found that somebody else has done: what the index says of a file needs no look at it. */
-  #asLeft = true
+  #asLeft: boolean
   /** Files that the client has told of, and those among them that the index spoke for. */
   #told = 0
   #remembered = 0
   #fetched = 0
   #size = 0
 
-  constructor(directory: string, files: SpecialFiles, transfer: RemoteTransfer, progress: (bytes: number) => void) {
+  constructor(
+    directory: string,
+    state: KeptState,
+    asLeft: boolean,
+    files: SpecialFiles,
+    transfer: RemoteTransfer,
+    progress: (bytes: number) => void,
+  ) {
     this.root = join(directory, 'files')
     this.listing = new Listing(this.root)
-    this.#indexFile = join(directory, 'digests.json')
-    this.#index = readIndex(this.#indexFile)
+    this.#state = state
+    this.#asLeft = asLeft
     this.#incoming = join(directory, 'incoming')
     this.#replaced = join(directory, replaced + randomUUID())
     this.#files = files
@@ -163,7 +193,15 @@ class Sync {
     this.#progress = progress
   }
 
-  async run(signal: AbortSignal): Promise<{ fetched: number; size: number }> {
+  async run(signal: AbortSignal): Promise<Brought> {
+    try {
+      return await this.#run(signal)
+    } finally {
+      this.#close()
+    }
+  }
+
+  async #run(signal: AbortSignal): Promise<Brought> {
     rmSync(this.#incoming, { recursive: true, force: true })
     const directory = dirname(this.root)
     for (const name of existsSync(directory) ? readdirSync(directory) : [])
@@ -191,12 +229,13 @@ class Sync {
     for (const { path, mtimeNs } of this.#directories.reverse())
       this.#files.setTimes(join(this.root, path), mtimeNs, mtimeNs)
     await this.#remember(pace)
-    return { fetched: this.#fetched, size: this.#size }
+    const revision = this.#state.writeTold(this.#transfer.told(), this.#size, [...this.#seen.keys()])
+    return { listing: this.listing, revision, fetched: this.#fetched, size: this.#size }
   }
 
   /** Reads what came without being read, as after a kill, and writes down what is known of all files. */
   async #remember(pace: () => Promise<void> | undefined): Promise<void> {
-    if (this.#untouched && this.#remembered === this.#told && this.#remembered === this.#index.files.size) return
+    if (this.#untouched && this.#remembered === this.#told && this.#remembered === this.#state.index.files.size) return
     const index: [string, Remembered][] = []
     const twins = new Set(this.#links.map(({ path }) => path))
     let changed = false
@@ -205,31 +244,34 @@ class Sync {
       await pace()
       // A second name of a file is told of by its first.
       if (twins.has(entry.path)) continue
-      const known = this.#index.files.get(entry.path)
+      const known = this.#state.index.files.get(entry.path)
       if (known && this.#same.has(entry.path)) {
-        const [ino, mtimeNs, size, digest, mode] = known
-        index.push([entry.path, [ino, mtimeNs, size, digest, entry.mode]])
+        const [ino, mtimeNs, size, digest, mode, xattrs] = known
+        index.push([entry.path, [ino, mtimeNs, size, digest, entry.mode, xattrs]])
         changed ||= mode !== entry.mode
         continue
       }
       entry.digest ??= await sha256File(entry.absolute, entry.size)
       const { ino, mtimeNs, size } = lstatSync(entry.absolute, { bigint: true })
-      index.push([entry.path, [String(ino), String(mtimeNs), Number(size), entry.digest, entry.mode]])
+      index.push([
+        entry.path,
+        [String(ino), String(mtimeNs), Number(size), entry.digest, entry.mode, textOf(entry.xattrs)],
+      ])
       changed = true
     }
-    if (changed || !this.#untouched || !this.#index.trusted || index.length !== this.#index.files.size)
-      writeAtomically(this.#indexFile, JSON.stringify({ boot: bootId(), files: index }), 0o600)
+    if (changed || !this.#untouched || !this.#state.index.trusted || index.length !== this.#state.index.files.size)
+      this.#state.writeIndex(index)
   }
 
   /** Files that have not come whole. */
-  close(): void {
+  #close(): void {
     for (const fd of this.#open) closeSync(fd)
     removeLater(this.#replaced)
   }
 
   /** Before anything is changed: a kill in between must not leave an index that says what was. */
   #touch(): void {
-    if (this.#untouched) rmSync(this.#indexFile, { force: true })
+    if (this.#untouched) this.#state.forget()
     this.#untouched = false
   }
 
@@ -263,7 +305,7 @@ class Sync {
       this.#links.push(entry)
     } else if (entry.kind === 'symlink') this.#symlink(entry, absolute, before)
     else {
-      this.#list(entry)
+      list(this.listing, entry)
       this.#touch()
       if (before) unlinkSync(absolute)
       this.#files.mknod(absolute, constants.S_IFIFO | entry.mode, 0, 0)
@@ -281,11 +323,11 @@ class Sync {
     if (!there?.isDirectory() || Number(there.mode & 0o7777n) !== entry.mode) chmodSync(absolute, entry.mode)
     this.#seen.set(entry.path, new Set())
     this.#directories.push(entry)
-    this.#list(entry)
+    list(this.listing, entry)
   }
 
   #symlink(entry: RemoteEntry, absolute: string, there: BigIntStats | undefined): void {
-    this.#list(entry)
+    list(this.listing, entry)
     if (there?.isSymbolicLink() && readlinkSync(absolute) === entry.link && there.mtimeNs === entry.mtimeNs) return
     this.#touch()
     if (there) unlinkSync(absolute)
@@ -295,30 +337,38 @@ class Sync {
 
   /** Is it what the last transfer has left, and is that still there? Then nobody has to look. */
   #isRemembered(entry: RemoteEntry): boolean {
-    if (!this.#asLeft || !this.#index.trusted) return false
-    const [, mtimeNs, size, digest, mode] = this.#index.files.get(entry.path) ?? []
+    if (!this.#asLeft || !this.#state.index.trusted) return false
+    const [, mtimeNs, size, digest, mode, xattrs] = this.#state.index.files.get(entry.path) ?? []
     if (size !== entry.size || mode !== entry.mode || mtimeNs !== String(entry.mtimeNs)) return false
+    if (xattrs !== textOf(keptXattrs(entry.xattrs))) return false
     this.#size += entry.size
     this.#same.add(entry.path)
     this.#remembered++
-    this.#list(entry).digest = digest
+    list(this.listing, entry).digest = digest
     return true
   }
 
-  /** Unchanged: same size, mode and time of modification. */
+  /** Of a file, known or not. */
+  #hasXattrs(entry: RemoteEntry, absolute: string): boolean {
+    const wanted = textOf(keptXattrs(entry.xattrs))
+    return wanted === (this.#state.index.files.get(entry.path)?.[5] ?? textOf(xattrsOf(this.#files, absolute)))
+  }
+
+  /** Unchanged: same size, mode, extended attributes and time of modification. */
   async #file(entry: RemoteEntry, absolute: string, there: BigIntStats | undefined): Promise<void> {
     this.#size += entry.size
-    const listed = this.#list(entry)
+    const listed = list(this.listing, entry)
     if (
       there?.isFile() &&
       there.size === BigInt(entry.size) &&
       there.mtimeNs === entry.mtimeNs &&
-      Number(there.mode & 0o7777n) === entry.mode
+      Number(there.mode & 0o7777n) === entry.mode &&
+      this.#hasXattrs(entry, absolute)
     ) {
-      const [ino, mtimeNs, size, digest] = this.#index.files.get(entry.path) ?? []
+      const [ino, mtimeNs, size, digest] = this.#state.index.files.get(entry.path) ?? []
       const same = ino === String(there.ino) && mtimeNs === String(there.mtimeNs) && size === entry.size
       // A power cut may have taken data whose name and times were written already.
-      if (this.#index.trusted || (same && (await sha256File(absolute, entry.size)) === digest)) {
+      if (this.#state.index.trusted || (same && (await sha256File(absolute, entry.size)) === digest)) {
         if (same) this.#same.add(entry.path)
         if (same) listed.digest = digest
         return
@@ -357,26 +407,13 @@ class Sync {
     })
   }
 
-  /** Under the client's word for it, as a file of root's. */
-  #list({ path, kind, mode, mtimeNs, size, link, xattrs }: RemoteEntry): Entry {
-    return this.listing.set(path, {
-      kind: kind as Entry['kind'],
-      mode: kind === 'symlink' ? 0o777 : mode,
-      size: kind === 'file' ? size : 0,
-      link: kind === 'symlink' ? link : '',
-      xattrs: keptXattrs(xattrs),
-      mtimeNs,
-    })
-  }
-
   #link(entry: RemoteEntry): void {
     const target = posix.normalize(entry.link)
     const parent = posix.dirname(target)
     if (!this.#seen.get(parent === '.' ? '' : parent)?.has(posix.basename(target))) throw refused(entry.link)
     const source = join(this.root, target)
     const absolute = join(this.root, entry.path)
-    const { mode, size, xattrs, mtimeNs, digest } = this.listing.get(target)!
-    this.listing.set(entry.path, { kind: 'file', mode, size, xattrs, mtimeNs, digest })
+    listTwin(this.listing, entry.path, this.listing.get(target)!)
     const there = lstatSync(absolute, { throwIfNoEntry: false })
     if (there && there.ino === lstatSync(source).ino) return
     this.#touch()
@@ -392,20 +429,23 @@ const keptXattrs = (xattrs: RemoteEntry['xattrs']): Entry['xattrs'] => {
   return names.length === 0 ? none : names.map((name) => [name, Buffer.from(xattrs[name]!)])
 }
 
-/** `trusted`: written since the machine was started, so what the file system says of a file is true of its data. */
-interface Index {
-  trusted: boolean
-  files: Map<string, Remembered>
-}
+/** '' for none. */
+const textOf = (xattrs: Entry['xattrs']): string =>
+  xattrs.length === 0 ? '' : JSON.stringify(xattrs.map(([name, value]) => [name, value.toString('hex')]))
 
-const readIndex = (path: string): Index => {
-  try {
-    const { boot, files } = JSON.parse(readFileSync(path, 'utf8')) as { boot: string; files: [string, Remembered][] }
-    return { trusted: boot === bootId(), files: new Map(files) }
-  } catch {
-    return { trusted: false, files: new Map() } // everything is fetched again
-  }
-}
+/** Under the client's word for it, as a file of root's. */
+const list = (listing: Listing, { path, kind, mode, mtimeNs, size, link, xattrs }: RemoteEntry): Entry =>
+  listing.set(path, {
+    kind: kind as Entry['kind'],
+    mode: kind === 'symlink' ? 0o777 : mode,
+    size: kind === 'file' ? size : 0,
+    link: kind === 'symlink' ? link : '',
+    xattrs: keptXattrs(xattrs),
+    mtimeNs,
+  })
+
+const listTwin = (listing: Listing, path: string, { mode, size, xattrs, mtimeNs, digest }: Entry): Entry =>
+  listing.set(path, { kind: 'file', mode, size, xattrs, mtimeNs, digest })
 
 /** The named files, in memory, without those that are not there; links within the directory are followed. 16 MiB together. */
 export const readRemote = async (

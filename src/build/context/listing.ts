@@ -15,9 +15,19 @@ export class Listing {
   readonly #root: string
   readonly #entries = new Map<Path, Entry>()
   readonly #names = new Map<Path, Set<string>>()
+  #fill: ((listing: Listing) => void) | undefined
 
-  constructor(root: string) {
+  /** `fill` sets what is in the directory, when that is asked for the first time. */
+  constructor(root: string, fill?: (listing: Listing) => void) {
     this.#root = root
+    this.#fill = fill
+  }
+
+  #filled(): this {
+    const fill = this.#fill
+    this.#fill = undefined
+    fill?.(this)
+    return this
   }
 
   /** Its parents must have been told of before. What was there is replaced, a directory only by something else. */
@@ -44,20 +54,20 @@ export class Listing {
   }
 
   get(path: Path): Entry | undefined {
-    return this.#entries.get(path)
+    return this.#filled().#entries.get(path)
   }
 
   /** Names in a directory, in bytewise order. */
   names(directory: Path): string[] {
-    return bytewise([...(this.#names.get(directory) ?? [])])
+    return bytewise([...(this.#filled().#names.get(directory) ?? [])])
   }
 
   get size(): number {
-    return this.#entries.size
+    return this.#filled().#entries.size
   }
 
   entries(): IterableIterator<Entry> {
-    return this.#entries.values()
+    return this.#filled().#entries.values()
   }
 }
 

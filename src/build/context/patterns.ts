@@ -22,6 +22,8 @@ export interface Patterns {
   readonly empty: boolean
   /** Is everything selected, whatever there is? */
   readonly selectsAll: boolean
+  /** What it was made of. */
+  readonly lines: readonly string[]
 }
 
 export const compilePatterns = (lines: readonly string[]): Patterns => {
@@ -50,6 +52,7 @@ export const compilePatterns = (lines: readonly string[]): Patterns => {
     selectsAll:
       patterns.some(({ text, exception }) => !exception && ['*', '**', '**/*'].includes(text)) &&
       !patterns.some(({ exception }) => exception),
+    lines,
   }
 }
 

@@ -45,6 +45,7 @@ export class Remotes {
     this.#copies.push(copy)
     local.tree.root = copy.root
     local.tree.listing = copy.listing
+    local.tree.revision = copy.revision
     return copy.fetched
   }
 

@@ -19,6 +19,8 @@ export interface Tree {
   stable: boolean
   /** Of a directory of our own: what is in it, below its root. */
   listing?: Listing | undefined
+  /** Two trees with the same one have the same in them. */
+  revision?: string | undefined
 }
 
 type EntryKind = 'file' | 'directory' | 'symlink' | 'char' | 'block' | 'fifo'
@@ -135,7 +137,7 @@ const kindOf = (stat: BigIntStats): EntryKind | undefined => {
 /** Those that belong to the file and not to this machine. */
 export const isKeptXattr = (name: string): boolean => name === 'security.capability' || name.startsWith('user.')
 
-const xattrsOf = (files: SpecialFiles, path: string): [string, Buffer][] =>
+export const xattrsOf = (files: Pick<SpecialFiles, 'listXattrs' | 'getXattr'>, path: string): [string, Buffer][] =>
   files
     .listXattrs(path)
     .filter(isKeptXattr)

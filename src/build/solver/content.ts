@@ -63,15 +63,26 @@ export class Contents {
 
   async #treeDigest(tree: Tree, op: Pick<CopyOp, 'sources' | 'exclude'>): Promise<string> {
     const { signal } = this.#options
+    const { digests } = this.#deps
+    const key = tree.revision && hashOf('revision', tree.revision, tree.ignore?.lines ?? [], op.sources, op.exclude)
+    const known = key && digests.total(key)
+    if (known) {
+      this.bytes += known.bytes
+      return known.digest
+    }
     const found = await filesOf(this.#deps, op, { tree, downloads: new Map() }, signal)
     const parts: string[] = []
+    let total = 0
     for (const [i, { selected }] of found.entries()) {
       this.#keep(tree, op.sources[i]!, op.exclude, selected)
-      const { digest, bytes } = await digestSelected(selected, tree, this.#deps.digests, signal)
+      const { digest, bytes } = await digestSelected(selected, tree, digests, signal)
       parts.push(digest)
-      this.bytes += bytes
+      total += bytes
     }
-    return hashOf(parts)
+    const digest = hashOf(parts)
+    this.bytes += total
+    if (key) digests.setTotal(key, { digest, bytes: total })
+    return digest
   }
 
   #keep(tree: Tree, source: CopySource, exclude: readonly string[], selected: Selected[]): void {

@@ -119,22 +119,42 @@ export class GrpcStream {
     this.#stream.close(http2.constants.NGHTTP2_CANCEL)
   }
 
+  /** The messages of the call; throws its status where that is not OK. */
   async *messages(): AsyncGenerator<Buffer> {
-    for await (const batch of this.batches()) yield* batch
-  }
-
-  /** The messages of one chunk at a time. Ends with the call; throws its status where that is not OK. */
-  async *batches(): AsyncGenerator<Buffer[]> {
     const unframer = new Unframer()
     try {
-      for await (const chunk of this.#stream) {
-        const batch = unframer.push(chunk as Buffer)
-        if (batch.length > 0) yield batch
-      }
+      for await (const chunk of this.#stream) yield* unframer.push(chunk as Buffer)
     } catch (error) {
       this.#signal.throwIfAborted()
       this.#error ??= error as Error
     }
+    this.#checkEnd()
+  }
+
+  /**
+   * Gives the call's bytes to `take` as they come, until it returns true. Without an iterator's steps for each of very many
+   * small frames. Where the call ends before: its status is thrown.
+   */
+  async receive(take: (chunk: Buffer) => boolean): Promise<void> {
+    const stream = this.#stream
+    const enough = await new Promise<boolean>((resolve, reject) => {
+      const onData = (chunk: Buffer): void => {
+        try {
+          if (!take(chunk)) return
+          resolve(true)
+        } catch (error) {
+          reject(error as Error)
+        }
+        stream.off('data', onData)
+        stream.resume()
+      }
+      stream.on('data', onData)
+      for (const end of ['end', 'close']) stream.once(end, () => resolve(false))
+    })
+    if (!enough) this.#checkEnd()
+  }
+
+  #checkEnd(): void {
     this.#signal.throwIfAborted()
     const status = statusFrom(this.#trailers)
     if (status && status.code !== 0) throw new StatusError(status)

@@ -8,6 +8,7 @@ import type { RemoteDirectory, RemoteEntry, RemoteTransfer } from '../../../buil
 import { SlipwayError } from '../../../errors.ts'
 import { AsyncQueue } from '../../../lib/async-queue.ts'
 import type { GrpcStream, Metadata } from './client.ts'
+import { frameOf, Unframer } from './frames.ts'
 import { kindOf, permissionsOf } from './file-mode.ts'
 import { Packet, packetTypes, type Stat } from './messages.ts'
 import type { Session } from './session.ts'
@@ -18,10 +19,10 @@ const mostEntries = 5_000_000
 /** `name` is what the client calls it: 'context', 'dockerfile' or a named context. */
 export const remoteDirectory = (session: Session, name: string): RemoteDirectory => ({
   key: `${session.sharedKey}:${name}`,
-  open({ exclude, follow }, signal) {
+  open({ exclude, follow, before }, signal) {
     if (!session.serves(method)) throw new SlipwayError('precondition', 'no local sources enabled')
     const metadata = { 'dir-name': [name], 'exclude-patterns': exclude, followpaths: follow ?? [] }
-    return new Transfer(session.client.open(method, encoded(metadata), signal))
+    return new Transfer(session.client.open(method, encoded(metadata), signal), before)
   },
 })
 
@@ -37,24 +38,73 @@ const encoded = (metadata: Record<string, readonly string[]>): Metadata => {
   return out
 }
 
+/** Bytes that come in many small pieces. */
+class Collected {
+  #bytes = Buffer.allocUnsafeSlow(64 * 1024)
+  size = 0
+
+  add(piece: Uint8Array): void {
+    if (this.size + piece.length > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(2 * (this.size + piece.length))
+      larger.set(this.bytes())
+      this.#bytes = larger
+    }
+    this.#bytes.set(piece, this.size)
+    this.size += piece.length
+  }
+
+  bytes(): Buffer {
+    return this.#bytes.subarray(0, this.size)
+  }
+}
+
 type Sink = (chunk: Uint8Array | undefined) => void
 
 class Transfer implements RemoteTransfer {
-  readonly entries: AsyncQueue<RemoteEntry[]>
+  readonly same: Promise<boolean>
   readonly #stream: GrpcStream
+  readonly entries = new AsyncQueue<RemoteEntry[]>(mostEntries)
   readonly #sinks = new Map<number, Sink>()
   readonly #done: Promise<void>
+  readonly #before: Buffer
+  /** How much of `before` has been told again; beyond that nothing has come while this is undefined. */
+  #matched = 0
+  #unframer: Unframer | undefined
+  #decide: (same: boolean) => void = () => {}
+  /** The stream of messages up to the end of the entries; undefined when nobody will ask for it. */
+  readonly #told: Collected | undefined
+  #count = 0
   #asked = 0
   #finishing = false
 
-  constructor(stream: GrpcStream) {
+  constructor(stream: GrpcStream, before: Uint8Array | undefined) {
     this.#stream = stream
-    this.entries = new AsyncQueue(mostEntries)
-    this.#done = this.#receive().catch((error: unknown) => {
-      this.entries.close(error)
-      throw error
+    this.#before = before ? Buffer.from(before.buffer, before.byteOffset, before.length) : Buffer.alloc(0)
+    this.#told = before && new Collected()
+    this.same = new Promise((resolve) => {
+      this.#decide = resolve
     })
+    if (this.#before.length === 0) this.#differ()
+    this.#done = this.#stream
+      .receive((chunk) => this.#take(chunk))
+      .then(() => this.#stream.end())
+      .catch((error: unknown) => {
+        this.#decide(false)
+        this.entries.close(error)
+        throw error
+      })
     this.#done.catch(() => {}) // seen by finish()
+  }
+
+  known(): RemoteEntry[] {
+    return new Unframer().push(this.#before).flatMap((message, id) => {
+      const { stat } = Packet.decode(message)
+      return stat ? [entryOf(stat as Stat, id)] : []
+    })
+  }
+
+  told(): Uint8Array {
+    return this.#told && this.#told.size > 0 ? this.#told.bytes() : this.#before
   }
 
   read(entry: RemoteEntry, sink: Sink): void {
@@ -84,27 +134,46 @@ class Transfer implements RemoteTransfer {
     this.#send({ type: packetTypes.fin })
   }
 
-  async #receive(): Promise<void> {
-    let count = 0
-    let ended = false
-    for await (const messages of this.#stream.batches()) {
-      const batch: RemoteEntry[] = []
-      for (const message of messages) {
-        const { type, stat, ID, data } = Packet.decode(message)
-        if (type === packetTypes.stat && stat) batch.push(entryOf(stat as Stat, count++))
-        else if (type === packetTypes.stat) ended = true
-        else if (type === packetTypes.data) this.#data(ID, data)
-        else if (type === packetTypes.error) throw new SlipwayError('internal', `error from sender: ${data.toString()}`)
-        else if (type === packetTypes.fin) {
-          this.#stream.end()
-          return
+  /** True when the client has said its last. */
+  #take(chunk: Buffer): boolean {
+    if (!this.#unframer) {
+      const end = this.#matched + chunk.length
+      if (end <= this.#before.length && chunk.compare(this.#before, this.#matched, end) === 0) {
+        this.#matched = end
+        if (end === this.#before.length) {
+          this.#unframer = new Unframer()
+          this.#decide(true)
         }
+        return false
       }
-      if (count > mostEntries) throw new SlipwayError('invalid', 'the build context has too many files')
-      if (batch.length > 0) this.entries.push(batch)
-      if (ended) this.entries.close()
+      this.#differ()
     }
-    throw new SlipwayError('unavailable', 'the transfer of files ended early')
+    return this.#messages(this.#unframer!.push(chunk))
+  }
+
+  #differ(): void {
+    this.#decide(false)
+    this.#unframer = new Unframer()
+    this.#messages(this.#unframer.push(this.#before.subarray(0, this.#matched)))
+  }
+
+  #messages(messages: readonly Buffer[]): boolean {
+    const batch: RemoteEntry[] = []
+    let [ended, over] = [false, false]
+    for (const message of messages) {
+      const { type, stat, ID, data } = Packet.decode(message)
+      if (type === packetTypes.stat) {
+        this.#told?.add(frameOf(message))
+        if (stat) batch.push(entryOf(stat as Stat, this.#count++))
+        else ended = true
+      } else if (type === packetTypes.data) this.#data(ID, data)
+      else if (type === packetTypes.error) throw new SlipwayError('internal', `error from sender: ${data.toString()}`)
+      else if (type === packetTypes.fin) over = true
+    }
+    if (this.#count > mostEntries) throw new SlipwayError('invalid', 'the build context has too many files')
+    if (batch.length > 0) this.entries.push(batch)
+    if (ended) this.entries.close()
+    return over
   }
 
   #data(id: number, data: Uint8Array): void {
