@@ -290,7 +290,8 @@ class Build {
       platformGiven: this.#request.platform !== undefined || platforms.length > 0,
       platformShown: this.#platforms.length > 1 || isOn(args.BUILDKIT_MULTI_PLATFORM, false),
       buildArgs: args,
-      noCache: (name) => noCache === true || (name !== undefined && noCacheFilter.includes(name)),
+      noCache: (name) =>
+        noCache === true || noCacheFilter.some((each) => name !== undefined && each.toLowerCase() === name),
       environment: this.#environment,
       namedContext: (name) => this.#inputs.namedContext(name, platform),
       image: (reference, wanted) => this.#bases.get(reference, wanted),

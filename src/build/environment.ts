@@ -21,6 +21,7 @@ export const stepEnvironment = (request: BuildRequest): StepEnvironment => {
     proxies: [...proxies].map(([key, value]) => `${key}=${value}`),
     shmSize,
     ulimits,
+    resources: request.resources ?? {},
     hostname: request.hostname || args.BUILDKIT_SANDBOX_HOSTNAME || undefined,
     cgroupParent: request.cgroupParent || undefined,
     cacheNamespace: args.BUILDKIT_CACHE_MOUNT_NS ?? '',

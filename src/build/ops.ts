@@ -72,7 +72,7 @@ export type RunMount =
       gid: number
     }
   /** An agent's socket; SSH_AUTH_SOCK names the first one. */
-  | { type: 'ssh'; id: string; target: string; required: boolean }
+  | { type: 'ssh'; id: string; target: string; required: boolean; mode: number; uid: number; gid: number }
 
 export interface RunOp {
   kind: 'run'

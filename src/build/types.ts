@@ -1,6 +1,6 @@
 /** What the builder offers to its doors (docker, control) and to `up`. */
 import type { Readable } from 'node:stream'
-import type { Image, RegistryAuth } from '../engine/types.ts'
+import type { Image, RegistryAuth, Resources } from '../engine/types.ts'
 import type { SlipwayError, SourcePosition } from '../errors.ts'
 import type { Descriptor } from '../spec/oci/index.ts'
 import type { CommitFile } from './context/commit-files.ts'
@@ -45,6 +45,8 @@ export interface BuildRequest {
   extraHosts?: { name: string; address: string }[] | undefined
   shmSize?: number | undefined
   ulimits?: { name: string; soft: number; hard: number }[] | undefined
+  /** Of each RUN step. */
+  resources?: Resources | undefined
   /** What RUN steps see; default 'buildkitsandbox'. */
   hostname?: string | undefined
   /** RUN steps run in cgroups below this one of ours. */

@@ -280,10 +280,16 @@ test('an agent is a socket while the step runs, and gone afterwards', async () =
   try {
     for (let i = 0; !existsSync(socket) && i < 100; i++) await sleep(50)
     const dir = project('with-agent', {
-      Dockerfile: 'FROM base\nRUN --mount=type=ssh test -S "$SSH_AUTH_SOCK" && echo "agent: $SSH_AUTH_SOCK"\n',
+      Dockerfile: [
+        'FROM base',
+        'RUN --mount=type=ssh test -S "$SSH_AUTH_SOCK" && echo "agent: $SSH_AUTH_SOCK"',
+        'RUN --mount=type=ssh,uid=7,gid=8,mode=640 stat -c "owned: %u %g %a" "$SSH_AUTH_SOCK"',
+        '',
+      ].join('\n'),
     })
     const { all } = await ok(['buildx', 'build', '--ssh', 'default', dir], { env })
     assert.match(all, /\d agent: \/run\/buildkit\/ssh_agent\.0/)
+    assert.match(all, /\d owned: 7 8 640/)
   } finally {
     agent.kill()
   }
@@ -349,8 +355,10 @@ test('DOCKER_BUILDKIT=0: a context of many files, again and again; what has chan
   assert.equal(await files(), 'file 0\nFILE 7\n299\n')
 })
 
-test('DOCKER_BUILDKIT=0 builds the classic way', async () => {
-  const dir = project('classic', { Dockerfile: 'FROM base\nRUN echo classic\n' })
-  const { all } = await ok(['build', '-t', 'classic', dir], { env: { DOCKER_BUILDKIT: '0' } })
-  assert.match(all, /Step 2\/2 : RUN echo classic/)
+test('DOCKER_BUILDKIT=0 builds the classic way, within limits', async () => {
+  const limits = 'cd /sys/fs/cgroup; cat memory.max || cat memory/memory.limit_in_bytes'
+  const dir = project('classic', { Dockerfile: `FROM base\nRUN ${limits}\n` })
+  const { all } = await ok(['build', '-t', 'classic', '--memory', '64m', dir], { env: { DOCKER_BUILDKIT: '0' } })
+  assert.match(all, /Step 2\/2 : RUN cd /)
+  assert.match(all, /\n67108864\n/)
 })

@@ -52,11 +52,12 @@ export const checkMountFrom = (text: string): string[] =>
     return [value]
   })
 
-export const mountOf = (text: string, stage: StageState): RunMount => {
+/** `agents`: how many of type ssh came before in the instruction. */
+export const mountOf = (text: string, stage: StageState, agents: number): RunMount => {
   const fields: Fields = { type: 'bind', required: false }
   for (const field of csv(text)) readField(fields, field, stage)
   validate(fields)
-  return build(fields, stage.config.WorkingDir || '/')
+  return build(fields, stage.config.WorkingDir || '/', agents)
 }
 
 const readField = (fields: Fields, field: string, stage: StageState): void => {
@@ -168,7 +169,7 @@ const validate = (fields: Fields): void => {
 
 const fromOf = (name: string | undefined): FilesFrom => (name ? { kind: 'named', name } : { kind: 'context' })
 
-const build = (fields: Fields, workdir: string): RunMount => {
+const build = (fields: Fields, workdir: string, agents: number): RunMount => {
   const { type, mode, uid, gid } = fields
   if (type === 'secret') {
     const id = fields.id || fields.source || posix.basename(fields.target!)
@@ -187,8 +188,9 @@ const build = (fields: Fields, workdir: string): RunMount => {
     }
   }
   if (type === 'ssh') {
-    const target = posix.resolve(workdir, fields.target || '/run/buildkit/ssh_agent.0')
-    return { type, id: fields.id || 'default', target, required: fields.required }
+    const target = posix.resolve(workdir, fields.target || `/run/buildkit/ssh_agent.${agents}`)
+    const owner = { mode: mode ?? 0o600, uid: uid ?? 0, gid: gid ?? 0 }
+    return { type, id: fields.id || 'default', target, required: fields.required, ...owner }
   }
   const target = posix.resolve(workdir, fields.target ?? '')
   if (!fields.target && type !== 'bind') throw new SyntaxFault(`invalid mount target "${target}"`)

@@ -10,6 +10,7 @@ import { select } from '../context/select.ts'
 import { RootWriter } from '../context/write.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
 import type { RunMount, RunOp } from '../ops.ts'
+import { type AgentSocket, openAgentSocket } from './agent-socket.ts'
 import type { SolverDeps } from './deps.ts'
 import { topOf } from './deps.ts'
 import type { Executed } from './exec-copy.ts'
@@ -109,37 +110,59 @@ export const executeRun = async (
   caches: ReadonlyMap<RunMount, string>,
   context: StepContext,
 ): Promise<Executed> => {
-  const { op, env } = node
+  const { op } = node
   const { key, root } = await space.writable(parent)
   const secrets = await secretsOf(node)
-  const mounts: Mount[] = []
-  for (const [i, mount] of op.mounts.entries()) {
-    const made =
-      mount.type === 'ssh'
-        ? await agentMount(node, mount)
-        : await mountOf(deps, space, mount, inputs[i], caches, secrets)
-    if (made) mounts.push(made)
+  checkLeave(node)
+  const agents = new Map<RunMount, AgentSocket>()
+  try {
+    const mounts: Mount[] = []
+    for (const [i, mount] of op.mounts.entries()) {
+      const agent = mount.type === 'ssh' ? await openAgent(space, node, mount) : undefined
+      if (agent) agents.set(mount, agent)
+      const made =
+        mount.type === 'ssh'
+          ? agent && bind(agent.path, mount.target, false)
+          : await mountOf(deps, space, mount, inputs[i], caches, secrets)
+      if (made) mounts.push(made)
+    }
+    if (op.document) mounts.push(documentMount(space, op.document))
+    const [agent] = agents.keys()
+    const variables = [...secretVariables(op, secrets), ...(agent ? [`SSH_AUTH_SOCK=${agent.target}`] : [])]
+    await runProgram(deps, node, root, mounts, variables, context)
+  } finally {
+    for (const agent of agents.values()) await agent.close()
   }
-  if (op.document) mounts.push(documentMount(space, op.document))
-  const tail = new Tail()
-  const agent = op.mounts.find((mount) => mount.type === 'ssh' && mounts.some(({ target }) => target === mount.target))
-  const variables = op.mounts.flatMap((mount) =>
+  return { key, root, changed: true, cacheable: true }
+}
+
+const secretVariables = (op: RunOp, secrets: ReadonlyMap<string, Uint8Array>): string[] =>
+  op.mounts.flatMap((mount) =>
     mount.type === 'secret' && mount.env !== undefined && secrets.has(mount.id)
       ? [`${mount.env}=${Buffer.from(secrets.get(mount.id)!).toString()}`]
       : [],
   )
-  checkLeave(node)
+
+const runProgram = async (
+  deps: SolverDeps,
+  { op, env, platform }: OpNode<RunOp>,
+  rootfs: string,
+  mounts: Mount[],
+  variables: string[],
+  context: StepContext,
+): Promise<void> => {
+  const tail = new Tail()
   const exitCode = await deps.containers.runStep({
-    rootfs: root,
+    rootfs,
     args: op.args,
-    env: [...env.proxies, ...op.env, ...variables, ...(agent?.type === 'ssh' ? [`SSH_AUTH_SOCK=${agent.target}`] : [])],
+    env: [...env.proxies, ...op.env, ...variables],
     cwd: op.cwd,
     user: op.user,
     network: op.network ?? env.network,
     mounts,
     hosts: env.hosts,
     privileged: op.insecure,
-    resources: {},
+    resources: env.resources,
     ulimits: env.ulimits,
     shmSize: env.shmSize,
     hostname: env.hostname ?? 'buildkitsandbox',
@@ -150,10 +173,8 @@ export const executeRun = async (
       context.emit({ type: 'log', stream: chunk.stream, data: chunk.data })
     },
   })
-
   context.signal.throwIfAborted()
-  if (exitCode !== 0) throw new StepFailure(exitCode, op.args, tail.text(), cannotRun(node.platform))
-  return { key, root, changed: true, cacheable: true }
+  if (exitCode !== 0) throw new StepFailure(exitCode, op.args, tail.text(), cannotRun(platform))
 }
 
 /** What a file may not ask for by itself. */
@@ -206,10 +227,11 @@ const secretsOf = async ({ op, env }: OpNode<RunOp>): Promise<Map<string, Uint8A
   return found
 }
 
-const agentMount = async (
+const openAgent = async (
+  space: Workspace,
   { env }: OpNode<RunOp>,
   mount: Extract<RunMount, { type: 'ssh' }>,
-): Promise<Mount | undefined> => {
+): Promise<AgentSocket | undefined> => {
   const socket = await env.ssh(mount.id)
   if (socket === undefined && mount.required) {
     throw new SyntaxFault(`unset ssh forward key ${mount.id}`, {
@@ -217,7 +239,7 @@ const agentMount = async (
       hint: 'Start the build with --ssh default.',
     })
   }
-  return socket === undefined ? undefined : bind(socket, mount.target, false)
+  return socket === undefined ? undefined : await openAgentSocket(space.make('agent'), socket, mount)
 }
 
 const mountOf = async (

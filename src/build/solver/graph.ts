@@ -1,5 +1,5 @@
 /** The build as a graph: each node is a root filesystem (or a directory tree) made from others. */
-import type { Image } from '../../engine/types.ts'
+import type { Image, Resources } from '../../engine/types.ts'
 import type { SourcePosition } from '../../errors.ts'
 import type { Tree } from '../context/tree.ts'
 import type { Range } from '../dockerfile/source.ts'
@@ -60,6 +60,7 @@ export interface StepEnvironment {
   proxies: string[]
   shmSize: number | undefined
   ulimits: { name: string; soft: number; hard: number }[]
+  resources: Resources
   hostname: string | undefined
   cgroupParent: string | undefined
   /** Of the ids of cache mounts; '' is none. */

@@ -73,6 +73,7 @@ export const plan = async (text: string, options: PlanOptions = {}): Promise<Pla
       proxies: [],
       shmSize: undefined,
       ulimits: [],
+      resources: {},
       hostname: undefined,
       cgroupParent: undefined,
       cacheNamespace: '',

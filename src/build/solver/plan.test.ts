@@ -252,9 +252,13 @@ test('RUN --mount', async () => {
   assert.deepEqual(await mounts('--mount=type=secret,id=token,env=TOKEN,required'), [
     { type: 'secret', id: 'token', target: undefined, env: 'TOKEN', required: true, mode: 0o400, uid: 0, gid: 0 },
   ])
-  assert.deepEqual(await mounts('--mount=type=ssh,required'), [
-    { type: 'ssh', id: 'default', target: '/run/buildkit/ssh_agent.0', required: true },
+  const agent = { type: 'ssh', required: false, mode: 0o600, uid: 0, gid: 0 }
+  assert.deepEqual(await mounts('--mount=type=ssh,required --mount=type=ssh,id=b,uid=1,gid=2,mode=640'), [
+    { ...agent, id: 'default', target: '/run/buildkit/ssh_agent.0', required: true },
+    { ...agent, id: 'b', target: '/run/buildkit/ssh_agent.1', mode: 0o640, uid: 1, gid: 2 },
   ])
+  const secret = await plan('FROM a\nENV A=1 B=2\nRUN --mount=type=secret,id=t,env=A x $A $B')
+  assert.equal(opsOf(secret.rootfs)[0]!.vertex.name, '[2/2] RUN --mount=type=secret,id=t,env=A x **** 2')
   const refused: [string, RegExp][] = [
     ['--mount=type=cach,target=/c', /unsupported mount type "cach" \(did you mean cache\?\)/],
     ['--mount=type=bind,target=/c,mode=1', /mode not allowed for "bind" type mounts/],

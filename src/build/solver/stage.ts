@@ -5,6 +5,7 @@ import { expand } from '../dockerfile/expand.ts'
 import type { Command, Lowered, StageState } from '../dockerfile/instruction.ts'
 import { meant } from '../dockerfile/nearest.ts'
 import { lowering, type Range, type Source } from '../dockerfile/source.ts'
+import type { Op } from '../ops.ts'
 import type { Lint } from '../rules/lint.ts'
 import type { OpNode, Rootfs } from './graph.ts'
 
@@ -85,7 +86,7 @@ export const lowerStage = (base: StageResult, commands: readonly Command[], scop
     apply(state, lowered)
     let node: Rootfs | undefined
     if (lowered.op) {
-      node = scope.node(command, lowered.op, state.rootfs, shownText(command, state.env))
+      node = scope.node(command, lowered.op, state.rootfs, shownText(command, shownEnv(state.env, lowered.op)))
       state.rootfs = node
     }
     if (lowered.history !== undefined) state.history.push(historyOf(lowered, node))
@@ -111,6 +112,13 @@ const historyOf = (lowered: Lowered, node: Rootfs | undefined): PendingHistory =
     entry: { created_by: marked, comment: 'buildkit.dockerfile.v0', ...(node ? {} : { empty_layer: true }) },
     node,
   }
+}
+
+/** What a secret is put into is not told, neither from before. */
+const shownEnv = (env: ReadonlyMap<string, string>, op: Op): ReadonlyMap<string, string> => {
+  const secret =
+    op.kind !== 'run' ? [] : op.mounts.flatMap((mount) => (mount.type === 'secret' ? (mount.env ?? []) : []))
+  return secret.length === 0 ? env : new Map([...env, ...secret.map((name): [string, string] => [name, '****'])])
 }
 
 /** The instruction as the progress shows it: on one line, the name in upper case, known variables filled in. */

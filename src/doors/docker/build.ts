@@ -3,6 +3,7 @@ import { parseGitAddress } from '../../build/index.ts'
 import type { Builder, BuildRequest } from '../../build/types.ts'
 import { messageOf, SlipwayError } from '../../errors.ts'
 import { registryOfKey } from '../../spec/docker/config.ts'
+import { buildResources, limitsIn } from './build-resources.ts'
 import { familiarName, parseReference } from '../../spec/oci/index.ts'
 import { classicOutput } from './build-output.ts'
 import { extraHost } from './container-checks.ts'
@@ -76,6 +77,7 @@ const requestOf = (x: Exchange): Omit<BuildRequest, 'progress' | 'signal'> => {
   )
   const network = x.query.get('networkmode')
   const auths = registryConfig(x.headers['x-registry-config'])
+  const limits = limitsIn(x.query)
   return {
     context: contextOf(x),
     dockerfile: { path: x.query.get('dockerfile') || 'Dockerfile' },
@@ -100,6 +102,7 @@ const requestOf = (x: Exchange): Omit<BuildRequest, 'progress' | 'signal'> => {
       soft: u.Soft,
       hard: u.Hard,
     })),
+    resources: buildResources((name) => limits[name]),
     auth: (registry) => auths[registry],
   }
 }

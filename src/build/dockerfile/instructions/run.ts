@@ -40,7 +40,11 @@ export const run = instruction<Run>('RUN', {
   lower(node, stage) {
     const { args, document } = program(node, stage)
     if (args.length === 0 || args[0] === '') throw new SyntaxFault('RUN requires a command')
-    const mounts: RunMount[] = node.mounts.map((text) => mountOf(text, stage))
+    const mounts: RunMount[] = []
+    for (const text of node.mounts) {
+      const agents = mounts.filter(({ type }) => type === 'ssh').length
+      mounts.push(mountOf(text, stage, agents))
+    }
     return {
       op: {
         kind: 'run',

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import { parseGitAddress } from '../../../build/index.ts'
 import type { BuildRequest, CacheEntry, ContentStore, GitContext, RemoteDirectory } from '../../../build/types.ts'
 import { SlipwayError } from '../../../errors.ts'
+import { buildResources } from '../build-resources.ts'
 import { isUpload } from './upload.ts'
 
 /** Contexts that clients have defined: the build's own, and named ones by their attribute. */
@@ -38,6 +39,7 @@ export const requestOf = (
     extraHosts: commaList(attrs['add-hosts']).map((line) => hostOf(line)),
     ...(shmSize > 0 ? { shmSize } : {}),
     ulimits: commaList(attrs.ulimit).map(ulimit),
+    resources: buildResources((name) => attrs[name]),
     hostname: attrs.hostname || undefined,
     cgroupParent: attrs['cgroup-parent'] || undefined,
     contexts: Object.fromEntries(

@@ -4,6 +4,7 @@
  */
 import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../../errors.ts'
+import { limitsIn } from '../build-resources.ts'
 import { isTrue } from '../filters.ts'
 import type { Exchange, Route } from '../server.ts'
 import { route, textOf } from '../server.ts'
@@ -39,6 +40,7 @@ const attrsOf = (x: Exchange): Record<string, string> => {
     'add-hosts': get('extrahosts').replaceAll(':', '='),
     'shm-size': get('shmsize'),
     ulimit: ulimits.map(({ Name, Soft, Hard }) => `${Name}=${Soft}:${Hard}`).join(','),
+    ...limitsIn(x.query),
     ...(flag('nocache') ? { 'no-cache': '' } : {}),
     ...(flag('pull') ? { 'image-resolve-mode': 'pull' } : {}),
     ...Object.fromEntries(args.flatMap(([k, v]) => (v === null ? [] : [[`build-arg:${k}`, v]]))),
