@@ -27,7 +27,7 @@ import { codeOf, locate } from './solver/locate.ts'
 import { outlineOf } from './solver/outline.ts'
 import { type PlanInput, planBuild, type Target } from './solver/plan.ts'
 import { Report } from './solver/report.ts'
-import { type GlobalScope, globalScope, platformArgs } from './solver/scope.ts'
+import { type GlobalScope, globalScope, platformArgs, targetStage } from './solver/scope.ts'
 import { Solve } from './solver/solve.ts'
 import type { Builder, BuildOutput, BuildRequest, BuildResult, Description, ExportResponse } from './types.ts'
 
@@ -223,7 +223,7 @@ class Build {
       },
       fetched: async (node, source) => {
         const found = await solve.fetched(node, source)
-        const address = source.git ? parseGitAddress(source.url) : undefined
+        const address = source.git ? parseGitAddress(source.url, { anyHttp: true }) : undefined
         if (address) return await this.#deps.git.time(address, found.digest, this.#signal)
         return await fileTime(this.#deps.sys.processes, found)
       },
@@ -238,7 +238,11 @@ class Build {
   }
 
   #scope(dockerfile: Dockerfile, platform: Platform, target: string | undefined): GlobalScope {
-    const scope = globalScope(dockerfile, platformArgs(hostPlatform(), platform, target), this.#args)
+    const scope = globalScope(
+      dockerfile,
+      platformArgs(hostPlatform(), platform, targetStage(dockerfile, target)),
+      this.#args,
+    )
     return this.#withoutEpoch ? scopeWithoutEpoch(scope) : scope
   }
 

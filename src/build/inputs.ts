@@ -120,9 +120,10 @@ export class Inputs {
 
   namedContext(name: string, platform: Platform): Promise<NamedContext> {
     const { contexts = {} } = this.#request
-    const value = contexts[name] ?? contexts[familiar(name)]
+    const own = formatPlatform(platform)
+    const value = [name, familiar(name)].flatMap((each) => contexts[`${each}::${own}`] ?? contexts[each] ?? [])[0]
     // An image is another one for each platform.
-    const key = typeof value === 'object' && 'store' in value ? `${name} ${formatPlatform(platform)}` : name
+    const key = contexts[`${name}::${own}`] || (typeof value === 'object' && 'store' in value) ? `${name} ${own}` : name
     let found = this.#named.get(key)
     if (!found) {
       found = this.#openNamed(name, value, platform)

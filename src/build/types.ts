@@ -57,7 +57,7 @@ export interface BuildRequest {
   cacheTo?: readonly CacheEntry[] | undefined
   /**
    * Named contexts: paths of directories, addresses of repositories and archives, 'docker-image://…', another stage's result
-   * ('target:NAME'), or an image in an OCI layout.
+   * ('target:NAME'), or an image in an OCI layout. 'NAME::PLATFORM' is what NAME stands for on that platform alone.
    */
   contexts?:
     | Record<string, string | { remote: RemoteDirectory } | { store: ContentStore; digest: string } | GitContext>

@@ -44,13 +44,16 @@ export interface GitAddress {
   agent?: string | undefined
 }
 
-/** undefined: not the address of a repository. A query that says nothing known is 'invalid'. */
-export const parseGitAddress = (text: string): GitAddress | undefined => {
+/**
+ * undefined: not the address of a repository. A query that says nothing known is 'invalid'. `anyHttp`: an http(s) address is one
+ * also when it does not end in .git.
+ */
+export const parseGitAddress = (text: string, { anyHttp = false } = {}): GitAddress | undefined => {
   const [, before = '', query, fragment = ''] = /^([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/s.exec(text) ?? []
   const known =
     /^(git:\/\/|ssh:\/\/)/.test(before) ||
     /^[\w.-]+@[\w.-]+:(?!\/\/)/.test(before) ||
-    /^https?:\/\/.+\.git$/.test(before) ||
+    (anyHttp ? /^https?:\/\/./ : /^https?:\/\/.+\.git$/).test(before) ||
     /^github\.com\/./.test(before)
   if (!known) return undefined
   const [ref, ...subdirectory] = fragment.split(':')

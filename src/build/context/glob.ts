@@ -1,31 +1,38 @@
 /** Go's filepath.Match on '/'-separated paths: `*` and `?` stay within a segment, `[a-z]` `[^a]` are classes, `\` escapes. */
 import { SyntaxFault } from '../dockerfile/source.ts'
 
-const special = /[.+()|{}^$\\/*?[\]-]/g
-const literal = (char: string): string => char.replace(special, '\\$&')
+const literal = (char: string): string => char.replace(/[.+()|{}^$\\/*?[\]]/, '\\$&')
+const literalInClass = (char: string): string => char.replace(/[\]^\\-]/, '\\$&')
 
-/** The pattern as a regular expression for a whole path. Malformed: a SyntaxFault "syntax error in pattern". */
-export const globExpression = (pattern: string): RegExp => {
+/**
+ * The pattern as a regular expression for a whole path. Malformed: a SyntaxFault "syntax error in pattern". With `deep`, as in
+ * .dockerignore, `**` is any number of directories, and everything at the very end.
+ */
+export const globExpression = (pattern: string, { deep = false } = {}): RegExp => {
   const bad = new SyntaxFault(`syntax error in pattern: ${pattern}`, { near: pattern })
+  const chars = [...pattern]
   let out = ''
-  for (let at = 0; at < pattern.length; at++) {
-    const char = pattern[at]!
-    if (char === '*') out += '[^/]*'
+  for (let at = 0; at < chars.length; at++) {
+    const char = chars[at]!
+    if (deep && char === '*' && chars[at + 1] === '*') {
+      at += chars[at + 2] === '/' ? 2 : 1
+      out += at + 1 >= chars.length ? '.*' : '(?:.*/)?'
+    } else if (char === '*') out += '[^/]*'
     else if (char === '?') out += '[^/]'
     else if (char === '\\') {
-      if (++at >= pattern.length) throw bad
-      out += literal(pattern[at]!)
+      if (++at >= chars.length) throw bad
+      out += literal(chars[at]!)
     } else if (char === '[') {
-      const end = classEnd(pattern, at)
+      const end = classEnd(chars, at)
       if (end === undefined) throw bad
-      out += classOf(pattern.slice(at + 1, end), bad)
+      out += classOf(chars.slice(at + 1, end), bad)
       at = end
     } else out += literal(char)
   }
-  return new RegExp(`^${out}$`, 's')
+  return new RegExp(`^${out}$`, 'su')
 }
 
-const classEnd = (pattern: string, open: number): number | undefined => {
+const classEnd = (pattern: readonly string[], open: number): number | undefined => {
   // A bracket right behind the opening one is a syntax error in Go, unlike in a shell.
   for (let at = open + 1; at < pattern.length; at++) {
     if (pattern[at] === '\\') at++
@@ -34,11 +41,10 @@ const classEnd = (pattern: string, open: number): number | undefined => {
   return undefined
 }
 
-const classOf = (body: string, bad: SyntaxFault): string => {
-  const negated = body.startsWith('^')
-  const chars: string[] = []
-  let ranges = ''
-  const rest = [...(negated ? body.slice(1) : body)]
+const classOf = (body: readonly string[], bad: SyntaxFault): string => {
+  const negated = body[0] === '^'
+  const rest = body.slice(negated ? 1 : 0)
+  if (rest.length === 0) throw bad
   const take = (): string => {
     const char = rest.shift()
     if (char === undefined || char === '-' || char === ']') throw bad
@@ -47,18 +53,17 @@ const classOf = (body: string, bad: SyntaxFault): string => {
     if (escaped === undefined) throw bad
     return escaped
   }
+  let inside = ''
   while (rest.length > 0) {
     const low = take()
-    if (rest[0] !== '-') chars.push(low)
-    else {
+    let high = low
+    if (rest[0] === '-') {
       rest.shift()
-      const high = take()
-      // Go accepts an empty range such as [z-a]: it matches nothing.
-      if (low <= high) ranges += `${literal(low)}-${literal(high)}`
+      high = take()
     }
+    // Go accepts an empty range such as [z-a]: it matches nothing.
+    if (low.codePointAt(0)! <= high.codePointAt(0)!) inside += `${literalInClass(low)}-${literalInClass(high)}`
   }
-  if (chars.length === 0 && ranges === '' && body.replace('^', '') === '') throw bad
-  const inside = chars.map(literal).join('') + ranges
   if (inside === '') return negated ? '[^/]' : '(?!)'
   return negated ? `(?!/)[^${inside}]` : `(?!/)[${inside}]`
 }

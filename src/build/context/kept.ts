@@ -31,6 +31,7 @@ import type { RemoteDirectory, RemoteEntry, RemoteTransfer } from '../types.ts'
 import { sha256File } from './digests.ts'
 import { KeptState, type Remembered, type Unchanged } from './kept-state.ts'
 import { Listing } from './listing.ts'
+import { checkSize } from './open.ts'
 import { createPacer } from './pacer.ts'
 import { removeLater } from './remove-later.ts'
 import { type Entry, isKeptXattr, xattrsOf } from './tree.ts'
@@ -467,7 +468,7 @@ export const readRemote = async (
         transfer.read(entry, (chunk) => {
           if (!chunk) return
           bytes += chunk.length
-          if (bytes > 16 * 1024 * 1024) throw new SlipwayError('invalid', `${entry.path} is too large`)
+          checkSize(entry.path, bytes)
           chunks.push(Buffer.from(chunk))
         })
       }

@@ -1,9 +1,11 @@
+/** The mode that an octal number says; undefined for a symbolic one. */
+export const fixedMode = (text: string): number | undefined =>
+  /^[0-7]+$/.test(text) ? Number.parseInt(text, 8) : undefined
+
 /** `--chmod=755` or `--chmod=u=rwX,go=rX` as a function of a file's mode. */
 export const modeChange = (text: string): ((mode: number, directory: boolean) => number) => {
-  if (/^[0-7]+$/.test(text)) {
-    const fixed = Number.parseInt(text, 8)
-    return () => fixed
-  }
+  const fixed = fixedMode(text)
+  if (fixed !== undefined) return () => fixed
   const clauses = text.split(',')
   return (mode, directory) => clauses.reduce((now, clause) => applyClause(now, clause, directory), mode)
 }

@@ -122,6 +122,7 @@ export const findDockerfile = async (
   const path = placeOf(name, context, sys)
   let text: string
   try {
+    checkSize(wanted.path, statSync(path).size)
     text = await readFile(path, 'utf8')
   } catch (error) {
     if (!['ENOENT', 'ENOTDIR', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
@@ -133,6 +134,13 @@ export const findDockerfile = async (
   }
   const shown = isAbsolute(name) ? relativeTo(context, path) : name.replace(/^\.\//, '')
   return { file: shown, text, ignore: ignoreOf(context, sys, path) }
+}
+
+/** A Dockerfile larger than this is none (bytes). */
+const mostText = 16 * 1024 * 1024
+
+export const checkSize = (name: string, bytes: number): void => {
+  if (bytes > mostText) throw new SlipwayError('invalid', `${name} exceeds maximum allowed size of ${mostText} bytes`)
 }
 
 /** A user's own file may lie anywhere; inside an unpacked stream a name cannot lead out. */

@@ -78,6 +78,11 @@ test('patterns: the last match wins, a directory takes what is below it', () => 
     [['a+(b)'], 'a+(b)', true],
     [['foo\\*'], 'foo*', true],
     [['foo\\*'], 'foobar', false],
+    [['[\\]a]'], ']', true],
+    [['a?b'], 'a\u{1F600}b', true],
+    [['[\u{1F600}-\u{1F610}]'], '\u{1F605}', true],
+    [['a\\\\'], 'a\\', true],
+    [['a.|)$(}+{b-c/@#'], 'a.|)$(}+{b-c/@#', true],
     [['/a/'], 'a', true],
   ]
   for (const [patterns, path, expected] of cases)
@@ -93,6 +98,8 @@ test('which ignored directories have to be walked', () => {
   assert.equal(below(['*', '!src/a'], 'other'), false)
   assert.equal(below(['*', '!**/*.go'], 'any/where'), true)
   assert.equal(below(['*', '!src'], 'src/deep'), true)
+  assert.equal(below(['!src/a', 'src'], 'src'), false, 'undone by a later line')
+  assert.equal(below(['src', '!src/a', 'src/b'], 'src'), true)
 })
 
 test('--chmod', () => {

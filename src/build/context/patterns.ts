@@ -46,7 +46,12 @@ export const compilePatterns = (lines: readonly string[]): Patterns => {
     literal.startsWith(`${path}/`)
   return {
     matches,
-    mayExceptBelow: (path) => patterns.some((pattern) => pattern.exception && touches(pattern, path)),
+    mayExceptBelow(path) {
+      // Exceptions before the last pattern that takes the whole directory count for nothing in it.
+      const all = [...parentsOf(path), path]
+      const last = patterns.findLastIndex((pattern) => !pattern.exception && all.some(pattern.matches))
+      return patterns.some((pattern, at) => at > last && pattern.exception && touches(pattern, path))
+    },
     mayMatchBelow: (path) => patterns.some((pattern) => !pattern.exception && touches(pattern, path)),
     empty: patterns.length === 0,
     selectsAll:
@@ -67,39 +72,18 @@ const compile = (line: string): Pattern => {
   if (raw === '') throw new SyntaxFault('illegal exclusion pattern: "!"')
   const cleaned = posix.normalize(raw).replace(/(.)\/$/, '$1')
   const text = cleaned.length > 1 ? cleaned.replace(/^\//, '') : cleaned
-  globExpression(text) // only to refuse what is malformed
   const literal = /^[^*?[\\]*/.exec(text)![0]
   return { exception, text, literal, matches: matcher(text) }
 }
 
-/** `**` is any number of directories; at the very end everything; at the very start any beginning, so `**.md` is a suffix. */
+/** `**` at the very start is any beginning, so `**.md` is a suffix; elsewhere it is any number of directories. */
 const matcher = (text: string): ((path: string) => boolean) => {
+  const expression = globExpression(text, { deep: true })
   if (!/[*?[\\]/.test(text)) return (path) => path === text
   const rest = text.slice(2)
   if (text.startsWith('**') && !/[*?[\\]/.test(rest)) {
     if (rest === '') return () => true
     return (path) => path.endsWith(rest) || (rest.startsWith('/') && path === rest.slice(1))
   }
-  const expression = new RegExp(`^${translate(text)}$`, 's')
   return (path) => expression.test(path)
-}
-
-const translate = (text: string): string => {
-  let out = ''
-  for (let at = 0; at < text.length; at++) {
-    const char = text[at]!
-    if (char === '*' && text[at + 1] === '*') {
-      at++
-      if (text[at + 1] === '/') at++
-      out += at + 1 >= text.length ? '.*' : '(?:.*/)?'
-    } else if (char === '*') out += '[^/]*'
-    else if (char === '?') out += '[^/]'
-    else if (char === '\\' && at + 1 < text.length) out += text[++at]!.replace(/\W/, '\\$&')
-    else if (char === '[') {
-      const end = text.indexOf(']', at + 1)
-      out += `(?!/)${text.slice(at, end + 1)}`
-      at = end
-    } else out += char.replace(/[.+()|{}$^\\/\]]/, '\\$&')
-  }
-  return out
 }

@@ -81,6 +81,9 @@ test('--parents keeps the directories', async () => {
   assert.deepEqual(await names('/n', { pivot: '/' }), ['n', 'n/keep', 'n/m', 'n/m/1', 'n/m/2'])
   assert.deepEqual(await names('/*.none', { pivot: '/' }), [])
   await assert.rejects(names('/none', { pivot: '/' }), /not found/)
+  assert.deepEqual(await names('/*/**/1', { pivot: '/*' }), ['m', 'm/1'], 'patterns in what is cut off')
+  assert.deepEqual(await names('/none*/x', { pivot: '/none*' }), [])
+  await assert.rejects(names('/none/*', { pivot: '/none' }), /not found/)
 })
 
 test('digests: content, mode and names count, times do not', async () => {

@@ -18,6 +18,8 @@ export interface Selected {
   name: string
   /** The item itself (path '') unless name is '' and it has no metadata of its own, then what is below it. */
   entries: Entry[]
+  /** Directories that are there only because something below them is. */
+  passages?: ReadonlySet<Entry> | undefined
 }
 interface Selection {
   /** Absolute in the tree; a pattern unless `pivot` is given and it has no wildcards. */
@@ -123,30 +125,45 @@ const withParents = async (
   exclude: Patterns | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Selected[]> => {
-  const start = files.resolveInRoot(tree.root, unescapeGlob(pivot))
-  if (!exists(join(tree.root, start))) {
-    if (hasWildcards(pivot)) return []
-    throw notFound(pivot)
-  }
   const wanted = posix.relative(pivot, path)
-  const include = wanted === '' ? undefined : compilePatterns([wanted])
-  const all = await walk(tree, files, { from: start, exclude, signal })
+  const mustExist = !hasWildcards(path)
+  const starts = hasWildcards(pivot) ? matchPaths(tree, files, pivot) : [unescapeGlob(pivot)]
+  const found: Selected[] = []
+  for (const each of starts) {
+    const start = files.resolveInRoot(tree.root, each)
+    const stat = lstatSync(join(tree.root, start), { throwIfNoEntry: false })
+    // A link that a pattern matches may lead nowhere.
+    if (!stat && hasWildcards(pivot)) continue
+    if (!stat) throw notFound(pivot)
+    const below = stat.isDirectory() ? await walk(tree, files, { from: start, exclude, signal }) : []
+    const item = takeMatching(below, wanted)
+    if (item.entries.length === 0 && mustExist) throw notFound(path)
+    found.push(item)
+  }
+  return found
+}
+
+/** The entries that `wanted` selects, with what is below them and the directories that lead there. '' selects all. */
+const takeMatching = (all: Entry[], wanted: string): Selected => {
+  if (wanted === '') return { name: '', entries: all }
+  const include = compilePatterns([wanted])
   const taken = new Set<Entry>()
+  const passages = new Set<Entry>()
   const directories = new Map<string, Entry>()
   for (const entry of all) {
     if (entry.kind === 'directory') directories.set(entry.path, entry)
-    if (include && !include.matches(entry.path)) continue
+    if (!include.matches(entry.path)) continue
     for (let up = posix.dirname(entry.path); up !== '.'; up = posix.dirname(up)) {
       const parent = directories.get(up)
-      if (parent) taken.add(parent)
+      if (parent && !taken.has(parent)) passages.add(parent)
     }
     taken.add(entry)
   }
-  if (taken.size === 0 && !hasWildcards(path)) throw notFound(path)
-  return taken.size === 0 ? [] : [{ name: '', entries: all.filter((entry) => taken.has(entry)) }]
+  return { name: '', entries: all.filter((entry) => taken.has(entry) || passages.has(entry)), passages }
 }
 
 const batchSize = 1000
+const pathsOf = (passages: Selected['passages']): string[] => [...(passages ?? [])].map(({ path }) => path)
 
 /** One digest for everything selected. */
 export const digestSelected = async (
@@ -163,8 +180,8 @@ export const digestSelected = async (
   const hash = createHash('sha256')
   const pace = createPacer()
   let bytes = 0
-  for (const { name, entries } of selected) {
-    hash.update(`${JSON.stringify(name)}\n`)
+  for (const { name, entries, passages } of selected) {
+    hash.update(`${JSON.stringify([name, pathsOf(passages)])}\n`)
     for (let at = 0; at < entries.length; at += batchSize) {
       const batch = entries.slice(at, at + batchSize)
       const remembered = tree.stable ? digests.known(batch.filter(({ kind }) => kind === 'file')) : undefined
@@ -186,11 +203,13 @@ export const digestSelected = async (
 const hashFacts = async (selected: readonly Selected[], signal?: AbortSignal): Promise<string> => {
   const hash = createHash('sha256')
   const pace = createPacer()
-  for (const { name, entries } of selected)
+  for (const { name, entries, passages } of selected) {
+    hash.update(`${JSON.stringify(pathsOf(passages))}\n`)
     for (let at = 0; at < entries.length || at === 0; at += batchSize) {
       await pace()
       signal?.throwIfAborted()
       hash.update(factsOfAll(name, entries.slice(at, at + batchSize)))
     }
+  }
   return hash.digest('hex')
 }

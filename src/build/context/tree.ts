@@ -39,7 +39,7 @@ export interface Entry {
   rdev: bigint
   readonly xattrs: [string, Buffer][]
   mtimeNs: bigint
-  /** Content that is in no file (here-documents). */
+  /** Content that is in no file (here-documents, and the nothing that a socket holds). */
   data?: Buffer | undefined
   /** Of the content, where it is known (hex sha256). */
   digest?: string | undefined
@@ -58,7 +58,7 @@ export const entryIn = (tree: Tree, files: SpecialFiles, path: string, inTree: s
   return entryOf(tree, files, path, join(tree.root, inTree))
 }
 
-/** undefined for what cannot be copied (sockets). */
+/** undefined for what cannot be copied. */
 export const entryOf = (tree: Tree, files: SpecialFiles, path: string, absolute: string): Entry | undefined => {
   const stat = lstatSync(absolute, { bigint: true })
   const kind = kindOf(stat)
@@ -78,6 +78,7 @@ class FoundEntry implements Entry {
   readonly rdev: bigint
   readonly mtimeNs: bigint
   readonly facts: Facts
+  readonly data: Buffer | undefined
   digest: string | undefined
   readonly #files: SpecialFiles
   #xattrs: Entry['xattrs'] | undefined
@@ -96,6 +97,7 @@ class FoundEntry implements Entry {
     this.uid = tree.resetOwner ? 0 : Number(stat.uid)
     this.gid = tree.resetOwner ? 0 : Number(stat.gid)
     this.size = kind === 'file' ? Number(stat.size) : 0
+    this.data = stat.isSocket() ? Buffer.alloc(0) : undefined
     this.link = kind === 'symlink' ? readlinkSync(absolute) : ''
     this.rdev = kind === 'char' || kind === 'block' ? stat.rdev : 0n
     this.mtimeNs = stat.mtimeNs
@@ -126,7 +128,8 @@ export const inlineEntry = (data: string, mtimeNs: bigint): Entry => ({
 })
 
 const kindOf = (stat: BigIntStats): EntryKind | undefined => {
-  if (stat.isFile()) return 'file'
+  // A socket is nothing without who listens on it: its copy is an empty file.
+  if (stat.isFile() || stat.isSocket()) return 'file'
   if (stat.isDirectory()) return 'directory'
   if (stat.isSymbolicLink()) return 'symlink'
   if (stat.isCharacterDevice()) return 'char'

@@ -36,6 +36,8 @@ interface WriteOptions {
   /** Who everything belongs to; undefined: as the entries say (new parent directories: root). */
   owner: Owner | undefined
   mode: ((mode: number, directory: boolean) => number) | undefined
+  /** Of directories on the way to the destination, and of itself, where they have to be made. Default: 0755. */
+  directoryMode?: number | undefined
   /** A destination that is made for a directory's content looks like that directory. */
   keepSource?: boolean | undefined
   signal?: AbortSignal | undefined
@@ -83,8 +85,8 @@ export class RootWriter {
     return stat && (stat.isDirectory() ? 'directory' : 'other')
   }
 
-  /** Makes `path` and what is missing above it (0755), like mkdir -p. Returns its real place and whether it is new. */
-  directory(path: string): { absolute: string; created: boolean } {
+  /** Makes `path` and what is missing above it, like mkdir -p. Returns its real place and whether it is new. */
+  directory(path: string, mode = this.#options.directoryMode ?? 0o755): { absolute: string; created: boolean } {
     const { files, root, owner } = this.#options
     const resolved = files.resolveInRoot(root, path)
     let at = root
@@ -98,19 +100,19 @@ export class RootWriter {
       mkdirSync(at)
       this.made++
       lchownSync(at, owner?.uid ?? 0, owner?.gid ?? 0)
-      chmodSync(at, 0o755)
+      chmodSync(at, mode)
     }
     return { absolute: at, created }
   }
 
   /** Copies a selection to `dest` (absolute in the root; a trailing slash means a directory). */
-  async copy(selected: readonly Selected[], dest: string, several: boolean, keepParents: boolean): Promise<void> {
+  async copy(selected: readonly Selected[], dest: string, several: boolean): Promise<void> {
     await this.flush()
     const single = dest.endsWith('/') || dest === '/' || this.kindOf(dest) === 'directory'
-    for (const { name, entries } of selected) {
+    for (const { name, entries, passages } of selected) {
       if (name === '') {
         const { absolute, created } = this.directory(dest)
-        await this.#entries(entries, absolute, created, keepParents)
+        await this.#entries(entries, absolute, created, passages)
         continue
       }
       if (!single && several) {
@@ -139,7 +141,12 @@ export class RootWriter {
     await this.#fill((target) => upper + target.slice(root.length), true)
   }
 
-  async #entries(entries: readonly Entry[], base: string, created: boolean, keepParents: boolean): Promise<void> {
+  async #entries(
+    entries: readonly Entry[],
+    base: string,
+    created: boolean,
+    passages: ReadonlySet<Entry> | undefined,
+  ): Promise<void> {
     const directories: [Entry, string][] = []
     const fresh = new Set<string>()
     for (const entry of entries) {
@@ -155,7 +162,8 @@ export class RootWriter {
         fresh.add(entry.path)
         // A destination that had to be made is 0755, whatever the source is.
         if (entry.path !== '' || this.#options.keepSource) this.#below.directories.push([entry, target])
-      } else if (entry.path !== '' && !keepParents) directories.push([entry, target])
+      } else if (passages?.has(entry)) chmodSync(target, entry.mode)
+      else if (entry.path !== '') directories.push([entry, target])
       // A directory that was there keeps its owner where it is the destination itself, or only on the way to a file.
       await this.#pace()
     }

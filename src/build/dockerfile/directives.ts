@@ -25,11 +25,14 @@ const known = new Set(['syntax', 'escape', 'check'])
 /** Reads the parser directives at the top of a file: the first line that is none ends them (Dockerfile reference, "Parser directives"). */
 export const parseDirectives = (source: Source): Directives => {
   const found = new Map<string, string>()
+  const interpreter = source.lines[0]?.startsWith('#!') === true
   for (const [index, line] of source.lines.entries()) {
+    if (index === 0 && interpreter) continue
     const match = pattern.exec(line.trim())
     if (!match) break
     const name = match[1]!.toLowerCase()
-    if (!known.has(name)) break
+    // Below `#!` a file is still read with the usual escape character.
+    if (!known.has(name) || (interpreter && name === 'escape')) break
     const range = { start: index + 1, end: index + 1 }
     const message = (text: string): string => `dockerfile parse error on line ${index + 1}: ${text}`
     if (found.has(name)) {
@@ -53,7 +56,7 @@ export const parseDirectives = (source: Source): Directives => {
     escape: (found.get('escape') as '\\' | '`' | undefined) ?? '\\',
     syntax: found.get('syntax'),
     check: found.get('check') ?? '',
-    count: found.size,
+    count: found.size + (interpreter ? 1 : 0),
   }
 }
 

@@ -72,13 +72,13 @@ test('removal of prefixes and suffixes, replacement', () => {
 test('malformed expressions', () => {
   for (const text of ['${v', '${', '${}', '${{v}}', '${:v}', '${v:-d'])
     assert.throws(() => of(text), /syntax error/, text)
-  for (const text of ['${v^}', '${v:#a}', '${v!}']) assert.throws(() => of(text), /unsupported modifier/, text)
+  for (const text of ['${v^}', '${v:!a}', '${v!}']) assert.throws(() => of(text), /unsupported modifier/, text)
   assert.throws(() => of("'a"), /single-quote/)
   assert.throws(() => of('"a'), /double-quote/)
 })
 
-test('words: variables split, quotes do not, empty quotes are a word', () => {
-  assert.deepEqual(expand('a $two "$two" \'\' b', lookup).words, ['a', 'one', 'two', 'one two', '', 'b'])
+test('words: variables split, quotes do not, empty quotes are none', () => {
+  assert.deepEqual(expand('a $two "$two" \'\' b', lookup).words, ['a', 'one', 'two', 'one two', 'b'])
 })
 
 test('another escape character', () => {

@@ -33,7 +33,7 @@ export const expand = (text: string, lookup: Lookup, options: ExpandOptions = {}
   return { text: result, words: expander.words.list(), matched: expander.matched, unmatched: expander.unmatched }
 }
 
-/** Collects words: unquoted blanks separate, quoted text (even empty) makes a word. */
+/** Collects words: unquoted blanks separate. */
 class Words {
   #done: string[] = []
   #word = ''
@@ -52,7 +52,8 @@ class Words {
     this.#inWord = true
   }
   #end(): void {
-    this.#done.push(this.#word)
+    // Quotes with nothing in them make no word.
+    if (this.#word !== '') this.#done.push(this.#word)
     this.#word = ''
     this.#inWord = false
   }
@@ -168,7 +169,7 @@ class Expander {
   }
 
   #name(): string {
-    const match = /^(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?\-$!])/.exec(this.#text.slice(this.#at))
+    const match = /^(?:[\p{L}_][\p{L}\p{Nd}_]*|\p{Nd}+|[@*#?\-$!])/u.exec(this.#text.slice(this.#at))
     this.#at += match?.[0].length ?? 0
     return match?.[0] ?? ''
   }
@@ -221,8 +222,7 @@ class Expander {
     const operator = orEmpty ? this.#next() : first
     const written = orEmpty ? `:${operator}` : operator
     const pattern = operator === '#' || operator === '%'
-    if (!'+-?#%'.includes(operator || ' ') || (orEmpty && pattern))
-      throw new SyntaxFault(`unsupported modifier (${written}) in substitution`)
+    if (!'+-?#%'.includes(operator || ' ')) throw new SyntaxFault(`unsupported modifier (${written}) in substitution`)
     let word = this.#word('}', pattern)
     const value = this.#get(name, pattern)
     if (value === undefined && this.#options.skipUnset) return `\${${name}${written}${word}}`

@@ -11,7 +11,7 @@ export interface Heredoc {
   content: string
 }
 
-const pattern = /^(\d*)<<(-?)([^<]*)$/
+const pattern = /^(\d*)<<(-?)\s*([^<]*)$/
 const unset = (): undefined => undefined
 
 /** `<<EOF`, `<<-"EOF"`, `3<<EOF`: the here-document a word announces, its content still empty. */
@@ -20,7 +20,7 @@ export const heredocOf = (word: string): Heredoc | undefined => {
   if (!match || match[3] === '') return undefined
   try {
     const plain = expand(match[3]!, unset, { skipUnset: true }).words
-    const raw = expand(match[3]!, unset, { skipUnset: true, rawQuotes: true, rawEscapes: true }).words
+    const raw = expand(match[3]!, unset, { skipUnset: true, rawQuotes: true }).words
     if (plain.length !== 1) return undefined
     return { name: plain[0]!, expand: plain[0] === raw[0], chomp: match[2] === '-', content: '' }
   } catch (error) {
@@ -33,12 +33,23 @@ export const heredocOf = (word: string): Heredoc | undefined => {
 export const heredocsIn = (line: string, escapeChar: string): Heredoc[] => {
   try {
     const { words } = expand(line, unset, { escape: escapeChar, skipUnset: true, rawQuotes: true, rawEscapes: true })
-    return words.map(heredocOf).filter((found) => found !== undefined)
+    return joined(words)
+      .map(heredocOf)
+      .filter((found) => found !== undefined)
   } catch (error) {
     if (error instanceof SyntaxFault) return []
     throw error
   }
 }
+
+/** As in a shell, blanks may stand between `<<` and the word. */
+const joined = (words: readonly string[]): string[] =>
+  words.flatMap((word, at) => {
+    if (at > 0 && isOperator(words[at - 1]!)) return []
+    return isOperator(word) ? [`${word} ${words[at + 1] ?? ''}`] : [word]
+  })
+
+const isOperator = (word: string): boolean => /^\d*<<-?$/.test(word)
 
 export const contentOf = (heredoc: Heredoc): string =>
   heredoc.chomp ? heredoc.content.replace(/^\t+/gm, '') : heredoc.content

@@ -113,9 +113,9 @@ const readHeredocs = (source: Source, statement: Statement, from: number): numbe
           near: '<<',
         })
       }
-      at++
+      const whole = source.whole[at++]!
       if ((heredoc.chomp ? line.replace(/^\t+/, '') : line) === heredoc.name) break
-      heredoc.content += line + '\n'
+      heredoc.content += whole
     }
     statement.heredocs.push(heredoc)
     statement.range.end = at

@@ -30,6 +30,8 @@ test('directives: at the top only, case does not matter, duplicates are errors',
   assert.equal(said('# escape=`\n# ESCAPE=`\nFROM a'), 'only one escape parser directive can be used')
   assert.equal(said('# escape=x\nFROM a'), "invalid ESCAPE 'x' does not match ` or \\")
   assert.equal(of('# syntax=a\n# check=skip=A,B;error=true\nFROM a').check, 'skip=A,B;error=true')
+  assert.equal(of('#!/usr/bin/env x\n# check=skip=all\nFROM a').check, 'skip=all')
+  assert.equal(of('#!/usr/bin/env x\n\n# check=skip=all\nFROM a').check, '')
 })
 
 test('continuation lines', () => {
@@ -75,6 +77,12 @@ test('here-documents', () => {
   assert.deepEqual(docs('RUN cat <<<EOF'), [], "a here-string is the shell's")
   assert.deepEqual(docs('ENV a=<<EOF'), [], 'only RUN, COPY and ADD')
   assert.equal(docs('ONBUILD RUN <<EOF\nx\nEOF\n')[0]?.content, 'x\n')
+  const names = (text: string) => docs(text).map(({ name, expand }) => `${name} ${expand}`)
+  assert.deepEqual(names('RUN <<  EOF > x\nEOF\n'), ['EOF true'], 'blanks before the word')
+  assert.deepEqual(names('RUN <<- A << -B\nA\n-B\n'), ['A true', '-B true'])
+  assert.deepEqual(names("RUN <<e\\'f\ne'f\n"), ["e'f true"], 'an escaped quote quotes nothing')
+  assert.deepEqual(names("RUN <<e'f'\nef\n"), ['ef false'])
+  assert.equal(docs('COPY <<EOF /x\r\na\r\n\r\nEOF\r\n')[0]?.content, 'a\r\n\r\n', 'line ends belong to it')
   assert.equal(said('FROM a\nRUN <<EOF\nx\n'), 'unterminated heredoc')
 })
 

@@ -6,6 +6,8 @@ export interface Source {
   /** As shown to the user, e.g. 'Dockerfile' or 'docker/api.Dockerfile'. */
   file: string
   lines: string[]
+  /** The same with what ends them, "\n" or "\r\n". */
+  whole: string[]
 }
 /** First and last line of an instruction, counted from 1, both inclusive. */
 export interface Range {
@@ -13,10 +15,11 @@ export interface Range {
   end: number
 }
 
-export const sourceOf = (file: string, text: string): Source => ({
-  file,
-  lines: text.replace(/^\uFEFF/, '').split(/\r?\n/),
-})
+export const sourceOf = (file: string, text: string): Source => {
+  const pieces = text.replace(/^\uFEFF/, '').split('\n')
+  const whole = pieces.map((piece, at) => (at < pieces.length - 1 ? `${piece}\n` : piece))
+  return { file, lines: pieces.map((piece) => piece.replace(/\r+$/, '')), whole }
+}
 
 const rule = '-'.repeat(20)
 

@@ -1,6 +1,6 @@
 /** What COPY and ADD share. */
 import { posix } from 'node:path'
-import { parseGitAddress } from '../context/git.ts'
+import { type GitAddress, parseGitAddress } from '../context/git.ts'
 import type { CopySource } from '../ops.ts'
 import type { FlagValues } from './flags.ts'
 import { contentOf, heredocOf } from './heredoc.ts'
@@ -60,7 +60,7 @@ export const lowerTransfer = (node: Transfer, stage: StageState): Lowered => {
   const chmod = node.chmod === undefined ? undefined : stage.expand(node.chmod)
   if (chmod !== undefined) checkMode(chmod)
   const checksum = node.checksum === undefined ? undefined : stage.expand(node.checksum)
-  if (checksum !== undefined) checkChecksum(checksum, written)
+  if (checksum !== undefined) checkChecksum(checksum, written, node)
   const documents = node.documents.map((document): CopySource => {
     const data = document.expand ? stage.expand(document.data, { skipQuotes: true }) : document.data
     return { kind: 'inline', name: document.name, data }
@@ -99,13 +99,21 @@ const resolveDest = (workdir: string, dest: string): string => {
 }
 
 /** Without a scheme it is a path. */
-const isGit = (source: string): boolean => parseGitAddress(source) !== undefined && !source.startsWith('github.com/')
+const gitAddress = (source: string, node: Pick<Transfer, 'keepGitDir'>): GitAddress | undefined =>
+  // Who speaks of a .git directory means a repository, however its address ends.
+  source.startsWith('github.com/') ? undefined : parseGitAddress(source, { anyHttp: node.keepGitDir !== undefined })
 
 const sourceOf = (node: Transfer, source: string, checksum: string | undefined): CopySource => {
   const remote = /^https?:\/\//.test(source)
-  if (isGit(source)) {
+  const repository = gitAddress(source, node)
+  if (repository) {
     if (node.verb === 'COPY') throw new SyntaxFault("source can't be a git ref for COPY", { near: source })
-    const keep = node.keepGitDir ? { keepGitDir: true } : {}
+    const keepGitDir = node.keepGitDir ?? repository.keepGitDir
+    if (keepGitDir !== (repository.keepGitDir ?? keepGitDir))
+      throw new SyntaxFault('inconsistent keep-git-dir configuration', { near: '--keep-git-dir' })
+    if (checksum !== undefined && checksum !== (repository.checksum ?? checksum))
+      throw new SyntaxFault(`checksum mismatch "${checksum}" != "${repository.checksum}"`, { near: '--checksum' })
+    const keep = keepGitDir ? { keepGitDir: true } : {}
     return { kind: 'url', url: source, name: 'repository.tar', unpack: true, checksum, git: true, ...keep }
   }
   if (remote) {
@@ -133,14 +141,18 @@ const checkMode = (mode: string): void => {
 }
 const symbolic = /^[ugoa]*([-+=]([rwxXst]*|[ugo]))+(,[ugoa]*([-+=]([rwxXst]*|[ugo]))+)*$/
 
-const checkChecksum = (checksum: string, sources: string[]): void => {
+const checkChecksum = (checksum: string, sources: string[], node: Transfer): void => {
   const near = { near: '--checksum' }
   if (sources.length !== 1) throw new SyntaxFault("checksum can't be specified for multiple sources", near)
-  if (isGit(sources[0]!)) {
+  if (gitAddress(sources[0]!, node)) {
     if (!/^[0-9a-f]{7,64}$/.test(checksum))
       throw new SyntaxFault(`invalid checksum "${checksum}": expected hex commit hash`, near)
     return
   }
   if (!/^https?:\/\//.test(sources[0]!)) throw new SyntaxFault('checksum requires HTTP(S) or Git sources', near)
-  if (!/^sha256:[0-9a-f]{64}$/.test(checksum)) throw new SyntaxFault('invalid checksum digest format', near)
+  const [, algorithm, hex = ''] = /^([a-z0-9]+(?:[.+_-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)$/.exec(checksum) ?? []
+  if (algorithm === undefined) throw new SyntaxFault('invalid checksum digest format', near)
+  if (algorithm !== 'sha256') throw new SyntaxFault('unsupported digest algorithm', near)
+  if (hex.length !== 64) throw new SyntaxFault('invalid checksum digest length', near)
+  if (!/^[0-9a-f]+$/.test(hex)) throw new SyntaxFault('invalid checksum digest format', near)
 }

@@ -59,7 +59,7 @@ export const quotedWords = (text: string, escapeChar: string): string[] => {
   return words
 }
 
-export const blankWords = (text: string): string[] => text.split(/\s+/).filter(Boolean)
+export const blankWords = (text: string): string[] => text.split(/[\t\v\f\r ]+/).filter(Boolean)
 
 export interface Pair {
   key: string
@@ -86,15 +86,12 @@ export const pairs = (name: string, text: string, escapeChar: string): Pair[] =>
   })
 }
 
-/** The array of strings that `text` begins with; undefined when it is no JSON array (then it is the shell form). */
+/** The array of strings that `text` is; undefined when it is no JSON array (then it is the shell form). */
 export const jsonArray = (text: string): string[] | undefined => {
-  const trimmed = text.trimStart()
-  if (!trimmed.startsWith('[')) return undefined
-  const end = jsonEnd(trimmed)
-  if (end === undefined) return undefined
+  if (!/^\s*\[/.test(text)) return undefined
   let parsed: unknown
   try {
-    parsed = JSON.parse(trimmed.slice(0, end))
+    parsed = JSON.parse(text)
   } catch {
     return undefined
   }
@@ -102,20 +99,4 @@ export const jsonArray = (text: string): string[] | undefined => {
   if (!parsed.every((item): item is string => typeof item === 'string'))
     throw new SyntaxFault('when using JSON array syntax, arrays must be comprised of strings only')
   return parsed
-}
-
-/** Index behind the bracket that closes the first one. What follows it is ignored, as Docker does. */
-const jsonEnd = (text: string): number | undefined => {
-  let depth = 0
-  let inString = false
-  for (let at = 0; at < text.length; at++) {
-    const char = text[at]
-    if (inString) {
-      if (char === '\\') at++
-      else if (char === '"') inString = false
-    } else if (char === '"') inString = true
-    else if (char === '[' || char === '{') depth++
-    else if ((char === ']' || char === '}') && --depth === 0) return at + 1
-  }
-  return undefined
 }

@@ -135,7 +135,7 @@ export class Contents {
     if (!found) {
       const { report, signal } = this.#options
       const vertex = { ...node.vertex, id: randomUUID(), name: source.url }
-      const address = source.git ? parseGitAddress(source.url) : undefined
+      const address = source.git ? parseGitAddress(source.url, { anyHttp: true }) : undefined
       found = report.during(vertex, async () => {
         if (address) {
           const agent = needsAgent(address) ? await node.env.ssh('default') : undefined

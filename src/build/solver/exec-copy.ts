@@ -2,7 +2,7 @@
 import { chmodSync, lchownSync, linkSync, lstatSync, mkdirSync, readdirSync, readlinkSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
-import { modeChange } from '../context/mode.ts'
+import { fixedMode, modeChange } from '../context/mode.ts'
 import { ownerOf } from '../context/owner.ts'
 import { createPacer } from '../context/pacer.ts'
 import type { Selected } from '../context/select.ts'
@@ -89,6 +89,7 @@ export const executeCopy = async (
     root,
     owner,
     mode: op.chmod === undefined ? undefined : modeChange(op.chmod),
+    directoryMode: op.chmod === undefined ? undefined : fixedMode(op.chmod),
     keepSource: op.keepSource,
     signal,
   })
@@ -99,10 +100,10 @@ export const executeCopy = async (
       const archive = unpack && item.name !== '' ? item.entries[0]! : undefined
       if (archive?.kind === 'file' && (await isArchive(deps.sys.processes, archive.absolute))) {
         await writer.flush()
-        writer.directory(op.dest)
+        writer.directory(op.dest, 0o755)
         const target = { files, root, dest: op.dest, owner, devices: true, signal }
         await unpackFile(deps.sys.processes, archive.absolute, target)
-      } else await writer.copy([item], op.dest, several || selected.length > 1, op.parents)
+      } else await writer.copy([item], op.dest, several || selected.length > 1)
     }
   }
   space.unmount(root)

@@ -94,7 +94,7 @@ const seed = async (deps: SolverDeps, input: NonNullable<MountInputs[number]>, d
       exclude: [],
     })
     const writer = new RootWriter({ files, root: directory, owner: undefined, mode: undefined })
-    await writer.copy(selected, '/', false, false)
+    await writer.copy(selected, '/', false)
     await writer.flush()
   } finally {
     await space.close()

@@ -17,7 +17,7 @@ const definition = (op: Op): unknown => {
 
 /** Which files are copied is in their digests; where from is not part of it. */
 const copy = (op: CopyOp): unknown => [
-  op.keepSource ? 'copy for a mount' : 'copy 2',
+  op.keepSource ? 'copy for a mount' : 'copy 3',
   op.sources.map((source) =>
     source.kind === 'path' ? [source.kind, source.unpack, source.pivot !== undefined] : withoutChecksum(source),
   ),

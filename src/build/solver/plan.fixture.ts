@@ -8,7 +8,7 @@ import { checkStructure } from '../rules/structure.ts'
 import type { OpNode, Rootfs } from './graph.ts'
 import { locate } from './locate.ts'
 import { planBuild, type Target } from './plan.ts'
-import { globalScope, platformArgs } from './scope.ts'
+import { globalScope, platformArgs, targetStage } from './scope.ts'
 import type { StageResult } from './stage.ts'
 
 interface PlanOptions {
@@ -62,7 +62,7 @@ export const plan = async (text: string, options: PlanOptions = {}): Promise<Pla
     lint,
     platform,
     platformGiven: options.platform !== undefined,
-    scope: globalScope(dockerfile, platformArgs(host, platform, options.target), args),
+    scope: globalScope(dockerfile, platformArgs(host, platform, targetStage(dockerfile, options.target)), args),
     target: options.target,
     whole: options.whole,
     buildArgs: args,

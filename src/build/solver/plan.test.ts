@@ -82,6 +82,11 @@ test('errors of stages', async () => {
     plan('FROM a\nCOPY --from=late . .\nFROM b AS late\nFROM c\nCOPY --from=0 . .'),
     /cannot copy from stage "late", it needs to be defined before current stage "stage-0"/,
   )
+  await assert.rejects(plan('FROM a AS me\nCOPY --from=me . .'), /circular dependency detected on stage: me/)
+  await assert.rejects(
+    plan('FROM a AS one\nCOPY --from=three . .\nFROM one AS two\nFROM b AS three\nCOPY --from=two . .'),
+    /circular dependency detected on stage: one/,
+  )
   await assert.rejects(plan('FROM a\nCOPY --from=7 . .'), /invalid stage index 7/)
   await assert.rejects(plan('FROM $X'), /base name \(\$X\) should not be blank/)
   await assert.rejects(plan('FROM --platform=$X a'), /empty platform value from expression \$X/)
@@ -117,7 +122,7 @@ test('shell and exec form; SHELL', async () => {
   assert.deepEqual((await runs('FROM a\nRUN ["echo", "$x"]'))[0]!.args, ['echo', '$x'])
   assert.deepEqual((await runs("FROM a\nRUN ['single']"))[0]!.args, ['/bin/sh', '-c', "['single']"])
   assert.deepEqual((await runs('FROM a\nRUN [ -f x ] && y'))[0]!.args, ['/bin/sh', '-c', '[ -f x ] && y'])
-  assert.deepEqual((await runs('FROM a\nRUN ["a"] trailing'))[0]!.args, ['a'])
+  assert.deepEqual((await runs('FROM a\nRUN ["a"] more'))[0]!.args, ['/bin/sh', '-c', '["a"] more'])
 })
 
 test('here-documents of RUN', async () => {
@@ -169,7 +174,12 @@ test('ADD: URLs, checksums, git', async () => {
   const sum = `sha256:${'0'.repeat(64)}`
   assert.equal(((await sources(`ADD --checksum=${sum} http://x.test/a /d/`))[0] as { checksum: string }).checksum, sum)
   await assert.rejects(sources(`ADD --checksum=${sum} a /d/`), /checksum requires HTTP/)
-  await assert.rejects(sources('ADD --checksum=sha256:1 http://x.test/a /d/'), /invalid checksum digest format/)
+  await assert.rejects(sources('ADD --checksum=sha256:1 http://x.test/a /d/'), /invalid checksum digest length/)
+  await assert.rejects(
+    sources(`ADD --checksum=${'0'.repeat(64)} http://x.test/a /d/`),
+    /invalid checksum digest format/,
+  )
+  await assert.rejects(sources('ADD --checksum=md5:00 http://x.test/a /d/'), /unsupported digest algorithm/)
   assert.deepEqual(await sources('ADD --checksum=0123abc https://x.test/r.git#main /d'), [
     {
       kind: 'url',
@@ -191,6 +201,17 @@ test('ADD: URLs, checksums, git', async () => {
       keepGitDir: true,
     },
   ])
+  const isGit = async (text: string) => (await sources(text)).map((source) => source.kind === 'url' && source.git)
+  assert.deepEqual(await isGit('ADD --keep-git-dir=false https://x.test/~me/r#main /d'), [true])
+  assert.deepEqual(await isGit('ADD https://x.test/~me/r /d'), [undefined])
+  await assert.rejects(
+    sources('ADD --keep-git-dir https://x.test/r.git?keep-git-dir=false /d'),
+    /inconsistent keep-git-dir configuration/,
+  )
+  await assert.rejects(
+    sources('ADD --checksum=0123abc https://x.test/r.git?commit=4567def /d'),
+    /checksum mismatch "0123abc" != "4567def"/,
+  )
   await assert.rejects(
     sources('ADD --checksum=main git@x.test:r.git /d'),
     /invalid checksum "main": expected hex commit hash/,
@@ -367,4 +388,31 @@ test('what scanners are to see besides the result', async () => {
   const { rootfs, history } = await plan(`FROM a\n${context}\nRUN x`)
   assert.ok(!(opsOf(rootfs)[0]!.op as RunOp).env.some((entry) => entry.startsWith('BUILDKIT')))
   assert.equal(history.at(-1)!.entry.created_by, 'RUN |1 BUILDKIT_SBOM_SCAN_CONTEXT=1 /bin/sh -c x # buildkit')
+})
+
+test('TARGETSTAGE: the target, else the name of the last stage', async () => {
+  const stage = async (text: string, target?: string) =>
+    (await plan(`FROM a AS one\n${text}\nARG TARGETSTAGE\nLABEL s=$TARGETSTAGE`, target ? { target } : {})).config
+      .Labels
+  assert.deepEqual(await stage('FROM a AS last'), { s: 'last' })
+  assert.deepEqual(await stage('FROM a'), { s: 'default' })
+  assert.deepEqual(await stage('FROM a AS last', 'last'), { s: 'last' })
+})
+
+test('a default above FROM that needs a value is asked for only when it is used', async () => {
+  const text = 'ARG V="${V:?name a version}"\nFROM a:$V'
+  assert.deepEqual((await plan(text, { args: { V: '1' } })).asked, ['a:1 linux/amd64'])
+  await assert.rejects(plan(text), /V: name a version/)
+})
+
+test('sources that .dockerignore takes away are told of, unless an exception may bring something back', async () => {
+  const warned = async (ignore: string[], source: string) =>
+    (await plan(`FROM a\nADD ${source} /`, { ignore })).warnings.length > 0
+  assert.equal(await warned(['d', '!other/*.txt'], 'd/a'), true)
+  assert.equal(await warned(['!d/keep', 'd'], 'd'), true, 'an exception that a later line undoes')
+  assert.equal(await warned(['d', '!d/keep'], 'd'), false)
+  assert.equal(await warned(['d', '!d/keep'], 'd/*'), false)
+  assert.equal(await warned(['*'], '.'), true)
+  assert.equal(await warned(['**', '!Dockerfile'], '.'), false)
+  assert.equal(await warned(['.*'], '.'), false)
 })

@@ -9,6 +9,7 @@ import type { Command } from '../dockerfile/instruction.ts'
 import { meant, suggest } from '../dockerfile/nearest.ts'
 import { type Dockerfile, parseTrigger, type Stage } from '../dockerfile/parser.ts'
 import { faultAt, lowering, positionOf, type Range, SyntaxFault } from '../dockerfile/source.ts'
+import type { Patterns } from '../context/patterns.ts'
 import type { CopyOp, FilesFrom, Op } from '../ops.ts'
 import type { Lint } from '../rules/lint.ts'
 import type { LocalNode, OpNode, Rootfs, Source, StepEnvironment } from './graph.ts'
@@ -341,6 +342,7 @@ class Planner {
       const index = this.#find(name)
       if (index !== undefined && index < stage.index) return (await this.#stage(index)).rootfs
       if (index !== undefined) {
+        this.#refuseCircle(range)
         const message = `cannot copy from stage "${name}", it needs to be defined before current stage "${nameOf(stage)}"`
         throw faultAt(dockerfile.source, range, new SyntaxFault(message, { near: name }))
       }
@@ -368,15 +370,26 @@ class Planner {
     return await source
   }
 
+  /** A stage that needs itself, through whatever others, is told so. */
+  #refuseCircle(range: Range): void {
+    const { stages, source } = this.#in.dockerfile
+    const needs = (index: number): number[] =>
+      [...stages[index]!.commands.flatMap((command) => command.uses), this.#bases[index]!.name].flatMap(
+        (name) => this.#find(name) ?? [],
+      )
+    const leadsAround = (index: number, path: readonly number[] = []): boolean =>
+      path.includes(index) || needs(index).some((next) => leadsAround(next, [...path, index]))
+    const first = stages.find(({ index }) => leadsAround(index))
+    if (first) throw faultAt(source, range, new SyntaxFault(`circular dependency detected on stage: ${nameOf(first)}`))
+  }
+
   #reportIgnored(op: Op, range: Range): void {
     if (op.kind !== 'copy' || op.from.kind !== 'context') return
     const { ignore } = this.#in.context.tree
     const verb = op.verb === 'ADD' ? 'Add' : 'Copy'
     for (const source of op.sources) {
-      if (source.kind !== 'path') continue
-      const path = source.path.slice(1)
-      const ignored = path === '' ? ignore?.selectsAll : ignore?.matches(path) && !ignore.mayExceptBelow(path)
-      if (ignored) this.#in.lint.warn('CopyIgnoredFile', range, [verb, path || '.'])
+      if (source.kind !== 'path' || !ignore || !isIgnored(ignore, source.path.slice(1))) continue
+      this.#in.lint.warn('CopyIgnoredFile', range, [verb, source.path.slice(1) || '.'])
     }
   }
 
@@ -420,6 +433,14 @@ class Planner {
       vertex: { ...common.vertex, id: randomUUID(), name: common.vertex.name.replace('] ', '] LINK ') },
     }
   }
+}
+
+/** Is all that a source (relative to the root, '' is the root) names left out for sure? */
+const isIgnored = (ignore: Patterns, path: string): boolean => {
+  if (path === '') return ignore.selectsAll
+  const wildcard = path.search(/[*?[]/)
+  const above = wildcard < 0 ? path : path.slice(0, Math.max(0, path.lastIndexOf('/', wildcard)))
+  return ignore.matches(path) && !ignore.mayExceptBelow(above)
 }
 
 const nameOf = ({ from, index }: Stage): string => from.name ?? `stage-${index}`

@@ -2,7 +2,7 @@
 import { formatPlatform, type Platform } from '../../spec/oci/index.ts'
 import { expand } from '../dockerfile/expand.ts'
 import type { Dockerfile } from '../dockerfile/parser.ts'
-import { parsing } from '../dockerfile/source.ts'
+import { parsing, SyntaxFault } from '../dockerfile/source.ts'
 
 export interface GlobalScope {
   /** With --build-arg values. */
@@ -12,6 +12,10 @@ export interface GlobalScope {
   /** ARGs of the file that have no value at all. */
   declared: Set<string>
 }
+
+/** The value of TARGETSTAGE: the target, or the name of the stage that is built without one. */
+export const targetStage = (dockerfile: Dockerfile, target: string | undefined): string | undefined =>
+  target || dockerfile.stages.at(-1)?.from.name
 
 export const platformArgs = (build: Platform, target: Platform, stage: string | undefined): [string, string][] => [
   ['BUILDPLATFORM', formatPlatform(build)],
@@ -24,6 +28,15 @@ export const platformArgs = (build: Platform, target: Platform, stage: string | 
   ['TARGETVARIANT', target.variant ?? ''],
   ['TARGETSTAGE', stage ?? 'default'],
 ]
+
+/** A default that needs a variable with a value, `${v:?}`, is none as long as nobody gives one. */
+const setDefault = (defaults: Map<string, string>, key: string, value: string, options: { escape: string }): void => {
+  try {
+    defaults.set(key, expand(value, (name) => defaults.get(name), options).text)
+  } catch (error) {
+    if (!(error instanceof SyntaxFault)) throw error
+  }
+}
 
 export const globalScope = (
   dockerfile: Dockerfile,
@@ -42,7 +55,7 @@ export const globalScope = (
         const given = buildArgs[key]
         if (given !== undefined) values.set(key, given)
         else if (value !== undefined) values.set(key, expand(value, (name) => values.get(name), known).text)
-        if (value !== undefined) defaults.set(key, expand(value, (name) => defaults.get(name), known).text)
+        if (value !== undefined) setDefault(defaults, key, value, known)
       }
     })
   }

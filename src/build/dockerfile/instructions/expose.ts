@@ -36,7 +36,8 @@ const portsOf = (word: string): string[] => {
     .slice(0, -2)
     .join(':')
     .replace(/^\[|\]$/g, '')
-  const [range = '', protocol = ''] = container.split('/', 2)
+  const [range = '', ...after] = container.split('/')
+  const protocol = after.join('/')
   const near = { near: word }
   if (range === '') throw new SyntaxFault(`no port specified: ${word}<empty>`, near)
   const proto = protocol.toLowerCase() || 'tcp'

@@ -27,7 +27,7 @@ test('attributes of buildx', () => {
   })
   assert.equal(keyOf(request.context), 'ctx')
   assert.equal(keyOf(request.dockerfile), 'dockerfile')
-  assert.equal(keyOf(request.contexts!.src), 'src')
+  assert.equal(keyOf(request.contexts!['src::linux/amd64']), 'src')
   assert.equal(request.contexts!.base, 'docker-image://x')
   const { target, args, labels, noCache, noCacheFilter, pull, extraHosts, network, shmSize, ulimits } = request
   assert.deepEqual(

@@ -44,8 +44,7 @@ export const requestOf = (
     cgroupParent: attrs['cgroup-parent'] || undefined,
     contexts: Object.fromEntries(
       Object.entries(withPrefix(attrs, 'context:')).map(([name, value]) => [
-        // A platform may follow the name.
-        name.replace(/::.*$/, ''),
+        name,
         inputs.named[`context:${name}`] ?? namedContext(value, directory, layout),
       ]),
     ),
