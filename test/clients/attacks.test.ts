@@ -358,13 +358,29 @@ test('a volume at /dev, in which another container swaps null, tty and console f
   const swap = `while :; do for n in null tty console; do for t in ${pattern} ${outside}/f0 /etc/passwd; do
     ln -s $t /v/next; busybox mv -f /v/next /v/$n; ${node('$n')}; done; done; done`
   await ok('run', '-d', '--name', 'swapping', '-v', 'devices:/v', 'busybox', 'sh', '-c', swap)
+  // Into a file: where the container's own null is no device, the runtime takes it for the process's output, too.
+  const seen = join(docker.dir, 'seen')
+  mkdirSync(seen)
   let started = 0
   for (let i = 0; i < 40 && started < 8; i++) {
-    const { code, stdout, stderr } = await run(['run', '--rm', '-v', 'devices:/dev', 'busybox', 'sh', '-c', look])
+    const script = `{ ${look}; } >/seen/${i}`
+    const { code, stderr } = await run([
+      'run',
+      '--rm',
+      '-v',
+      'devices:/dev',
+      '-v',
+      `${seen}:/seen`,
+      'busybox',
+      'sh',
+      '-c',
+      script,
+    ])
     // Where the runtime meets a link it gives up.
     if (code !== 0) assert.match(stderr, /failed to create task/)
-    else started++
-    assert.equal(stdout, code === 0 ? expected : '')
+    else assert.equal(readFileSync(join(seen, String(i)), 'utf8'), expected)
+    if (code === 0) started++
+    else assert.ok(!existsSync(join(seen, String(i))))
   }
   assert.ok(started > 0, 'no container was started at all')
   await ok('rm', '-f', 'swapping')
