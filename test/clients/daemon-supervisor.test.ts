@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { socketsOf } from '../../src/instance.ts'
@@ -172,7 +173,7 @@ print("listening", flush=True)
 while True: print(s.recv(256).decode(), flush=True)`
   const systemd = spawn('python3', ['-c', listener], { stdio: ['ignore', 'pipe', 'inherit'] })
   let heard: string[] = []
-  systemd.stdout.on('data', (words: Buffer) => heard.push(...words.toString().trim().split('\n')))
+  createInterface(systemd.stdout).on('line', (word) => heard.push(word))
   const hear = (word: string): Promise<void> => until(() => heard.includes(word), word)
   await hear('listening')
   heard = []
