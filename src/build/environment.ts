@@ -25,6 +25,7 @@ export const stepEnvironment = (request: BuildRequest): StepEnvironment => {
     hostname: request.hostname || args.BUILDKIT_SANDBOX_HOSTNAME || undefined,
     cgroupParent: request.cgroupParent || undefined,
     cacheNamespace: args.BUILDKIT_CACHE_MOUNT_NS ?? '',
+    renewedCaches: new Set(),
     privileged,
     hostNetwork: request.hostNetwork ?? false,
     secret: (id) => secretOf(request, id),

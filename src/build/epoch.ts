@@ -9,8 +9,8 @@ import type { Download } from './context/download.ts'
 import { isArchive, plainStream } from './context/unpack.ts'
 import type { Dockerfile, Stage } from './dockerfile/parser.ts'
 import { faultAt, SyntaxFault } from './dockerfile/source.ts'
-import { isCopy, type OpNode, type Rootfs } from './solver/graph.ts'
 import type { CopyOp, CopySource } from './ops.ts'
+import { isCopy, type OpNode, type Rootfs } from './solver/graph.ts'
 import type { GlobalScope } from './solver/scope.ts'
 
 export const epochName = 'SOURCE_DATE_EPOCH'
@@ -46,7 +46,10 @@ const timeOf = async (given: string, dockerfile: Dockerfile, sources: TimeSource
     throw faultAt(dockerfile.source, stage.statement.range, new SyntaxFault(message))
   }
   if (stage.from.base !== 'scratch') refuse(`${epochName} stage must use FROM scratch`)
-  const node = fetchOnly(stage) ? await sources.stage(given) : undefined
+  const other = stage.commands.find(({ name }) => name !== 'ARG' && name !== 'ADD')
+  if (other)
+    refuse(`${epochName} stage does not meet source-only requirements: unsupported ${other.statement.word} instruction`)
+  const node = fetchesOnce(stage) ? await sources.stage(given) : undefined
   const add = node?.kind === 'merge' ? node.layer : node
   const source = add?.kind === 'op' && isCopy(add) ? add.op.sources : []
   const [only] = source
@@ -55,9 +58,7 @@ const timeOf = async (given: string, dockerfile: Dockerfile, sources: TimeSource
   return await sources.fetched(add as OpNode<CopyOp>, only)
 }
 
-const fetchOnly = ({ commands }: Stage): boolean =>
-  commands.every(({ name }) => name === 'ARG' || name === 'ADD') &&
-  commands.filter(({ name }) => name === 'ADD').length === 1
+const fetchesOnce = ({ commands }: Stage): boolean => commands.filter(({ name }) => name === 'ADD').length === 1
 
 /** Of a file: what the server said, else the newest of an archive's files. */
 export const fileTime = async (processes: Processes, { path, modifiedMs }: Download): Promise<number | undefined> => {

@@ -3,9 +3,9 @@ import type { Readable } from 'node:stream'
 import type { Image, RegistryAuth, Resources } from '../engine/types.ts'
 import type { SlipwayError, SourcePosition } from '../errors.ts'
 import type { Descriptor } from '../spec/oci/index.ts'
+import type { Attestation } from './attest/statement.ts'
 import type { CommitFile } from './context/commit-files.ts'
 import type { GitAddress } from './context/git.ts'
-import type { Attestation } from './attest/statement.ts'
 
 /** A repository as it was written; `address` is what that means, where it is more than the text itself says. */
 export interface GitContext {

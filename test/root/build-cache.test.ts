@@ -97,6 +97,12 @@ test('cache mounts: kept, shared by id, never a reason to run again', async () =
   const second = await room.build(run('cat /c/f && echo two >> /c/f'))
   assert.match(second.text, / one\n/)
   assert.deepEqual(performed(await room.build(run('cat /c/f && echo two >> /c/f'))), [])
+  // Another owner has a directory of its own; without a cache it is a new one, once a build.
+  const other = 'FROM base:1\nRUN --mount=type=cache,id=k,target=/c,uid=4'
+  assert.match((await room.build(`${other} ls /c && stat -c "owner %u" /c && touch /c/g`)).text, /\n.* owner 4\n/)
+  const twice = `${other} ls /c; touch /c/1\nRUN --mount=type=cache,id=k,target=/c,uid=4 echo "left: $(ls /c)"`
+  assert.match((await room.build(twice, { noCache: true })).text, / left: 1\n/)
+  assert.match((await room.build(`${run('cat /c/f')}; true`, { noCache: true })).text, /No such file/)
   const seeded = await room.build(
     'FROM base:1 AS s\nRUN mkdir /seed && echo seed > /seed/x\nFROM base:1\nRUN --mount=type=cache,id=fresh,from=s,source=/seed,target=/c cat /c/x',
   )
@@ -160,10 +166,10 @@ test('FROM scratch with nothing but metadata is an image of its own, the same ev
 
 test('SOURCE_DATE_EPOCH', async () => {
   const { image } = await room.build('FROM base:1\nRUN true\nENV x=1', { args: { SOURCE_DATE_EPOCH: '1000000000' } })
-  assert.equal(image.config.created, '2001-09-09T01:46:40.000Z')
+  assert.equal(image.config.created, '2001-09-09T01:46:40Z')
   assert.deepEqual(
     image.config.history?.slice(1).map(({ created }) => created),
-    ['2001-09-09T01:46:40.000Z', '2001-09-09T01:46:40.000Z'],
+    ['2001-09-09T01:46:40Z', '2001-09-09T01:46:40Z'],
   )
 })
 

@@ -1,9 +1,9 @@
 /** How something was built, by SLSA's provenance (v0.2, or v1), in the words of BuildKit's own (solver/llbsolver/provenance). */
 import type { Image } from '../../engine/types.ts'
 import { type Descriptor, formatPlatform, hostPlatform, parseReference, repositoryOf } from '../../spec/oci/index.ts'
+import type { Product } from '../output/product.ts'
 import { below, isRun, type Rootfs } from '../solver/graph.ts'
 import type { BuildRequest } from '../types.ts'
-import type { Product } from '../output/product.ts'
 import type { ProvenanceOptions } from './options.ts'
 import { type Attestation, packageUrl } from './statement.ts'
 import { stepsOf } from './steps.ts'

@@ -22,6 +22,8 @@ export interface CacheMountWish {
   gid: number
   /** Distinguishes mounts that begin with different content. */
   seed: string
+  /** What is there goes, unless another step uses it. */
+  renew: boolean
   /** Fills a new directory. */
   fill?: ((directory: string) => Promise<void>) | undefined
 }
@@ -68,6 +70,7 @@ export class CacheMounts {
   async #make(wish: CacheMountWish, name: string): Promise<void> {
     const directory = join(this.#base, name)
     const now = this.#now()
+    if (wish.renew && this.#users.get(name) === 1) putAway(directory)
     if (!existsSync(directory)) {
       // Complete before it has its name: a kill in between leaves only something for recover().
       const fresh = `${directory}.new`
@@ -109,10 +112,8 @@ export class CacheMounts {
   remove(id: string): boolean {
     if (this.#users.has(id)) return false
     const directory = join(this.#base, id)
-    // Renamed first, so that nobody begins to use what is half gone.
-    if (existsSync(directory)) renameSync(directory, `${directory}.old`)
     this.#db.prepare('DELETE FROM build_mounts WHERE id = ?').run(id)
-    rmSync(`${directory}.old`, { recursive: true, force: true })
+    putAway(directory)
     return true
   }
 
@@ -121,6 +122,12 @@ export class CacheMounts {
     for (const name of existsSync(this.#base) ? readdirSync(this.#base) : [])
       if (/\.(new|old)$/.test(name)) rmSync(join(this.#base, name), { recursive: true, force: true })
   }
+}
+
+/** Renamed first, so that nobody begins to use what is half gone. */
+const putAway = (directory: string): void => {
+  if (existsSync(directory)) renameSync(directory, `${directory}.old`)
+  rmSync(`${directory}.old`, { recursive: true, force: true })
 }
 
 const nameOf = (key: string): string => createHash('sha256').update(key).digest('hex').slice(0, 32)

@@ -1,6 +1,6 @@
-import type { SpecialFiles } from '../../sys/sys.ts'
 import { messageOf } from '../../errors.ts'
 import type { Log } from '../../lib/log.ts'
+import type { SpecialFiles } from '../../sys/sys.ts'
 import type { CacheRecords } from './records.ts'
 
 /** Brings what steps have written to the disk, behind everybody's back; until then their records are marked (decision 7). */

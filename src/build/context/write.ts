@@ -23,10 +23,10 @@ import { join, posix } from 'node:path'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
+import { isUnchanged, readFacts } from './facts.ts'
 import type { Owner } from './owner.ts'
 import { createPacer } from './pacer.ts'
 import type { Selected } from './select.ts'
-import { isUnchanged, readFacts } from './facts.ts'
 import type { Entry } from './tree.ts'
 
 interface WriteOptions {

@@ -2,11 +2,11 @@
 import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
+import { mediaTypes, sha256 } from '../../spec/oci/index.ts'
 import type { Attestation } from '../attest/statement.ts'
 import type { BuildHistory, BuildProgress, BuildRecord, BuildRequest, ExportResponse, RecordedError } from '../types.ts'
-import { mediaTypes, sha256 } from '../../spec/oci/index.ts'
-import type { HistoryRow, HistoryRows } from './rows.ts'
 import { matcher } from './filter.ts'
+import type { HistoryRow, HistoryRows } from './rows.ts'
 
 /** As BuildKit: what is beyond so many and older than this (ms) goes. */
 const mostKept = 50

@@ -19,6 +19,7 @@ import type { CacheRecords } from '../cache/records.ts'
 import { type UsedRecord, usedRecords } from '../cache/remote/collect.ts'
 import { exportCache, inlineCacheOf, storeParcel } from '../cache/remote/export.ts'
 import type { Vertex } from '../solver/graph.ts'
+import { isoTime } from '../solver/image.ts'
 import type { Report } from '../solver/report.ts'
 import type { Solve } from '../solver/solve.ts'
 import { Workspace } from '../solver/workspace.ts'
@@ -27,7 +28,7 @@ import { type FileTree, packTrees } from './files.ts'
 import { layoutTar } from './layout.ts'
 import { type Written, writeManifests } from './manifest.ts'
 import { annotationsOf, formOf, isOn, namesOf, rewrites } from './options.ts'
-import { exporterEpoch, finishConfig, type Product } from './product.ts'
+import { exporterEpoch, finishConfig, type Product, withEpochOf } from './product.ts'
 
 export interface ExportContext {
   deps: {
@@ -293,12 +294,13 @@ const withManifests = async (
         type: 'notice',
         message: 'rewrite-timestamp is specified, but no source-date-epoch was found',
       })
-    const title = type === 'oci' || type === 'docker' ? `exporting to ${type} image format` : 'exporting to image'
+    const isArchive = type === 'oci' || type === 'docker'
+    const title = isArchive ? `exporting to ${type} image format` : 'exporting to image'
     const written = await shown(context, title, 'exporting layers', async (say) => {
       const finished = []
       for (const product of products) {
         const whole = await withInlineCache(context, request, product)
-        finished.push({ product: whole, finished: finishConfig(deps, request, whole) })
+        finished.push({ product: whole, finished: withEpochOf(attrs, whole, finishConfig(deps, request, whole)) })
       }
       const { attest } = context
       const made = await writeManifests({ packing, type, attrs, indexed: isIndexed(request), attest, signal }, finished)
@@ -310,10 +312,20 @@ const withManifests = async (
       for (const name of namesOf(attrs)) if (!isByDigest) say(`naming to ${fullName(name)}`)
       return made
     })
-    await task(written)
+    await task(
+      isArchive ? datedArchive(written, exporterEpoch(attrs, products[0]!.epoch) ?? deps.clock.now()) : written,
+    )
   } finally {
     await packing.close()
   }
+}
+
+/** Archives tell when they were made, next to what is in them. */
+const datedArchive = (written: Written, time: number): Written => {
+  const { parts, root } = written.parcel
+  const created = isoTime(Math.floor(time / 1000) * 1000)
+  const annotations = { 'org.opencontainers.image.created': created, ...root.descriptor.annotations }
+  return { ...written, parcel: { parts, root: { ...root, descriptor: { ...root.descriptor, annotations } } } }
 }
 
 // ── archives and directories ──

@@ -11,6 +11,7 @@ import {
 } from '../../spec/oci/index.ts'
 import type { Attest } from '../attest/attest.ts'
 import { attestationManifest } from '../attest/statement.ts'
+import type { Rootfs } from '../solver/graph.ts'
 import { annotationsOf, dockerTyped, formOf, namesOf, rewrites, usesOci } from './options.ts'
 import { exporterEpoch, type FinishedConfig, type Product } from './product.ts'
 
@@ -76,17 +77,19 @@ const writeOne = async (wanted: Wanted, { product, finished }: Finished) => {
   const epoch = exporterEpoch(attrs, product.epoch)
   const oci = isOci(wanted)
   const layers: PackedLayer[] = []
-  const form = formOf(attrs, epoch)
   const { snapshots } = product.result
-  for (const snapshot of snapshots) layers.push(await packing.layer(snapshot, form, signal))
+  // What came with the base stays as it is.
+  const inherited = baseLayers(product.stage.rootfs)
+  const forms = snapshots.map((_, i) => formOf(attrs, i < inherited ? undefined : epoch))
+  for (const [i, snapshot] of snapshots.entries()) layers.push(await packing.layer(snapshot, forms[i]!, signal))
   const diff_ids = layers.map(({ diffId }) => diffId)
   // The very bytes that the image has here: it is known by their digest.
   const image = Buffer.from(canonicalConfig(finished.config, diff_ids))
   const platform = platformOf(finished.config)
   const config = part(oci ? mediaTypes.ociConfig : mediaTypes.dockerConfig, image)
-  const descriptors = layers.map(({ mediaType, digest, size }) => ({
+  const descriptors = layers.map(({ mediaType, digest, size }, i) => ({
     ...{ mediaType: oci ? mediaType : dockerTyped(mediaType), digest, size },
-    ...(oci && rewrites(attrs, epoch)
+    ...(oci && i >= inherited && rewrites(attrs, epoch)
       ? { annotations: { 'buildkit/rewritten-timestamp': String(epoch! / 1000) } }
       : {}),
   }))
@@ -99,11 +102,21 @@ const writeOne = async (wanted: Wanted, { product, finished }: Finished) => {
   })
   const described = annotationsOf(attrs, 'manifest-descriptor', name)
   const blobs: ParcelPart[] = [
-    ...layers.map(({ make }, i) => ({ descriptor: descriptors[i]!, make, from: { snapshot: snapshots[i]!, form } })),
+    ...layers.map(({ make }, i) => ({
+      descriptor: descriptors[i]!,
+      make,
+      from: { snapshot: snapshots[i]!, form: forms[i]! },
+    })),
     { descriptor: config.descriptor, data: config.data },
   ]
   const descriptor = { ...manifest.descriptor, ...(described ? { annotations: described } : {}) }
   return { blobs, manifest: { ...manifest, descriptor }, platform, config: config.descriptor, layers: descriptors }
+}
+
+const baseLayers = (rootfs: Rootfs): number => {
+  let at = rootfs
+  while (at.kind === 'op' || at.kind === 'merge') at = at.input
+  return at.kind === 'image' ? at.image.snapshots.length : 0
 }
 
 const platformOf = ({ os, architecture, variant }: Omit<ImageConfig, 'rootfs'>): Platform => ({

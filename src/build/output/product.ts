@@ -4,7 +4,7 @@ import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { ImageConfig, Platform } from '../../spec/oci/index.ts'
 import type { CacheRecords, StepResult } from '../cache/records.ts'
-import { imageConfig } from '../solver/image.ts'
+import { imageConfig, isoTime } from '../solver/image.ts'
 import { hashOf } from '../solver/keys.ts'
 import type { Target } from '../solver/plan.ts'
 import type { BuildRequest } from '../types.ts'
@@ -38,7 +38,7 @@ export const finishConfig = (
   }
   const key = hashOf(config, result.snapshots)
   // An image without a single layer has no time to take: the first one made from it decides.
-  const created = config.created ?? records.image(key)?.created ?? new Date(clock.now()).toISOString()
+  const created = config.created ?? records.image(key)?.created ?? isoTime(clock.now())
   const history = made.dated
     ? config.history
     : config.history?.map((entry) => ({ ...entry, created: entry.created ?? created }))
@@ -57,3 +57,20 @@ export const exporterEpoch = (
   attrs: Readonly<Record<string, string>>,
   epoch: number | undefined,
 ): number | undefined => (attrs['source-date-epoch'] === undefined ? epoch : epochOf(attrs['source-date-epoch']))
+
+/** A configuration as an exporter with its own epoch writes it: nothing new in it is later. */
+export const withEpochOf = (
+  attrs: Readonly<Record<string, string>>,
+  product: Product,
+  finished: FinishedConfig,
+): FinishedConfig => {
+  const epoch = attrs['source-date-epoch'] === undefined ? undefined : epochOf(attrs['source-date-epoch'])
+  if (epoch === undefined) return finished
+  const earlier = <T extends string | undefined>(time: T): T | string =>
+    time === undefined || Date.parse(time) > epoch ? isoTime(epoch) : time
+  const { history, ...config } = finished.config
+  const inherited = product.stage.history.filter(({ entry }) => entry.created !== undefined).length
+  const dated = history?.map((entry, i) => (i < inherited ? entry : { ...entry, created: earlier(entry.created) }))
+  const created = earlier(finished.created)
+  return { ...finished, created, config: { ...config, created, ...(dated ? { history: dated } : {}) } }
+}

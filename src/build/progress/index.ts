@@ -1,2 +1,2 @@
-export { plainProgress } from './plain.ts'
 export { answerOf } from './answers.ts'
+export { plainProgress } from './plain.ts'

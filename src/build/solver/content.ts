@@ -1,8 +1,8 @@
 /** Digests of what steps read: from directories, solved filesystems and URLs; each is made once a build. */
 import { randomUUID } from 'node:crypto'
 import type { StepResult } from '../cache/records.ts'
-import type { Download } from '../context/download.ts'
 import { gitAuthorization, httpAuthorization } from '../context/authorization.ts'
+import type { Download } from '../context/download.ts'
 import { needsAgent, parseGitAddress } from '../context/git.ts'
 import { digestSelected, type Selected } from '../context/select.ts'
 import type { Tree } from '../context/tree.ts'

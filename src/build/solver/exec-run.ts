@@ -15,8 +15,8 @@ import type { SolverDeps } from './deps.ts'
 import { topOf } from './deps.ts'
 import type { Executed } from './exec-copy.ts'
 import type { StepContext } from './flights.ts'
-import type { OpNode } from './graph.ts'
 import { cannotRun } from './foreign.ts'
+import type { OpNode } from './graph.ts'
 import { hashOf } from './keys.ts'
 import { Workspace } from './workspace.ts'
 
@@ -42,14 +42,12 @@ export type MountInputs = readonly ({ result: StepResult; source: string } | und
 /** Takes the cache mounts in a fixed order (two steps never wait for each other), then runs `task` with their directories. */
 export const withCaches = async <T>(
   deps: SolverDeps,
-  { op, env }: Pick<OpNode<RunOp>, 'op' | 'env'>,
+  node: Pick<OpNode<RunOp>, 'op' | 'env' | 'noCache'>,
   inputs: MountInputs,
   task: (directories: ReadonlyMap<RunMount, string>) => Promise<T>,
 ): Promise<T> => {
-  const wanted = op.mounts
-    .flatMap((mount, i) =>
-      mount.type === 'cache' ? [{ mount, wish: wishOf(deps, mount, env.cacheNamespace, inputs[i]) }] : [],
-    )
+  const wanted = node.op.mounts
+    .flatMap((mount, i) => (mount.type === 'cache' ? [{ mount, wish: wishOf(deps, mount, node, inputs[i]) }] : []))
     .sort((a, b) => (a.wish.id < b.wish.id ? -1 : 1))
   const taken = new Map<RunMount, string>()
   const take = async (at: number): Promise<T> => {
@@ -68,23 +66,36 @@ export const withCaches = async <T>(
   return await take(0)
 }
 
+/**
+ * What a mount asks a new directory to be makes it another one than the same id without, and one that a build without a cache
+ * begins anew, once: as BuildKit does, where such a directory is the result of a step of its own.
+ */
 const wishOf = (
   deps: SolverDeps,
   mount: Extract<RunMount, { type: 'cache' }>,
-  namespace: string,
+  { env, noCache }: Pick<OpNode<RunOp>, 'env' | 'noCache'>,
   input: MountInputs[number],
-): CacheMountWish => ({
-  id: namespace === '' ? mount.id : `${namespace}/${mount.id}`,
-  sharing: mount.sharing,
-  mode: mount.mode ?? 0o755,
-  uid: mount.uid ?? 0,
-  gid: mount.gid ?? 0,
-  seed: input ? hashOf(topOf(input.result), input.source) : '',
-  fill: input && topOf(input.result) !== undefined ? (directory) => seed(deps, input, directory) : undefined,
-})
+): CacheMountWish => {
+  const { mode = 0o755, uid = 0, gid = 0 } = mount
+  const id = env.cacheNamespace === '' ? mount.id : `${env.cacheNamespace}/${mount.id}`
+  const isOwned = mount.mode !== undefined || mount.uid !== undefined || mount.gid !== undefined
+  const content = input ? hashOf(topOf(input.result), input.source) : ''
+  const seed = isOwned ? `${content} ${mode} ${uid} ${gid}` : content
+  const renew = noCache && seed !== '' && !env.renewedCaches.has(`${id} ${seed}`)
+  if (renew) env.renewedCaches.add(`${id} ${seed}`)
+  const fill = input && topOf(input.result) !== undefined
+  return {
+    ...{ id, sharing: mount.sharing, mode, uid, gid, seed, renew },
+    fill: fill ? (directory) => seedWith(deps, input, directory) : undefined,
+  }
+}
 
 /** A new cache directory begins as a copy of what `from` names. */
-const seed = async (deps: SolverDeps, input: NonNullable<MountInputs[number]>, directory: string): Promise<void> => {
+const seedWith = async (
+  deps: SolverDeps,
+  input: NonNullable<MountInputs[number]>,
+  directory: string,
+): Promise<void> => {
   const space = new Workspace(deps.workDir, deps.sys.mounts, deps.snapshots)
   try {
     const root = await space.readable(topOf(input.result))

@@ -65,6 +65,8 @@ export interface StepEnvironment {
   cgroupParent: string | undefined
   /** Of the ids of cache mounts; '' is none. */
   cacheNamespace: string
+  /** Cache mounts that this build has begun anew. */
+  renewedCaches: Set<string>
   privileged: boolean
   hostNetwork: boolean
   secret(id: string): Promise<Uint8Array | undefined>

@@ -33,7 +33,8 @@ export const imageConfig = (
   }
 }
 
-const isoTime = (ms: number): string => new Date(ms).toISOString()
+/** As Go writes times: without a fraction that is nothing. */
+export const isoTime = (ms: number): string => new Date(ms).toISOString().replace(/\.?0*Z$/, 'Z')
 
 const dated = (pending: readonly PendingHistory[], result: StepResult, epoch: number | undefined): HistoryEntry[] => {
   let step = 0

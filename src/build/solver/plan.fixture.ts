@@ -77,6 +77,7 @@ export const plan = async (text: string, options: PlanOptions = {}): Promise<Pla
       hostname: undefined,
       cgroupParent: undefined,
       cacheNamespace: '',
+      renewedCaches: new Set(),
       privileged: false,
       hostNetwork: false,
       secret: async () => undefined,
