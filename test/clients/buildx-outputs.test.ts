@@ -319,10 +319,9 @@ test('SOURCE_DATE_EPOCH with rewrite-timestamp: the same digest however often it
     ({ annotations }) => annotations?.['buildkit/rewritten-timestamp'],
   )
   assert.deepEqual(stamps, [undefined, undefined, '1700000000', '1700000000'])
-  // An exporter's own one dates the configuration.
-  const described = at('dated.json')
-  const exporter = `type=oci,dest=${at('dated.tar')},source-date-epoch=1600000000`
-  await ok(['buildx', 'build', '--metadata-file', described, '-o', exporter, app])
+  const described = at('dated.json') // an exporter's own epoch dates the configuration
+  const dated = ['-o', `type=oci,dest=${at('dated.tar')},source-date-epoch=1600000000`, '--metadata-file', described]
+  await ok(['buildx', 'build', ...dated, app])
   const config = json<Record<string, string>>(described)['containerimage.config.digest']!
   assert.equal((read('dated.tar', config) as Annotated).created, '2020-09-13T12:26:40Z')
   await ok(['load', '-i', at('epoch-1.tar')])
