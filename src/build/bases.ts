@@ -126,6 +126,7 @@ export class Bases {
 
 /** 'docker.io/library/debian:latest'; an id stays as it is. */
 export const fullName = (reference: string): string => {
+  if (/^sha256:[0-9a-f]{64}$/.test(reference)) return reference
   try {
     return wholeName(reference)
   } catch {

@@ -11,6 +11,7 @@ import { ImportedCaches } from './cache/remote/import.ts'
 import type { WriteOut } from './cache/write-out.ts'
 import { parseGitAddress } from './context/git.ts'
 import { parametersOf, targetsOf } from './describe.ts'
+import { foreignFrontend } from './dockerfile/frontend.ts'
 import { proxyArgs } from './dockerfile/instructions/arg.ts'
 import { type Dockerfile, parseDockerfile } from './dockerfile/parser.ts'
 import { stepEnvironment } from './environment.ts'
@@ -176,6 +177,7 @@ class Build {
     checkCaches(this.#request)
     const read = await this.#inputs.read()
     const dockerfile = this.#parse(read.found, this.#request.progress)
+    this.#reportFrontend(dockerfile)
     const imported = this.#imported
     const { source } = dockerfile
     const solve = new Solve(this.#deps, { source, signal: this.#signal, report: this.#report, imported })
@@ -303,6 +305,13 @@ class Build {
     } satisfies PlanInput)
   }
 
+  #reportFrontend({ directives }: Dockerfile): void {
+    const frontend = foreignFrontend(this.#args.BUILDKIT_SYNTAX ?? directives.syntax)
+    if (frontend === undefined) return
+    const message = `[Warning] syntax=${frontend}: other frontends are not run here, the file is read as a Dockerfile`
+    this.#request.progress({ type: 'notice', message })
+  }
+
   #reportUnused(dockerfile: Dockerfile): void {
     const { args } = this.#request
     const declared = new Set([
@@ -337,6 +346,7 @@ class Build {
         snapshots: product.result.snapshots,
         ...(name === undefined ? {} : { name }),
       })
+      this.#inputs.keep(image.id)
       this.#say(vertex, `writing image ${image.id}`)
       for (const tag of tags.slice(1)) await images.tag(image.id, tag)
       for (const tag of tags) this.#say(vertex, `naming to ${fullName(tag)}`)

@@ -55,7 +55,10 @@ export class Inputs {
   readonly #environment: StepEnvironment
   readonly #opened: OpenedContext[] = []
   readonly #remotes: Remotes
-  readonly #loaded: (() => Promise<void>)[] = []
+  /** Named contexts, by contextName(). */
+  readonly #contexts: NonNullable<BuildRequest['contexts']>
+  /** Images that are here for this build only, by id. */
+  readonly #loaded = new Map<string, () => Promise<void>>()
   readonly #named = new Map<string, Promise<NamedContext>>()
   /** Contexts that were fetched from elsewhere. */
   readonly materials: Material[] = []
@@ -70,6 +73,9 @@ export class Inputs {
   ) {
     this.#deps = deps
     this.#request = request
+    this.#contexts = Object.fromEntries(
+      Object.entries(request.contexts ?? {}).map(([name, value]) => [contextName(name), value]),
+    )
     this.#report = report
     this.#signal = signal
     this.#environment = environment
@@ -77,9 +83,15 @@ export class Inputs {
   }
 
   async close(): Promise<void> {
-    for (const drop of this.#loaded.splice(0)) await drop()
+    for (const drop of this.#loaded.values()) await drop()
+    this.#loaded.clear()
     for (const context of this.#opened) context.close()
     this.#remotes.close()
+  }
+
+  /** An image that came in as a context is the result, too: it stays. */
+  keep(image: string): void {
+    this.#loaded.delete(image)
   }
 
   /** The Dockerfile and the build context, of which nothing may be there yet. */
@@ -119,11 +131,13 @@ export class Inputs {
   }
 
   namedContext(name: string, platform: Platform): Promise<NamedContext> {
-    const { contexts = {} } = this.#request
+    const contexts = this.#contexts
     const own = formatPlatform(platform)
-    const value = [name, familiar(name)].flatMap((each) => contexts[`${each}::${own}`] ?? contexts[each] ?? [])[0]
+    const called = contextName(name)
+    const value = contexts[`${called}::${own}`] ?? contexts[called]
     // An image is another one for each platform.
-    const key = contexts[`${name}::${own}`] || (typeof value === 'object' && 'store' in value) ? `${name} ${own}` : name
+    const key =
+      contexts[`${called}::${own}`] || (typeof value === 'object' && 'store' in value) ? `${name} ${own}` : name
     let found = this.#named.get(key)
     if (!found) {
       found = this.#openNamed(name, value, platform)
@@ -217,7 +231,7 @@ export class Inputs {
       const { image, drop } = await this.#report.during(vertex, () =>
         loadLayout(this.#deps.images, value.store, value.digest, platform, this.#signal),
       )
-      this.#loaded.push(drop)
+      this.#loaded.set(image, drop)
       return { image }
     }
     if (typeof value !== 'string' && 'git' in value)
@@ -265,6 +279,12 @@ const atIntervals = (clock: Clock, emit: (current: number) => void): ((current: 
 const nameOfContext = ({ context, dockerfile, tags, target }: BuildRequest): string => {
   if ('git' in context) return context.git
   return 'url' in context ? context.url : JSON.stringify([dockerfile, target, tags])
+}
+
+/** One for all spellings of an image's name; a platform may follow it: 'docker.io/library/a:latest::linux/amd64' is 'a::linux/amd64'. */
+const contextName = (name: string): string => {
+  const [image = '', ...platform] = name.split('::')
+  return [familiar(image).replace(/:latest$/, ''), ...platform].join('::')
 }
 
 const nameOf = ({ dockerfile }: BuildRequest): string =>

@@ -230,6 +230,13 @@ test('an OCI layout as a named context', async () => {
   ])
   assert.match(all, /laid out\n.* laid out/)
   assert.equal((await ok(['images', '-aq'])).stdout, before)
+  const same = project('on-layout-alone', { Dockerfile: 'FROM other\n' })
+  await ok(['buildx', 'build', '-t', 'same:1', '--build-context', `other=oci-layout://${layout}`, same])
+  assert.match(
+    (await ok(['image', 'inspect', 'same:1', '-f', '{{.RepoTags}}'])).stdout,
+    /same:1/,
+    'the very same image',
+  )
   const scratch = project('scratch', { Dockerfile: 'FROM base\nCOPY text /text\n', text: '' })
   await ok(['buildx', 'build', '-t', 'empty', '--build-context', 'base=docker-image://scratch', scratch])
   assert.equal((await ok(['image', 'inspect', 'empty', '-f', '{{len .RootFS.Layers}}'])).stdout.trim(), '1')

@@ -143,7 +143,10 @@ test('questions: check, outline, targets', async () => {
   assert.equal(found.code, 1)
   assert.match(found.stdout, /^Check complete, 1 warning has been found!\n\nWARNING: JSONArgsRecommended - https:/)
   assert.match(found.stdout, />>> CMD echo hi\n/)
-  assert.equal((await ok(stages, '--check --build-context more=other .')).stdout, 'Check complete, no warnings found.\n')
+  assert.equal(
+    (await ok(stages, '--check --build-context more=other .')).stdout,
+    'Check complete, no warnings found.\n',
+  )
   assert.match(
     (await ok(stages, '--call outline .')).stdout,
     /^BUILD ARG +VALUE +DESCRIPTION\n(?:.*\n)*GREETING +hello +what it says\n/,

@@ -15,7 +15,7 @@ import type { ContentStore } from '../types.ts'
 
 const mostBytes = 16 * 1024 * 1024
 
-/** The id of the image for the platform. It is taken away by `drop` unless it was here before. */
+/** The id of the image for the platform. It is taken away by `drop` unless it was here before, or has got a name since. */
 export const loadLayout = async (
   images: Pick<Images, 'load' | 'get' | 'remove'>,
   store: ContentStore,
@@ -28,7 +28,11 @@ export const loadLayout = async (
   if (before) return { image: before.id, drop: async () => {} }
   const [image] = await images.load(packTar(members(store, descriptor, manifest, body)), { signal })
   if (!image) throw new SlipwayError('invalid', `no image in the layout: ${root}`)
-  return { image: image.id, drop: async () => void (await images.remove(image.id).catch(() => undefined)) }
+  const drop = async (): Promise<void> => {
+    const now = await images.get(image.id)
+    if (now?.names.length === 0) await images.remove(image.id).catch(() => undefined)
+  }
+  return { image: image.id, drop }
 }
 
 const manifestFor = async (

@@ -12,11 +12,14 @@ export const commandLine = (rest: string): CommandLine => {
   return args ? { shell: false, args } : { shell: true, args: rest === '' ? [] : [rest] }
 }
 
-const defaultShell = ['/bin/sh', '-c']
+const defaultShell = (os: string): string[] => (os === 'windows' ? ['cmd', '/S', '/C'] : ['/bin/sh', '-c'])
 
 /** argv as it runs: with the image's SHELL in front of a shell form. */
-export const argvOf = (line: CommandLine, config: Pick<ImageProcessConfig, 'Shell'>): string[] =>
-  line.shell ? [...(config.Shell?.length ? config.Shell : defaultShell), line.args.join(' ')] : line.args
+export const argvOf = (
+  line: CommandLine,
+  { config, os }: { config: Pick<ImageProcessConfig, 'Shell'>; os: string },
+): string[] =>
+  line.shell ? [...(config.Shell?.length ? config.Shell : defaultShell(os)), line.args.join(' ')] : line.args
 
 /** Go's %q of a list of strings: `["a" "b"]`. */
 export const quoted = (list: readonly string[]): string => `[${list.map((item) => JSON.stringify(item)).join(' ')}]`

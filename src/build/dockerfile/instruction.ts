@@ -7,6 +7,8 @@ import type { Statement } from './lines.ts'
 export interface StageState {
   /** The image's configuration so far. */
   readonly config: Readonly<ImageProcessConfig>
+  /** What the stage is for: 'linux', 'windows' … */
+  readonly os: string
   /** Variables that RUN sees and that words are expanded with: ENV and ARG, the later one wins. */
   readonly env: ReadonlyMap<string, string>
   /** ARGs declared so far. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isError, type SlipwayError } from '../../errors.ts'
+import { foreignFrontend } from './frontend.ts'
 import { parseDockerfile } from './parser.ts'
 import { pairs, quotedWords, takeFlags } from './words.ts'
 
@@ -143,4 +144,17 @@ test('what instructions refuse', () => {
     ['ARG A=1', /no stages to build/],
   ]
   for (const [text, expected] of cases) assert.match(said(text), expected, text)
+})
+
+test('syntax: what is not a Dockerfile frontend is told of', () => {
+  for (const ours of [
+    'docker/dockerfile:1',
+    'docker.io/docker/dockerfile:1.7-labs',
+    'reg.test:5000/m/dockerfile@sha256:0',
+    'docker/dockerfile-upstream:master',
+    'dockerfile.v0',
+  ])
+    assert.equal(foreignFrontend(ours), undefined, ours)
+  assert.equal(foreignFrontend('me/dockerfile-x:1 option'), 'me/dockerfile-x:1')
+  assert.equal(foreignFrontend(undefined), undefined)
 })

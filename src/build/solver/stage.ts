@@ -30,29 +30,32 @@ export interface StageResult {
 
 const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
+/** The variables of a configuration; PATH is always there, but not on Windows, which has one of its own. */
+const withPath = (
+  config: ImageProcessConfig,
+  { os }: Platform,
+): { config: ImageProcessConfig; env: Map<string, string> } => {
+  const list = config.Env ?? []
+  const all =
+    os === 'windows' || list.some((entry) => entry.startsWith('PATH=')) ? list : [...list, `PATH=${defaultPath}`]
+  const env = new Map(all.map((entry) => [entry.split('=', 1)[0]!, entry.slice(entry.indexOf('=') + 1)]))
+  return { config: all.length === 0 ? config : { ...config, Env: all }, env }
+}
+
 export const emptyStage = (platform: Platform): StageResult => ({
   rootfs: { kind: 'scratch' },
-  config: { Env: [`PATH=${defaultPath}`], WorkingDir: '/' },
+  ...withPath({ WorkingDir: '/' }, platform),
   author: undefined,
   platform,
   history: [],
-  env: new Map([['PATH', defaultPath]]),
   args: new Map(),
   workdirSet: false,
 })
 
-/** The variables of a configuration; PATH is always there. */
-const withPath = (config: ImageProcessConfig): { config: ImageProcessConfig; env: Map<string, string> } => {
-  const list = config.Env ?? []
-  const all = list.some((entry) => entry.startsWith('PATH=')) ? list : [...list, `PATH=${defaultPath}`]
-  const env = new Map(all.map((entry) => [entry.split('=', 1)[0]!, entry.slice(entry.indexOf('=') + 1)]))
-  return { config: { ...config, Env: all }, env }
-}
-
 /** A stage as an image begins it. */
 export const imageStage = (image: Image, rootfs: Rootfs): StageResult => ({
   rootfs: image.snapshots.length === 0 ? { kind: 'scratch' } : rootfs,
-  ...withPath(image.config.config ?? {}),
+  ...withPath(image.config.config ?? {}, image.platform),
   author: image.config.author,
   platform: image.platform,
   history: (image.config.history ?? []).map((entry) => ({ entry })),
@@ -162,6 +165,7 @@ const viewOf = (
   }
   return {
     config: state.config,
+    os: state.platform.os,
     env: state.env,
     args: state.args,
     word: statement.word,

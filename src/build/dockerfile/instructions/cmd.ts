@@ -11,7 +11,7 @@ export const cmd = instruction<CommandLine>('CMD', {
   lower(line, stage) {
     stage.onlyOnce()
     if (line.shell && !stage.config.Shell?.length) stage.warn('JSONArgsRecommended', stage.word)
-    const args = argvOf(line, stage.config)
+    const args = argvOf(line, stage)
     return { config: { Cmd: args, ArgsEscaped: true }, history: `CMD ${quoted(args)}` }
   },
 })

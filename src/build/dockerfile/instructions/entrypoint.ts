@@ -11,7 +11,7 @@ export const entrypoint = instruction<CommandLine>('ENTRYPOINT', {
   lower(line, stage) {
     stage.onlyOnce()
     if (line.shell && !stage.config.Shell?.length) stage.warn('JSONArgsRecommended', stage.word)
-    const args = argvOf(line, stage.config)
+    const args = argvOf(line, stage)
     // A CMD that came with the base was meant for the base's entrypoint.
     const cleared = stage.seen.has('CMD') ? {} : { Cmd: undefined }
     return { config: { Entrypoint: args, ...cleared }, history: `ENTRYPOINT ${quoted(args)}` }

@@ -80,15 +80,15 @@ const program = (
   { line, documents }: Run,
   stage: StageState,
 ): { args: string[]; document?: { name: string; data: string } } => {
-  if (documents.length === 0) return { args: argvOf(line, stage.config) }
+  if (documents.length === 0) return { args: argvOf(line, stage) }
   const text = line.args[0] ?? ''
   if (heredocOf(text)) {
     const data = contentOf(documents[0]!)
     const { name } = documents[0]!
     if (data.startsWith('#!')) return { args: [`/dev/pipes/${name}`], document: { name, data } }
-    return { args: argvOf({ shell: true, args: [data] }, stage.config) }
+    return { args: argvOf({ shell: true, args: [data] }, stage) }
   }
   // Anything more than one bare here-document is the shell's to read.
   const whole = [text, ...documents.map(({ content, name }) => `${content}${name}`)].join('\n')
-  return { args: argvOf({ shell: true, args: [whole] }, stage.config) }
+  return { args: argvOf({ shell: true, args: [whole] }, stage) }
 }
