@@ -99,6 +99,9 @@ export const findRemoteDockerfile = async (
   const name = posix.join('/', dockerfile.path).slice(1)
   const own = `${name}.dockerignore`
   const other = name === 'Dockerfile' ? ['dockerfile'] : []
+  // At the same time: a client needs long for each answer.
+  const usual = ignoreOf(whole, signal)
+  usual.catch(() => {}) // it may not be needed
   const found = await readRemote(from, [name, own, ...other], signal)
   const used = [name, ...other].find((each) => found.has(each))
   if (used === undefined) {
@@ -111,7 +114,7 @@ export const findRemoteDockerfile = async (
   return {
     file: used,
     text: found.get(used)!.toString(),
-    ignore: beside ? { file: own, patterns: parseDockerignore(beside.toString()) } : await ignoreOf(whole, signal),
+    ignore: beside ? { file: own, patterns: parseDockerignore(beside.toString()) } : await usual,
   }
 }
 
