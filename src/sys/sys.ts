@@ -149,6 +149,22 @@ export interface SpecialFiles {
   /** Resolves once all that was written to the file system of `path` is on disk; other work goes on meanwhile. */
   sync(path: string): Promise<void>
   statfs(path: string): { totalBytes: number; freeBytes: number }
+  /**
+   * Of `root`, and where it is a directory of all that is in it but what `leaveOut` says by its path relative to `root`, with all
+   * that is below that. No link is followed. `pace` is awaited now and then. undefined: something could not be looked at.
+   */
+  treeFacts(
+    root: string,
+    options: { leaveOut?: ((path: string) => boolean) | undefined; pace: () => Promise<void> | undefined },
+  ): Promise<TreeFacts | undefined>
+}
+
+/** What the file system says of files. */
+export interface TreeFacts {
+  /** Of names, kinds, modes, owners, sizes, devices, inodes, second names and times of modification and of change. */
+  digest: string
+  /** The latest time of change, in ms since 1970. */
+  changedMs: number
 }
 
 export interface CgroupStats {

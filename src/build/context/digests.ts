@@ -28,9 +28,9 @@ interface Total {
 /** Above this a file is read in pieces off the main thread. */
 const atOnce = 256 * 1024
 /** A file changed this recently may change again without its times telling (ms). */
-const settled = 50
+export const settled = 50
 
-export const isSettled = (facts: Facts): boolean => Number(readFacts(facts).ctimeNs / 1_000_000n) + settled < Date.now()
+const isSettled = (facts: Facts): boolean => Number(readFacts(facts).ctimeNs / 1_000_000n) + settled < Date.now()
 
 interface Row {
   ino: bigint
@@ -103,15 +103,6 @@ const keyOf = (facts: Facts): [bigint, bigint, bigint, bigint, bigint] => {
   const { dev, ino, size, mtimeNs, ctimeNs } = readFacts(facts)
   return [BigInt.asIntN(64, dev), BigInt.asIntN(64, ino), size, mtimeNs, ctimeNs]
 }
-
-/** Everything that lstat says of entries. The time of change stands for extended attributes as well. */
-export const factsOfAll = (name: string, entries: readonly Entry[]): string =>
-  `${JSON.stringify(name)}\n${entries
-    .map(
-      ({ path, kind, mode, uid, gid, link, facts }) =>
-        `${JSON.stringify(path)} ${kind} ${mode} ${uid} ${gid} ${link && JSON.stringify(link)} ${facts}`,
-    )
-    .join('\n')}\n`
 
 export const sha256File = async (path: string, size: number): Promise<string> => {
   const hash = createHash('sha256')

@@ -2,16 +2,16 @@
 import { createHash } from 'node:crypto'
 import { lstatSync, readdirSync } from 'node:fs'
 import { basename, join, posix } from 'node:path'
-import type { SpecialFiles } from '../../sys/sys.ts'
+import type { SpecialFiles, TreeFacts } from '../../sys/sys.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
 import type { FileDigests } from './digests.ts'
-import { factsOfAll, hashEntry, isSettled } from './digests.ts'
+import { hashEntry } from './digests.ts'
 import { globExpression, hasWildcards, unescapeGlob } from './glob.ts'
 import { createPacer } from './pacer.ts'
 import type { Patterns } from './patterns.ts'
 import { compilePatterns } from './patterns.ts'
 import type { Entry, Tree } from './tree.ts'
-import { entryIn, walk } from './tree.ts'
+import { entryIn, unseen, walk } from './tree.ts'
 
 export interface Selected {
   /** The name it has in a destination directory; '' when its children go there (a directory's contents, --parents). */
@@ -39,15 +39,48 @@ export const select = async (
   const exclude = selection.exclude.length > 0 ? compilePatterns(selection.exclude) : undefined
   if (selection.pivot !== undefined) return await withParents(tree, files, selection, selection.pivot, exclude, signal)
   const wild = hasWildcards(selection.path)
-  const paths = wild ? matchPaths(tree, files, selection.path) : [unescapeGlob(selection.path)]
   const found: Selected[] = []
-  for (const path of paths) {
-    const resolved = files.resolveInRoot(tree.root, path)
+  for (const { path, resolved } of itemsOf(tree, files, selection)) {
     const item = await itemAt(tree, files, path, resolved, exclude, signal)
     if (item) found.push(item)
     else if (!wild) throw notFound(path)
   }
   return found
+}
+
+/** Paths that a selection means, and where they really are. */
+const itemsOf = (tree: Tree, files: SpecialFiles, { path, pivot }: Selection): { path: string; resolved: string }[] => {
+  const start = pivot ?? path
+  const paths = pivot === undefined && hasWildcards(path) ? matchPaths(tree, files, path) : [unescapeGlob(start)]
+  return paths.map((each) => ({ path: each, resolved: files.resolveInRoot(tree.root, each) }))
+}
+
+/**
+ * What the file system says of everything that `select` looks at. As long as the digest is the same, a selection has the same
+ * in it. undefined where it cannot be told: `select` says why.
+ */
+export const factsOfSelection = async (
+  tree: Tree,
+  files: SpecialFiles,
+  selection: Selection,
+  signal?: AbortSignal,
+): Promise<TreeFacts | undefined> => {
+  const exclude = selection.exclude.length > 0 ? compilePatterns(selection.exclude) : undefined
+  const pacer = createPacer()
+  const pace = (): Promise<void> | undefined => {
+    signal?.throwIfAborted()
+    return pacer()
+  }
+  const parts: unknown[] = [selection.path, selection.pivot ?? '', selection.exclude, tree.ignore?.lines ?? []]
+  let changedMs = 0
+  for (const { path, resolved } of itemsOf(tree, files, selection)) {
+    const leaveOut = unseen(tree, { from: resolved, exclude })
+    const facts = await files.treeFacts(join(tree.root, resolved), { leaveOut, pace })
+    if (!facts) return undefined
+    parts.push(path, resolved, facts.digest)
+    changedMs = Math.max(changedMs, facts.changedMs)
+  }
+  return { digest: createHash('sha256').update(JSON.stringify(parts)).digest('hex'), changedMs }
 }
 
 const notFound = (path: string): SyntaxFault =>
@@ -172,11 +205,6 @@ export const digestSelected = async (
   digests: FileDigests,
   signal?: AbortSignal,
 ): Promise<{ digest: string; bytes: number }> => {
-  const facts = tree.stable ? await hashFacts(selected, signal) : undefined
-  const known = facts && digests.total(facts)
-  if (known) return known
-  const settled =
-    facts !== undefined && selected.every(({ entries }) => entries.every((entry) => isSettled(entry.facts!)))
   const hash = createHash('sha256')
   const pace = createPacer()
   let bytes = 0
@@ -195,21 +223,5 @@ export const digestSelected = async (
     }
   }
   digests.flush()
-  const total = { digest: hash.digest('hex'), bytes }
-  if (facts && settled) digests.setTotal(facts, total)
-  return total
-}
-
-const hashFacts = async (selected: readonly Selected[], signal?: AbortSignal): Promise<string> => {
-  const hash = createHash('sha256')
-  const pace = createPacer()
-  for (const { name, entries, passages } of selected) {
-    hash.update(`${JSON.stringify(pathsOf(passages))}\n`)
-    for (let at = 0; at < entries.length || at === 0; at += batchSize) {
-      await pace()
-      signal?.throwIfAborted()
-      hash.update(factsOfAll(name, entries.slice(at, at + batchSize)))
-    }
-  }
-  return hash.digest('hex')
+  return { digest: hash.digest('hex'), bytes }
 }

@@ -190,6 +190,10 @@ export const walk = async (tree: Tree, files: SpecialFiles, options: WalkOptions
   return found
 }
 
+/** What `walk` does not see, with all that is below it; undefined where it sees everything. */
+export const unseen = (tree: Tree, options: Pick<WalkOptions, 'from' | 'exclude'>) =>
+  tree.ignore || options.exclude ? (child: string): boolean => judge(tree, options, child) === 'skip' : undefined
+
 const judge = (tree: Tree, { from, exclude }: WalkOptions, child: string): 'take' | 'descend' | 'skip' => {
   const inTree = relativeTo(join(from, child))
   const ignored = tree.ignore?.matches(inTree) ?? false

@@ -1,10 +1,12 @@
 /** Digests of what steps read: from directories, solved filesystems and URLs; each is made once a build. */
 import { randomUUID } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import type { StepResult } from '../cache/records.ts'
 import { gitAuthorization, httpAuthorization } from '../context/authorization.ts'
 import type { Download } from '../context/download.ts'
 import { needsAgent, parseGitAddress } from '../context/git.ts'
-import { digestSelected, type Selected } from '../context/select.ts'
+import { settled } from '../context/digests.ts'
+import { digestSelected, factsOfSelection, type Selected } from '../context/select.ts'
 import type { Tree } from '../context/tree.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
 import type { CopyOp, CopySource, RunMount } from '../ops.ts'
@@ -16,6 +18,15 @@ import { hashOf } from './keys.ts'
 import type { Report } from './report.ts'
 import { Workspace } from './workspace.ts'
 
+/** A copy as far as it reads paths. */
+interface PathCopy extends Pick<CopyOp, 'exclude'> {
+  sources: Extract<CopySource, { kind: 'path' }>[]
+}
+interface Total {
+  digest: string
+  bytes: number
+}
+
 /** Entries of directories kept in memory during a build. */
 const mostKept = 200_000
 
@@ -26,6 +37,8 @@ export class Contents {
   /** What was looked at to make the digests: copies take the very same. */
   readonly #selected = new Map<string, Selected[]>()
   #kept = 0
+  /** Keys of what directories were when their digests were made. */
+  readonly #states = new Map<string, string>()
   readonly #fetched = new Map<string, Promise<Download>>()
   /** By address: the digest of what was fetched, of a repository the commit. */
   readonly materials = new Map<string, string>()
@@ -61,28 +74,72 @@ export class Contents {
     return found
   }
 
-  async #treeDigest(tree: Tree, op: Pick<CopyOp, 'sources' | 'exclude'>): Promise<string> {
-    const { signal } = this.#options
+  async #treeDigest(tree: Tree, op: PathCopy): Promise<string> {
     const { digests } = this.#deps
-    const key = tree.revision && hashOf('revision', tree.revision, tree.ignore?.lines ?? [], op.sources, op.exclude)
-    const known = key && digests.total(key)
-    if (known) {
-      this.bytes += known.bytes
-      return known.digest
-    }
+    const state = await this.#stateOf(tree, op)
+    if (tree.stable && state) this.#states.set(hashOf(tree.root, op.sources, op.exclude), state.key)
+    const known = state && digests.total(state.key)
+    const total = known ?? (await this.#digest(tree, op))
+    this.bytes += total.bytes
+    if (!known && state?.settled) digests.setTotal(state.key, total)
+    return total.digest
+  }
+
+  async #digest(tree: Tree, op: PathCopy): Promise<Total> {
+    const { signal } = this.#options
     const found = await filesOf(this.#deps, op, { tree, downloads: new Map() }, signal)
     const parts: string[] = []
     let total = 0
     for (const [i, { selected }] of found.entries()) {
       this.#keep(tree, op.sources[i]!, op.exclude, selected)
-      const { digest, bytes } = await digestSelected(selected, tree, digests, signal)
+      const { digest, bytes } = await digestSelected(selected, tree, this.#deps.digests, signal)
       parts.push(digest)
       total += bytes
     }
-    const digest = hashOf(parts)
-    this.bytes += total
-    if (key) digests.setTotal(key, { digest, bytes: total })
-    return digest
+    return { digest: hashOf(parts), bytes: total }
+  }
+
+  /** What stands for the content: as long as `key` is the same, so is what is read. undefined: it has to be read. */
+  async #stateOf(tree: Tree, op: PathCopy): Promise<{ key: string; settled: boolean } | undefined> {
+    if (tree.revision !== undefined) {
+      const key = hashOf('revision', tree.revision, tree.ignore?.lines ?? [], op.sources, op.exclude)
+      return { key, settled: true }
+    }
+    if (!tree.stable) return undefined
+    const found = await this.#factsOf(tree, op)
+    if (!found) return undefined
+    const { key, settledIn } = found
+    // A file from the future does not settle.
+    if (settledIn <= 0 || settledIn > settled) return { key, settled: settledIn <= 0 }
+    // What was changed a moment ago may change again without its times telling. Then it has to be read each time.
+    await setTimeout(settledIn + 2, undefined, { signal: this.#options.signal })
+    const later = await this.#factsOf(tree, op)
+    return later && { key: later.key, settled: later.settledIn <= 0 }
+  }
+
+  async #factsOf(tree: Tree, op: PathCopy): Promise<{ key: string; settledIn: number } | undefined> {
+    const parts: string[] = []
+    let settledIn = 0
+    for (const source of op.sources) {
+      const now = Date.now()
+      const selection = { path: source.path, pivot: source.pivot, exclude: op.exclude }
+      const facts = await factsOfSelection(tree, this.#deps.sys.files, selection, this.#options.signal)
+      if (!facts) return undefined
+      parts.push(facts.digest)
+      settledIn = Math.max(settledIn, facts.changedMs + settled - now)
+    }
+    return { key: hashOf('facts', parts), settledIn }
+  }
+
+  /**
+   * Is what a step has copied just now what its digest says? Where the files were looked at to make the digest, the copy has
+   * compared them.
+   */
+  async isAsDigested({ tree }: LocalNode, op: Pick<CopyOp, 'sources' | 'exclude'>): Promise<boolean> {
+    const sources = op.sources.filter((source) => source.kind === 'path')
+    const state = this.#states.get(hashOf(tree.root, sources, op.exclude))
+    if (state === undefined || sources.every((source) => this.selected(tree, source, op.exclude))) return true
+    return (await this.#factsOf(tree, { sources, exclude: op.exclude }))?.key === state
   }
 
   #keep(tree: Tree, source: CopySource, exclude: readonly string[], selected: Selected[]): void {

@@ -361,7 +361,9 @@ export class Solve {
             downloads,
             selected: (each) => this.#contents.selected(tree, each, node.op.exclude),
           }
-          return await executeCopy(this.#deps, space, node.op, topOf(below), inputs, signal)
+          const done = await executeCopy(this.#deps, space, node.op, topOf(below), inputs, signal)
+          if (source.kind !== 'local' || (await this.#contents.isAsDigested(source, node.op))) return done
+          return { ...done, cacheable: false }
         }),
     }
   }

@@ -11,6 +11,7 @@ import {
   setXattr,
   syncFileSystem,
 } from './libc.ts'
+import { treeFacts } from './tree-facts.ts'
 
 const oPath = 0x200000
 const oCloexec = 0x80000
@@ -74,6 +75,7 @@ export const files: SpecialFiles = {
   },
   resolveInRoot,
   setTimes,
+  treeFacts,
   async sync(path) {
     const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
     try {
