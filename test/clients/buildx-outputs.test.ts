@@ -208,40 +208,6 @@ test('several platforms in the image store: one name, tagged, pushed and removed
   assert.deepEqual(await listed(), before)
 })
 
-test('an OCI layout as a named context', async () => {
-  const layout = at('base-layout')
-  await ok([
-    'buildx',
-    'build',
-    '-o',
-    `type=oci,dest=${layout},tar=false`,
-    project('for-layout', { Dockerfile: 'FROM base\nRUN echo laid out > /out\n' }),
-  ])
-  const before = (await ok(['images', '-aq'])).stdout
-  const on = project('on-layout', { Dockerfile: 'FROM other\nCOPY --from=other /out /copied\nRUN cat /out /copied\n' })
-  const { all } = await ok([
-    'buildx',
-    'build',
-    '-o',
-    'type=cacheonly',
-    '--build-context',
-    `other=oci-layout://${layout}`,
-    on,
-  ])
-  assert.match(all, /laid out\n.* laid out/)
-  assert.equal((await ok(['images', '-aq'])).stdout, before)
-  const same = project('on-layout-alone', { Dockerfile: 'FROM other\n' })
-  await ok(['buildx', 'build', '-t', 'same:1', '--build-context', `other=oci-layout://${layout}`, same])
-  assert.match(
-    (await ok(['image', 'inspect', 'same:1', '-f', '{{.RepoTags}}'])).stdout,
-    /same:1/,
-    'the very same image',
-  )
-  const scratch = project('scratch', { Dockerfile: 'FROM base\nCOPY text /text\n', text: '' })
-  await ok(['buildx', 'build', '-t', 'empty', '--build-context', 'base=docker-image://scratch', scratch])
-  assert.equal((await ok(['image', 'inspect', 'empty', '-f', '{{len .RootFS.Layers}}'])).stdout.trim(), '1')
-})
-
 test('RUN for an architecture that nothing here emulates says so', async () => {
   const header = Buffer.alloc(64)
   header.write('7f454c46020101', 'hex')
