@@ -134,6 +134,34 @@ test('--keep-git-dir, submodules, and the address as a query', async () => {
     assert.match((await run(['buildx', 'build', add('', `${url}?${query}`)])).all, new RegExp(message!))
 })
 
+test('a repository whose objects go by SHA-256, which a server of plain files has', async () => {
+  const own = join(dir, 'sha256')
+  const run = (...args: string[]): void =>
+    void execFileSync('git', ['-C', own, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args])
+  execFileSync('git', ['init', '-q', '--object-format=sha256', own])
+  writeFileSync(join(own, 'Dockerfile'), 'FROM scratch\nCOPY said /\n')
+  writeFileSync(join(own, 'said'), 'first')
+  run('add', '-A')
+  run('commit', '-q', '-m', 'x')
+  run('branch', 'first')
+  writeFileSync(join(own, 'said'), 'second')
+  run('commit', '-q', '-am', 'y')
+  run('update-server-info')
+  const files = createServer((request, response) => {
+    const path = join(own, '.git', decodeURIComponent(request.url!.split('?')[0]!).replace('/repo.git/', ''))
+    if (existsSync(path)) response.end(readFileSync(path))
+    else response.writeHead(404).end()
+  })
+  await new Promise<void>((resolve) => files.listen(0, '127.0.0.1', resolve))
+  try {
+    const at = `http://127.0.0.1:${(files.address() as AddressInfo).port}/repo.git`
+    assert.equal(await built([`${at}#first`], 'said'), 'first')
+    assert.equal(await built([at], 'said'), 'second')
+  } finally {
+    files.close()
+  }
+})
+
 test('a repository as the context', async () => {
   commit({ 'image/Dockerfile': 'FROM scratch\nCOPY data /data\n', 'image/data': 'from git\n' })
   assert.equal(await built([`${url}#main:image`], 'data'), 'from git\n')

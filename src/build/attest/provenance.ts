@@ -6,7 +6,7 @@ import { below, isRun, type Rootfs } from '../solver/graph.ts'
 import type { BuildRequest } from '../types.ts'
 import type { ProvenanceOptions } from './options.ts'
 import { type Attestation, packageUrl } from './statement.ts'
-import { stepsOf } from './steps.ts'
+import { type Steps, stepsOf } from './steps.ts'
 
 const buildType = 'https://mobyproject.org/buildkit@v1'
 
@@ -56,7 +56,7 @@ export const provenance = (
   const metadata = {
     ...(Object.keys(request.vcs ?? {}).length > 0 ? { vcs: vcsOf(request) } : {}),
     ...(steps ? { source: { locations: steps.locations, infos: [sourceInfo(facts)] } } : {}),
-    ...(steps?.last !== undefined && layers.length > 0 ? { layers: { [`${steps.last}:0`]: [layers] } } : {}),
+    ...(steps ? layersOf(steps, layers) : {}),
   }
   const said: Said = {
     facts,
@@ -84,6 +84,15 @@ export const provenance = (
     },
   }
   return options.version === 'v1' ? asV1(said) : asV02(said)
+}
+
+/** Of the base and of the result. */
+const layersOf = ({ base, last }: Steps, layers: readonly Descriptor[]): object => {
+  const told = new Map<string, readonly Descriptor[]>()
+  if (base && base.layers > 0) told.set(base.id, layers.slice(0, base.layers))
+  if (last !== undefined && layers.length > 0) told.set(last, layers)
+  const found = [...told].map(([id, list]): [string, object] => [`${id}:0`, [list]])
+  return found.length === 0 ? {} : { layers: Object.fromEntries(found) }
 }
 
 interface Said {
@@ -190,7 +199,9 @@ const digestSet = (digest: string): Record<string, string> =>
 const fetched = ({ url, digest }: Material) => ({ uri: redacted(url), digest: digestSet(digest) })
 
 /** Without names and passwords in it. */
-const redacted = (text: string): string => text.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]+@/i, '$1xxxxx@')
+const redacted = (text: string): string => text.replace(/^([a-z][a-z0-9+.-]*:\/\/)([^/@]+)@/i, (_, scheme: string, user: string) =>
+    user.includes(':') ? `${scheme}xxxxx:xxxxx@` : `${scheme}xxxxx@`,
+  )
 
 interface ConfigSource {
   uri?: string

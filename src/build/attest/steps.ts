@@ -3,7 +3,7 @@ import type { Platform } from '../../spec/oci/index.ts'
 import { fullName } from '../bases.ts'
 import type { Range } from '../dockerfile/source.ts'
 import type { CopyOp, RunMount, RunOp } from '../ops.ts'
-import { below, type OpNode, type Rootfs, type Source } from '../solver/graph.ts'
+import { below, bottomOf, type OpNode, type Rootfs, type Source } from '../solver/graph.ts'
 
 interface Step {
   id: string
@@ -16,6 +16,8 @@ export interface Steps {
   locations: Record<string, { locations: { ranges: { start: { line: number }; end: { line: number } }[] }[] }>
   /** The step that made the result; undefined where nothing had to be done. */
   last: string | undefined
+  /** The step that got the base image the result is built on. */
+  base: { id: string; layers: number } | undefined
 }
 
 /** `names`: what base images were asked for by. */
@@ -37,7 +39,12 @@ export const stepsOf = (
     const range = rangeOf(node)
     if (range) locations[id] = { locations: [{ ranges: [{ start: { line: range.start }, end: { line: range.end } }] }] }
   }
-  return { steps, locations, last: ids.get(identityOf(root)) }
+  const last = ids.get(identityOf(root))
+  // What comes last is no operation: its input is the result.
+  if (last !== undefined) steps.push({ id: `step${steps.length}`, op: { Op: null }, inputs: [`${last}:0`] })
+  const at = bottomOf(root)
+  const base = at.kind === 'image' ? { id: ids.get(identityOf(at))!, layers: at.image.snapshots.length } : undefined
+  return { steps, locations, last, base }
 }
 
 /** Two stages on one image begin with the same step. */

@@ -181,7 +181,7 @@ export class GitSources {
       if (options.knownHosts) writeFileSync(options.knownHosts, address.knownHosts!)
       const now = new Date()
       utimesSync(repository, now, now)
-      const commit = await this.#fetch(repository, remote, ref, options)
+      const commit = await this.#fetchAny(repository, remote, ref, options)
       if (checksum !== undefined && !commit.startsWith(checksum))
         throw new SlipwayError('invalid', `expected checksum to match ${checksum}, got ${commit}`)
       return await task(repository, commit, options)
@@ -198,6 +198,22 @@ export class GitSources {
     if (existsSync(join(repository, 'HEAD'))) return
     mkdirSync(repository, { recursive: true, mode: 0o700 })
     await this.#git(repository, ['init', '--quiet', '--bare', '.'], options)
+  }
+
+  /** A repository whose objects go by SHA-256 cannot be fetched into one of the usual kind: then it is made anew. */
+  async #fetchAny(repository: string, remote: string, ref: string, options: GitRun): Promise<string> {
+    try {
+      return await this.#fetch(repository, remote, ref, options)
+    } catch (error) {
+      options.signal.throwIfAborted()
+      const listed = await this.#try(repository, ['ls-remote', '--quiet', remote, 'HEAD'], options)
+      const format = (await this.#try(repository, ['rev-parse', '--show-object-format'], options)).stdout.trim()
+      if (format === 'sha256' || !/^[0-9a-f]{64}\s/.test(listed.stdout)) throw error
+      for (const name of readdirSync(repository))
+        if (name !== 'known_hosts') rmSync(join(repository, name), { recursive: true })
+      await this.#git(repository, ['init', '--quiet', '--bare', '--object-format=sha256', '.'], options)
+      return await this.#fetch(repository, remote, ref, options)
+    }
   }
 
   async #fetch(repository: string, remote: string, ref: string, options: GitRun): Promise<string> {
@@ -233,7 +249,7 @@ export class GitSources {
     const git = (...args: string[]): Promise<string> => this.#git(work, args, options)
     try {
       mkdirSync(work, { mode: 0o700 })
-      await git('init', '--quiet', '.')
+      await git('init', '--quiet', `--object-format=${commit.length === 64 ? 'sha256' : 'sha1'}`, '.')
       await git('remote', 'add', 'origin', withoutPassword(remote))
       const near = { ...options, protocols: 'file' }
       await this.#git(repository, ['config', 'uploadpack.allowAnySHA1InWant', 'true'], options)

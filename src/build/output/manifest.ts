@@ -11,7 +11,7 @@ import {
 } from '../../spec/oci/index.ts'
 import type { Attest } from '../attest/attest.ts'
 import { attestationManifest } from '../attest/statement.ts'
-import type { Rootfs } from '../solver/graph.ts'
+import { bottomOf } from '../solver/graph.ts'
 import { annotationsOf, dockerTyped, formOf, namesOf, rewrites, usesOci } from './options.ts'
 import { exporterEpoch, type FinishedConfig, type Product } from './product.ts'
 
@@ -79,7 +79,8 @@ const writeOne = async (wanted: Wanted, { product, finished }: Finished) => {
   const layers: PackedLayer[] = []
   const { snapshots } = product.result
   // What came with the base stays as it is.
-  const inherited = baseLayers(product.stage.rootfs)
+  const base = bottomOf(product.stage.rootfs)
+  const inherited = base.kind === 'image' ? base.image.snapshots.length : 0
   const forms = snapshots.map((_, i) => formOf(attrs, i < inherited ? undefined : epoch))
   for (const [i, snapshot] of snapshots.entries()) layers.push(await packing.layer(snapshot, forms[i]!, signal))
   const diff_ids = layers.map(({ diffId }) => diffId)
@@ -111,12 +112,6 @@ const writeOne = async (wanted: Wanted, { product, finished }: Finished) => {
   ]
   const descriptor = { ...manifest.descriptor, ...(described ? { annotations: described } : {}) }
   return { blobs, manifest: { ...manifest, descriptor }, platform, config: config.descriptor, layers: descriptors }
-}
-
-const baseLayers = (rootfs: Rootfs): number => {
-  let at = rootfs
-  while (at.kind === 'op' || at.kind === 'merge') at = at.input
-  return at.kind === 'image' ? at.image.snapshots.length : 0
 }
 
 const platformOf = ({ os, architecture, variant }: Omit<ImageConfig, 'rootfs'>): Platform => ({

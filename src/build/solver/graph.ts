@@ -74,6 +74,13 @@ export interface StepEnvironment {
   ssh(id: string): Promise<string | undefined>
 }
 
+/** What a root filesystem begins with: an image, or nothing. */
+export const bottomOf = (rootfs: Rootfs): Exclude<Rootfs, OpNode | MergeNode> => {
+  let at = rootfs
+  while (at.kind === 'op' || at.kind === 'merge') at = at.input
+  return at
+}
+
 export const isRun = (node: OpNode): node is OpNode<RunOp> => node.op.kind === 'run'
 export const isCopy = (node: OpNode): node is OpNode<CopyOp> => node.op.kind === 'copy'
 export const isMkdir = (node: OpNode): node is OpNode<MkdirOp> => node.op.kind === 'mkdir'
