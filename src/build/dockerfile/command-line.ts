@@ -21,5 +21,19 @@ export const argvOf = (
 ): string[] =>
   line.shell ? [...(config.Shell?.length ? config.Shell : defaultShell(os)), line.args.join(' ')] : line.args
 
+const controls: Record<string, string> = { '\x07': '\\a', '\x0b': '\\v' }
+
 /** Go's %q of a list of strings: `["a" "b"]`. */
-export const quoted = (list: readonly string[]): string => `[${list.map((item) => JSON.stringify(item)).join(' ')}]`
+export const quoted = (list: readonly string[]): string => `[${list.map(quotedText).join(' ')}]`
+
+const quotedText = (text: string): string =>
+  JSON.stringify(text).replace(/\\\\|\\u00(..)|\x7f/g, (found, digits: string | undefined) => {
+    if (found === '\\\\') return found
+    return controls[String.fromCharCode(Number.parseInt(digits ?? '7f', 16))] ?? `\\x${digits ?? '7f'}`
+  })
+
+/** Go's %q of a number: that of the character of this number, between single quotes. */
+export const quotedNumber = (value: number): string => {
+  const text = quotedText(String.fromCodePoint(Math.min(value, 0x10ffff))).slice(1, -1)
+  return `'${text === "'" ? "\\'" : text === '\\"' ? '"' : text}'`
+}

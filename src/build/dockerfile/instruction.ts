@@ -13,8 +13,8 @@ export interface StageState {
   readonly env: ReadonlyMap<string, string>
   /** ARGs declared so far. */
   readonly args: ReadonlyMap<string, string | undefined>
-  /** Expands a word with `env`; reports names that are not set. */
-  expand(word: string, options?: { skipQuotes?: boolean }): string
+  /** Expands a word with `env`, and `over` before it; reports names that are not set. */
+  expand(word: string, options?: { skipQuotes?: boolean; over?: ReadonlyMap<string, string> }): string
   /** Like expand, split into words at unquoted blanks. */
   expandWords(text: string): string[]
   /** --build-arg NAME */

@@ -1,5 +1,6 @@
 /** A plan without an engine, for the tests of lowering. */
 import type { Image } from '../../engine/types.ts'
+import { SlipwayError } from '../../errors.ts'
 import { formatPlatform, type ImageConfig, type ImageProcessConfig, parsePlatform } from '../../spec/oci/index.ts'
 import { compilePatterns } from '../context/patterns.ts'
 import { parseDockerfile } from '../dockerfile/parser.ts'
@@ -16,6 +17,8 @@ interface PlanOptions {
   target?: string
   platform?: string
   images?: Record<string, ImageProcessConfig>
+  /** Names of images that cannot be had. */
+  missing?: string[]
   contexts?: Record<string, { image: string } | { stage: string } | { directory: string }>
   ignore?: string[]
   /** BUILDKIT_DOCKERFILE_CHECK */
@@ -91,6 +94,7 @@ export const plan = async (text: string, options: PlanOptions = {}): Promise<Pla
     },
     async image(reference, wanted) {
       asked.push(`${reference} ${formatPlatform(wanted)}`)
+      if (options.missing?.includes(reference)) throw new SlipwayError('not-found', `${reference}: not found`)
       return imageWith(reference, options.images?.[reference] ?? {})
     },
     locate: (error, range) => locate(dockerfile.source, range, '', error),

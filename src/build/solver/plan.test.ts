@@ -25,7 +25,7 @@ test('ARG: default, --build-arg, global import, several in a line', async () => 
   assert.equal((await env('ARG X=g\nFROM a\nARG X=own\nRUN x')).X, 'own')
   assert.equal((await env('FROM a\nARG X\nRUN x')).X, undefined)
   const several = await env('FROM a\nARG A=1 B=2 C=$A\nRUN x')
-  assert.deepEqual([several.A, several.B, several.C], ['1', '2', ''])
+  assert.deepEqual([several.A, several.B, several.C], ['1', '2', '1'], 'the later ones see the earlier ones')
   assert.equal((await env('FROM a\nRUN x\n', { args: { X: '2' } })).X, undefined, 'an undeclared one is not passed')
 })
 
@@ -71,6 +71,18 @@ test('FROM: global ARGs, stages before images, named contexts before both, only 
     'x linux/amd64',
   ])
   assert.deepEqual((await plan('FROM scratch\nCOPY a /')).asked, [])
+})
+
+test('an image that cannot be had may be a mistyped stage or a usual image', async () => {
+  const told = async (text: string, missing: string): Promise<string> => {
+    const error = await plan(text, { missing: [missing] }).catch((caught: Error) => caught)
+    return (error as Error).message
+  }
+  assert.match(await told('FROM alpin', 'alpin'), /^alpin: not found \(did you mean alpine\?\)$/)
+  assert.match(await told('FROM a AS buildr\nFROM builder', 'builder'), /\(did you mean buildr\?\)$/)
+  assert.match(await told('FROM a AS buildr\nFROM b\nCOPY --from=builder . .', 'builder'), /\(did you mean buildr\?\)$/)
+  assert.equal(await told('FROM alpine', 'alpine'), 'alpine: not found')
+  assert.equal(await told('FROM something', 'something'), 'something: not found')
 })
 
 test('errors of stages', async () => {
@@ -337,7 +349,7 @@ test('ONBUILD runs once, right after FROM, in the next build and in FROM stage',
 
 test("history in docker's words", async () => {
   const text =
-    'FROM a\nARG V=1\nENV A=b c="d e"\nRUN echo $V\nCOPY --chown=1 x y /z/\nWORKDIR /w\nCMD ["a", "b c"]\nEXPOSE 80\nVOLUME /v\nUSER u\nSHELL ["/bin/x", "-c"]'
+    'FROM a\nARG V=1\nENV A=b c="d e"\nRUN echo $V\nCOPY --chown=1 x y /z/\nWORKDIR /w\nCMD ["a", "b c"]\nEXPOSE 80\nVOLUME /v\nUSER u\nSHELL ["/bin/x", "-c"]\nONBUILD RUN x\nHEALTHCHECK --interval=90s --retries=3 CMD x "y"\nHEALTHCHECK NONE\nCMD ["\\u001b\\u007f\\\\u001b"]\nWORKDIR /'
   assert.deepEqual(historyOf(await plan(text)), [
     '* base',
     '  ARG V=1',
@@ -350,6 +362,10 @@ test("history in docker's words", async () => {
     '  VOLUME [/v]',
     '  USER u',
     '  SHELL [/bin/x -c]',
+    `  HEALTHCHECK &{["CMD-SHELL" "x \\"y\\""] "1m30s" "0s" "0s" "0s" '\\x03'}`,
+    `  HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" '\\x00'}`,
+    '  CMD ["\\x1b\\x7f\\\\u001b"]',
+    '  WORKDIR /',
   ])
 })
 
@@ -366,6 +382,7 @@ test('names of steps', async () => {
   assert.deepEqual(await names('FROM a\nCOPY --from=img . .'), ['[stage-0 2/2] COPY --from=img . .'])
   assert.deepEqual((await names(`FROM a\n${'RUN x\n'.repeat(10)}`))[0], '[ 2/11] RUN x')
   assert.deepEqual(await names('FROM a\nRUN <<EOF\necho hi\nEOF'), ['[2/2] RUN <<EOF (echo hi)'])
+  assert.deepEqual(await names('FROM a\nRUN <<EOF\n\n  echo hi\necho ho\nEOF'), ['[2/2] RUN <<EOF (echo hi...)'])
 })
 
 test('what scanners are to see besides the result', async () => {

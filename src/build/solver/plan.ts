@@ -1,7 +1,7 @@
 /** A parsed Dockerfile and a request to the graph that has to be solved. Only what the target needs is touched. */
 import { randomUUID } from 'node:crypto'
 import type { Image } from '../../engine/types.ts'
-import { messageOf, type SlipwayError } from '../../errors.ts'
+import { messageOf, SlipwayError } from '../../errors.ts'
 import { formatPlatform, type Platform, parsePlatform, parseReference } from '../../spec/oci/index.ts'
 import { fullName } from '../bases.ts'
 import type { Patterns } from '../context/patterns.ts'
@@ -51,6 +51,12 @@ export interface Target extends StageResult {
 
 /** Plans the target stage; errors point at the instruction concerned. */
 export const planBuild = (input: PlanInput): Promise<Target> => new Planner(input).target()
+
+/** What nearly these names is likely one of them, mistyped. */
+const usualImages = ['alpine', 'busybox', 'centos', 'debian', 'fedora', 'golang', 'ubuntu'].flatMap((name) => [
+  name,
+  `${name}:latest`,
+])
 
 interface Base {
   name: string
@@ -264,8 +270,17 @@ class Planner {
     try {
       return await this.#in.image(reference, platform)
     } catch (error) {
-      throw this.#in.locate(error, range)
+      throw this.#in.locate(this.#suggesting(error, reference), range)
     }
+  }
+
+  /** An image that cannot be had may be a stage, or an image that everyone uses, with its name mistyped. */
+  #suggesting(error: unknown, reference: string): unknown {
+    if (!(error instanceof SlipwayError) || error.code === 'cancelled') return error
+    const stages = this.#in.dockerfile.stages.flatMap(({ from }) => from.name ?? [])
+    const message = suggest(error.message, reference, [...stages, ...usualImages], true)
+    const { code, hint, at, details } = error
+    return new SlipwayError(code, message, { hint, at, details, cause: error })
   }
 
   async #contextStage(

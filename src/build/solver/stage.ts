@@ -128,9 +128,9 @@ const shownEnv = (env: ReadonlyMap<string, string>, op: Op): ReadonlyMap<string,
 const shownText = (command: Command, env: ReadonlyMap<string, string>): string => {
   const { text, word, heredocs } = command.statement
   const body = text.slice(word.length).replace(/\s+/g, ' ')
-  const first = heredocs[0]?.content.split('\n', 1)[0]
+  const [first, ...more] = heredocs[0]?.content.trim().split('\n') ?? []
   const summary =
-    command.name === 'RUN' && first !== undefined ? ` (${first.slice(0, 60)}${first.length > 60 ? '…' : ''})` : ''
+    command.name === 'RUN' && first !== undefined ? ` (${first.trim()}${more.length > 0 ? '...' : ''})` : ''
   try {
     const raw = { rawQuotes: true, rawEscapes: true, skipUnset: true }
     return `${command.name}${expand(body, (name) => env.get(name), raw).text}${summary}`
@@ -147,7 +147,6 @@ const viewOf = (
   command: Command,
 ): StageState => {
   const { statement } = command
-  const lookup = (name: string): string | undefined => state.env.get(name)
   const report = (unmatched: ReadonlySet<string>): void => {
     for (const name of unmatched) {
       if (!/^[A-Za-z_]/.test(name)) continue
@@ -157,9 +156,10 @@ const viewOf = (
       scope.lint.warn('UndefinedVar', statement.range, [name, near ?? ''], `$${name}`)
     }
   }
-  const run = (text: string, options: { skipQuotes?: boolean } = {}) => {
+  const run = (text: string, { skipQuotes = false, over }: Parameters<StageState['expand']>[1] = {}) => {
+    const lookup = (name: string): string | undefined => over?.get(name) ?? state.env.get(name)
     // In a here-document the escape character is always a backslash.
-    const result = expand(text, lookup, { escape: options.skipQuotes ? '\\' : statement.escape, ...options })
+    const result = expand(text, lookup, { escape: skipQuotes ? '\\' : statement.escape, skipQuotes })
     report(result.unmatched)
     return result
   }

@@ -36,16 +36,20 @@ export const arg = instruction<ArgDeclaration[]>('ARG', {
   parse: readArgs,
   lower(list, stage) {
     const set: [string, string | undefined][] = []
+    // Of several in one instruction the later ones see the earlier ones: unlike ENV's.
+    const over = new Map<string, string>()
     for (const declaration of list) {
       const key = stage.expand(declaration.key)
       if (looksSecret(key)) stage.warn('SecretsUsedInArgOrEnv', 'ARG', key)
-      const given = stage.buildArg(key)
-      const value = given ?? (declaration.value === undefined ? stage.globalArg(key) : stage.expand(declaration.value))
+      const fallback = (): string | undefined =>
+        declaration.value === undefined ? stage.globalArg(key) : stage.expand(declaration.value, { over })
+      const value = stage.buildArg(key) ?? fallback()
       set.push([key, value])
+      if (value !== undefined && !unset.has(key)) over.set(key, value)
     }
     return {
       args: set,
-      env: set.filter((entry): entry is [string, string] => entry[1] !== undefined && !unset.has(entry[0])),
+      env: [...over],
       history: `ARG ${set.map(([key, value]) => (value === undefined ? key : `${key}=${value}`)).join(' ')}`,
     }
   },

@@ -1,5 +1,5 @@
 import type { HealthcheckConfig } from '../../../spec/oci/index.ts'
-import { commandLine } from '../command-line.ts'
+import { commandLine, quoted, quotedNumber } from '../command-line.ts'
 import { duration, formatDuration } from '../durations.ts'
 import { readFlags } from '../flags.ts'
 import { instruction } from '../instruction.ts'
@@ -38,11 +38,11 @@ export const healthcheck = instruction<HealthcheckConfig>('HEALTHCHECK', {
   },
   lower(check, stage) {
     stage.onlyOnce()
-    const times = (['Interval', 'Timeout', 'StartPeriod', 'StartInterval'] as const)
-      .map((key) => `${key}:${formatDuration(check[key] ?? 0)}`)
-      .join(' ')
-    const test = `Test:[${check.Test!.join(' ')}]`
-    return { config: { Healthcheck: check }, history: `HEALTHCHECK {${test} ${times} Retries:${check.Retries ?? 0}}` }
+    const times = (['Interval', 'Timeout', 'StartPeriod', 'StartInterval'] as const).map(
+      (key) => `"${formatDuration(check[key] ?? 0)}"`,
+    )
+    const parts = [quoted(check.Test!), ...times, quotedNumber(check.Retries ?? 0)]
+    return { config: { Healthcheck: check }, history: `HEALTHCHECK &{${parts.join(' ')}}` }
   },
 })
 

@@ -14,8 +14,8 @@ export const onbuild = instruction<{ expression: string }>('ONBUILD', {
     const documents = statement.heredocs.map(({ content, name }) => `\n${content}${name}`)
     return { expression: statement.text.replace(/^\s*ONBUILD\s*/i, '') + documents.join('') }
   },
+  // BuildKit's history does not tell of it.
   lower: ({ expression }, stage) => ({
     config: { OnBuild: [...(stage.config.OnBuild ?? []), expression] },
-    history: `ONBUILD ${expression}`,
   }),
 })
