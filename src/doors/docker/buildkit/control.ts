@@ -74,7 +74,8 @@ export const controlMethods = (deps: ControlDeps): Methods => {
   }
 }
 
-const buildkitVersion = (version: string) => ({ package: 'slipway', version: `v${version}`, revision: '' })
+/** Clients choose by the version what they ask for: it is that of the BuildKit whose interface this is, dockerd 28.2's. */
+const buildkitVersion = (version: string) => ({ package: 'slipway', version: 'v0.22.0', revision: version })
 
 const goArchitecture = (): string => ({ x64: 'amd64', arm64: 'arm64' })[process.arch as 'x64'] ?? process.arch
 
