@@ -132,12 +132,25 @@ test('several platforms: pushed as an index that others build on; what would los
   assert.match((await ok(['image', 'inspect', name, '-f', '{{.Architecture}}'])).stdout, /amd64/)
 
   const both = ['buildx', 'build', '--platform', 'linux/amd64,linux/arm64']
-  const rewritten = ['-o', 'type=image,name=lost,rewrite-timestamp=true']
+  const rewritten = ['-o', 'type=image,rewrite-timestamp=true']
   for (const how of [rewritten, ['-o', `type=docker,dest=${at('lost.tar')}`]]) {
     const { code, all } = await run([...both, ...how, dir])
     assert.equal(code, 1)
     assert.match(all, /docker exporter does not (?:currently )?support exporting manifest lists/)
   }
+  // Written anew under a name they come into the store as a whole, with what is said of them.
+  const anew = `${registry.host}/anew:1`
+  const same = [...both, '--build-arg', 'SOURCE_DATE_EPOCH=1700000000', '--provenance=true', dir]
+  const stored = `type=image,name=${anew},oci-mediatypes=true,rewrite-timestamp=true`
+  await ok([...same, '-o', stored])
+  await ok([...same, '-o', `type=oci,dest=${at('anew')},tar=false,rewrite-timestamp=true`])
+  await ok(['push', anew])
+  const imagesOf = ({ manifests }: Document): string[] => manifests.slice(0, 2).map(({ digest }) => digest)
+  const pushed = await remote('anew/manifests/1')
+  assert.equal(pushed.manifests.length, 4)
+  const layout = blob(at('anew'), json<Document>(join(at('anew'), 'index.json')).manifests[0]!)
+  assert.deepEqual(imagesOf(pushed), imagesOf(layout))
+  assert.match((await ok(['image', 'inspect', '--platform', 'linux/arm64', '-f', '{{.Os}}', anew])).stdout, /linux/)
 })
 
 test('several platforms in the image store: one name, tagged, pushed and removed as one', async () => {

@@ -285,6 +285,41 @@ test('several platforms under one name, with attestations beside them', async ()
   assert.equal(await architecture('localhost/multi:loaded'), process.arch === 'x64' ? 'amd64' : 'arm64')
   await ok('load', '--platform', 'linux/arm64', '-i', join(dir, 'multi.tar'))
   assert.equal(await architecture('localhost/multi:loaded'), 'arm64')
+  // Without a platform the name stands for all of them, as it did where it comes from.
+  const loaded = 'localhost/multi:loaded'
+  const inspect = async (...args: string[]): Promise<string> =>
+    await ok('image', 'inspect', '-f', '{{.Architecture}}{{.Variant}}', ...args)
+  const digestOf = async (name: string): Promise<string | null> =>
+    (await fetch(`http://${host}/v2/${name.replace(':', '/manifests/')}`, { headers: { accept: type } })).headers.get(
+      'docker-content-digest',
+    )
+  await ok('load', '-i', join(dir, 'multi.tar'))
+  assert.equal(await inspect('--platform', 'linux/arm/v7', loaded), 'armv7')
+  assert.match(await ok('history', '--platform', 'linux/arm64', loaded), /5B/)
+  const missing = /was found but does not provide the specified platform \(linux\/s390x\)/
+  assert.match(await docker.fails(1, 'image', 'inspect', '--platform', 'linux/s390x', loaded), missing)
+  const tree = (await ok('images', '--tree', loaded)).replaceAll(/\x1b\[[0-9;]*m/g, '')
+  assert.match(tree, /─ linux\/arm64.*\n.*─ linux\/arm\/v7.*\n.*─ linux\/amd64/)
+  assert.equal(docker.instance.slipway('image', 'ls', '--tree', loaded).trimEnd(), tree.trimEnd())
+  // So it is saved, and pushed, byte for byte; one of them alone where that is asked for.
+  await ok('save', '-o', join(dir, 'again.tar'), loaded)
+  const { manifests: saved } = JSON.parse(program(['tar', '-xOf', join(dir, 'again.tar'), 'index.json']))
+  assert.deepEqual([saved.length, saved[0].digest], [1, Descriptor.digest])
+  assert.match(skopeo('inspect', '--raw', `docker-archive:${join(dir, 'again.tar')}`), /"layers"/)
+  await ok('rmi', loaded)
+  await ok('load', '-i', join(dir, 'again.tar'))
+  await ok('tag', loaded, `${host}/pushed:all`)
+  await ok('tag', loaded, `${host}/pushed:one`)
+  await ok('push', `${host}/pushed:all`)
+  assert.equal(await digestOf('pushed:all'), Descriptor.digest)
+  await ok('push', '--platform', 'linux/arm/v7', `${host}/pushed:one`)
+  assert.match(skopeo('inspect', '--raw', '--tls-verify=false', `docker://${host}/pushed:one`), /"layers"/)
+  assert.match(await docker.fails(1, 'push', '--platform', 'linux/s390x', `${host}/pushed:one`), missing)
+  // One of them under a name of its own: the name goes, the image stays with the others.
+  await ok('load', '--platform', 'linux/arm64', '-i', join(dir, 'again.tar'))
+  assert.deepEqual([await inspect(loaded), await ok('rmi', loaded)], ['arm64', `Untagged: ${loaded}`])
+  assert.equal(await inspect('--platform', 'linux/arm64', `${host}/pushed:all`), 'arm64')
+  await ok('rmi', `${host}/pushed:all`, `${host}/pushed:one`)
   assert.match(await ok('manifest', 'inspect', '--insecure', `${host}/multi:all`), /"architecture": "arm64"/)
   assert.equal((await ok('pull', '-a', `${host}/multi`)).match(/^Status: /gm)!.length, 4)
 })

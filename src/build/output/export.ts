@@ -64,7 +64,8 @@ export const checkOutputs = (outputs: readonly BuildOutput[], platforms: number,
     if (isImage && pushes(output) && names.length === 0)
       throw new SlipwayError('bad-request', 'tag is needed when pushing to registry')
     const isList = platforms > 1 || annotationsOf(attrs, 'index') !== undefined
-    const isLost = isImage && !pushes(output) && isOn(attrs['rewrite-timestamp'])
+    // What is written anew is loaded as a whole, for which it takes a name.
+    const isLost = isImage && !pushes(output) && names.length === 0 && isOn(attrs['rewrite-timestamp'])
     if (isList && (type === 'docker' || isLost)) throw noLists()
     if (attested && type === 'docker') throw noLists()
   }
@@ -195,8 +196,9 @@ const exportImage = async (
     annotationsOf(attrs, 'index') !== undefined
   const keepsWhole = kept !== undefined && isWhole && names.length > 0
   if (!push && !stored) {
-    tellUnattested(context, 'images whose layers are written anew have')
-    return await loadRewritten(context, products, output, names, response)
+    if (names.length > 0) return await loadRewritten(context, products, output, names, response)
+    tellUnattested(context, 'images without a name have')
+    return await loadRewritten({ ...context, attest: undefined }, products, output, names, response)
   }
   if (!push && !keepsWhole) return tellUnattested(context, 'images without a name have')
   if (push && kept && !isWhole && isPlain(output)) return await pushPlain(context, names, response)
@@ -262,7 +264,7 @@ const loadRewritten = (
   names: readonly string[],
   response: ExportResponse,
 ): Promise<void> =>
-  withManifests({ ...context, attest: undefined }, products, output, async (written) => {
+  withManifests(context, products, output, async (written) => {
     const { images } = context.deps
     const archive = layoutTar(written, names, 'oci', output.attrs)
     const [image] = await images.load(archive, { signal: context.signal })

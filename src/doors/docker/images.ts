@@ -13,6 +13,7 @@ import {
 } from '../../spec/oci/index.ts'
 import { type ApiVersion, iso } from './container-views.ts'
 import { Filters, isTrue } from './filters.ts'
+import { manifestsOf } from './image-manifests.ts'
 import type { RecentPushes } from './recent-pushes.ts'
 import { type Exchange, type Route, route, textOf } from './server.ts'
 
@@ -74,8 +75,10 @@ export const imageRoutes = (engine: Backend, clock: Clock, pushed: RecentPushes)
       if (x.query.get('platform') && isTrue(x.query.get('manifests')))
         throw bad('conflicting options: manifests and platform options cannot both be set')
       const image = await wanted(images, x)
+      const manifests = isTrue(x.query.get('manifests')) ? manifestsOf(engine, image) : undefined
       x.send(200, {
         ...(await inspect(engine, image, x.version)),
+        ...(manifests && { Manifests: manifests }),
         ...(wantsContainerConfig(x) ? { ContainerConfig: containerConfig(image) } : {}),
       })
     }),
@@ -155,8 +158,14 @@ const list = async (engine: Backend, clock: Clock, x: Exchange): Promise<void> =
       SharedSize: shared?.get(i.id) ?? -1,
       Labels: i.config.config?.Labels ?? null,
       Containers: users?.get(i.id) ?? -1,
+      ...below(engine, users, i),
     })),
   )
+}
+
+const below = (engine: Backend, users: unknown, image: Image): { Manifests?: object[] } => {
+  const manifests = users === undefined ? undefined : manifestsOf(engine, image)
+  return manifests ? { Manifests: manifests } : {}
 }
 
 const usersOf = ({ containers }: Backend, images: readonly Image[]): Map<string, number> => {
@@ -297,11 +306,14 @@ const readPlatform = (text: string): Platform => {
 /** It must be the platform that was asked for. */
 const fitting = (image: Image, name: string, platform: Platform | undefined): Image => {
   if (!platform || platformRank(image.platform, platform) > 0) return image
-  throw new SlipwayError(
-    'not-found',
-    `image with reference ${name} was found but its platform (${formatPlatform(image.platform)}) does not match the specified platform (${formatPlatform(platform)})`,
-  )
+  const wanted = `the specified platform (${formatPlatform(platform)})`
+  const several = (image.within ?? []).length > 0
+  const not = several
+    ? `does not provide ${wanted}`
+    : `its platform (${formatPlatform(image.platform)}) does not match ${wanted}`
+  throw new SlipwayError('not-found', `image with reference ${name} was found but ${not}`)
 }
+
 /** One of several under a name does not go by itself: the name would stand for what is not whole. */
 const mayGo = async (images: Engine['images'], name: string, platform: Platform): Promise<void> => {
   const image = fitting(await images.forPlatform(name, platform), name, platform)
@@ -431,15 +443,17 @@ const push = async (images: Engine['images'], pushed: RecentPushes, x: Exchange)
   try {
     for (const name of names) {
       const image = await images.get(name)
-      const done = pushed.take(name, image?.id)
+      const platform = platformOf(x)
+      const done = platform ? undefined : pushed.take(name, image?.id)
       if (done) {
         out.line({ status: `${parseReference(name).tag ?? 'latest'}: digest: ${done.digest} size: ${done.size}` })
         continue
       }
       if (!image)
         throw new SlipwayError('not-found', `An image does not exist locally with the tag: ${familiarRepository(name)}`)
-      fitting(image, name, platformOf(x))
+      if (platform) fitting(await images.forPlatform(name, platform), name, platform)
       const { digest, size } = await images.push(name, {
+        platform,
         auth,
         signal: x.signal,
         progress: (step) => out.line(progressLine(step)),

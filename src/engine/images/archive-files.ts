@@ -11,7 +11,9 @@ import type { Lease } from './store.ts'
 export interface ArchiveFiles {
   /** Digest and size of the file, through symlinks and hard links; undefined if there is none. */
   find(path: string): { digest: Digest; size: number } | undefined
-  /** Content of a small file as text. */
+  /** Content of a small file. */
+  bytes(path: string): Promise<Buffer | undefined>
+  /** The same as text. */
   text(path: string): Promise<string | undefined>
 }
 
@@ -39,15 +41,13 @@ export const gatherFiles = async (archive: Readable, content: Content, lease: Le
     for (let hops = 0; hops < 8 && links.has(at); hops++) at = links.get(at)!
     return files.get(at)
   }
-  return {
-    find,
-    async text(path) {
-      const file = find(path)
-      if (!file) return undefined
-      if (file.size > maxText) throw new SlipwayError('invalid', `${path} in the archive is too large`)
-      return readFile(content.path(file.digest), 'utf8')
-    },
+  const bytes = async (path: string): Promise<Buffer | undefined> => {
+    const file = find(path)
+    if (!file) return undefined
+    if (file.size > maxText) throw new SlipwayError('invalid', `${path} in the archive is too large`)
+    return await readFile(content.path(file.digest))
   }
+  return { find, bytes, text: async (path) => (await bytes(path))?.toString('utf8') }
 }
 
 const ratioFrom = 1024 ** 3

@@ -91,6 +91,7 @@ export const createImages = (
     ...sending,
     keepIndex: whole.keepIndex,
     forPlatform: whole.forPlatform,
+    manifests: whole.manifests,
     login: (registry, auth, signal) => cancellable(signal, () => distribution.login(registry, auth, signal)),
     remote: (reference, options = {}) =>
       cancellable(options.signal, () => describeRemote(distribution, pullReference(reference), options)),
@@ -121,7 +122,7 @@ export const createImages = (
         async () => whole.pushIndex(pullReference(reference), options) ?? pusher.push(reference, options),
       ),
     load: (archive, options = {}) => cancellable(options.signal, () => loadImages(store, archive, options)),
-    save: (references, options = {}) => saveImages(store, references, options),
+    save: (references, options = {}) => saveImages(store, sending.packing, references, options),
     bootstrap: (reference, options = {}) =>
       cancellable(options.signal, async () => bootstrapper.build(pullReference(reference), options)),
     idOf: (reference) => store.resolve(reference),

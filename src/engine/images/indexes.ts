@@ -1,16 +1,23 @@
 /** Images for several platforms under one name, with what is said of them: built together, pushed as one. */
 import { SlipwayError } from '../../errors.ts'
 import {
+  type Descriptor,
+  type Digest,
   familiarName,
   formatReference,
+  type Index,
+  isIndexType,
+  isManifestType,
+  type Manifest,
   type Platform,
   platformRank,
   type Reference,
   repositoryOf,
   wholeName,
 } from '../../spec/oci/index.ts'
-import type { Image, Images, Packing, Parcel, ParcelPart } from '../types.ts'
+import type { Image, Images, IndexManifest, Packing, Parcel, ParcelPart } from '../types.ts'
 import type { StoredIndex } from './index-records.ts'
+import { isImage } from './load-index.ts'
 import type { ImageStore } from './store.ts'
 
 const keepIndex = (store: ImageStore, reference: string, { parts, root }: Parcel, members: readonly string[]): void => {
@@ -32,7 +39,7 @@ const keepIndex = (store: ImageStore, reference: string, { parts, root }: Parcel
 const stored = ({ descriptor, data }: ParcelPart & { data: Buffer }) => ({ descriptor, data: data.toString('base64') })
 
 /** As it was built, to be sent; layers are made again the same way where they are not there. */
-const parcelOf = async ({ layers, documents, root }: StoredIndex, packing: Packing): Promise<Parcel> => {
+export const parcelOf = async ({ layers, documents, root }: StoredIndex, packing: Packing): Promise<Parcel> => {
   const parts: ParcelPart[] = []
   for (const { descriptor, snapshot, form } of layers) {
     // It may have become an archive of another kind since.
@@ -48,17 +55,51 @@ const parcelOf = async ({ layers, documents, root }: StoredIndex, packing: Packi
   return { parts: [...parts, ...documents.map(restored)], root: restored(root) }
 }
 
-/** Of what the name stands for, the image for the platform; else the one it means here. */
+/** Of what the name stands for, the image that is best for the platform; else the one it means here. */
 export const imageFor = (store: ImageStore, reference: string, platform: Platform): Image => {
   const image = store.must(reference)
-  if (fits(image, platform) || store.resolveName(reference) === undefined) return image
+  if (store.resolveName(reference) === undefined) return image
   const others = store.records.indexes.members(wholeName(reference)).map((id) => store.must(id))
-  return others.find((other) => fits(other, platform)) ?? image
+  const rank = (each: Image): number => platformRank(each.platform, platform)
+  return [image, ...others].reduce((best, each) => (rank(each) > rank(best) ? each : best))
 }
 
-type Own = Pick<Images, 'keepIndex' | 'forPlatform'> & {
-  /** The whole that a name stands for; undefined: it is just an image. */
+const manifestsOf = (store: ImageStore, { documents, root }: StoredIndex): IndexManifest[] => {
+  const read = <T>(data: string): T => JSON.parse(Buffer.from(data, 'base64').toString()) as T
+  return read<Index>(root.data).manifests.flatMap((descriptor) => {
+    const found = documents.find((each) => each.descriptor.digest === descriptor.digest)
+    if (!found || isIndexType(descriptor.mediaType)) return []
+    const { config, layers } = read<Manifest>(found.data)
+    const contentSize = [descriptor, config, ...layers].reduce((bytes, { size }) => bytes + size, 0)
+    return [{ descriptor, contentSize, image: isImage(descriptor) ? store.get(config.digest) : undefined }]
+  })
+}
+
+type Own = Pick<Images, 'keepIndex' | 'forPlatform' | 'manifests'> & {
+  /** The whole that a name stands for, or of it the image for the platform; undefined: it is just an image. */
   pushIndex(reference: Reference, options: Parameters<Images['push']>[1]): ReturnType<Images['push']> | undefined
+}
+
+/** Of an index only one image. */
+const manifestOf = (index: StoredIndex, id: Digest): StoredIndex | undefined => {
+  for (const root of index.documents) {
+    if (!isManifestType(root.descriptor.mediaType)) continue
+    const { config, layers } = JSON.parse(Buffer.from(root.data, 'base64').toString()) as Manifest
+    if (config?.digest !== id) continue
+    const own = new Set(layers.map(({ digest }) => digest))
+    return {
+      root,
+      layers: index.layers.filter(({ descriptor }) => own.has(descriptor.digest)),
+      documents: index.documents.filter(({ descriptor }) => descriptor.digest === id),
+    }
+  }
+  return undefined
+}
+
+/** Layers of the image as the index has them; undefined: it has none such. */
+export const layersIn = (index: StoredIndex, id: Digest): Descriptor[] | undefined => {
+  const found = manifestOf(index, id)
+  return found && (JSON.parse(Buffer.from(found.root.data, 'base64').toString()) as Manifest).layers
 }
 
 export const indexes = (store: ImageStore, { packing, send }: Pick<Images, 'packing' | 'send'>): Own => ({
@@ -66,17 +107,27 @@ export const indexes = (store: ImageStore, { packing, send }: Pick<Images, 'pack
     keepIndex(store, reference, parcel, members)
   },
   forPlatform: async (reference, platform) => imageFor(store, reference, platform),
+  manifests(name) {
+    const index = store.records.indexes.get(wholeName(name))
+    return index && manifestsOf(store, index)
+  },
   pushIndex(reference, options = {}) {
-    const index = store.records.indexes.get(formatReference(reference))
+    const name = formatReference(reference)
+    const whole = store.records.indexes.get(name)
+    if (!whole) return undefined
+    const own = store.must(store.records.byName(name)!)
+    const wanted = options.platform ? imageFor(store, name, options.platform) : undefined
+    const index = wanted ? manifestOf(whole, wanted.id) : whole
     if (!index) return undefined
-    const image = store.must(store.records.byName(formatReference(reference))!)
+    // A digest would show one of several as an image of its own.
+    const image = wanted && wanted.id !== own.id ? {} : { image: own.id }
     return (async () => {
       const packed = packing()
       try {
         options.progress?.({ status: `The push refers to repository [${repositoryOf(reference)}]` })
         const sent = await send(formatReference(reference), await parcelOf(index, packed), {
           ...options,
-          image: image.id,
+          ...image,
         })
         options.progress?.({ status: `${reference.tag}: digest: ${sent.digest} size: ${sent.size}` })
         const name = familiarName(reference)
@@ -88,5 +139,3 @@ export const indexes = (store: ImageStore, { packing, send }: Pick<Images, 'pack
     })()
   },
 })
-
-const fits = ({ platform }: Image, wanted: Platform): boolean => platformRank(platform, wanted) > 0

@@ -23,6 +23,7 @@ import {
 import type { Image, PullOptions } from '../types.ts'
 import { type ArchiveFiles, gatherFiles } from './archive-files.ts'
 import { readConfig } from './config.ts'
+import { blobPath, isImage, storedIndex, type WholeIndex, wholeIndexes } from './load-index.ts'
 import { readable } from '../runtime/foreign.ts'
 import type { KeptManifest, LayerBlob } from './records.ts'
 import type { ImageStore, Lease } from './store.ts'
@@ -32,6 +33,8 @@ interface Loadable {
   layers: string[]
   names: string[]
   manifest?: KeptManifest | undefined
+  /** It is one of several: its archives stay as they came, since the index names them. */
+  member?: boolean
 }
 interface LoadOptions {
   progress?: PullOptions['progress']
@@ -40,25 +43,91 @@ interface LoadOptions {
   platform?: Platform | undefined
 }
 
+/** What belongs together: one image, or all that a name stands for, the one that it means here first. */
+interface Group {
+  images: Loadable[]
+  whole?: WholeIndex
+}
+
 /** docker load: an archive of `docker save` (any age) or an OCI layout. */
 export const loadImages = (store: ImageStore, archive: Readable, options: LoadOptions): Promise<Image[]> =>
   store.lease(async (lease) => {
     const files = await gatherFiles(await readable(archive, store.deps.sys.processes), store.content, lease)
     const images: Image[] = []
-    for (const loadable of await contentsOf(files, options)) {
-      const image = await loadOne(store, lease, files, loadable, options)
+    for (const { images: group, whole } of await contentsOf(files, options)) {
+      const [first, ...others] = group
+      const loaded = new Map<Digest, Image>()
+      for (const other of others) {
+        const image = await loadOne(store, lease, files, other, options)
+        loaded.set(image.id, image)
+      }
+      const image = await loadOne(store, lease, files, first!, options)
+      loaded.set(image.id, image)
+      if (whole) await keepWhole(store, files, whole, loaded)
       images.push(image)
       store.emit('load', image)
     }
     return images
   })
 
-const contentsOf = async (files: ArchiveFiles, options: LoadOptions): Promise<Loadable[]> => {
+const keepWhole = async (
+  store: ImageStore,
+  files: ArchiveFiles,
+  whole: WholeIndex,
+  loaded: ReadonlyMap<Digest, Image>,
+): Promise<void> => {
+  const stored = await storedIndex(files, whole, loaded)
+  store.records.transaction(() => {
+    for (const name of whole.names.map(wholeName))
+      if (loaded.has(store.records.byName(name) ?? '')) store.records.indexes.set(name, stored, [...loaded.keys()])
+  })
+}
+
+const contentsOf = async (files: ArchiveFiles, options: LoadOptions): Promise<Group[]> => {
   const docker = await files.text('manifest.json')
-  if (docker !== undefined && !(options.platform && files.find('index.json'))) return fromDocker(docker)
   const index = await files.text('index.json')
-  if (index !== undefined) return fromLayout(files, json<Index>(index, 'index.json'), options)
-  throw new SlipwayError('invalid', 'invalid archive: does not contain a manifest.json or an OCI index.json')
+  // Of one platform only that image is wanted.
+  const wholes = options.platform ? [] : await wholeIndexes(files, ({ annotations }) => nameFrom(annotations))
+  const groups: Group[] = wholes.map((whole) => ({ images: membersOf(whole), whole }))
+  if (docker !== undefined && !(options.platform && index !== undefined))
+    return [...groups, ...besides(fromDocker(docker), wholes).map((image) => ({ images: [image] }))]
+  if (index === undefined)
+    throw new SlipwayError('invalid', 'invalid archive: does not contain a manifest.json or an OCI index.json')
+  const { manifests, ...rest } = json<Index>(index, 'index.json')
+  const left = Array.isArray(manifests)
+    ? manifests.filter(
+        ({ digest, annotations }) => !wholes.some((w) => w.root.digest === digest && nameFrom(annotations)),
+      )
+    : manifests
+  const images = await fromLayout(files, { ...rest, manifests: left }, options)
+  return [...groups, ...images.map((image) => ({ images: [image] }))]
+}
+
+/** The one for this machine first: it has the names. */
+const membersOf = ({ images, names }: WholeIndex): Loadable[] => {
+  const own = choosePlatform(
+    images.map(({ descriptor }) => descriptor),
+    hostPlatform(),
+  )
+  const rank = ({ descriptor }: WholeIndex['images'][number]): number => (descriptor === own ? 0 : 1)
+  return [...images]
+    .sort((a, b) => rank(a) - rank(b))
+    .map(({ manifest, descriptor, body }, i) => ({
+      config: blobPath(manifest.config.digest),
+      layers: manifest.layers.map(({ digest }) => blobPath(digest)),
+      names: i === 0 ? names : [],
+      manifest: { digest: descriptor.digest, mediaType: manifest.mediaType ?? descriptor.mediaType, body },
+      member: true,
+    }))
+}
+
+/** Without what the names of whole indexes stand for. */
+const besides = (images: readonly Loadable[], wholes: readonly WholeIndex[]): Loadable[] => {
+  const taken = new Set(wholes.flatMap(({ names }) => names.map(wholeName)))
+  return images.flatMap((image) => {
+    const names = image.names.filter((name) => !taken.has(wholeName(name)))
+    return names.length > 0 || image.names.length === 0 ? [{ ...image, names }] : []
+  })
 }
 
 const fromDocker = (text: string): Loadable[] => {
@@ -72,8 +141,6 @@ const fromDocker = (text: string): Loadable[] => {
     return { config: Config, layers: (Layers ?? []) as string[], names: (RepoTags ?? []) as string[] }
   })
 }
-
-const blobPath = (digest: Digest): string => `blobs/${digest.replace(':', '/')}`
 
 const fromLayout = async (files: ArchiveFiles, index: Index, options: LoadOptions, depth = 0): Promise<Loadable[]> => {
   if (!Array.isArray(index.manifests) || depth > 4) throw invalid('index.json is malformed')
@@ -102,10 +169,6 @@ const fromLayout = async (files: ArchiveFiles, index: Index, options: LoadOption
   }
   return [...found.values()]
 }
-
-/** Attestations lie beside the images they are about, and are none. */
-const isImage = ({ annotations, platform }: Descriptor): boolean =>
-  annotations?.['vnd.docker.reference.type'] === undefined && platform?.os !== 'unknown'
 
 /** An image with several names stands in the index once for each. */
 const merge = (found: Map<string, Loadable>, key: string, loadable: Loadable): void => {
@@ -136,13 +199,14 @@ const loadOne = async (
   const here = store.whole(sha256(raw), lease)
   const chain = here ?? chainIds(rootfs.diff_ids)
   const kept: Promise<LayerBlob | undefined>[] = []
-  for (const [i, path] of here ? [] : loadable.layers.entries()) {
+  const { member = false } = loadable
+  for (const [i, path] of here && !member ? [] : loadable.layers.entries()) {
     const file = files.find(path)
     if (!file) throw invalid(`layer ${path} is missing`)
     const layer = { key: chain[i]!, parent: chain[i - 1], diffId: rootfs.diff_ids[i]!, file }
-    const unpacked = await loadLayer(store, lease, layer, options)
+    const unpacked = here ? undefined : await loadLayer(store, lease, layer, options)
     // Beside the next layer's unpacking.
-    const blob = unpacked && keptBlob(store, layer, unpacked, options)
+    const blob = unpacked || member ? keptBlob(store, layer, unpacked, member, options) : undefined
     blob?.catch(() => {}) // seen below
     if (blob !== undefined) kept.push(blob)
     // Those that follow are likely of the same making: the disk can begin with them meanwhile.
@@ -173,7 +237,7 @@ const loadOne = async (
     signal: options.signal,
   })
   for (const name of names) options.progress?.({ status: `Loaded image: ${familiarName(name)}` })
-  if (names.length === 0) options.progress?.({ status: `Loaded image ID: ${image.id}` })
+  if (names.length === 0 && !member) options.progress?.({ status: `Loaded image ID: ${image.id}` })
   return image
 }
 
@@ -217,22 +281,26 @@ const loadLayer = async (
   return { ...(await store.snapshots.measure(layer.key, options.signal)), canonical: true }
 }
 
-/** What the snapshot itself gives back byte for byte needs no second copy. */
+/** What the snapshot itself gives back byte for byte needs no second copy; `packed`: but for compressed ones. */
 const keptBlob = async (
   store: ImageStore,
   { key, diffId, file }: Layer,
-  { tarSize, canonical }: Unpacked,
+  unpacked: Unpacked | undefined,
+  packed: boolean,
   options: LoadOptions,
 ): Promise<LayerBlob | undefined> => {
-  if (canonical && (await store.snapshots.reproduces(key, options.signal))) return undefined
-  await store.content.settle(file.digest)
   const compression = await compressionOfFile(store.content.path(file.digest))
+  const needed = packed && compression !== 'none'
+  const { canonical = true } = unpacked ?? {}
+  if (!needed && canonical && (await store.snapshots.reproduces(key, options.signal))) return undefined
+  await store.content.settle(file.digest)
   const mediaType =
     compression === 'gzip'
       ? mediaTypes.ociLayerGzip
       : compression === 'zstd'
         ? mediaTypes.ociLayerZstd
         : mediaTypes.ociLayer
+  const { tarSize } = unpacked ?? (await store.snapshots.measure(key, options.signal))
   return { diffId, digest: file.digest, mediaType, size: file.size, tarSize }
 }
 

@@ -20,9 +20,13 @@ export const pruneImages = async (
     if (!(options.labels ?? []).every((label) => labelHolds(image, label))) continue
     if (use.imageInUse(image.id).length > 0) continue
     try {
-      const { removals, freed } = await removeImage(store, use, image.id, { force: true })
-      deleted.push(...removals)
-      reclaimed += freed
+      // One of several under another name only loses its own.
+      const stays = (image.within ?? []).some((name) => !image.names.includes(name))
+      for (const each of stays ? image.names : [image.id]) {
+        const { removals, freed } = await removeImage(store, use, each, { force: true })
+        deleted.push(...removals)
+        reclaimed += freed
+      }
     } catch (error) {
       // A container was made from it just now, or somebody else removed it.
       if (!isError(error, 'conflict', 'not-found')) throw error

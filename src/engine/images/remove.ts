@@ -56,7 +56,8 @@ export const removeImage = async (
     const mates = all.filter(goes).flatMap((each) => store.records.indexes.members(each))
     for (const each of all.filter(goes)) untag(each)
     freed += await forgetMates(store, use, mates, image.id, removals)
-    if (all.some((each) => !goes(each))) return { removals, freed }
+    // It stays, too, while it is one of several under another name.
+    if ([...all, ...(image.within ?? [])].some((each) => !goes(each))) return { removals, freed }
     // A forced removal of the last name of an image in use leaves it without a name.
     if (conflictOf(use, image, force, false)) return { removals, freed }
   } else {

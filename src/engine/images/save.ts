@@ -1,3 +1,4 @@
+import { createReadStream } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
@@ -14,21 +15,26 @@ import {
   sha256,
   withTag,
 } from '../../spec/oci/index.ts'
-import type { Image, Images } from '../types.ts'
-import { imageFor } from './indexes.ts'
+import type { Image, Images, Packing } from '../types.ts'
+import type { StoredIndex } from './index-records.ts'
+import { imageFor, layersIn, parcelOf } from './indexes.ts'
+import { blobPath } from './load-index.ts'
 import { type ImageStore, noSuchImage } from './store.ts'
 
 interface Saved {
   image: Image
   names: string[]
+  /** What the names stand for besides the image. */
+  whole?: StoredIndex | undefined
 }
 
 /**
  * docker save: one tar that is an OCI layout and, by its manifest.json, a docker archive. Layers are uncompressed, which
- * every reader takes; the same images give the same bytes.
+ * every reader takes; the same images give the same bytes. What stands for several images goes as it would go to a registry.
  */
 export const saveImages = async (
   store: ImageStore,
+  packing: Images['packing'],
   references: string[],
   { signal, platform }: NonNullable<Parameters<Images['save']>[1]>,
 ): Promise<Readable> => {
@@ -36,12 +42,14 @@ export const saveImages = async (
   for (const reference of references)
     for (const { image: named, name } of meant(store, reference)) {
       const image = platform && name !== undefined ? imageFor(store, name, platform) : named
-      const known = saved.get(image.id) ?? { image, names: [] }
+      const whole = platform || name === undefined ? undefined : store.records.indexes.get(name)
+      const key = whole?.root.descriptor.digest ?? image.id
+      const known = saved.get(key) ?? { image, names: [], whole }
       if (name !== undefined && !known.names.includes(name)) known.names.push(name)
-      saved.set(image.id, known)
+      saved.set(key, known)
     }
   for (const { image } of saved.values()) store.emit('save', image)
-  const stream = packTar(members(store, [...saved.values()], signal))
+  const stream = packTar(members(store, packing, [...saved.values()], signal))
   if (signal) {
     const abort = (): void => void stream.destroy(new SlipwayError('cancelled', 'operation was cancelled'))
     if (signal.aborted) abort()
@@ -79,14 +87,27 @@ const bareRepository = (store: ImageStore, reference: string): { image: Image; n
   })
 }
 
-async function* members(store: ImageStore, saved: Saved[], signal?: AbortSignal): AsyncGenerator<TarMember> {
+async function* members(
+  store: ImageStore,
+  packing: Images['packing'],
+  saved: Saved[],
+  signal?: AbortSignal,
+): AsyncGenerator<TarMember> {
   const { lease, end } = store.openLease()
+  const packed = packing()
   try {
     for (const { image } of saved) for (const key of image.snapshots) lease.hold(key)
     const written = new Set<Digest>()
     const index: Descriptor[] = []
     const docker: object[] = []
-    for (const { image, names } of saved) {
+    for (const { image, names, whole } of saved) {
+      if (whole) {
+        yield* wholeMembers(whole, packed, written)
+        for (const name of names) index.push({ ...whole.root.descriptor, annotations: annotationsFor(name) })
+        const layers = layersIn(whole, image.id)
+        if (layers) docker.push(dockerEntry(image, names, layers))
+        continue
+      }
       const layers = await describeLayers(store, image, signal)
       const raw = Buffer.from(store.records.get(image.id)!.config)
       const config: Descriptor = { mediaType: mediaTypes.ociConfig, digest: image.id, size: raw.length }
@@ -114,25 +135,38 @@ async function* members(store: ImageStore, saved: Saved[], signal?: AbortSignal)
       }
       if (names.length === 0) index.push(descriptor)
       for (const name of names) index.push({ ...descriptor, annotations: annotationsFor(name) })
-      docker.push({
-        Config: blobPath(image.id),
-        RepoTags: names.length === 0 ? null : names.map(familiarName),
-        Layers: layers.map((layer) => blobPath(layer.digest)),
-      })
+      docker.push(dockerEntry(image, names, layers))
     }
     yield json('index.json', { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: index })
     yield json('manifest.json', docker)
     yield json('oci-layout', { imageLayoutVersion: '1.0.0' })
   } finally {
+    await packed.close()
     await end()
   }
 }
+
+async function* wholeMembers(whole: StoredIndex, packed: Packing, written: Set<Digest>): AsyncGenerator<TarMember> {
+  const { parts, root } = await parcelOf(whole, packed)
+  for (const part of [...parts, root]) {
+    const { digest, size } = part.descriptor
+    if (written.has(digest)) continue
+    written.add(digest)
+    const body = 'data' in part ? part.data : createReadStream(await part.make())
+    yield { entry: file(blobPath(digest), size), body }
+  }
+}
+
+const dockerEntry = (image: Image, names: readonly string[], layers: readonly Descriptor[]) => ({
+  Config: blobPath(image.id),
+  RepoTags: names.length === 0 ? null : names.map(familiarName),
+  Layers: layers.map((layer) => blobPath(layer.digest)),
+})
 
 const createdNs = ({ config }: Image): bigint => {
   const ms = Date.parse(config.created ?? '')
   return Number.isNaN(ms) ? 0n : BigInt(Math.floor(ms / 1000)) * 1_000_000_000n
 }
-const blobPath = (digest: Digest): string => `blobs/${digest.replace(':', '/')}`
 const file = (path: string, size: number) => tarEntry({ path, size })
 const json = (path: string, value: unknown): TarMember => {
   const body = Buffer.from(JSON.stringify(value))

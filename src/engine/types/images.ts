@@ -79,6 +79,14 @@ export interface Parcel {
   /** A manifest or an index. */
   root: ParcelPart & { data: Buffer }
 }
+/** One of what an index names. */
+export interface IndexManifest {
+  descriptor: Descriptor
+  /** Bytes of it and of all that it names, as archives. */
+  contentSize: number
+  /** The image that it is of; none: it is an attestation. */
+  image: Image | undefined
+}
 /** `from`: what a layer is made of. */
 export type ParcelPart = { descriptor: Descriptor } & (
   | { make(): Promise<string>; from?: { snapshot: string; form: LayerForm } | undefined }
@@ -106,7 +114,8 @@ export interface Images {
   list(): Promise<Image[]>
   /** Unreachable registry: 'unavailable'; unknown name: 'not-found'; refused: 'unauthorized'. */
   pull(reference: string, options?: PullOptions): Promise<Image>
-  push(reference: string, options?: Omit<PullOptions, 'platform' | 'bootstrap'>): Promise<Descriptor>
+  /** All that the name stands for; with a platform only the image for that. */
+  push(reference: string, options?: Omit<PullOptions, 'bootstrap'>): Promise<Descriptor>
   tag(source: string, target: string): Promise<void>
   /**
    * From now on the name, which means one of `members`, stands for all of them: a push of it sends the parcel, whose layers
@@ -115,6 +124,8 @@ export interface Images {
   keepIndex(name: string, parcel: Parcel, members: readonly Digest[]): Promise<void>
   /** Of what the name stands for, the image for this platform; else the one that it means here. 'not-found' as of must. */
   forPlatform(reference: string, platform: Platform): Promise<Image>
+  /** What is under a name that stands for several images, in order; undefined: it is just an image. */
+  manifests(name: string): IndexManifest[] | undefined
   /** For making archives of layers; it must be closed. */
   packing(): Packing
   /** Sends a parcel to the repository, its root under the name's tag (`byDigest`: without one). `image`: whose it is. */

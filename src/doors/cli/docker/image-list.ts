@@ -1,6 +1,6 @@
 /** Images and their history as rows. */
 import { humanDuration } from '../../../lib/human-duration.ts'
-import { familiarRepository, parseReference } from '../../../spec/oci/index.ts'
+import { familiarRepository, type Platform, parseReference } from '../../../spec/oci/index.ts'
 import type { Listing } from './format.ts'
 import { ago, ellipsis, humanSize, localTime, shortId, stamp } from './units.ts'
 
@@ -12,6 +12,14 @@ export interface ListedImage {
   Size: number
   SharedSize: number
   Containers: number
+  /** Of an image for several platforms, where that was asked for. */
+  Manifests?: ListedManifest[]
+}
+export interface ListedManifest {
+  ID: string
+  Kind: string
+  Size: { Total: number; Content: number }
+  ImageData?: { Platform: Platform; Containers: string[] }
 }
 export interface ImageRow {
   image: ListedImage
