@@ -5,7 +5,6 @@ import { compressionOf } from '../../lib/tar/index.ts'
 import {
   chainIds,
   choosePlatform,
-  type Descriptor,
   type Digest,
   familiarName,
   formatPlatform,
