@@ -193,3 +193,37 @@ test('a step that changes is performed on top of what was found', async () => {
   assert.equal((await two.ok(['run', '--rm', 'next', 'cat', 'other'])).stdout, 'hello')
   await two.ok(['buildx', 'build', changed])
 })
+
+test('a cache that is read and written again loses nothing, though nothing had to be fetched from it', async () => {
+  const ref = `${registry.host}/app:loop`
+  const at = async (tag: string): Promise<string | null> => {
+    const accept = 'application/vnd.oci.image.index.v1+json'
+    return (await fetch(`http://${registry.host}/v2/app/manifests/${tag}`, { headers: { accept } })).headers.get(
+      'docker-content-digest',
+    )
+  }
+  const entry = (tag: string): string => `type=registry,ref=${registry.host}/app:${tag}`
+  await one.ok(['buildx', 'build', '--cache-to', `${entry('loop')},mode=max`, dir])
+  const first = await at('loop')
+  await clear()
+  const both = ['--cache-from', `type=registry,ref=${ref}`, '--cache-to']
+  assert.deepEqual(
+    steps((await two.ok(['buildx', 'build', ...both, `${entry('loop')},mode=max`, elsewhere])).all).performed,
+    [],
+  )
+  assert.equal(await at('loop'), first)
+  // Into a directory, its layers come along.
+  await clear()
+  const local = join(two.dir, 'copied')
+  await two.ok(['buildx', 'build', ...both, `type=local,dest=${local},mode=max`, elsewhere])
+  await clear()
+  const tools = ['buildx', 'build', '--target', 'tools', '--cache-from', `type=local,src=${local}`, elsewhere]
+  assert.deepEqual(steps((await two.ok(tools)).all).performed, [])
+  // And inside an image.
+  const inline = ['--cache-to', 'type=inline', '-t', `${registry.host}/app:in`, '--push', '--provenance=false']
+  await one.ok(['buildx', 'build', ...inline, dir])
+  const pushed = await at('in')
+  await clear()
+  await two.ok(['buildx', 'build', '--cache-from', `${registry.host}/app:in`, ...inline, elsewhere])
+  assert.equal(await at('in'), pushed)
+})

@@ -199,7 +199,8 @@ const digestSet = (digest: string): Record<string, string> =>
 const fetched = ({ url, digest }: Material) => ({ uri: redacted(url), digest: digestSet(digest) })
 
 /** Without names and passwords in it. */
-const redacted = (text: string): string => text.replace(/^([a-z][a-z0-9+.-]*:\/\/)([^/@]+)@/i, (_, scheme: string, user: string) =>
+const redacted = (text: string): string =>
+  text.replace(/^([a-z][a-z0-9+.-]*:\/\/)([^/@]+)@/i, (_, scheme: string, user: string) =>
     user.includes(':') ? `${scheme}xxxxx:xxxxx@` : `${scheme}xxxxx@`,
   )
 

@@ -100,8 +100,8 @@ const usedBy =
   async (everything: boolean): Promise<UsedRecord[]> => {
     const found = new Map<string, UsedRecord>()
     for (const { stage } of products)
-      for (const each of await usedRecords(deps.records, stage.rootfs, everything, (node) => solve.keyOf(node)))
-        found.set(each.record.id, each)
+      for (const each of await usedRecords(deps.records, stage.rootfs, everything, solve))
+        found.set(each.keys[0]!, each)
     return [...found.values()]
   }
 
@@ -296,6 +296,7 @@ const withManifests = async (
         type: 'notice',
         message: 'rewrite-timestamp is specified, but no source-date-epoch was found',
       })
+    let newest = 0
     const isArchive = type === 'oci' || type === 'docker'
     const title = isArchive ? `exporting to ${type} image format` : 'exporting to image'
     const written = await shown(context, title, 'exporting layers', async (say) => {
@@ -305,6 +306,7 @@ const withManifests = async (
         finished.push({ product: whole, finished: withEpochOf(attrs, whole, finishConfig(deps, request, whole)) })
       }
       const { attest } = context
+      newest = Math.max(...finished.map((each) => Date.parse(each.finished.created)))
       const made = await writeManifests({ packing, type, attrs, indexed: isIndexed(request), attest, signal }, finished)
       for (const { descriptor } of made.configs) say(`exporting config ${descriptor.digest}`)
       const { mediaType, digest } = made.parcel.root.descriptor
@@ -314,15 +316,13 @@ const withManifests = async (
       for (const name of namesOf(attrs)) if (!isByDigest) say(`naming to ${fullName(name)}`)
       return made
     })
-    await task(
-      isArchive ? datedArchive(written, exporterEpoch(attrs, products[0]!.epoch) ?? deps.clock.now()) : written,
-    )
+    await task(isArchive ? datedArchive(written, exporterEpoch(attrs, products[0]!.epoch) ?? newest) : written)
   } finally {
     await packing.close()
   }
 }
 
-/** Archives tell when they were made, next to what is in them. */
+/** Archives tell a time next to what is in them: the epoch, else the newest image's, so that the same build makes the same one. */
 const datedArchive = (written: Written, time: number): Written => {
   const { parts, root } = written.parcel
   const created = isoTime(Math.floor(time / 1000) * 1000)

@@ -6,6 +6,7 @@ import type { Image } from '../../engine/types.ts'
 import { isError, SlipwayError } from '../../errors.ts'
 import { chainIds } from '../../spec/oci/index.ts'
 import type { CacheRecord, StepResult } from '../cache/records.ts'
+import type { UsedRecord } from '../cache/remote/collect.ts'
 import type { ImportedCaches } from '../cache/remote/import.ts'
 import { stepPrefix } from '../cache/step-prefix.ts'
 import type { Download } from '../context/download.ts'
@@ -243,6 +244,11 @@ export class Solve {
   /** What a later build finds a node's result by. */
   async keyOf(node: Source): Promise<string> {
     return (await this.#chain(node)).plain
+  }
+
+  /** What an imported cache has by this key. */
+  offered(key: string): UsedRecord | undefined {
+    return this.#options.imported.offered(key)
   }
 
   #chain(node: Source): Promise<ChainKey> {

@@ -21,9 +21,7 @@ import {
 
 /** moby.buildkit.cache.v0 of an image's configuration: records whose layers are counted as in the image. */
 export const inlineCacheOf = (used: readonly UsedRecord[]): string => {
-  const records = used
-    .filter(({ record, keys }) => keys.length > 0 && record.result.snapshots.length > 0)
-    .map(({ record, keys }) => wireRecord(keys, record.result.snapshots.length - 1, record.result, record))
+  const records = used.map((each) => wireRecord(each.keys, each.layers.length - 1, each, each))
   return Buffer.from(JSON.stringify(records)).toString('base64')
 }
 
@@ -98,12 +96,15 @@ const parcelOf = async (
   const layers: PackedLayer[] = []
   const known = new Map<string, number>()
   /** Index of the topmost layer. */
-  const place = async (snapshots: readonly string[]): Promise<number> => {
+  const place = async (all: UsedRecord['layers']): Promise<number> => {
     const diffIds: string[] = []
     let parent = -1
-    for (const snapshot of snapshots) {
+    for (const each of all) {
       signal.throwIfAborted()
-      const layer = await packing.layer(snapshot, form, signal)
+      const layer =
+        typeof each === 'string'
+          ? await packing.layer(each, form, signal)
+          : { ...each.descriptor, diffId: each.diffId, make: each.make }
       diffIds.push(layer.diffId)
       const chain = chainIds(diffIds).at(-1)!
       let index = known.get(chain)
@@ -117,10 +118,7 @@ const parcelOf = async (
     }
     return parent
   }
-  for (const { record, keys } of used) {
-    if (keys.length === 0 || record.result.snapshots.length === 0) continue
-    config.records.push(wireRecord(keys, await place(record.result.snapshots), record.result, record))
-  }
+  for (const each of used) config.records.push(wireRecord(each.keys, await place(each.layers), each, each))
   return documentOf(config, layers, attrs)
 }
 

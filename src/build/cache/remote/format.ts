@@ -49,7 +49,7 @@ export interface RemoteRecord {
 export const wireRecord = (
   keys: readonly string[],
   layer: number,
-  { contentKey, steps }: StepResult,
+  { contentKey, steps }: Pick<StepResult, 'contentKey' | 'steps'>,
   { description, createdAt }: { description: string; createdAt: number },
 ): WireRecord => ({
   digest: `sha256:${keys[0]}`,

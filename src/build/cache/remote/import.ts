@@ -25,6 +25,7 @@ import type { Report } from '../../solver/report.ts'
 import type { BuildRequest, CacheEntry, ContentStore } from '../../types.ts'
 import type { CacheRecord, CacheRecords, StepResult } from '../records.ts'
 import { stepPrefix } from '../step-prefix.ts'
+import type { UsedRecord } from './collect.ts'
 import { chainIn, partsOf, type RemoteLayer, type RemoteRecord, remoteRecords, type WireConfig } from './format.ts'
 
 export interface ImportDeps {
@@ -42,6 +43,8 @@ interface Source {
   small(descriptor: Descriptor): Promise<Buffer>
   /** Runs `task` with a file of the blob's bytes. */
   file<T>(descriptor: Descriptor, progress: (bytes: number) => void, task: (path: string) => Promise<T>): Promise<T>
+  /** A file of the blob's bytes that stays until close(). */
+  keep(descriptor: Descriptor): Promise<string>
   /** An image of this machine: its layers need no transport. */
   image?: Image | undefined
   close(): Promise<void>
@@ -101,6 +104,20 @@ export class ImportedCaches {
 
   has(key: string): boolean {
     return this.#byKey.has(key)
+  }
+
+  /** What goes by the key, as another cache can refer to it. */
+  offered(key: string): UsedRecord | undefined {
+    const found = this.#byKey.get(key)
+    if (!found) return undefined
+    const { record, source } = found
+    const { contentKey, steps, description, createdAt } = record.notes
+    const known = { keys: record.keys, contentKey, steps, description, createdAt }
+    if (!source.image)
+      return { ...known, layers: record.layers.map((one) => ({ ...one, make: () => source.keep(one.descriptor) })) }
+    const here = layersOf([source.image])
+    const layers = chainIds(record.layers.map(({ diffId }) => diffId)).flatMap((id) => here.get(id) ?? [])
+    return layers.length === record.layers.length ? { ...known, layers } : undefined
   }
 
   /** Brings the result here that goes by the key, on the layers of `base` where it stands on them; undefined: it cannot be had. */
@@ -208,7 +225,11 @@ export class ImportedCaches {
     const { manifest, small, download, close } = document
     return {
       root: document.body,
-      source: { manifest, small, close, file: async (of, progress, task) => await task(await download(of, progress)) },
+      source: {
+        ...{ manifest, small, close },
+        file: async (of, progress, task) => await task(await download(of, progress)),
+        keep: (of) => download(of),
+      },
     }
   }
 
@@ -221,7 +242,7 @@ export class ImportedCaches {
       throw new SlipwayError('not-found', `${image.id} has lost a layer`)
     }
     const config = Buffer.from(JSON.stringify(image.config))
-    const source: Source = { image, manifest: gone, small: async () => config, file: gone, close }
+    const source: Source = { image, manifest: gone, small: async () => config, file: gone, keep: gone, close }
     return { root: Buffer.from(JSON.stringify(manifest)), source }
   }
 
@@ -282,20 +303,31 @@ const storeSource = (store: ContentStore, directory: string, signal: AbortSignal
     if (sha256(data) !== digest) throw new SlipwayError('invalid', `blob ${digest} is damaged`)
     return data
   }
+  const kept: string[] = []
+  const drop = (path: string): void => rmSync(path, { force: true })
+  const fresh = (): string => {
+    mkdirSync(directory, { recursive: true })
+    return join(directory, `blob-${randomUUID()}`)
+  }
   return {
     manifest: small,
     small: ({ digest }) => small(digest),
     async file(descriptor, progress, task) {
-      mkdirSync(directory, { recursive: true })
-      const path = join(directory, `blob-${randomUUID()}`)
+      const path = fresh()
       try {
         await save(store.read(descriptor.digest), path, descriptor, progress, signal)
         return await task(path)
       } finally {
-        rmSync(path, { force: true })
+        drop(path)
       }
     },
-    close: async () => {},
+    async keep(descriptor) {
+      const path = fresh()
+      kept.push(path)
+      await save(store.read(descriptor.digest), path, descriptor, () => {}, signal)
+      return path
+    },
+    close: async () => kept.splice(0).forEach(drop),
   }
 }
 
