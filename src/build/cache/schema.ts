@@ -54,4 +54,5 @@ export const schema: readonly string[] = [
      PRIMARY KEY (ref, digest)
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX build_history_blobs_by_digest ON build_history_blobs (digest);`,
+  'CREATE INDEX build_history_by_time ON build_history (pinned, completed_at);',
 ]

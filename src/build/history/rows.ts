@@ -61,13 +61,16 @@ export class HistoryRows {
 
   /** Those beyond the newest `most` that ended before `before`. */
   overdue(most: number, before: number): string[] {
+    const { newer } = this.#db
+      .prepare('SELECT count(*) AS newer FROM build_history WHERE pinned = 0 AND completed_at >= ?')
+      .get(before) as { newer: number }
     const rows = this.#db
       .prepare(
-        `SELECT ref, completed_at AS completedAt FROM build_history WHERE pinned = 0
+        `SELECT ref FROM build_history WHERE pinned = 0 AND completed_at < ?
          ORDER BY completed_at DESC LIMIT -1 OFFSET ?`,
       )
-      .all(most) as { ref: string; completedAt: number }[]
-    return rows.filter(({ completedAt }) => completedAt < before).map(({ ref }) => ref)
+      .all(before, Math.max(0, most - newer)) as { ref: string }[]
+    return rows.map(({ ref }) => ref)
   }
 
   #read({ ref, pinned, record }: Stored): HistoryRow | undefined {

@@ -1,5 +1,5 @@
 /** What is shown while a build runs, and how it ends. */
-import { plainProgress } from '../../../build/progress/index.ts'
+import type { plainProgress } from '../../../build/progress/index.ts'
 import type { BuildProgress } from '../../../build/types.ts'
 import type { Shell } from '../framework/command.ts'
 import { Exit } from '../framework/failure.ts'
@@ -15,47 +15,46 @@ export type Terminal = Shell['stderr']
 
 const isKind = (text: string): text is Kind => (kinds as readonly string[]).includes(text)
 
-export const createDisplay = async (shell: Pick<Shell, 'stderr' | 'env'>, wanted: string): Promise<BuildDisplay> => {
+/** What `wanted` means for this terminal. */
+export const displayKind = (shell: Pick<Shell, 'stderr'>, wanted: string): Exclude<Kind, 'auto'> => {
   if (!isKind(wanted)) throw new Exit(1, `ERROR: invalid progress mode ${wanted}`)
+  if (wanted !== 'auto') return wanted
+  return shell.stderr.isTTY === true ? 'tty' : 'plain'
+}
+
+/** Loads what a display of this kind needs. */
+export const createDisplay = async (
+  shell: Pick<Shell, 'stderr' | 'env'>,
+  kind: ReturnType<typeof displayKind>,
+): Promise<BuildDisplay> => {
   const out = shell.stderr
-  const kind = wanted === 'auto' ? (out.isTTY === true ? 'tty' : 'plain') : wanted
+  if (kind === 'tty') return (await import('./terminal.ts')).terminalDisplay(out, shell.env.NO_COLOR === undefined)
+  const style = (await import('../../../build/progress/index.ts')).plainProgress()
   switch (kind) {
-    case 'tty':
-      return (await import('./terminal.ts')).terminalDisplay(out, shell.env.NO_COLOR === undefined)
     case 'plain':
-      return plain(out)
+      return {
+        event: (event) => void out.write(style.event(event)),
+        end: (error) => void out.write(style.end(error)),
+      }
     case 'quiet':
-      return quiet(out)
+      return silent(out, style, () => {})
     case 'json':
-    case 'rawjson':
-      return json(out, (await import('./raw-json.ts')).rawJson(Date.now))
+    case 'rawjson': {
+      const lines = (await import('./raw-json.ts')).rawJson(Date.now)
+      return silent(out, style, (event) => void out.write(lines(event)))
+    }
   }
 }
 
-const plain = (out: Terminal): BuildDisplay => {
-  const style = plainProgress()
-  return {
-    event: (event) => void out.write(style.event(event)),
-    end: (error) => void out.write(style.end(error)),
-  }
-}
-
-/** Only how it failed. */
-const quiet = (out: Terminal): BuildDisplay => {
-  const style = plainProgress()
-  return {
-    event: (event) => void style.event(event),
-    end: (error) => void (error === undefined || out.write(style.end(error))),
-  }
-}
-
-const json = (out: Terminal, lines: (event: BuildProgress) => string): BuildDisplay => {
-  const style = plainProgress()
-  return {
-    event(event) {
-      style.event(event)
-      out.write(lines(event))
-    },
-    end: (error) => void (error === undefined || out.write(style.end(error))),
-  }
-}
+/** Of the builder's own words only how it failed. */
+const silent = (
+  out: Terminal,
+  style: ReturnType<typeof plainProgress>,
+  show: (event: BuildProgress) => void,
+): BuildDisplay => ({
+  event(event) {
+    style.event(event)
+    show(event)
+  },
+  end: (error) => void (error === undefined || out.write(style.end(error))),
+})

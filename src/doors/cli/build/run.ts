@@ -3,16 +3,16 @@ import { createReadStream, createWriteStream, mkdtempSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
-import type { ExportResponse, Question } from '../../../build/types.ts'
+import type { BuildProgress, ExportResponse, Question } from '../../../build/types.ts'
 import { type ControlClient, createControlClient, type ImageBuildOrder } from '../../../clients/control/index.ts'
 import { placeOf, socketsOf } from '../../../instance.ts'
 import { isError } from '../../../errors.ts'
 import { out, type Shell } from '../framework/command.ts'
-import { ensureDaemon } from '../framework/daemon.ts'
+import { withDaemon } from '../framework/daemon.ts'
 import { Exit } from '../framework/failure.ts'
 import type { Flags } from '../framework/flags.ts'
 import type { Call } from '../framework/subcommands.ts'
-import { createDisplay } from './display.ts'
+import { createDisplay, displayKind } from './display.ts'
 import { buildOrderOf, type StandardInput } from './order.ts'
 
 // Modules that only some builds need are loaded by those: starting up is most of what an unchanged build takes.
@@ -68,7 +68,7 @@ const ask = async (
   order: ImageBuildOrder,
   { what, json }: { what: Question; json: boolean },
 ): Promise<number> => {
-  const found = await control.describeImage(order, what, shell.signal)
+  const found = await withDaemon(shell, () => control.describeImage(order, what, shell.signal))
   const { answerOf } = await import('../../../build/progress/index.ts')
   const answer = answerOf(found, what, order.target)
   if (json) out(shell, JSON.stringify(answer.json, undefined, 2))
@@ -125,7 +125,6 @@ export const runBuild = async (call: Call): Promise<number> => {
   try {
     const input = await readInput(shell, flags, args[0]!, ours)
     const order = await buildOrderOf(flags, args, shell, input, toStdout)
-    await ensureDaemon(shell)
     const control = createControlClient(socketsOf(placeOf(shell.env)).control)
     if (question) return await ask(control, shell, order, question)
     await build(call, control, order)
@@ -138,10 +137,19 @@ export const runBuild = async (call: Call): Promise<number> => {
 
 const build = async (call: Call, control: ControlClient, order: ImageBuildOrder): Promise<void> => {
   const { shell } = call
-  const display = await createDisplay(shell, progressOf(call))
+  const kind = displayKind(shell, progressOf(call))
+  let show = (event: BuildProgress): void => void early.push(event)
+  const early: BuildProgress[] = []
+  const built = withDaemon(shell, () => control.buildImage(order, (event) => show(event), shell.signal))
+  built.catch(() => {}) // seen below
+  // The daemon has the order; what shows its progress is loaded while it works.
+  await new Promise((sent) => setImmediate(sent))
+  const display = await createDisplay(shell, kind)
+  for (const event of early) display.event(event)
+  show = (event) => display.event(event)
   let response: ExportResponse
   try {
-    response = await control.buildImage(order, (event) => display.event(event), shell.signal)
+    response = await built
   } catch (error) {
     if (!isError(error)) throw error
     display.end(error)

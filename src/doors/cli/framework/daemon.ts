@@ -2,7 +2,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { SlipwayError } from '../../../errors.ts'
+import { isError, SlipwayError } from '../../../errors.ts'
 import { type Place, placeOf, socketsOf } from '../../../instance.ts'
 import type { Shell } from './command.ts'
 
@@ -25,6 +25,19 @@ export const ensureDaemon = async (shell: Shell): Promise<void> => {
   const { control } = socketsOf(instance)
   if (await answers(control)) return
   await startDaemon(shell, instance)
+}
+
+/** Does what needs the daemon, without asking first whether it is there: where it is not, it is started and asked again. */
+export const withDaemon = async <T>(shell: Shell, work: () => Promise<T>): Promise<T> => {
+  try {
+    return await work()
+  } catch (error) {
+    const cause = isError(error, 'unavailable') ? (error.cause as NodeJS.ErrnoException | undefined) : undefined
+    // Not even connected: nothing of the request can have been done.
+    if (cause?.syscall !== 'connect') throw error
+  }
+  await ensureDaemon(shell)
+  return await work()
 }
 
 const startDaemon = async (shell: Shell, instance: Place): Promise<void> => {
