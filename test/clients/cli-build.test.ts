@@ -163,11 +163,11 @@ test('a failure: the step, its last lines, the line; what cannot be', async () =
   const dir = project('fails', { Dockerfile: 'FROM busybox AS one\nRUN echo last words; exit 3\n' })
   const { code, stderr } = await build(dir, '.')
   assert.equal(code, 1)
-  assert.match(stderr, /------\n > \[2\/2\] RUN echo last words; exit 3:\nlast words\n------\n/)
+  assert.match(stderr, /------\n > \[2\/2\] RUN echo last words; exit 3:\n\d+\.\d{3} last words\n------\n/)
   assert.match(stderr, / {3}1 \| {5}FROM busybox AS one\n {3}2 \| >>> RUN echo last words; exit 3\n/)
   assert.match(
     stderr,
-    /ERROR: failed to solve: process "\/bin\/sh -c echo last words; exit 3" did not complete successfully: exit code: 3\n$/,
+    /ERROR: failed to build: failed to solve: process "\/bin\/sh -c echo last words; exit 3" did not complete successfully: exit code: 3\n$/,
   )
   assert.match((await build(dir, '--attest mode=max .')).stderr, /^ERROR: attestation type not specified/)
   assert.match((await build(dir, '--provenance=mode=some .')).stderr, /invalid mode "some"/)

@@ -63,7 +63,7 @@ test('a failing step: code, line, stage, last lines, source', async () => {
   assert.deepEqual([stage, exitCode], ['web', 7])
   assert.match(String(output), /^12\n[\s\S]*30\nbad$/)
   assert.match(String(source), /> RUN seq 1 30; \\\n {5}\| {5}\^\n {3}5 \| >>> {3}echo bad/)
-  assert.match(error.text, /ERROR: failed to solve: process/)
+  assert.match(error.text, /ERROR: failed to build: failed to solve: process/)
   await nothingLeft()
 })
 

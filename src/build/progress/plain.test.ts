@@ -62,8 +62,38 @@ l2
 
 Dockerfile:2
 >>>
-ERROR: failed to solve: it failed
+ERROR: failed to build: failed to solve: it failed
 `,
+  )
+})
+
+test('steps that take turns, and what the one that fails said last', () => {
+  let now = 0
+  const style = plainProgress(() => now)
+  const start = (id: string): BuildProgress[] => [
+    { type: 'vertex', id, name: `RUN ${id}` },
+    { type: 'started', id, time: 0 },
+  ]
+  const log = (id: string, text: string): BuildProgress => ({
+    type: 'log',
+    id,
+    stream: 'stdout',
+    data: Buffer.from(text),
+  })
+  let out = [...start('a'), ...start('b'), log('a', 'one\n'), log('b', 'two\n')].map((e) => style.event(e)).join('')
+  now = 1500
+  const many = Array.from({ length: 12 }, (_, index) => `line ${index}\n`).join('')
+  out += style.event({ type: 'done', id: 'b', time: now, cached: false })
+  out += style.event(log('a', many))
+  const turns = ['#1 RUN a\n#1 ...', '#2 RUN b\n#2 ...', '#1 RUN a\n#1 0.000 one\n#1 ...']
+  const last = ['#2 RUN b\n#2 0.000 two\n#2 DONE 1.5s', '#1 RUN a\n#1 1.500 line 0\n']
+  assert.ok(out.startsWith([...turns, ...last].join('\n\n')), out)
+  style.event({ type: 'done', id: 'a', time: now, cached: false, error: 'it failed' })
+  const tail = Array.from({ length: 10 }, (_, index) => `1.500 line ${index + 2}\n`).join('')
+  const error = new SlipwayError('invalid', 'it failed', { details: { output: many } })
+  assert.equal(
+    style.end(error),
+    `\n------\n > RUN a:\n${tail}------\n\nERROR: failed to build: failed to solve: it failed\n`,
   )
 })
 

@@ -15,8 +15,10 @@ interface Shown {
   startedAt: number
   /** Output after the last newline, by stream. */
   rest: { stdout: string; stderr: string }
-  /** Transfers: only begin and end are printed. */
-  /** The bytes of those that are under way. */
+  /** Its last lines, as they were printed. */
+  tail: string[]
+  isOver: boolean
+  /** Transfers, of which only begin and end are printed: the bytes of those that are under way. */
   transfers: Map<string, number | 'done'>
   error: string | undefined
 }
@@ -72,7 +74,7 @@ class Plain implements ProgressStyle {
         name,
         startedAt: this.#clock,
         rest,
-        transfers: new Map(),
+        ...{ transfers: new Map(), tail: [], isOver: false },
         error: undefined,
       }
       this.#vertices.set(id, shown)
@@ -83,7 +85,9 @@ class Plain implements ProgressStyle {
   /** Lines of a vertex; a heading when another one was printed last. */
   #lines(id: string, lines: readonly string[]): string {
     const { number, name } = this.#shown(id)
-    const heading = this.#current === id ? '' : `${this.#current === undefined ? '' : '\n'}#${number} ${name}\n`
+    const before = this.#current === undefined ? undefined : this.#vertices.get(this.#current)
+    const left = before && !before.isOver ? `#${before.number} ...\n` : ''
+    const heading = this.#current === id ? '' : `${left}${before ? '\n' : ''}#${number} ${name}\n`
     this.#current = id
     return heading + lines.map((line) => `#${number} ${line}\n`).join('')
   }
@@ -97,18 +101,15 @@ class Plain implements ProgressStyle {
     const shown = this.#shown(id)
     const lines = (shown.rest[stream] + text).split('\n')
     shown.rest[stream] = lines.pop()!
-    return lines.length === 0
-      ? ''
-      : this.#lines(
-          id,
-          lines.map((line) => this.#timed(shown, line)),
-        )
+    return lines.length === 0 ? '' : this.#lines(id, this.#timed(shown, lines))
   }
 
-  #timed({ startedAt }: Shown, line: string): string {
+  #timed(shown: Shown, lines: readonly string[]): string[] {
+    const since = ((this.#now() - shown.startedAt) / 1000).toFixed(3)
     // A progress bar that redraws its line is printed as it looked last.
-    const seen = line.replace(/\r$/, '').split('\r').at(-1)!
-    return `${((this.#now() - startedAt) / 1000).toFixed(3)} ${seen}`
+    const timed = lines.map((line) => `${since} ${line.replace(/\r$/, '').split('\r').at(-1)!}`)
+    shown.tail = [...shown.tail, ...timed].slice(-tailLines)
+    return timed
   }
 
   #status({ id, name, current, total }: Extract<BuildProgress, { type: 'status' }>): string {
@@ -129,7 +130,9 @@ class Plain implements ProgressStyle {
     const took = `${((time - shown.startedAt) / 1000).toFixed(1)}s`
     const end = cancelled ? 'CANCELED' : error !== undefined ? `ERROR: ${error}` : cached ? 'CACHED' : `DONE ${took}`
     const transferred = error === undefined && !cancelled ? this.#transferred(shown) : []
-    return this.#lines(id, [...rest.map((line) => this.#timed(shown, line)), ...transferred, end])
+    const text = this.#lines(id, [...this.#timed(shown, rest), ...transferred, end])
+    shown.isOver = true
+    return text
   }
 
   #transferred({ transfers }: Shown): string[] {
@@ -150,9 +153,13 @@ class Plain implements ProgressStyle {
     const output = detailsOf(error).output
     if (!failed) return ''
     const lines = typeof output === 'string' && output !== '' ? output.split('\n') : []
-    return ['', '------', ` > ${failed.name}:`, ...lines, '------', ''].join('\n')
+    // As they were printed, where they were.
+    const shown = failed.tail.length > 0 ? failed.tail : lines
+    return ['', '------', ` > ${failed.name}:`, ...shown, '------', ''].join('\n')
   }
 }
+
+const tailLines = 10
 
 const detailsOf = (error: unknown): { output?: unknown; source?: unknown } =>
   isError(error) && typeof error.details === 'object' && error.details !== null ? error.details : {}
@@ -162,7 +169,7 @@ const failureText = (error: unknown): string => {
   const { source } = detailsOf(error)
   const excerpt = typeof source === 'string' ? `${source}\n` : ''
   const hint = isError(error) && error.hint !== undefined ? `${error.hint}\n` : ''
-  return `${excerpt}ERROR: failed to solve: ${messageOf(error)}\n${hint}`
+  return `${excerpt}ERROR: failed to build: failed to solve: ${messageOf(error)}\n${hint}`
 }
 
 const warningText = (warnings: readonly Warning[]): string => {
