@@ -2,9 +2,13 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { createServer as createHttpServer } from 'node:http'
 import { createServer, connect } from 'node:net'
 import { createServer as createTlsServer } from 'node:https'
+import { buffer } from 'node:stream/consumers'
 import { rootCertificates } from 'node:tls'
+import { gzipSync } from 'node:zlib'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { createImages } from '../../src/engine/images/index.ts'
@@ -225,6 +229,105 @@ test('a loaded layer is compressed for the registry and stays the same layer', a
     for await (const part of body) content.push(part)
     if (entry.path === `blobs/sha256/${sha256(layer).slice(7)}`) assert.deepEqual(Buffer.concat(content), layer)
   }
+})
+
+/** As large when it is compressed. */
+const noise = (n: number): Buffer => createHash('shake256', { outputLength: n }).update('noise').digest()
+
+test('a push that is stopped in the middle leaves nothing; the next one makes the same as any other', async () => {
+  const stuck = createHttpServer((request, response) => {
+    if (request.method === 'POST') response.writeHead(202, { Location: '/v2/upload' }).end()
+    else if (request.method === 'PATCH')
+      stop.abort() // and no answer
+    else response.writeHead(404).end()
+  })
+  const stop = new AbortController()
+  await new Promise<void>((go) => stuck.listen(0, '127.0.0.1', go))
+  const here = room()
+  const load = () => here.images.import(rootfs({ a: noise(6 << 20), b: bytes(3 << 20) }), { name: `${host}/big:1` })
+  await load()
+  const slow = `127.0.0.1:${(stuck.address() as { port: number }).port}/big:1`
+  await here.images.tag(`${host}/big:1`, slow)
+  await assert.rejects(here.images.push(slow, { signal: stop.signal }), (error) => isError(error, 'cancelled'))
+  stuck.closeAllConnections()
+  stuck.close()
+  assert.deepEqual(here.blobs(), [])
+  assert.deepEqual(readdirSync(join(here.deps.instance.stateDir, 'content/ingest')), [])
+  for (const table of ['layer_blobs', 'packed_layers'])
+    assert.equal(here.deps.db.prepare(`SELECT count(*) AS n FROM ${table}`).get()!.n, 0, table)
+
+  await here.images.push(`${host}/big:1`, { auth })
+  assert.equal(here.blobs().length, 1)
+  const other = room()
+  await other.images.import(rootfs({ a: noise(6 << 20), b: bytes(3 << 20) }), { name: `${host}/big:2` })
+  const statuses: string[] = []
+  const progress = ({ status }: TransferProgress) => void statuses.push(status)
+  await other.images.push(`${host}/big:2`, { auth, progress })
+  assert.deepEqual(other.blobs(), here.blobs())
+
+  // It is known what the layer becomes, and where it is: nothing is compressed again.
+  await here.images.remove(slow)
+  await here.images.remove(`${host}/big:1`)
+  assert.deepEqual(here.blobs(), [])
+  const again = await load()
+  statuses.length = 0
+  await here.images.push(`${host}/big:1`, { auth, progress })
+  assert.ok(statuses.includes('Layer already exists'))
+  assert.deepEqual(here.blobs(), [])
+  assert.equal((await room().images.pull(`${host}/big:1`, { auth })).id, again.id)
+})
+
+test('a connection that breaks while a layer is compressed and sent', async () => {
+  let left = 5 << 20
+  const cut = createServer((client) => {
+    const [to, port] = host.split(':')
+    const server = connect(Number(port), to)
+    const end = () => {
+      client.destroy()
+      server.destroy()
+    }
+    client.on('data', (data) => {
+      const before = left
+      left -= data.length
+      if (before > 0 && left <= 0) end()
+      else server.write(data)
+    })
+    server.on('data', (data) => client.write(data))
+    for (const socket of [client, server]) socket.on('error', end).on('close', end)
+  })
+  await new Promise<void>((go) => cut.listen(0, '127.0.0.1', go))
+  const name = `127.0.0.1:${(cut.address() as { port: number }).port}/cut:1`
+  const here = room()
+  const image = await here.images.import(rootfs({ a: noise(12 << 20) }), { name })
+  await here.images.push(name, { auth })
+  assert.ok(left <= 0)
+  assert.equal((await room().images.pull(`${host}/cut:1`, { auth })).id, image.id)
+  cut.close()
+})
+
+test('what an earlier release has packed keeps its digest', async () => {
+  const here = room()
+  const image = await here.images.import(rootfs({ a: bytes(3 << 20) }), { name: 'packed:1' })
+  const [snapshot] = image.snapshots
+  const tar = await buffer(await here.snapshots.diff(snapshot!))
+  const before = gzipSync(tar, { level: 2, chunkSize: 256 * 1024 })
+  here.deps.db
+    .prepare('INSERT INTO packed_layers VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+    .run(
+      sha256(tar),
+      JSON.stringify(['gzip', 2, '', process.versions.zlib]),
+      sha256(tar),
+      sha256(before),
+      'application/vnd.oci.image.layer.v1.tar+gzip',
+      before.length,
+      tar.length,
+      Date.now(),
+    )
+  const packing = here.images.packing()
+  const layer = await packing.layer(snapshot!, {})
+  assert.equal(layer.digest, sha256(before))
+  assert.deepEqual(readFileSync(await layer.make()), before)
+  await packing.close()
 })
 
 test('what was lost on disk comes back with a pull', async () => {

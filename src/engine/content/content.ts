@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { Digest } from '../../spec/oci/index.ts'
+import { GrowingBlob } from './growing.ts'
 import { linkTo, type PartialBlob, Partials } from './partials.ts'
 
 /**
@@ -28,8 +29,8 @@ export interface Content {
   ): Promise<{ digest: Digest; size: number }>
   /** Before a record refers to a blob that was written in passing: it is on disk. */
   settle(digest: Digest): Promise<void>
-  /** A file to write a blob into; `adopt` makes it a blob whose digest the writer has computed. */
-  stage(): Promise<{ path: string; adopt(digest: Digest): Promise<void>; drop(): Promise<void> }>
+  /** A file to write a blob into. */
+  stage(): Promise<StagedBlob>
   /**
    * Where a download of the digest is gathered, over interruptions. `adopt` makes it a blob, too: until it is dropped, the
    * download need not be made again, whatever becomes of the blob. One that is not gone on with is dropped after a day.
@@ -41,6 +42,15 @@ export interface Content {
   remove(digest: Digest, unless: () => boolean): Promise<void>
   /** Deletes leftovers and every blob that `wanted` does not know. */
   recover(wanted: (digest: Digest) => boolean): Promise<void>
+}
+
+interface StagedBlob {
+  path: string
+  /** For who reads it while it is written, which the writer reports. */
+  follow(): Promise<GrowingBlob>
+  /** Makes it a blob whose digest the writer has computed. `passing`: as with write(). */
+  adopt(digest: Digest, passing?: boolean): Promise<void>
+  drop(): Promise<void>
 }
 
 export const createContent = (stateDir: string, now: () => number): Content => {
@@ -91,7 +101,7 @@ export const createContent = (stateDir: string, now: () => number): Content => {
     async stage() {
       await directories()
       const file = `${ingest}/${randomUUID()}`
-      return { path: file, adopt: (digest) => adopt(file, digest), drop: () => rm(file, { force: true }) }
+      return staged(file, adopt)
     },
     async partial(digest) {
       await directories()
@@ -112,6 +122,16 @@ export const createContent = (stateDir: string, now: () => number): Content => {
     },
   }
 }
+
+const staged = (
+  file: string,
+  adopt: (file: string, digest: Digest, passing?: boolean) => Promise<void>,
+): StagedBlob => ({
+  path: file,
+  follow: async () => new GrowingBlob(await open(file, 'a+', 0o600)),
+  adopt: (digest, passing) => adopt(file, digest, passing),
+  drop: () => rm(file, { force: true }),
+})
 
 const mustBe = (
   expected: { digest?: Digest | undefined; size?: number | undefined },

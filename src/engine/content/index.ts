@@ -1,1 +1,2 @@
 export { type Content, createContent } from './content.ts'
+export type { GrowingBlob } from './growing.ts'

@@ -1,8 +1,12 @@
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import type { Readable } from 'node:stream'
 import { messageOf, SlipwayError } from '../../errors.ts'
 import { cancelled } from '../../lib/cancel.ts'
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from '../../lib/http/node.ts'
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+} from '../../lib/http/node.ts'
 import { knownAuthorities } from './certificates.ts'
 import { isLoopback } from './loopback.ts'
 
@@ -18,7 +22,8 @@ export interface Trust {
 export interface HttpCall {
   method: string
   headers?: Record<string, string | number> | undefined
-  body?: Uint8Array | Readable | undefined
+  /** What a stream has given is not looked at any more when it is asked for more. */
+  body?: Uint8Array | AsyncIterable<Uint8Array> | undefined
   signal?: AbortSignal | undefined
   trust?: Trust | undefined
 }
@@ -75,10 +80,7 @@ export class Http {
       request.setTimeout(idleMs, () => request.destroy(new SlipwayError('timeout', 'the server has gone silent')))
       const { body } = call
       if (body === undefined || body instanceof Uint8Array) request.end(body)
-      else {
-        body.on('error', (error) => request.destroy(error))
-        body.pipe(request)
-      }
+      else send(body, request).catch((error: unknown) => request.destroy(error as Error))
     })
   }
 
@@ -103,6 +105,18 @@ export class Http {
     this.#secure.set(key, agent)
     return agent
   }
+}
+
+/** Each chunk is with the system before the next one is asked for. Ends with the request. */
+const send = async (body: AsyncIterable<Uint8Array>, request: ClientRequest): Promise<void> => {
+  let over = (): void => {}
+  const closed = new Promise<void>((resolve) => (over = resolve))
+  request.once('close', over)
+  for await (const chunk of body) {
+    if (request.destroyed) return
+    await Promise.race([closed, new Promise<void>((resolve) => request.write(chunk, () => resolve()))])
+  }
+  request.end()
 }
 
 /** A failed call in docker's words. An abort stays what it is. */

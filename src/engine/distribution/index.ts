@@ -12,7 +12,7 @@ import { Uploads } from './upload.ts'
 export { dialFailure } from './http.ts'
 export { machineCertificates, type RegistrySettings } from './origins.ts'
 export type { FetchedManifest, Repository } from './repository.ts'
-export type { Uploads } from './upload.ts'
+export type { Uploaded, Uploads } from './upload.ts'
 
 interface OpenOptions {
   auth?: RegistryAuth | undefined

@@ -6,6 +6,9 @@ import { type Http, type HttpAnswer, type HttpCall, readBody } from './http.ts'
 import type { Origin } from './origins.ts'
 import type { Tokens } from './tokens.ts'
 
+/** `signal` besides the session's own. */
+type Call = Omit<HttpCall, 'trust'>
+
 const maxRedirects = 5
 const maxTries = 5
 const longestWaitMs = 60_000
@@ -41,7 +44,7 @@ export class Session {
   }
 
   /** `path` is relative to the repository: 'manifests/latest'. Mirrors that have not got it are passed over. */
-  async call(path: string, call: Omit<HttpCall, 'signal' | 'trust'>): Promise<HttpAnswer> {
+  async call(path: string, call: Call): Promise<HttpAnswer> {
     const origins = this.#ways(path, call.method)
     let first: unknown
     for (const origin of origins) {
@@ -77,7 +80,7 @@ export class Session {
   }
 
   /** A call to where the registry has sent us: an absolute or relative Location. */
-  follow(location: string, call: Omit<HttpCall, 'signal' | 'trust'>): Promise<HttpAnswer> {
+  follow(location: string, call: Call): Promise<HttpAnswer> {
     return this.#authorized(this.#origin!, new URL(location, this.#origin!.url), call)
   }
 
@@ -94,7 +97,7 @@ export class Session {
     return this.#options.writes ? able.filter((origin) => origin.pushes ?? !origin.mirror) : able
   }
 
-  #try(origin: Origin, path: string, call: Omit<HttpCall, 'signal' | 'trust'>): Promise<HttpAnswer> {
+  #try(origin: Origin, path: string, call: Call): Promise<HttpAnswer> {
     const { reference } = this.#options
     const url = new URL(`${origin.wholePath ? '' : 'v2/'}${reference.path}/${path}`, origin.url)
     // A mirror of several registries has to know which one is meant.
@@ -102,7 +105,7 @@ export class Session {
     return this.#authorized(origin, url, call)
   }
 
-  async #authorized(origin: Origin, url: URL, call: Omit<HttpCall, 'signal' | 'trust'>): Promise<HttpAnswer> {
+  async #authorized(origin: Origin, url: URL, call: Call): Promise<HttpAnswer> {
     const { tokens, scopes, signal } = this.#options
     // Credentials are the registry's only: a mirror gets its own, or none.
     const auth = origin.mirror ? (origin.auth ?? {}) : this.#options.auth
@@ -118,12 +121,7 @@ export class Session {
   }
 
   /** Waits and asks again on 429 and 503. */
-  async #patient(
-    origin: Origin,
-    url: URL,
-    call: Omit<HttpCall, 'signal' | 'trust'>,
-    authorization: string | undefined,
-  ): Promise<HttpAnswer> {
+  async #patient(origin: Origin, url: URL, call: Call, authorization: string | undefined): Promise<HttpAnswer> {
     const { clock, signal } = this.#options
     for (let tries = 1; ; tries++) {
       const answer = await this.#redirected(origin, url, call, authorization)
@@ -136,12 +134,7 @@ export class Session {
     }
   }
 
-  async #redirected(
-    origin: Origin,
-    start: URL,
-    call: Omit<HttpCall, 'signal' | 'trust'>,
-    authorization: string | undefined,
-  ): Promise<HttpAnswer> {
+  async #redirected(origin: Origin, start: URL, call: Call, authorization: string | undefined): Promise<HttpAnswer> {
     let url = start
     for (let hops = 0; ; hops++) {
       const same = url.origin === origin.url.origin
@@ -151,7 +144,8 @@ export class Session {
         ...(same && authorization !== undefined && { Authorization: authorization }),
       }
       const trust = same ? origin.trust : {}
-      const answer = await this.#options.http.call(url, { ...call, headers, signal: this.#options.signal, trust })
+      const signal = either(this.#options.signal, call.signal)
+      const answer = await this.#options.http.call(url, { ...call, headers, signal, trust })
       const { location } = answer.headers
       if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return answer
       answer.body.resume()
@@ -163,6 +157,9 @@ export class Session {
     }
   }
 }
+
+const either = (one: AbortSignal | undefined, other: AbortSignal | undefined): AbortSignal | undefined =>
+  one && other ? AbortSignal.any([one, other]) : (one ?? other)
 
 const isStream = (body: HttpCall['body']): boolean => body !== undefined && !(body instanceof Uint8Array)
 

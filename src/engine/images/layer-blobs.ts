@@ -1,19 +1,20 @@
 /** Layers as archives: the ones they came as, else made now. */
-import { createHash } from 'node:crypto'
-import { addAbortSignal, pipeline, type Readable, Transform } from 'node:stream'
-import { constants, createGzip, createZstdCompress } from 'node:zlib'
 import { SlipwayError } from '../../errors.ts'
+import { gzipMethod } from '../../lib/gzip.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
-import { decompressor, packTar, readTar, type TarMember } from '../../lib/tar/index.ts'
 import { type Digest, layerCompression, layerGzipLevel, mediaTypes } from '../../spec/oci/index.ts'
+import type { GrowingBlob } from '../content/index.ts'
+import type { PackForm } from '../snapshots/index.ts'
 import type { LayerForm } from '../types.ts'
 import type { LayerBlob } from './records.ts'
 import type { ImageStore, Lease } from './store.ts'
 
-type Compression = NonNullable<LayerForm['compression']>
+/** How gzip is written: as it is now, and as it was before, whose archives records and registries tell of. */
+type Method = 'blocks' | 'stream'
 
-const types: Record<Compression, string> = {
+const types: Record<PackForm['compression'], string> = {
   gzip: mediaTypes.ociLayerGzip,
+  'gzip-stream': mediaTypes.ociLayerGzip,
   zstd: mediaTypes.ociLayerZstd,
   uncompressed: mediaTypes.ociLayer,
 }
@@ -26,9 +27,24 @@ export class LayerBlobs {
     this.#store = store
   }
 
-  /** The layer as a compressed blob, made now if there is none; kept for the next time where an image has the layer. */
-  compressed(lease: Lease, diffId: Digest, snapshot: string, signal?: AbortSignal): Promise<LayerBlob> {
-    return this.#packing.run(diffId, () => this.#compressed(lease, diffId, snapshot, signal))
+  /**
+   * The layer as a compressed blob, made now if there is none; kept for the next time where an image has the layer. One
+   * that is made now is given to `grows` when that begins.
+   */
+  compressed(
+    lease: Lease,
+    diffId: Digest,
+    snapshot: string,
+    options: { signal?: AbortSignal | undefined; grows?: (blob: GrowingBlob) => void } = {},
+  ): Promise<LayerBlob> {
+    return this.#packing.run(diffId, () => this.#compressed(lease, diffId, snapshot, options), options.signal)
+  }
+
+  /** What compressed() has once made of the layer and would have to make again: it is not here. */
+  remembered(diffId: Digest): LayerBlob | undefined {
+    const { records, deps } = this.#store
+    if (records.blob(diffId)) return undefined
+    return records.packed(diffId, keyOf({}), deps.clock.now())
   }
 
   /**
@@ -46,11 +62,12 @@ export class LayerBlobs {
     const here = this.#here(form, lease, diffId)
     if (here) return { ...here, make: async () => content.path(here.digest) }
     const now = deps.clock.now()
-    const key = keyOf(form)
-    const before = records.packed(diffId, key, now)
-    if (before) return { ...before, make: () => this.#again(before, form, lease, snapshot, signal) }
+    for (const method of ['blocks', 'stream'] as const) {
+      const before = records.packed(diffId, keyOf(form, method), now)
+      if (before) return { ...before, make: () => this.#again(before, method, form, lease, snapshot, signal) }
+    }
     const made = await this.#make(form, lease, snapshot, signal)
-    records.setPacked(diffId, key, made, now)
+    records.setPacked(diffId, keyOf(form), made, now)
     return { ...made, make: async () => content.path(made.digest) }
   }
 
@@ -68,91 +85,101 @@ export class LayerBlobs {
   }
 
   /** Compressors give the same for the same: the key names their versions. */
-  async #again(before: LayerBlob, form: LayerForm, lease: Lease, snapshot: string, signal?: AbortSignal) {
+  async #again(
+    before: LayerBlob,
+    method: Method,
+    form: LayerForm,
+    lease: Lease,
+    snapshot: string,
+    signal?: AbortSignal,
+  ): Promise<string> {
     const { content } = this.#store
     lease.blob(before.digest)
     if (!content.has(before.digest)) {
-      const { digest } = await this.#make(form, lease, snapshot, signal)
+      const { digest } = await this.#make(form, lease, snapshot, signal, method)
       if (digest !== before.digest)
         throw new SlipwayError('internal', `layer ${before.diffId} became ${digest}, and before ${before.digest}`)
     }
     return content.path(before.digest)
   }
 
-  async #make(form: LayerForm, lease: Lease, snapshot: string, signal?: AbortSignal): Promise<LayerBlob> {
+  async #make(
+    form: LayerForm,
+    lease: Lease,
+    snapshot: string,
+    signal?: AbortSignal,
+    method: Method = 'blocks',
+  ): Promise<LayerBlob> {
     const { records, content, snapshots } = this.#store
-    if (form.notAfter !== undefined) return await this.#rewritten(form, lease, snapshot, signal)
-    const { diffId, tarSize } = await snapshots.measure(snapshot, signal)
-    const compression = form.compression ?? 'gzip'
+    const { diffId } = await snapshots.measure(snapshot, signal)
     const known = records.blob(diffId)
     const here = known && content.has(known.digest) ? known : undefined
-    if (compression === 'gzip' && form.level === undefined && !(form.force && here))
-      return await this.compressed(lease, diffId, snapshot, signal)
-    const hash = createHash('sha256')
-    const streams = [await this.#plain(here, snapshot), hashing(hash), compressor(compression, form.level)]
-    const written = await content.write(chained(streams, signal), { passing: true }, lease.blob)
-    mustBe(diffId, `sha256:${hash.digest('hex')}`)
-    return { diffId, ...written, mediaType: types[compression], tarSize }
+    const { compression = 'gzip', level, notAfter } = form
+    const usual = compression === 'gzip' && level === undefined && notAfter === undefined && method === 'blocks'
+    if (usual && !(form.force && here)) return await this.compressed(lease, diffId, snapshot, { signal })
+    const rest = { signal, passing: true }
+    if (notAfter !== undefined) return await this.#write(lease, undefined, snapshot, packForm(form, method), rest)
+    return await this.#write(lease, here, snapshot, packForm(form, method), { ...rest, diffId })
   }
 
-  async #compressed(lease: Lease, diffId: Digest, snapshot: string, signal?: AbortSignal): Promise<LayerBlob> {
-    const { records, content, snapshots } = this.#store
+  async #compressed(
+    lease: Lease,
+    diffId: Digest,
+    snapshot: string,
+    { signal, grows }: Parameters<LayerBlobs['compressed']>[3] & {},
+  ): Promise<LayerBlob> {
+    const { records, content, deps } = this.#store
     const known = records.blob(diffId)
     if (known) lease.blob(known.digest)
     if (known && !content.has(known.digest))
       throw new SlipwayError('not-found', `content of layer ${diffId} is missing`, { hint: 'Pull the image again.' })
     if (known && layerCompression(known.mediaType) !== 'none') return known
-    const mediaType = mediaTypes.ociLayerGzip
-    if (known) {
-      const gzip = createGzip({ level: layerGzipLevel, chunkSize: 256 * 1024 })
-      pipeline(content.read(known.digest), gzip, () => {}) // an error destroys gzip, which its reader sees
-      const written = await content.write(gzip, {}, lease.blob)
-      const blob = { diffId, ...written, mediaType, tarSize: known.tarSize }
-      records.setBlob(blob)
-      return blob
-    }
-    const staged = await content.stage()
-    try {
-      const packed = await snapshots.pack(snapshot, staged.path, signal)
-      mustBe(diffId, packed.diffId)
-      lease.blob(packed.blob.digest)
-      await staged.adopt(packed.blob.digest)
-      const blob = { diffId, digest: packed.blob.digest, size: packed.blob.size, mediaType, tarSize: packed.tarSize }
+    const blob = await this.#write(lease, known, snapshot, packForm({}), { signal, grows, diffId })
+    records.transaction(() => {
+      records.setPacked(diffId, keyOf({}), blob, deps.clock.now())
       if (records.hasLayer(diffId)) records.setBlob(blob)
-      return blob
+    })
+    return blob
+  }
+
+  /** Writes the layer anew, from the archive it came as or from its snapshot. */
+  async #write(
+    lease: Lease,
+    from: LayerBlob | undefined,
+    snapshot: string,
+    form: PackForm,
+    options: {
+      signal: AbortSignal | undefined
+      grows?: ((blob: GrowingBlob) => void) | undefined
+      passing?: boolean
+      /** What the archive has to be. */
+      diffId?: Digest
+    },
+  ): Promise<LayerBlob> {
+    const { content, snapshots } = this.#store
+    const { signal, grows, passing, diffId } = options
+    const staged = await content.stage()
+    let growing: GrowingBlob | undefined
+    try {
+      if (grows) {
+        growing = await staged.follow()
+        grows(growing)
+      }
+      const source = from ? { file: content.path(from.digest), digest: from.digest } : { key: snapshot }
+      const packed = await snapshots.pack(source, form, staged.path, { signal, grew: (bytes) => growing?.grew(bytes) })
+      if (diffId !== undefined) mustBe(diffId, packed.diffId)
+      lease.blob(packed.blob.digest)
+      growing?.ended({ whole: packed.blob })
+      await staged.adopt(packed.blob.digest, passing)
+      const mediaType = types[form.compression]
+      return { diffId: packed.diffId, ...packed.blob, mediaType, tarSize: packed.tarSize }
+    } catch (error) {
+      growing?.ended({ error })
+      throw error
     } finally {
       await staged.drop()
     }
   }
-
-  async #plain(blob: LayerBlob | undefined, snapshot: string): Promise<Readable> {
-    const { content, snapshots } = this.#store
-    if (!blob) return await snapshots.diff(snapshot)
-    const stored = content.read(blob.digest)
-    const transform = decompressor(layerCompression(blob.mediaType) ?? 'none')
-    return transform ? chained([stored, transform], undefined) : stored
-  }
-
-  /** No file is younger than the given time: another layer, with a digest of its own. */
-  async #rewritten(form: LayerForm, lease: Lease, snapshot: string, signal?: AbortSignal): Promise<LayerBlob> {
-    const { content, snapshots } = this.#store
-    const compression = form.compression ?? 'gzip'
-    const hash = createHash('sha256')
-    const tar = packTar(clamped(await snapshots.diff(snapshot), BigInt(form.notAfter!) * 1_000_000n))
-    const measured = hashing(hash)
-    const written = await content.write(
-      chained([tar, measured, compressor(compression, form.level)], signal),
-      { passing: true },
-      lease.blob,
-    )
-    const diffId = `sha256:${hash.digest('hex')}`
-    return { diffId, ...written, mediaType: types[compression], tarSize: measured.bytes }
-  }
-}
-
-async function* clamped(tar: Readable, limitNs: bigint): AsyncGenerator<TarMember> {
-  for await (const { entry, body } of readTar(tar))
-    yield { entry: entry.mtimeNs > limitNs ? { ...entry, mtimeNs: limitNs } : entry, body }
 }
 
 const mustBe = (diffId: Digest, found: Digest): void => {
@@ -160,37 +187,14 @@ const mustBe = (diffId: Digest, found: Digest): void => {
     throw new SlipwayError('internal', `layer ${diffId} is now ${found}: its files were changed on disk`)
 }
 
-const hashing = (hash: ReturnType<typeof createHash>): Transform & { bytes: number } => {
-  const transform = Object.assign(
-    new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        hash.update(chunk)
-        transform.bytes += chunk.length
-        done(null, chunk)
-      },
-    }),
-    { bytes: 0 },
-  )
-  return transform
-}
+const packForm = ({ compression = 'gzip', level, notAfter }: LayerForm, method: Method = 'blocks'): PackForm => ({
+  compression: compression === 'gzip' && method === 'stream' ? 'gzip-stream' : compression,
+  level,
+  notAfter,
+})
 
-const compressor = (compression: Compression, level: number | undefined): Transform | undefined => {
-  const chunkSize = 256 * 1024
-  if (compression === 'gzip') return createGzip({ level: level ?? layerGzipLevel, chunkSize })
-  if (compression === 'uncompressed') return undefined
-  const params = level === undefined ? {} : { [constants.ZSTD_c_compressionLevel]: level }
-  return createZstdCompress({ chunkSize, params })
-}
-
-/** An error anywhere, or the abort, destroys the last stream, which its reader sees. */
-const chained = (streams: (Readable | Transform | undefined)[], signal: AbortSignal | undefined): Readable => {
-  const all = streams.filter((stream) => stream !== undefined)
-  const last = all.at(-1)!
-  if (all.length > 1) pipeline(all as [Readable, Transform], () => {})
-  return signal ? addAbortSignal(signal, last) : last
-}
-
-const keyOf = ({ compression = 'gzip', level, notAfter }: LayerForm): string => {
-  const by = { gzip: process.versions.zlib, zstd: process.versions.zstd, uncompressed: '' }[compression]
+const keyOf = ({ compression = 'gzip', level, notAfter }: LayerForm, method: Method = 'blocks'): string => {
+  const { zlib, zstd } = process.versions
+  const by = { gzip: method === 'blocks' ? `${zlib} ${gzipMethod}` : zlib, zstd, uncompressed: '' }[compression]
   return JSON.stringify([compression, level ?? layerGzipLevel, notAfter ?? '', by])
 }

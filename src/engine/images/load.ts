@@ -1,7 +1,6 @@
-import { open } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
-import { compressionOf } from '../../lib/tar/index.ts'
+import { compressionOfFile } from '../../lib/tar/index.ts'
 import {
   chainIds,
   choosePlatform,
@@ -301,16 +300,6 @@ const keptBlob = async (
         : mediaTypes.ociLayer
   const { tarSize } = unpacked ?? (await store.snapshots.measure(key, options.signal))
   return { diffId, digest: file.digest, mediaType, size: file.size, tarSize }
-}
-
-const compressionOfFile = async (path: string): Promise<ReturnType<typeof compressionOf>> => {
-  const handle = await open(path, 'r')
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(6), 0, 6, 0)
-    return compressionOf(buffer.subarray(0, bytesRead))
-  } finally {
-    await handle.close()
-  }
 }
 
 const invalid = (detail: string): SlipwayError => new SlipwayError('invalid', `invalid image archive: ${detail}`)

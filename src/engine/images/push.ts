@@ -14,10 +14,11 @@ import {
   sha256,
   withTag,
 } from '../../spec/oci/index.ts'
-import type { Distribution, Uploads } from '../distribution/index.ts'
+import type { GrowingBlob } from '../content/index.ts'
+import type { Distribution, Uploaded, Uploads } from '../distribution/index.ts'
 import type { Image, PullOptions } from '../types.ts'
 import type { LayerBlobs } from './layer-blobs.ts'
-import type { KeptManifest } from './records.ts'
+import type { KeptManifest, LayerBlob } from './records.ts'
 import type { ImageStore, Lease } from './store.ts'
 
 type PushOptions = Omit<PullOptions, 'platform' | 'bootstrap'>
@@ -97,16 +98,26 @@ export class Pusher {
   ): Promise<Descriptor> {
     const id = short(diffId)
     const say = options.progress ?? (() => {})
-    const blob = await this.#blobs.compressed(lease, diffId, snapshot, options.signal)
-    const descriptor = { mediaType: dockerLayerType(blob.mediaType), digest: blob.digest, size: blob.size }
-    const file = this.#store.content.path(blob.digest)
-    const { result, source } = await uploads.put(descriptor, { file }, sources, (current) =>
-      say({ id, status: 'Pushing', current, total: blob.size }),
+    const done = (blob: LayerBlob, { result, source }: Uploaded): Descriptor => {
+      if (result === 'exists') say({ id, status: 'Layer already exists' })
+      else if (result === 'mounted') say({ id, status: `Mounted from ${source}` })
+      else say({ id, status: 'Pushed' })
+      return { mediaType: dockerLayerType(blob.mediaType), digest: blob.digest, size: blob.size }
+    }
+    // Nothing is compressed that the registry has.
+    const remembered = this.#blobs.remembered(diffId)
+    const found = remembered && (await uploads.find(remembered, sources))
+    if (found && 'result' in found) return done(remembered, found)
+    const { blob, sent } = await sentMeanwhile(
+      options.signal,
+      (signal, grows) => this.#blobs.compressed(lease, diffId, snapshot, { signal, grows }),
+      (growing) =>
+        uploads.putGrowing(growing, sources, (current) => say({ id, status: 'Pushing', current }), found?.place),
     )
-    if (result === 'exists') say({ id, status: 'Layer already exists' })
-    else if (result === 'mounted') say({ id, status: `Mounted from ${source}` })
-    else say({ id, status: 'Pushed' })
-    return descriptor
+    if (sent) return done(blob, sent)
+    const file = this.#store.content.path(blob.digest)
+    const progress = (current: number): void => say({ id, status: 'Pushing', current, total: blob.size })
+    return done(blob, await uploads.put(blob, { file }, sources, progress))
   }
 
   async #pushManifest(uploads: Uploads, image: Image, layers: Descriptor[], tag: string): Promise<Descriptor> {
@@ -145,6 +156,29 @@ export class Pusher {
       const { layers: theirs } = JSON.parse(body) as Manifest
       return theirs.length === layers.length && theirs.every(({ digest }, i) => digest === layers[i]!.digest)
     })
+  }
+}
+
+/** Makes a blob, and sends it while it grows if it does; what fails of the two ends the other. */
+const sentMeanwhile = async (
+  signal: AbortSignal | undefined,
+  make: (signal: AbortSignal, grows: (blob: GrowingBlob) => void) => Promise<LayerBlob>,
+  send: (blob: GrowingBlob) => Promise<Uploaded>,
+): Promise<{ blob: LayerBlob; sent?: Uploaded }> => {
+  const failed = new AbortController()
+  const begun: { growing: GrowingBlob; sending: Promise<Uploaded> }[] = []
+  try {
+    const blob = await make(signal ? AbortSignal.any([signal, failed.signal]) : failed.signal, (growing) => {
+      const sending = send(growing)
+      sending.catch((error: unknown) => failed.abort(error))
+      begun.push({ growing, sending })
+    })
+    return { blob, ...(begun[0] && { sent: await begun[0].sending }) }
+  } catch (error) {
+    await begun[0]?.sending.catch(() => {}) // it reads from the file that is closed now
+    throw failed.signal.aborted ? failed.signal.reason : error
+  } finally {
+    await begun[0]?.growing.close()
   }
 }
 

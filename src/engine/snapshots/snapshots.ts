@@ -7,7 +7,7 @@ import type { Mount } from '../../sys/sys.ts'
 import type { EngineDeps } from '../deps.ts'
 import type { SnapshotInfo, Snapshots } from '../types.ts'
 import { LayerPool } from './layers/pool.ts'
-import type { DiffResult, UnpackLimits, UnpackResult } from './layers/protocol.ts'
+import type { PackForm, PackResult, UnpackLimits, UnpackResult } from './layers/protocol.ts'
 import { readOnlyMount, writableMount } from './mounts.ts'
 import { derivedPrefix, type SnapshotRecord, SnapshotRecords } from './records.ts'
 
@@ -30,12 +30,13 @@ export interface SnapshotStore extends Snapshots {
   intact(key: string): boolean
   /** Does diff() give the very bytes the layer was unpacked from? Then nobody needs to keep those. */
   reproduces(key: string, signal?: AbortSignal): Promise<boolean>
-  /** diff() as a gzip file, the same bytes for the same snapshot. */
+  /** Writes diff(), or an archive, into `to` in some form: the same bytes for the same. `grew` is told how large that is by now. */
   pack(
-    key: string,
-    file: string,
-    signal?: AbortSignal,
-  ): Promise<DiffResult & { blob: { digest: Digest; size: number } }>
+    from: { key: string } | { file: string; digest: Digest },
+    form: PackForm,
+    to: string,
+    options?: { signal?: AbortSignal | undefined; grew?: (bytes: number) => void },
+  ): Promise<PackResult>
   /** Keeps snapshots alive for `holder` even when their maker removes them. Synchronous: may be part of a transaction. */
   hold(keys: string[], holder: string): void
   /** Lets go; what nobody wants any more is deleted. `abandon`: also speaks for the maker of what `holder` held. Resolves with the bytes freed. */
@@ -276,16 +277,13 @@ class OverlaySnapshots implements SnapshotStore {
   }
 
   async pack(
-    key: string,
-    file: string,
-    signal?: AbortSignal,
-  ): Promise<DiffResult & { blob: { digest: Digest; size: number } }> {
-    const record = this.#must(key)
-    const result = await this.#pool.run(
-      { op: 'diff', root: this.#fs(record.n), output: { to: 'gzip', file } },
-      { signal },
-    )
-    return { ...result, blob: result.blob! }
+    from: { key: string } | { file: string; digest: Digest },
+    form: PackForm,
+    to: string,
+    options: { signal?: AbortSignal | undefined; grew?: (bytes: number) => void } = {},
+  ): Promise<PackResult> {
+    const source = 'key' in from ? { root: this.#fs(this.#must(from.key).n) } : from
+    return await this.#pool.run({ op: 'pack', from: source, form, file: to }, options)
   }
 
   async trim(key: string): Promise<void> {

@@ -1,3 +1,4 @@
+import { open } from 'node:fs/promises'
 import { PassThrough, pipeline, type Readable, type Transform } from 'node:stream'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { SlipwayError } from '../../errors.ts'
@@ -14,6 +15,16 @@ export const compressionOf = (head: Uint8Array): Compression => {
   if (starts(0x42, 0x5a, 0x68)) return 'bzip2'
   if (starts(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00)) return 'xz'
   return 'none'
+}
+
+export const compressionOfFile = async (path: string): Promise<Compression> => {
+  const handle = await open(path, 'r')
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(6), 0, 6, 0)
+    return compressionOf(buffer.subarray(0, bytesRead))
+  } finally {
+    await handle.close()
+  }
 }
 
 // Default chunks of 16 KiB halve the speed of gunzip.

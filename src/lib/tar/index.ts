@@ -1,4 +1,4 @@
-export { compressionOf, decompress, decompressor } from './decompress.ts'
+export { compressionOf, compressionOfFile, decompress, decompressor } from './decompress.ts'
 export { type TarEntry, type TarEntryType, tarEntry } from './entry.ts'
 export { decodeName, encodeName, isPlain, nameBytes } from './names.ts'
 export { writeNewFile } from './new-file.ts'

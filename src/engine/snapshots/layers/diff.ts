@@ -19,15 +19,23 @@ const chunkSize = 256 * 1024
  * their siblings (and without a time),
  * numeric owners only, times in whole seconds, the first name of a file with several holding its content.
  * The same tree always gives the same bytes. The root itself is left out, as everybody does, and so are sockets.
+ * What was given is overwritten when more is asked for.
  */
 export function* layerTar(root: string, special: Special): Generator<Buffer> {
-  yield* directory(root, '', special, new Map())
+  yield* directory(root, '', { special, links: new Map(), memory: Buffer.allocUnsafeSlow(chunkSize) })
   yield tarEnd
 }
 
 type Links = Map<string, string>
+interface Writing {
+  special: Special
+  links: Links
+  /** What is read of files. */
+  memory: Buffer
+}
 
-function* directory(root: string, path: string, special: Special, links: Links): Generator<Buffer> {
+function* directory(root: string, path: string, writing: Writing): Generator<Buffer> {
+  const { special, links, memory } = writing
   const prefix = path === '' ? '' : `${path}/`
   // A file of that name would become a whiteout for whoever reads the layer.
   const names = namesIn(`${root}/${path}`).filter((name) => !name.startsWith('.wh.'))
@@ -46,10 +54,10 @@ function* directory(root: string, path: string, special: Special, links: Links):
     const attributes = xattrs.get(name)
     const entry = describe(root, full, stat, attributes, links)
     yield encodeTarHeader(entry)
-    if (entry.type === 'file' && entry.size > 0) yield* content(`${root}/${full}`, entry.size)
+    if (entry.type === 'file' && entry.size > 0) yield* content(`${root}/${full}`, entry.size, memory)
     if (entry.type !== 'directory') continue
     if (attributes?.has(opaqueXattr)) yield encodeTarHeader(tarEntry({ path: `${full}/.wh..wh..opq`, mode: 0o600 }))
-    yield* directory(root, full, special, links)
+    yield* directory(root, full, writing)
   }
 }
 
@@ -99,11 +107,11 @@ const wholeSeconds = (stat: BigIntStats): bigint => {
 }
 
 /** Exactly `size` bytes: a file that shrinks while it is read is filled with zeros, one that grows is cut. */
-function* content(file: string, size: number): Generator<Buffer> {
+function* content(file: string, size: number, memory: Buffer): Generator<Buffer> {
   const fd = openSync(encodeName(file), 'r')
   try {
     for (let left = size; left > 0; ) {
-      const chunk = Buffer.allocUnsafe(Math.min(chunkSize, left))
+      const chunk = memory.subarray(0, left)
       const got = readSync(fd, chunk)
       if (got === 0) chunk.fill(0)
       const taken = got === 0 ? chunk : chunk.subarray(0, got)

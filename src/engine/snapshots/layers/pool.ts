@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { SlipwayError } from '../../../errors.ts'
 import { cancelled } from '../../../lib/cancel.ts'
+import { gzipLanes } from '../../../lib/gzip.ts'
 import { Semaphore } from '../../../lib/semaphore.ts'
 import type { SpecialFiles } from '../../../sys/sys.ts'
 import type { FromWorker, LayerJob, LayerResults, SpecialAnswer } from './protocol.ts'
@@ -15,6 +16,8 @@ interface JobOptions {
   input?: AsyncIterable<Uint8Array> | undefined
   /** Takes the chunks of a job that writes to the port; the job goes on when the promise resolves. */
   output?: ((chunk: Buffer) => Promise<void>) | undefined
+  /** Told of a file that is written how large it is by now. */
+  grew?: ((bytes: number) => void) | undefined
 }
 
 const idleMs = 10_000
@@ -25,6 +28,8 @@ const entry = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worke
 export class LayerPool {
   readonly #files: SpecialFiles
   readonly #slots: Semaphore
+  /** Of all threads together. */
+  readonly #compressing = new Semaphore(gzipLanes)
   #idle: { worker: Worker; timer: NodeJS.Timeout }[] = []
   #all = new Set<Worker>()
 
@@ -68,11 +73,13 @@ export class LayerPool {
         signal?.removeEventListener('abort', onAbort)
         worker.off('error', onError).off('exit', onExit)
         feed?.stop()
+        turns.over()
         port.close()
         answers.close()
         settle()
       }
       const feed = options.input ? feeder(port, options.input, onError) : undefined
+      const turns = lend(this.#compressing, port)
       port.on('message', (message: FromWorker) => {
         if ('special' in message) {
           const answer = this.#answer(message.special)
@@ -83,6 +90,8 @@ export class LayerPool {
           const chunk = Buffer.from(message.chunk.buffer, message.chunk.byteOffset, message.chunk.byteLength)
           options.output?.(chunk).then(() => port.postMessage({ credit: 1 }), onError)
         } else if ('credit' in message) feed?.more(message.credit)
+        else if ('turn' in message) turns[message.turn === 'wanted' ? 'ask' : 'back']()
+        else if ('grew' in message) options.grew?.(message.grew)
         else if ('failed' in message) finish(() => reject(fromWire(message.failed)))
         else finish(() => resolve(message.done))
       })
@@ -129,6 +138,25 @@ export class LayerPool {
   }
 }
 
+/** Turns that a worker asks for; what it has of them when its job is over comes back. */
+const lend = (turns: Semaphore, port: MessagePort) => {
+  const over = new AbortController()
+  const held: (() => void)[] = []
+  const hold = async (): Promise<void> => {
+    const back = new Promise<void>((resolve) => held.push(resolve))
+    port.postMessage({ turn: 'yours' })
+    await back
+  }
+  return {
+    ask: () => void turns.run(hold, over.signal).catch(() => {}), // nobody waits for it any more
+    back: () => held.shift()?.(),
+    over: () => {
+      over.abort()
+      for (const back of held) back()
+    },
+  }
+}
+
 interface Feeder {
   more(credit: number): void
   stop(): void
@@ -144,7 +172,8 @@ const feeder = (port: MessagePort, input: AsyncIterable<Uint8Array>, fail: (erro
       while (credit === 0 && state === 'running') await new Promise<void>((resolve) => (wake = resolve))
       if (state === 'stopped') return
       credit--
-      port.postMessage({ chunk: new Uint8Array(chunk) })
+      const copy = new Uint8Array(chunk)
+      port.postMessage({ chunk: copy }, [copy.buffer])
     }
     state = 'ended'
     port.postMessage({ end: true })

@@ -17,6 +17,17 @@ export interface UnpackLimits {
   ratio?: number | undefined
 }
 
+/** An archive as unpack takes it, with the digest of the file where that is known. */
+export type PackSource = { root: string } | { file: string; digest: Digest }
+export interface PackForm {
+  /** gzip-stream: as gzip was written before, in one piece. */
+  compression: 'gzip' | 'gzip-stream' | 'zstd' | 'uncompressed'
+  /** The compressor's own; undefined: its default. */
+  level: number | undefined
+  /** No file is younger than this (ms). */
+  notAfter: number | undefined
+}
+
 export type LayerJob =
   /** Unpacks an archive (plain, gzip or zstd, by its first bytes) into the empty directory `root`. */
   | {
@@ -34,8 +45,10 @@ export type LayerJob =
       /** A small tar whose entries are put on top. */
       extra: Uint8Array | undefined
     }
-  /** Writes the layer as a deterministic tar: only its digest, as chunks over the port, or into a gzip file. */
-  | { op: 'diff'; root: string; output: { to: 'digest' } | { to: 'port' } | { to: 'gzip'; file: string } }
+  /** The layer as a deterministic tar: only its digest, or as chunks over the port as well. */
+  | { op: 'diff'; root: string; output: { to: 'digest' } | { to: 'port' } }
+  /** Writes a layer into `file`: the one that `root` is, or an archive of it, in another form. */
+  | { op: 'pack'; from: PackSource; form: PackForm; file: string }
   | { op: 'changes'; root: string; lowers: string[] }
   | { op: 'trim'; root: string; lowers: string[] }
   | { op: 'usage'; root: string }
@@ -54,8 +67,10 @@ export interface UnpackResult {
 export interface DiffResult {
   diffId: Digest
   tarSize: number
-  /** Of what was written to the gzip file. */
-  blob?: { digest: Digest; size: number } | undefined
+}
+export interface PackResult extends DiffResult {
+  /** What was written. */
+  blob: { digest: Digest; size: number }
 }
 export interface Change {
   path: string
@@ -64,6 +79,7 @@ export interface Change {
 export interface LayerResults {
   unpack: UnpackResult
   diff: DiffResult
+  pack: PackResult
   changes: Change[]
   trim: undefined
   usage: number
@@ -96,9 +112,13 @@ export type FromWorker =
   | { special: SpecialCall }
   | { chunk: Uint8Array }
   | { credit: number }
+  /** Asks for a turn at the compressor, or gives one back. */
+  | { turn: 'wanted' | 'over' }
+  /** Bytes of the file by now. */
+  | { grew: number }
   | { done: unknown }
   | { failed: WireError }
-export type ToWorker = { chunk: Uint8Array } | { end: true } | { credit: number }
+export type ToWorker = { chunk: Uint8Array } | { end: true } | { credit: number } | { turn: 'yours' }
 
 /** Chunks under way in one direction before the other side must have taken some. */
 export const window = 8

@@ -1,16 +1,16 @@
 /** Entry of a layer worker. Does one job after the other, synchronously where that is fastest: nobody else runs here. */
 import { createHash, type Hash } from 'node:crypto'
-import { createReadStream, createWriteStream, lstatSync, rmSync } from 'node:fs'
-import { PassThrough, Readable, type Transform, type Writable } from 'node:stream'
+import { createReadStream, lstatSync, rmSync } from 'node:fs'
+import type { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { parentPort } from 'node:worker_threads'
-import { createGzip } from 'node:zlib'
 import { SlipwayError } from '../../../errors.ts'
 import { compressionOf, decompressor, encodeName, TarParser } from '../../../lib/tar/index.ts'
-import { layerGzipLevel } from '../../../spec/oci/index.ts'
 import { layerChanges } from './changes.ts'
 import { layerTar } from './diff.ts'
 import { namesIn } from './files.ts'
+import { pack } from './pack.ts'
+import { gathered } from './pieces.ts'
 import { portSink, portSource } from './port-streams.ts'
 import type { DiffResult, JobStart, LayerJob, UnpackResult } from './protocol.ts'
 import { remoteSpecial, type Special } from './special.ts'
@@ -95,56 +95,16 @@ const plain = async (
 const diff = async (job: Job<'diff'>, port: JobStart['port'], special: Special): Promise<DiffResult> => {
   const hash = createHash('sha256')
   let tarSize = 0
-  const chunks = function* (): Generator<Buffer> {
-    for (const chunk of gathered(layerTar(job.root, special))) {
-      hash.update(chunk)
-      tarSize += chunk.length
-      yield chunk
-    }
+  const sink = job.output.to === 'port' ? portSink(port) : undefined
+  for (const chunk of gathered(layerTar(job.root, special), sink !== undefined)) {
+    hash.update(chunk)
+    tarSize += chunk.length
+    await sink?.(chunk)
   }
-  if (job.output.to === 'digest') {
-    for (const _ of chunks());
-    return { diffId: digest(hash), tarSize }
-  }
-  if (job.output.to === 'port') {
-    const sink = portSink(port)
-    for (const chunk of chunks()) await sink(chunk)
-    return { diffId: digest(hash), tarSize }
-  }
-  const packed = createHash('sha256')
-  let size = 0
-  const count = new PassThrough()
-  count.on('data', (chunk: Buffer) => {
-    packed.update(chunk)
-    size += chunk.length
-  })
-  const file: Writable = createWriteStream(job.output.file, { flush: true })
-  await pipeline(
-    Readable.from(chunks(), { objectMode: false }),
-    createGzip({ level: layerGzipLevel, chunkSize: 256 * 1024 }),
-    count,
-    file,
-  )
-  return { diffId: digest(hash), tarSize, blob: { digest: digest(packed), size } }
+  return { diffId: digest(hash), tarSize }
 }
 
 const digest = (hash: Hash): string => `sha256:${hash.digest('hex')}`
-
-/** Joins small pieces (headers, paddings, small files) to chunks of about 256 KiB. */
-function* gathered(pieces: Iterable<Buffer>): Generator<Buffer> {
-  const limit = 256 * 1024
-  let held: Buffer[] = []
-  let size = 0
-  for (const piece of pieces) {
-    held.push(piece)
-    size += piece.length
-    if (size < limit) continue
-    yield Buffer.concat(held, size)
-    held = []
-    size = 0
-  }
-  if (size > 0) yield Buffer.concat(held, size)
-}
 
 const usage = (root: string): number => {
   let bytes = 0
@@ -170,6 +130,8 @@ const perform = (job: LayerJob, port: JobStart['port'], special: Special): unkno
       return unpack(job, port, special)
     case 'diff':
       return diff(job, port, special)
+    case 'pack':
+      return pack(job, port, special)
     case 'changes':
       return layerChanges(job.root, job.lowers, special)
     case 'trim':
