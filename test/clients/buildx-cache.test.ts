@@ -129,7 +129,9 @@ test('on a base from a registry, for several platforms, with docker media types'
   const { all } = await two.ok(['buildx', 'build', ...platforms, ...output(second), '--cache-from', from, there])
   assert.deepEqual(steps(all).performed, [], all)
   assert.ok(steps(all).cached.length >= 6, all)
-  assert.deepEqual(readFileSync(second), readFileSync(first))
+  // But for when each was made.
+  const undated = (path: string) => readFileSync(path, 'latin1').replace(/(image\.created":")[^"]*/, '$1')
+  assert.ok(undated(second) === undated(first), 'the archives differ')
 })
 
 test('through a directory of the clients', async () => {
