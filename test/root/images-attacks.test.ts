@@ -113,6 +113,19 @@ test('a registry that lies about digests, sizes and kinds', async () => {
     await registryOf(layer, plain, ({ manifest }) => void (first(manifest).mediaType = 'application/wasm')),
     /unsupported media type/,
   )
+  const helm = 'application/vnd.cncf.helm.config.v1+json'
+  await refused(
+    await registryOf(layer, plain, ({ manifest }) => Object.assign(manifest.config as object, { mediaType: helm })),
+    /^unsupported media type application\/vnd\.cncf\.helm\.config/,
+  )
+  await refused(
+    await registryOf(layer, plain, ({ manifest, blobs }) => {
+      const config = Buffer.from(configOf(sha256(plain)).replace('linux', 'windows'))
+      blobs.set(sha256(config), config)
+      Object.assign(manifest.config as object, { digest: sha256(config), size: config.length })
+    }),
+    /^cannot download image with operating system "windows" when requesting "linux"$/,
+  )
   await refused(
     await registryOf(layer, plain, ({ manifest }) => void (manifest.manifests = [])),
     /both an image and an index/,

@@ -62,8 +62,7 @@ export const unexpected = (answer: HttpAnswer, errors: RegistryError[]): Slipway
           : answer.status >= 500
             ? 'unavailable'
             : 'invalid'
-  const said = errors.map(spoken).join('; ') || `unexpected status code ${answer.status}`
-  return new SlipwayError(code, `${answer.url.origin}${answer.url.pathname}: ${said}`, {
-    details: { status: answer.status },
-  })
+  const { origin, pathname } = answer.url
+  const said = errors.map(spoken).join('; ') || `${origin}${pathname}: unexpected status code ${answer.status}`
+  return new SlipwayError(code, said, { details: { status: answer.status } })
 }

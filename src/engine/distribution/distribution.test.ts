@@ -221,6 +221,89 @@ test('refusals in docker words', async () => {
   await rejects(502, 'bad gateway', 'unavailable', /unexpected status code 502/)
 })
 
+test('documents of servers that know nothing of images; other kinds of things are named', async () => {
+  const of = async (document: object, type: string): Promise<string> => {
+    const { host } = await serve((_, response) =>
+      response.setHeader('Content-Type', type).end(JSON.stringify({ schemaVersion: 2, ...document })),
+    )
+    return (await read(host).manifest('1')).mediaType
+  }
+  const image = { config: { mediaType: mediaTypes.dockerConfig }, layers: [] }
+  assert.equal(await of(image, 'application/json'), mediaTypes.dockerManifest)
+  assert.equal(await of({ ...image, config: {} }, 'text/plain; charset=utf-8'), mediaTypes.ociManifest)
+  assert.equal(await of({ manifests: [] }, 'application/octet-stream'), mediaTypes.ociIndex)
+  for (const [document, type, hint] of [
+    [{ schemaVersion: 1, fsLayers: [] }, 'application/json', /old schema 1/],
+    [{ blobs: [] }, 'application/vnd.oci.artifact.manifest.v1+json', /another kind of artifact/],
+    [{ blobs: [] }, 'application/json', /another kind of artifact/],
+  ] as const)
+    await assert.rejects(of(document, type), (error) => isError(error, 'unsupported') && hint.test(error.hint ?? ''))
+})
+
+test('a kept connection that the server has just closed costs nothing', async () => {
+  const sockets = new Set<unknown>()
+  const { seen, host } = await serve((request, response) => {
+    const again = sockets.has(request.socket)
+    sockets.add(request.socket)
+    if (again) request.socket.destroy()
+    else sendManifest(response)
+  })
+  for (let i = 0; i < 3; i++) await read(host).manifest('1')
+  assert.ok(seen.length > 3, 'connections were kept')
+})
+
+test('an upload goes in one piece, and on from where the registry is, from the start, or elsewhere', async () => {
+  const data = Buffer.alloc(100_000, 'x')
+  const blob = { mediaType: 'text/plain', digest: sha256(data), size: data.length }
+  /** `patches` handle one PATCH each, in order; `status` is the answer to the question how far it has come. */
+  const upload = async (
+    patches: ((request: IncomingMessage, response: ServerResponse) => void)[],
+    status: { code: number; range?: string } = { code: 404 },
+  ): Promise<string[]> => {
+    const asked: string[] = []
+    const { host } = await serve((request, response) => {
+      const { method, url } = request
+      asked.push([method, url!.replace(/.*\/blobs\//, ''), request.headers['content-range'] ?? ''].join(' ').trim())
+      if (method === 'HEAD') response.writeHead(404).end()
+      else if (method === 'PATCH') patches.shift()!(request, response)
+      else if (method === 'GET')
+        response.writeHead(status.code, { Location: 'uploads/on', ...(status.range && { Range: status.range }) }).end()
+      else if (method === 'POST') response.writeHead(202, { Location: 'new' }).end()
+      else response.writeHead(200).end()
+    })
+    const file = join(dir, 'uploaded')
+    writeFileSync(file, data)
+    const target = parseReference(`${host}/repo/app:1`)
+    await distribution.write(target, [], {}).put(blob, { file }, [], () => {})
+    return asked.slice(1).map((line) => line.replace(/digest=.*|sha256:.*/, 'digest'))
+  }
+  const take = (request: IncomingMessage, response: ServerResponse): void => {
+    request.resume().on('end', () => response.writeHead(202, { Location: 'took' }).end())
+  }
+  const cut = (request: IncomingMessage): void => void request.once('data', () => request.socket.destroy())
+  const whole = ['POST uploads/', 'PATCH uploads/new', 'PUT uploads/took?digest']
+  assert.deepEqual(await upload([take]), whole)
+  assert.deepEqual(await upload([cut, take], { code: 204, range: '0-999' }), [
+    ...['POST uploads/', 'PATCH uploads/new', 'GET uploads/new'],
+    ...['PATCH uploads/uploads/on 1000-99999', 'PUT uploads/uploads/took?digest'],
+  ])
+  assert.deepEqual(await upload([cut, take]), [
+    ...['POST uploads/', 'PATCH uploads/new', 'GET uploads/new', 'HEAD digest'],
+    ...whole,
+  ])
+  const refuse = (request: IncomingMessage, response: ServerResponse): void =>
+    void request.resume().on('end', () => response.writeHead(416).end())
+  assert.deepEqual(await upload([cut, refuse, take], { code: 204, range: '0-999' }), [
+    ...['POST uploads/', 'PATCH uploads/new', 'GET uploads/new', 'PATCH uploads/uploads/on 1000-99999'],
+    ...whole,
+  ])
+  const send = (request: IncomingMessage, response: ServerResponse): void =>
+    void request.resume().on('end', () => response.writeHead(307, { Location: 'else' }).end())
+  assert.deepEqual(await upload([send, take]), [
+    ...['POST uploads/', 'PATCH uploads/new', 'PATCH uploads/else', 'PUT uploads/took?digest'],
+  ])
+})
+
 test('an abort is an abort', async () => {
   const { host } = await serve(() => {})
   const stop = new AbortController()

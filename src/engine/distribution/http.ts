@@ -26,6 +26,8 @@ export interface HttpCall {
   body?: Uint8Array | AsyncIterable<Uint8Array> | undefined
   signal?: AbortSignal | undefined
   trust?: Trust | undefined
+  /** Longest silence of a server that has been reached (ms); default: a minute. */
+  idleMs?: number | undefined
 }
 export interface HttpAnswer {
   status: number
@@ -35,8 +37,9 @@ export interface HttpAnswer {
   url: URL
 }
 
-/** Longest silence of a server that has been reached. */
 const idleMs = 60_000
+/** A connection that was kept has been closed by the other end just as it was used again. */
+const staleCodes: unknown[] = ['ECONNRESET', 'EPIPE']
 
 /**
  * HTTP for a registry client: connections are kept, HTTP(S)_PROXY and NO_PROXY are honoured, a server that cannot be
@@ -76,8 +79,14 @@ export class Http {
         else connected()
       })
       request.once('close', connected)
-      request.on('error', fail)
-      request.setTimeout(idleMs, () => request.destroy(new SlipwayError('timeout', 'the server has gone silent')))
+      request.on('error', (error: NodeJS.ErrnoException) => {
+        const stale = request.reusedSocket && staleCodes.includes(error.code) && !isStream(call.body)
+        if (stale) this.call(url, call).then(resolve, reject)
+        else fail(error)
+      })
+      request.setTimeout(call.idleMs ?? idleMs, () =>
+        request.destroy(new SlipwayError('timeout', 'the server has gone silent')),
+      )
       const { body } = call
       if (body === undefined || body instanceof Uint8Array) request.end(body)
       else send(body, request).catch((error: unknown) => request.destroy(error as Error))
@@ -118,6 +127,9 @@ const send = async (body: AsyncIterable<Uint8Array>, request: ClientRequest): Pr
   }
   request.end()
 }
+
+/** One that has been sent cannot be sent again. */
+export const isStream = (body: HttpCall['body']): boolean => body !== undefined && !(body instanceof Uint8Array)
 
 /** A failed call in docker's words. An abort stays what it is. */
 const unreachable = (url: URL, call: HttpCall, error: unknown): unknown => {

@@ -52,7 +52,9 @@ export class Repository {
     const mediaType = typeOf(body, answer.headers['content-type'])
     if (!isIndexType(mediaType) && !isManifestType(mediaType))
       throw new SlipwayError('unsupported', `unsupported manifest media type ${mediaType}`, {
-        hint: 'Images in the old schema 1 format have to be pushed again with a current tool.',
+        hint: /docker\.distribution\.manifest\.v1\+/.test(mediaType)
+          ? 'Images in the old schema 1 format have to be pushed again with a current tool.'
+          : 'This is not a container image but another kind of artifact.',
       })
     return { mediaType, digest, body }
   }
@@ -190,6 +192,15 @@ const hashed = async (file: string): Promise<{ hash: Hash; size: number }> => {
 
 const empty = async (file: string): Promise<void> => (await open(file, 'w', 0o600)).close()
 
+/** From what is in it; undefined: nothing of an image. */
+const guessed = (document: { manifests?: unknown; layers?: unknown; config?: unknown; schemaVersion?: unknown }) => {
+  if (document.schemaVersion === 1) return mediaTypes.dockerManifestV1
+  if (document.manifests !== undefined) return mediaTypes.ociIndex
+  if (document.layers === undefined || document.config === undefined) return undefined
+  const { mediaType } = document.config as { mediaType?: unknown }
+  return mediaType === mediaTypes.dockerConfig ? mediaTypes.dockerManifest : mediaTypes.ociManifest
+}
+
 /** The manifest's own word counts, then the header's; a document that fits both kinds is refused (CVE-2021-41190). */
 const typeOf = (body: Buffer, header: string | undefined): string => {
   let document: {
@@ -207,8 +218,11 @@ const typeOf = (body: Buffer, header: string | undefined): string => {
   const index = document.manifests !== undefined
   if (index && (document.layers !== undefined || document.config !== undefined))
     throw new SlipwayError('invalid', 'manifest is both an image and an index')
-  const named = typeof document.mediaType === 'string' ? document.mediaType : header?.split(';')[0]?.trim()
-  const type = named || (index ? mediaTypes.ociIndex : mediaTypes.ociManifest)
+  const said = header?.split(';')[0]?.trim()
+  const named = typeof document.mediaType === 'string' ? document.mediaType : said
+  // Servers that know nothing of images send files as something general.
+  const general = named === undefined || !/^application\/vnd\./.test(named)
+  const type = (general ? guessed(document) : named) ?? named ?? mediaTypes.ociManifest
   if ((isIndexType(type) && !index) || (isManifestType(type) && index))
     throw new SlipwayError('invalid', `manifest is not the ${type} it claims to be`)
   return type

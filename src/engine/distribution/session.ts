@@ -2,7 +2,7 @@ import { isError, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Reference } from '../../spec/oci/index.ts'
 import type { RegistryAuth } from '../types.ts'
-import { type Http, type HttpAnswer, type HttpCall, readBody } from './http.ts'
+import { type Http, type HttpAnswer, type HttpCall, isStream, readBody } from './http.ts'
 import type { Origin } from './origins.ts'
 import type { Tokens } from './tokens.ts'
 
@@ -114,7 +114,6 @@ export class Session {
     if (answer.status !== 401) return answer
     const challenge = answer.headers['www-authenticate']
     const obtained = challenge && (await tokens.obtain(origin, challenge, scopes, auth, signal))
-    // A stream that has been sent cannot be sent again.
     if (!obtained || obtained === authorization || isStream(call.body)) return answer
     answer.body.resume()
     return this.#patient(origin, url, call, obtained)
@@ -147,7 +146,7 @@ export class Session {
       const signal = either(this.#options.signal, call.signal)
       const answer = await this.#options.http.call(url, { ...call, headers, signal, trust })
       const { location } = answer.headers
-      if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return answer
+      if (!isRedirect(answer) || location === undefined || isStream(call.body)) return answer
       answer.body.resume()
       if (hops === maxRedirects) throw new SlipwayError('unavailable', `${start.host}: too many redirects`)
       const next = new URL(location, url)
@@ -161,7 +160,7 @@ export class Session {
 const either = (one: AbortSignal | undefined, other: AbortSignal | undefined): AbortSignal | undefined =>
   one && other ? AbortSignal.any([one, other]) : (one ?? other)
 
-const isStream = (body: HttpCall['body']): boolean => body !== undefined && !(body instanceof Uint8Array)
+export const isRedirect = ({ status }: HttpAnswer): boolean => [301, 302, 303, 307, 308].includes(status)
 
 /** Go's and nginx's answer to plain HTTP on a TLS port. */
 const isWrongProtocol = async (answer: HttpAnswer): Promise<boolean> => {

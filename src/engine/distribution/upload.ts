@@ -4,11 +4,13 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Descriptor, Digest } from '../../spec/oci/index.ts'
 import { errorsIn, unexpected } from './answers.ts'
 import { type HttpAnswer, readBody } from './http.ts'
-import type { Session } from './session.ts'
+import { isRedirect, type Session } from './session.ts'
 
-const chunkSize = 32 << 20
 const pieceSize = 256 * 1024
 const tries = 5
+const maxRedirects = 5
+/** Some registries hand a layer on to another store before they answer. */
+const idleMs = 5 * 60_000
 /** What has so much when it is first looked at is sent while it grows. */
 const streamFrom = 1 << 20
 /** So much left to send is worth the question whether the registry has the blob. */
@@ -36,8 +38,6 @@ interface Source extends Pick<GrowingSource, 'reaches'> {
 interface Place {
   location: string
   at: number
-  /** Bytes that a request must have at least. */
-  least: number
   /** The connection broke: the registry has to be asked how far it has come. */
   lost?: boolean
 }
@@ -90,7 +90,7 @@ export class Uploads {
 
   /**
    * put() of a blob that is being written: it is sent as it grows, in one request as docker does. What is lost of that, or
-   * refused, is sent again in chunks. `place`: what find() has said.
+   * refused, is sent again. `place`: what find() has said.
    */
   async putGrowing(
     blob: GrowingSource,
@@ -120,7 +120,7 @@ export class Uploads {
       body,
       headers: { 'Content-Type': mediaType, 'Content-Length': body.length },
     })
-    if (answer.status !== 201 && answer.status !== 200) throw await this.#failed(answer)
+    if (!isDone(answer)) throw await this.#failed(answer)
     answer.body.resume()
   }
 
@@ -163,7 +163,7 @@ export class Uploads {
     }
   }
 
-  /** Chunk by chunk, so that a lost connection costs one chunk: the registry is asked how far it has come. */
+  /** In one piece, as every registry takes it; after a lost connection from where the registry has come, if it knows. */
   async #send(source: Source, start: Place, progress: (bytes: number) => void): Promise<void> {
     let place = start
     for (let failures = place.lost ? 1 : 0; ; ) {
@@ -174,20 +174,24 @@ export class Uploads {
           if (!known) return
           place = known
         }
-        const step = Math.max(chunkSize, place.least)
-        const { size, whole } = await source.reaches(place.at + step)
+        const { size, whole } = await source.reaches(Number.POSITIVE_INFINITY)
         if (whole && place.at >= whole.size) return await this.#finish(place, whole)
-        place = await this.#chunk(place, source, Math.min(place.at + step, size), progress)
+        place = await this.#rest(place, source, size, progress)
       } catch (error) {
         await source.reaches(0)
-        if (++failures === tries || !passes(error)) throw error
-        place = { ...place, lost: true }
+        // It may be that only going on is refused.
+        const anew = place.at > 0 && isError(error, 'invalid', 'not-found')
+        if (++failures === tries || !(anew || passes(error))) throw error
+        place = anew ? await this.#begin() : { ...place, lost: true }
       }
     }
   }
 
-  async #chunk(place: Place, source: Source, end: number, progress: (bytes: number) => void): Promise<Place> {
-    const headers = { 'Content-Length': end - place.at, 'Content-Range': `${place.at}-${end - 1}` }
+  async #rest(place: Place, source: Source, end: number, progress: (bytes: number) => void): Promise<Place> {
+    const headers = {
+      'Content-Length': end - place.at,
+      ...(place.at > 0 && { 'Content-Range': `${place.at}-${end - 1}` }),
+    }
     const body = () => watched(source.body(place.at, end), place.at, progress)
     return { ...place, location: locationOf(await this.#patch(place.location, headers, body)), at: end }
   }
@@ -198,12 +202,14 @@ export class Uploads {
     body: () => Body,
     stop?: AbortSignal,
   ): Promise<HttpAnswer> {
-    for (let renewed = false; ; renewed = true) {
+    let to = location
+    for (let hops = 0, renewed = false; ; ) {
       const refused = new AbortController()
-      const answer = await this.#session.follow(location, {
+      const answer = await this.#session.follow(to, {
         method: 'PATCH',
         headers: { 'Content-Type': 'application/octet-stream', ...headers },
         body: body(),
+        idleMs,
         signal: stop ? AbortSignal.any([stop, refused.signal]) : refused.signal,
       })
       if (answer.status === 202) {
@@ -212,8 +218,10 @@ export class Uploads {
       }
       const error = await this.#failed(answer)
       refused.abort() // what was not sent yet is not worth it
-      // The token ran out and the session has a new one; a stream has to be opened anew for it.
-      if (answer.status !== 401 || renewed) throw error
+      // It goes elsewhere, or the token ran out and the session has a new one: a stream has to be opened anew for it.
+      if (isRedirect(answer) && hops++ < maxRedirects) to = locationOf(answer)
+      else if (answer.status === 401 && !renewed) renewed = true
+      else throw error
     }
   }
 
@@ -225,8 +233,8 @@ export class Uploads {
       const { whole } = await source.reaches(0)
       return whole && (await this.has(whole)) ? undefined : await this.#begin()
     }
-    if (status.status !== 204) throw await this.#failed(status)
     status.body.resume()
+    if (status.status !== 204) return await this.#begin()
     return { ...place, location: locationOf(status), at: reached(status), lost: false }
   }
 
@@ -237,8 +245,9 @@ export class Uploads {
       method: 'PUT',
       body: Buffer.alloc(0),
       headers: { 'Content-Length': 0 },
+      idleMs,
     })
-    if (answer.status !== 201 && answer.status !== 204) throw await this.#failed(answer)
+    if (!isDone(answer)) throw await this.#failed(answer)
     answer.body.resume()
   }
 
@@ -303,10 +312,9 @@ const watched = (body: Body, start: number, progress: (bytes: number) => void): 
 
 const passes = (error: unknown): boolean => isError(error, 'unavailable', 'too-many-requests')
 
-const placeOf = (answer: HttpAnswer): Place => {
-  const least = Number(answer.headers['oci-chunk-min-length'] ?? 0)
-  return { location: locationOf(answer), at: 0, least: Number.isSafeInteger(least) ? least : 0 }
-}
+const isDone = ({ status }: HttpAnswer): boolean => status >= 200 && status < 300
+
+const placeOf = (answer: HttpAnswer): Place => ({ location: locationOf(answer), at: 0 })
 
 const locationOf = (answer: HttpAnswer): string => {
   const { location } = answer.headers

@@ -1,5 +1,5 @@
 import { SlipwayError } from '../../errors.ts'
-import { type Digest, hostPlatform, type ImageConfig } from '../../spec/oci/index.ts'
+import { type Digest, hostPlatform, type ImageConfig, mediaTypes } from '../../spec/oci/index.ts'
 
 /** BuildKit writes null where there is no layer. */
 export const layersOf = ({ rootfs }: Pick<ImageConfig, 'rootfs'>): Digest[] =>
@@ -12,6 +12,25 @@ export const withPlatform = (config: ImageConfig): ImageConfig => ({
   os: config.os ?? 'linux',
   architecture: config.architecture ?? hostPlatform().architecture,
 })
+
+/** Besides their own names what registries of old days say. */
+const configTypes = [
+  ...[mediaTypes.ociConfig, mediaTypes.dockerConfig],
+  ...['application/octet-stream', 'application/json', 'text/html', '', undefined],
+]
+
+/** Is it an image, or something else that registries keep as if it were one? */
+export const checkConfigType = ({ mediaType }: { mediaType?: string | undefined }): void => {
+  if (configTypes.includes(mediaType)) return
+  throw new SlipwayError('unsupported', `unsupported media type ${mediaType}`, {
+    hint: 'This is not a container image but another kind of artifact.',
+  })
+}
+
+/** Layers of other systems cannot be unpacked here. Words are dockerd's. */
+export const checkSystem = ({ os }: Pick<ImageConfig, 'os'>, refusal: (os: string) => string): void => {
+  if (os !== 'linux') throw new SlipwayError('unsupported', refusal(os))
+}
 
 /** Reads a configuration somebody else wrote. 'invalid' where it could not be run. */
 export const readConfig = (text: string): ImageConfig => {

@@ -20,7 +20,7 @@ import {
 } from '../../spec/oci/index.ts'
 import type { Image, PullOptions } from '../types.ts'
 import { type ArchiveFiles, gatherFiles } from './archive-files.ts'
-import { readConfig } from './config.ts'
+import { checkConfigType, checkSystem, readConfig } from './config.ts'
 import { blobPath, isImage, storedIndex, type WholeIndex, wholeIndexes } from './load-index.ts'
 import { readable } from '../runtime/foreign.ts'
 import type { KeptManifest, LayerBlob } from './records.ts'
@@ -159,6 +159,7 @@ const fromLayout = async (files: ArchiveFiles, index: Index, options: LoadOption
     }
     const manifest = json<Manifest>(body, 'image manifest')
     if (!manifest.config?.digest || !Array.isArray(manifest.layers)) throw invalid('image manifest is malformed')
+    checkConfigType(manifest.config)
     const other = manifest.layers.find((layer) => layerCompression(String(layer.mediaType)) === undefined)
     if (other) throw new SlipwayError('unsupported', `unsupported media type ${other.mediaType}: not a container image`)
     const layers = manifest.layers.map((layer) => blobPath(layer.digest))
@@ -190,6 +191,10 @@ const loadOne = async (
   const raw = await files.text(loadable.config)
   if (raw === undefined) throw invalid(`${loadable.config} is missing`)
   const config = readConfig(raw)
+  checkSystem(
+    config,
+    (os) => `image operating system "${os}" cannot be used on this platform: operating system is not supported`,
+  )
   const { rootfs } = config
   if (rootfs.diff_ids.length !== loadable.layers.length)
     throw invalid(`configuration has ${rootfs.diff_ids.length} layers, the archive ${loadable.layers.length}`)

@@ -23,7 +23,7 @@ import {
 } from '../../spec/oci/index.ts'
 import type { Distribution, FetchedManifest, Repository } from '../distribution/index.ts'
 import type { Image, PullOptions } from '../types.ts'
-import { readConfig } from './config.ts'
+import { checkConfigType, checkSystem, readConfig } from './config.ts'
 import type { LayerBlob } from './records.ts'
 import type { ImageStore, Lease } from './store.ts'
 
@@ -52,9 +52,11 @@ export class Puller {
     const manifest = JSON.parse(body) as Manifest
     if (!manifest.config?.digest || !Array.isArray(manifest.layers))
       throw new SlipwayError('invalid', 'manifest has no config or layers')
+    checkConfigType(manifest.config)
     const known = this.#store.records.get(manifest.config.digest)
     const raw = known?.config ?? (await repository.smallBlob(manifest.config)).toString('utf8')
     const config = readConfig(raw)
+    checkSystem(config, (os) => `cannot download image with operating system "${os}" when requesting "linux"`)
     checkPlatform(reference, config, options)
     const before = reference.digest === undefined ? this.#store.resolveName(formatReference(reference)) : known?.id
     const image = await this.#store.lease((lease) =>
