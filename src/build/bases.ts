@@ -10,6 +10,7 @@ import {
   parseReference,
   wholeName,
 } from '../spec/oci/index.ts'
+import { policedImage } from './policed.ts'
 import type { Vertex } from './solver/graph.ts'
 import type { Report } from './solver/report.ts'
 import type { BuildRequest } from './types.ts'
@@ -35,7 +36,16 @@ export class Bases {
   }
 
   /** Each once a build. */
-  get(reference: string, platform: Platform): Promise<Image> {
+  async get(given: string, platform: Platform, rules = this.#request.sourceRules ?? []): Promise<Image> {
+    const reference = policedImage(rules, fullName(given)) ?? given
+    const image = await this.#once(reference, platform)
+    const pinned = pinnedName(reference, image)
+    // The policy may speak of what a name has turned out to be, too.
+    const instead = pinned && policedImage(rules, pinned)
+    return instead ? await this.#once(instead, platform) : image
+  }
+
+  #once(reference: string, platform: Platform): Promise<Image> {
     const key = `${reference} ${formatPlatform(platform)}`
     let image = this.#found.get(key)
     if (!image) {
@@ -122,6 +132,15 @@ export class Bases {
     if (step.notice) this.#request.progress({ type: 'notice', message: name })
     else this.#report.emit({ type: 'status', id: vertex.id, name, current: step.current ?? 0, total: step.total })
   }
+}
+
+/** With the digest that the registry has given the image; undefined: the reference has one already, or there is none. */
+const pinnedName = (reference: string, { repoDigests }: Image): string | undefined => {
+  if (reference.includes('sha256:')) return undefined
+  const full = fullName(reference)
+  const { domain, path } = parseReference(full)
+  const own = repoDigests.map(parseReference).find((each) => each.domain === domain && each.path === path)
+  return own?.digest && `${full}@${own.digest}`
 }
 
 /** 'docker.io/library/debian:latest'; an id stays as it is. */

@@ -300,7 +300,9 @@ class Build {
         noCache === true || noCacheFilter.some((each) => name !== undefined && each.toLowerCase() === name),
       environment: this.#environment,
       namedContext: (name) => this.#inputs.namedContext(name, platform),
-      image: (reference, wanted) => this.#bases.get(reference, wanted),
+      // What came in as a context is not named by anything that a policy knows.
+      image: (reference, wanted) =>
+        this.#bases.get(reference, wanted, this.#inputs.isLoaded(reference) ? [] : undefined),
       locate: (error, range) => locate(dockerfile.source, range, '', error),
     } satisfies PlanInput)
   }

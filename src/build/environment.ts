@@ -30,6 +30,7 @@ export const stepEnvironment = (request: BuildRequest): StepEnvironment => {
     hostNetwork: request.hostNetwork ?? false,
     secret: (id) => secretOf(request, id),
     ssh: (id) => agentOf(request, id),
+    sourceRules: request.sourceRules ?? [],
   }
 }
 

@@ -33,7 +33,9 @@ export { matcher as cacheMatcher } from './cache/filter.ts'
 export { changedConfig } from './changes.ts'
 export { type GitAddress, parseGitAddress } from './context/git.ts'
 export { type FileTree, type WalkedFile, walkTrees } from './output/files.ts'
+export { policedGit, policedUrl } from './policed.ts'
 export { answerOf, plainProgress } from './progress/index.ts'
+export { sourceRules } from './source-policy.ts'
 export type * from './types.ts'
 
 interface BuilderDeps {

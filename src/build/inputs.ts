@@ -26,12 +26,13 @@ import { findRemoteDockerfile, Remotes, remoteIgnore } from './context/remotes.t
 import { isArchive } from './context/unpack.ts'
 import { fileTime } from './epoch.ts'
 import { isOn } from './output/options.ts'
+import { policed, policedGit, policedUrl } from './policed.ts'
 import type { SolverDeps } from './solver/deps.ts'
 import type { LocalNode, Rootfs, StepEnvironment, Vertex } from './solver/graph.ts'
 import type { PlanInput } from './solver/plan.ts'
 import type { Report } from './solver/report.ts'
 import type { Solve } from './solver/solve.ts'
-import type { BuildRequest, GitContext, RemoteDirectory } from './types.ts'
+import type { BuildRequest, GitContext, RemoteDirectory, SourceRule } from './types.ts'
 
 export interface InputsDeps extends SolverDeps {
   images: Pick<Images, 'load' | 'get' | 'remove'>
@@ -54,6 +55,7 @@ export class Inputs {
   readonly #signal: AbortSignal
   readonly #environment: StepEnvironment
   readonly #opened: OpenedContext[] = []
+  readonly #rules: readonly SourceRule[]
   readonly #remotes: Remotes
   /** Named contexts, by contextName(). */
   readonly #contexts: NonNullable<BuildRequest['contexts']>
@@ -79,6 +81,7 @@ export class Inputs {
     this.#report = report
     this.#signal = signal
     this.#environment = environment
+    this.#rules = request.sourceRules ?? []
     this.#remotes = new Remotes(deps.kept)
   }
 
@@ -94,8 +97,14 @@ export class Inputs {
     this.#loaded.delete(image)
   }
 
+  /** Is it the image of a context that is a layout? */
+  isLoaded(image: string): boolean {
+    return this.#loaded.has(image)
+  }
+
   /** The Dockerfile and the build context, of which nothing may be there yet. */
   async read(): Promise<Read> {
+    for (const local of localNames(this.#request)) policed(this.#rules, `local://${local}`)
     const { request, context } = await this.#fetched()
     const found = await this.#internal(`load build definition from ${nameOf(request)}`, async (vertex) => {
       const remote = await findRemoteDockerfile(request, this.#signal)
@@ -171,27 +180,31 @@ export class Inputs {
     return { request: { ...request, dockerfile: { inline: text } }, context: await this.#open({ none: true }) }
   }
 
-  async #download(url: string): Promise<{ path: string }> {
-    return await this.#internal(`load remote build context ${url}`, async (vertex) => {
+  async #download(given: string): Promise<{ path: string }> {
+    return await this.#internal(`load remote build context ${given}`, async (vertex) => {
+      const { url, checksum } = policedUrl(this.#rules, { url: given })
       const found = await this.#deps.downloads.get(url, {
         signal: this.#signal,
         authorization: await httpAuthorization(url, this.#environment.secret),
         progress: (current, total) => this.#report.emit({ type: 'status', id: vertex.id, name: url, current, total }),
       })
+      if (checksum !== undefined && found.digest !== checksum)
+        throw new SlipwayError('invalid', `digest mismatch ${found.digest}: ${checksum}`)
       this.materials.push({ url, digest: found.digest })
-      this.#times.set(url, () => fileTime(this.#deps.sys.processes, found))
+      this.#times.set(given, () => fileTime(this.#deps.sys.processes, found))
       return found
     })
   }
 
-  async #clone({ git: text, address = parseGitAddress(text) }: GitContext): Promise<{ tar: Readable }> {
-    if (!address) throw new SlipwayError('bad-request', `${text} is not the address of a git repository`)
+  async #clone({ git: text, address: given = parseGitAddress(text) }: GitContext): Promise<{ tar: Readable }> {
+    if (!given) throw new SlipwayError('bad-request', `${text} is not the address of a git repository`)
     return await this.#internal(`load git source ${text}`, async () => {
+      const keepGitDir = given.keepGitDir ?? isOn(this.#request.args.BUILDKIT_CONTEXT_KEEP_GIT_DIR, false)
+      const address = policedGit(this.#rules, { ...given, keepGitDir })
       const agent = needsAgent(address) ? await this.#environment.ssh(address.agent ?? 'default') : undefined
-      const keepGitDir = address.keepGitDir ?? isOn(this.#request.args.BUILDKIT_CONTEXT_KEEP_GIT_DIR, false)
       const authorization = await gitAuthorization(address, this.#environment.secret)
       const options = { signal: this.#signal, agent, authorization }
-      const { path, digest } = await this.#deps.git.get({ ...address, keepGitDir }, options)
+      const { path, digest } = await this.#deps.git.get(address, options)
       this.materials.push({ url: text, digest })
       this.#times.set(text, () => this.#deps.git.time(address, digest, this.#signal))
       return { tar: createReadStream(path) }
@@ -227,6 +240,7 @@ export class Inputs {
   ): Promise<NamedContext> {
     if (value === undefined) return undefined
     if (typeof value !== 'string' && 'store' in value) {
+      policed(this.#rules, `oci-layout://${name}@${value.digest}`)
       const vertex = { id: randomUUID(), name: `[context ${name}] OCI load from client` }
       const { image, drop } = await this.#report.during(vertex, () =>
         loadLayout(this.#deps.images, value.store, value.digest, platform, this.#signal),
@@ -237,6 +251,7 @@ export class Inputs {
     if (typeof value !== 'string' && 'git' in value)
       return await this.#tree(name, await this.#open(await this.#clone(value), value.git))
     if (typeof value !== 'string') {
+      policed(this.#rules, `local://${name}`)
       const exclude = await remoteIgnore(value.remote, this.#signal)
       return { local: { kind: 'local', name, tree: this.#remotes.tree(value.remote, exclude ?? []) } }
     }
@@ -256,6 +271,7 @@ export class Inputs {
         hint: 'A named context is a directory, a git repository, an archive at an http(s) address, docker-image://NAME or target:STAGE.',
       })
     }
+    policed(this.#rules, `local://${name}`)
     return await this.#tree(name, await this.#open({ directory: value }, value))
   }
 
@@ -263,6 +279,13 @@ export class Inputs {
     const found = await findDockerfile({ dockerfile: { inline: '' } }, opened, this.#deps.sys)
     return { local: { kind: 'local', name, tree: treeOf(opened, found.ignore?.patterns) } }
   }
+}
+
+/** What of a build lies on its client's machine, as its policy calls it. */
+const localNames = ({ context, dockerfile = { path: '' } }: BuildRequest): string[] => {
+  const isLocal = 'remote' in context || 'directory' in context
+  const isFileLocal = 'remote' in dockerfile || (isLocal && 'path' in dockerfile)
+  return [...(isLocal ? ['context'] : []), ...(isFileLocal ? ['dockerfile'] : [])]
 }
 
 /** Progress of a transfer is worth showing ten times a second. */

@@ -6,6 +6,9 @@ import type { Descriptor } from '../spec/oci/index.ts'
 import type { Attestation } from './attest/statement.ts'
 import type { CommitFile } from './context/commit-files.ts'
 import type { GitAddress } from './context/git.ts'
+import type { SourceRule } from './source-policy.ts'
+
+export type { GivenPolicy, SourceRule } from './source-policy.ts'
 
 /** A repository as it was written; `address` is what that means, where it is more than the text itself says. */
 export interface GitContext {
@@ -90,6 +93,8 @@ export interface BuildRequest {
   privileged?: boolean | undefined
   /** RUN --network=host is allowed. */
   hostNetwork?: boolean | undefined
+  /** Where the sources may come from, and what takes their place. */
+  sourceRules?: readonly SourceRule[] | undefined
   signal?: AbortSignal | undefined
   progress: (event: BuildProgress) => void
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { globSync, readFileSync, rmdirSync } from 'node:fs'
+import { globSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -157,4 +157,40 @@ RUN hostname; grep seven /etc/hosts; ulimit -n; df -k /dev/shm | tail -1; cat /p
   assert.doesNotMatch(all, /eth0/)
   // Like dockerd's, a parent that was named stays.
   for (const left of globSync(`/sys/fs/cgroup/{.,*}${parent}`)) rmdirSync(left)
+})
+
+test('a policy of the client says where sources may come from, and from where instead', async () => {
+  const adding = project('policed', { Dockerfile: `FROM base\nADD ${url}/Dockerfile /added\nRUN echo built\n` })
+  const under = async (...rules: object[]) => {
+    const file = join(dir, 'policy.json')
+    writeFileSync(file, JSON.stringify({ rules }))
+    return await run(['buildx', 'build', '-t', 'policed', adding], {
+      env: { EXPERIMENTAL_BUILDKIT_SOURCE_POLICY: file },
+    })
+  }
+  const rule = (action: string, identifier: string, more: object = {}, updates?: object) => ({
+    action,
+    selector: { identifier, ...more },
+    updates,
+  })
+  const base = 'docker-image://docker.io/library/base:latest'
+  const denies = async (source: string, ...rules: object[]): Promise<void> =>
+    assert.match((await under(...rules)).all, new RegExp(`ERROR: .*source "${source}" denied by policy`))
+  await denies(base, rule('DENY', 'docker-image://*'))
+  await denies(base, rule('DENY', 'library/b[a]se:', { match_type: 'REGEX' }))
+  await denies(`${url}/Dockerfile`, rule('DENY', `${url}/*`))
+  await denies('local://context', rule('DENY', '*'), rule('ALLOW', 'local://dockerfile'), rule('ALLOW', base))
+  await denies(base, rule('DENY', base, { constraints: [{ key: 'a', value: 'b', condition: 'NOTEQUAL' }] }))
+  const kept = await under(
+    rule('DENY', '*'),
+    rule('ALLOW', 'local://*'),
+    rule('ALLOW', base),
+    rule('ALLOW', `${url}/*`),
+  )
+  assert.equal(kept.code, 0, kept.all)
+  const moved = await under(rule('CONVERT', `${url}/Dockerfile`, {}, { identifier: `${url}/plain.tar` }))
+  assert.equal(moved.code, 0, moved.all)
+  assert.match(await says('policed', '/added'), /from afar/)
+  const pinned = { attrs: { 'http.checksum': `sha256:${'0'.repeat(64)}` } }
+  assert.match((await under(rule('CONVERT', `${url}/*`, {}, pinned))).all, /digest mismatch sha256:\w+: sha256:0000/)
 })

@@ -10,6 +10,7 @@ import { digestSelected, factsOfSelection, type Selected } from '../context/sele
 import type { Tree } from '../context/tree.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
 import type { CopyOp, CopySource, RunMount } from '../ops.ts'
+import { policedGit, policedUrl } from '../policed.ts'
 import type { SolverDeps } from './deps.ts'
 import { topOf } from './deps.ts'
 import { filesOf } from './exec-copy.ts'
@@ -39,7 +40,7 @@ export class Contents {
   #kept = 0
   /** Keys of what directories were when their digests were made. */
   readonly #states = new Map<string, string>()
-  readonly #fetched = new Map<string, Promise<Download>>()
+  readonly #fetched = new Map<string, Promise<Download & { checksum: string | undefined }>>()
   /** By address: the digest of what was fetched, of a repository the commit. */
   readonly materials = new Map<string, string>()
   /** Bytes of the files in directories that steps read. */
@@ -192,29 +193,33 @@ export class Contents {
     if (!found) {
       const { report, signal } = this.#options
       const vertex = { ...node.vertex, id: randomUUID(), name: source.url }
-      const address = source.git ? parseGitAddress(source.url, { anyHttp: true }) : undefined
+      const given = source.git ? parseGitAddress(source.url, { anyHttp: true }) : undefined
       found = report.during(vertex, async () => {
-        if (address) {
-          const agent = needsAgent(address) ? await node.env.ssh('default') : undefined
-          const keepGitDir = source.keepGitDir ?? address.keepGitDir
-          const checksum = source.checksum ?? address.checksum
-          const authorization = await gitAuthorization(address, node.env.secret)
-          return await this.#deps.git.get({ ...address, keepGitDir, checksum }, { signal, agent, authorization })
+        const { env } = node
+        if (given) {
+          const keepGitDir = source.keepGitDir ?? given.keepGitDir
+          const checksum = source.checksum ?? given.checksum
+          const address = policedGit(env.sourceRules, { ...given, keepGitDir, checksum })
+          const agent = needsAgent(address) ? await env.ssh('default') : undefined
+          const authorization = await gitAuthorization(address, env.secret)
+          return { ...(await this.#deps.git.get(address, { signal, agent, authorization })), checksum: undefined }
         }
-        return await this.#deps.downloads.get(source.url, {
+        const { url, checksum } = policedUrl(env.sourceRules, source)
+        const file = await this.#deps.downloads.get(url, {
           signal,
-          authorization: await httpAuthorization(source.url, node.env.secret),
+          authorization: await httpAuthorization(url, env.secret),
           progress: (current, total) =>
             report.emit({ type: 'status', id: vertex.id, name: source.name, current, total }),
         })
+        return { ...file, checksum }
       })
       found.catch(() => {})
       this.#fetched.set(key, found)
     }
     return found.then((file) => {
       this.materials.set(source.url, file.digest)
-      if (!source.git && source.checksum !== undefined && !file.digest.startsWith(source.checksum))
-        throw new SyntaxFault(`digest mismatch ${file.digest}: ${source.checksum}`, { near: '--checksum' })
+      if (file.checksum !== undefined && !file.digest.startsWith(file.checksum))
+        throw new SyntaxFault(`digest mismatch ${file.digest}: ${file.checksum}`, { near: '--checksum' })
       return file
     })
   }

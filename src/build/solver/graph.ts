@@ -4,6 +4,7 @@ import type { SourcePosition } from '../../errors.ts'
 import type { Tree } from '../context/tree.ts'
 import type { Range } from '../dockerfile/source.ts'
 import type { CopyOp, MkdirOp, Op, RunOp } from '../ops.ts'
+import type { SourceRule } from '../source-policy.ts'
 
 /** How a node shows up in the progress. */
 export interface Vertex {
@@ -72,6 +73,8 @@ export interface StepEnvironment {
   secret(id: string): Promise<Uint8Array | undefined>
   /** Path of an agent's socket. */
   ssh(id: string): Promise<string | undefined>
+  /** For what ADD fetches. */
+  sourceRules: readonly SourceRule[]
 }
 
 /** What a root filesystem begins with: an image, or nothing. */

@@ -85,6 +85,7 @@ export const plan = async (text: string, options: PlanOptions = {}): Promise<Pla
       hostNetwork: false,
       secret: async () => undefined,
       ssh: async () => undefined,
+      sourceRules: [],
     },
     context: { kind: 'local', name: 'context', tree: { ...tree('/context'), ignore } },
     async namedContext(name) {

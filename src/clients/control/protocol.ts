@@ -1,5 +1,5 @@
 /** What the command line and the daemon say to each other over control.sock: HTTP, JSON in, JSON or JSON lines out. */
-import type { BuildProgress, Description, ExportResponse } from '../../build/types.ts'
+import type { BuildProgress, Description, ExportResponse, GivenPolicy } from '../../build/types.ts'
 import type { RegistryAuth, TransferProgress } from '../../engine/types.ts'
 import type { ErrorCode, SourcePosition } from '../../errors.ts'
 import type { Descriptor, ImageProcessConfig } from '../../spec/oci/index.ts'
@@ -81,6 +81,8 @@ export interface ImageBuildOrder {
   ssh: string[]
   /** By registry host. */
   auths: Record<string, RegistryAuth>
+  /** Of EXPERIMENTAL_BUILDKIT_SOURCE_POLICY. */
+  sourcePolicy: GivenPolicy
   privileged: boolean
   hostNetwork: boolean
   cacheFrom: CacheOrder[]

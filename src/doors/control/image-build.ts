@@ -1,5 +1,6 @@
 /** `slipway build`: orders as the builder's requests. */
 import { createReadStream } from 'node:fs'
+import { sourceRules } from '../../build/index.ts'
 import type { Builder, BuildProgress, BuildRequest, CacheEntry, Question } from '../../build/types.ts'
 import type { CacheOrder, ContextOrder, ImageBuildOrder } from '../../clients/control/index.ts'
 import { SlipwayError } from '../../errors.ts'
@@ -28,7 +29,7 @@ const requestOf = async (
   signal: AbortSignal,
   progress: (event: BuildProgress) => void,
 ): Promise<BuildRequest> => {
-  const { context, contexts, secrets, auths, cacheFrom, cacheTo, outputs: _, ...rest } = order
+  const { context, contexts, secrets, auths, cacheFrom, cacheTo, sourcePolicy, outputs: _, ...rest } = order
   const decoded = Object.entries(secrets).map(
     ([id, s]) => [id, 'valueBase64' in s ? { value: Buffer.from(s.valueBase64, 'base64') } : s] as const,
   )
@@ -44,6 +45,7 @@ const requestOf = async (
     cacheFrom: cacheFrom.map(cacheOf),
     cacheTo: cacheTo.map(cacheOf),
     auth: (registry) => auths[registry],
+    sourceRules: sourceRules(sourcePolicy),
     signal,
     progress,
   }

@@ -1,5 +1,5 @@
 /** Flags and arguments of `slipway build` as an order to the builder. */
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { CacheOrder, ContextOrder, ImageBuildOrder, OutputOrder } from '../../../clients/control/index.ts'
 import { messageOf } from '../../../errors.ts'
@@ -258,6 +258,19 @@ const hostOf = (line: string): { name: string; address: string } => {
   return { name: line.slice(0, at), address: line.slice(at + 1) }
 }
 
+/** Rules on where sources come from, in the file that buildx reads them from, too. */
+const sourcePolicyOf = ({ env, cwd }: Here): ImageBuildOrder['sourcePolicy'] => {
+  const file = env.EXPERIMENTAL_BUILDKIT_SOURCE_POLICY
+  if (!file) return {}
+  try {
+    const found: unknown = JSON.parse(readFileSync(resolve(cwd, file), 'utf8'))
+    if (typeof found !== 'object' || found === null || Array.isArray(found)) throw new Error('not an object')
+    return found
+  } catch (error) {
+    throw refuse(`failed to parse source policy: ${messageOf(error)}`)
+  }
+}
+
 export const buildOrderOf = async (
   flags: Flags,
   [given = '']: readonly string[],
@@ -289,6 +302,7 @@ export const buildOrderOf = async (
     secrets: secretsOf(flags, here),
     ssh: agentsOf(flags, here),
     auths: await registryAuths(here.env),
+    sourcePolicy: sourcePolicyOf(here),
     privileged: allowed.includes('security.insecure'),
     hostNetwork: allowed.includes('network.host') || network === 'host',
     cacheFrom: caches(several(flags, 'cache-from'), here, 'src'),

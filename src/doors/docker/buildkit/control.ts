@@ -1,5 +1,5 @@
 /** moby.buildkit.v1.Control: builds, their progress, the cache and the one worker there is. */
-import { cacheMatcher } from '../../../build/index.ts'
+import { cacheMatcher, sourceRules } from '../../../build/index.ts'
 import type { Engine } from '../../../engine/types.ts'
 import { isError, SlipwayError } from '../../../errors.ts'
 import type { Arrivals } from './arrivals.ts'
@@ -102,6 +102,10 @@ const exportsOf = (request: SolveRequest): Export[] => {
 }
 
 const solveJob = async (deps: ControlDeps, request: SolveRequest, call: Call) => {
+  if (request.SourcePolicySession !== '')
+    throw new SlipwayError('unsupported', 'source policies that the client decides on are not supported', {
+      hint: 'Build without --policy; the file that EXPERIMENTAL_BUILDKIT_SOURCE_POLICY names is followed.',
+    })
   if (deps.jobs.has(request.Ref)) throw new SlipwayError('already-exists', `job ID ${request.Ref} exists`)
   const session = await deps.sessions.get(request.Session, call.signal)
   const stop = new AbortController()
@@ -115,6 +119,7 @@ const solveJob = async (deps: ControlDeps, request: SolveRequest, call: Call) =>
       caches: cachesOf(request),
       signal,
       entitlements: request.Entitlements,
+      sourceRules: sourceRules(request.SourcePolicy ?? {}),
     },
     deps.clock,
   )

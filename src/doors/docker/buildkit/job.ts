@@ -1,7 +1,7 @@
 /** A build as clients see it: named by a ref of their choice, asked for on one call, followed and driven on others. */
 import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
-import type { CacheEntry } from '../../../build/types.ts'
+import type { CacheEntry, SourceRule } from '../../../build/types.ts'
 import { SlipwayError } from '../../../errors.ts'
 import type { Clock } from '../../../lib/clock.ts'
 import { ProgressLog } from './progress.ts'
@@ -25,6 +25,8 @@ export interface Job {
   upload?: Readable | undefined
   /** What --allow grants. */
   entitlements: readonly string[]
+  /** Where sources may come from. */
+  sourceRules: readonly SourceRule[]
   /** Names and texts of Dockerfiles, for errors that show their lines. */
   sources: Map<string, Uint8Array>
   /** What the exporters say: digests, names. */
@@ -35,7 +37,7 @@ export interface Job {
 }
 
 export const createJob = (
-  about: Pick<Job, 'ref' | 'session' | 'exports' | 'caches' | 'signal' | 'entitlements' | 'upload'>,
+  about: Pick<Job, 'ref' | 'session' | 'exports' | 'caches' | 'signal' | 'entitlements' | 'sourceRules' | 'upload'>,
   clock: Pick<Clock, 'now'>,
 ): Job => {
   const { promise, resolve, reject } = Promise.withResolvers<RpcStatus | undefined>()

@@ -85,6 +85,20 @@ export const CacheOptions = message({
   Imports: list(5, () => CacheOptionsEntry),
 })
 export const Exporter = message({ Type: string(1), Attrs: stringMap(2) })
+/** moby.buildkit.v1.sourcepolicy */
+const PolicySelector = message({
+  identifier: string(1),
+  match_type: int(2),
+  constraints: list(3, () => PolicyConstraint),
+})
+const PolicyConstraint = message({ key: string(1), value: string(2), condition: int(3) })
+const PolicyUpdate = message({ identifier: string(1), attrs: stringMap(2) })
+const PolicyRule = message({
+  action: int(1),
+  selector: nested(2, () => PolicySelector),
+  updates: nested(3, () => PolicyUpdate),
+})
+export const SourcePolicy = message({ version: int(1), rules: list(2, () => PolicyRule) })
 export const ControlSolveRequest = message({
   Ref: string(1),
   Definition: nested(2, () => Definition),
@@ -97,7 +111,9 @@ export const ControlSolveRequest = message({
   Entitlements: strings(9),
   FrontendInputs: messageMap(10, () => Definition),
   Internal: bool(11),
+  SourcePolicy: nested(12, () => SourcePolicy),
   Exporters: list(13, () => Exporter),
+  SourcePolicySession: string(15),
 })
 export const ControlSolveResponse = message({ ExporterResponse: stringMap(1) })
 export const StatusRequest = message({ Ref: string(1) })

@@ -9,9 +9,9 @@ import type { Descriptor } from '../../../spec/oci/index.ts'
 import type { RecentPushes } from '../recent-pushes.ts'
 import { type ForwardedAgents, forwardedAgents } from './agent.ts'
 import { sessionStore } from './content-store.ts'
+import { sourceOf } from './definitions.ts'
 import { sendStream, sendTrees } from './export.ts'
 import { remoteDirectory } from './file-sync.ts'
-import { sourceOf } from './definitions.ts'
 import { type ContextInputs, cacheImportsOf, requestOf } from './frontend.ts'
 import type { Cache, Job } from './job.ts'
 import { type ControlSolveRequest, Status } from './messages.ts'
@@ -102,6 +102,7 @@ const requestFor = async (
       given,
     ),
     tags: [],
+    sourceRules: job.sourceRules,
     privileged: job.entitlements.includes('security.insecure'),
     hostNetwork: job.entitlements.includes('network.host'),
     signal,

@@ -136,6 +136,7 @@ const build = async (
       caches: cachesOf(x),
       signal,
       entitlements: [],
+      sourceRules: [],
       upload,
     },
     deps.clock,
