@@ -18,7 +18,7 @@ import { stepEnvironment } from './environment.ts'
 import { argsWithEpoch, epochName, fileTime, resolveEpoch, scopeWithoutEpoch } from './epoch.ts'
 import { Inputs, type InputsDeps, type Read } from './inputs.ts'
 import { checkOutputs, type ExportContext, exportAll, exportCaches, noLists, withInlineCache } from './output/export.ts'
-import { isOn } from './output/options.ts'
+import { isMultiPlatform } from './output/options.ts'
 import { epochOf, finishConfig, type Product } from './output/product.ts'
 import { createLint, type Lint, type Warning } from './rules/lint.ts'
 import { checkStatements, checkStructure } from './rules/structure.ts'
@@ -77,6 +77,7 @@ class Build {
   readonly #signal: AbortSignal
   readonly #report: Report
   readonly #platforms: readonly Platform[]
+  readonly #isMultiPlatform: boolean
   readonly #bases: Bases
   readonly #inputs: Inputs
   readonly #environment: StepEnvironment
@@ -97,6 +98,7 @@ class Build {
     this.#inputs = new Inputs(deps, request, this.#report, this.#environment, this.#signal)
     this.#imported = new ImportedCaches(deps, this.#report, this.#signal)
     this.#platforms = platformsOf(request)
+    this.#isMultiPlatform = isMultiPlatform(request.args, this.#platforms.length)
     this.#startedAt = deps.clock.now()
     this.#args = request.args
   }
@@ -294,7 +296,7 @@ class Build {
       scope: this.#scope(dockerfile, platform, target),
       platform,
       platformGiven: this.#request.platform !== undefined || platforms.length > 0,
-      platformShown: this.#platforms.length > 1 || isOn(args.BUILDKIT_MULTI_PLATFORM, false),
+      platformShown: this.#isMultiPlatform,
       buildArgs: args,
       noCache: (name) =>
         noCache === true || noCacheFilter.some((each) => name !== undefined && each.toLowerCase() === name),

@@ -38,9 +38,14 @@ export const attesting = (parts: AttestParts): Attest | undefined => {
     const found: Attestation[] = []
     if (wanted.sbom) {
       const scanner = await bases.get(wanted.sbom.generator, hostPlatform())
+      const files = product.result.snapshots.flatMap((snapshot, i) => {
+        const [path, layer] = [deps.snapshots.pathOf(snapshot), layers[i]]
+        return path !== undefined && layer ? [{ path, digest: layer.digest }] : []
+      })
       found.push(
         ...(await scanned(solve, deps, {
           ...{ options: wanted.sbom, scanner, root: product.stage.rootfs, extras: product.stage.extras },
+          ...{ layers: files, target: formatPlatform(product.platform) },
           ...{ platform: formatPlatform(hostPlatform()), environment: parts.environment },
         })),
       )

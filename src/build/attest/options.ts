@@ -1,5 +1,7 @@
 /** Which attestations a build is asked for: `attest:TYPE` of the frontend's attributes, each a line of key=value pairs. */
-import { SlipwayError } from '../../errors.ts'
+import { messageOf, SlipwayError } from '../../errors.ts'
+import { csv } from '../../lib/csv.ts'
+import { parseReference } from '../../spec/oci/index.ts'
 import { isOn } from '../output/options.ts'
 
 export interface ProvenanceOptions {
@@ -12,6 +14,8 @@ export interface ProvenanceOptions {
 export interface SbomOptions {
   /** Image of a scanner. */
   generator: string
+  /** All else that was given: BUILDKIT_SCAN_… of the scanner's environment. */
+  parameters: Readonly<Record<string, string>>
 }
 export interface Attestations {
   provenance?: ProvenanceOptions | undefined
@@ -21,16 +25,22 @@ export interface Attestations {
 /** BuildKit's; an image of Docker Hub. */
 const defaultGenerator = 'docker/buildkit-syft-scanner:stable-1'
 
-const fieldsOf = (line: string): Record<string, string> =>
-  Object.fromEntries(
-    line
-      .split(',')
-      .filter((field) => field !== '')
-      .map((field) => {
-        const at = field.indexOf('=')
-        return at < 0 ? [field, ''] : [field.slice(0, at), field.slice(at + 1)]
-      }),
-  )
+const fieldsOf = (type: string, line: string): Record<string, string> => {
+  try {
+    return Object.fromEntries(
+      csv(line)
+        .filter((field) => field !== '')
+        .map((field) => pairOf(field)),
+    )
+  } catch (cause) {
+    throw new SlipwayError('bad-request', `failed to parse ${type}: ${messageOf(cause)}`, { cause })
+  }
+}
+
+const pairOf = (field: string): [string, string] => {
+  const at = field.indexOf('=')
+  return at < 0 ? [field, ''] : [field.slice(0, at), field.slice(at + 1)]
+}
 
 /**
  * `inline-only` marks the provenance that buildx asks for by itself where nobody has said anything: it is left out, as by dockerd
@@ -43,10 +53,10 @@ export const attestationsOf = (
   attest: Readonly<Record<string, string>>,
   args: Readonly<Record<string, string>>,
 ): Attestations => {
-  const given = new Map(Object.entries(attest).map(([type, line]) => [type.toLowerCase(), fieldsOf(line)]))
+  const given = new Map(Object.entries(attest).map(([type, line]) => [type.toLowerCase(), fieldsOf(type, line)]))
   for (const [key, value] of Object.entries(args)) {
     const type = /^BUILDKIT_ATTEST_(.+)$/.exec(key)?.[1]
-    if (type !== undefined) given.set(type.toLowerCase(), fieldsOf(value))
+    if (type !== undefined) given.set(type.toLowerCase(), fieldsOf(type, value))
   }
   const stranger = [...given.keys()].find((type) => type !== 'provenance' && type !== 'sbom')
   if (stranger !== undefined)
@@ -57,8 +67,22 @@ export const attestationsOf = (
   const sbom = given.get('sbom')
   return {
     ...(isWanted(provenance) ? { provenance: provenanceOf(provenance) } : {}),
-    ...(isWanted(sbom) ? { sbom: { generator: sbom.generator || defaultGenerator } } : {}),
+    ...(isWanted(sbom) ? { sbom: sbomOf(sbom) } : {}),
   }
+}
+
+const sbomOf = ({
+  generator = defaultGenerator,
+  disabled: _,
+  'inline-only': __,
+  ...parameters
+}: Record<string, string>) => {
+  try {
+    parseReference(generator)
+  } catch (cause) {
+    throw new SlipwayError('bad-request', `failed to parse sbom scanner ${generator}: ${messageOf(cause)}`, { cause })
+  }
+  return { generator, parameters }
 }
 
 const provenanceOf = (fields: Record<string, string>): ProvenanceOptions => {

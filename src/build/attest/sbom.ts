@@ -14,12 +14,13 @@ import { topOf } from '../solver/deps.ts'
 import type { OpNode, Rootfs, StepEnvironment } from '../solver/graph.ts'
 import type { Extra } from '../solver/scans.ts'
 import type { Solve } from '../solver/solve.ts'
+import { type FilesOf, withLayers } from './layers.ts'
 import type { SbomOptions } from './options.ts'
 import type { Attestation } from './statement.ts'
 
 const core = '/run/src/core/sbom'
 const extrasDirectory = '/run/src/extras'
-const destination = '/run/out'
+const destination = '/run/out/'
 const largestBytes = 64 << 20
 
 interface Scan {
@@ -27,6 +28,11 @@ interface Scan {
   scanner: Image
   root: Rootfs
   extras: readonly Extra[]
+  /** Of the result's image. */
+  layers: readonly FilesOf[]
+  /** What is scanned is of this one. */
+  target: string
+  /** The scanner's. */
   platform: string
   environment: StepEnvironment
 }
@@ -42,13 +48,20 @@ export const scanned = async (
   // Nothing of the scanner's may lead elsewhere.
   const directory = join(layer, files.resolveInRoot(layer, destination))
   const names = lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() ? readdirSync(directory).sort() : []
-  return names.filter((name) => name.endsWith('.json')).map((name) => read(directory, name, scan.options))
+  const isCore = (name: string): boolean => name.split('.')[0] === 'sbom'
+  return names
+    .filter((name) => name.endsWith('.json'))
+    .sort((a, b) => Number(isCore(b)) - Number(isCore(a)))
+    .map((name) => {
+      const found = read(directory, name, scan.options)
+      return isCore(name) ? withLayers(found, scan.layers) : found
+    })
 }
 
 const read = (directory: string, name: string, { generator }: SbomOptions): Attestation => {
   const file = join(directory, name)
   const refuse = (why: string, cause?: unknown): SlipwayError =>
-    new SlipwayError('invalid', `${generator}: ${destination}/${name} ${why}`, { cause })
+    new SlipwayError('invalid', `${generator}: ${destination}${name} ${why}`, { cause })
   const stat = lstatSync(file, { throwIfNoEntry: false })
   if (!stat?.isFile() || stat.size > largestBytes) throw refuse('is no file, or a too large one')
   let found: Partial<Attestation>
@@ -67,24 +80,28 @@ const scannerStep = (scan: Scan): OpNode => {
   const { scanner, options, root, extras } = scan
   const { Entrypoint = [], Cmd = [], Env = [], WorkingDir = '/', User = '' } = scanner.config.config ?? {}
   const args = [...(Entrypoint ?? []), ...(Cmd ?? [])]
-  if (args.length === 0)
-    throw new SlipwayError('invalid', `${options.generator} is no scanner: it has neither an entry point nor a command`)
+  if (args.length === 0) throw new SlipwayError('invalid', `scanner ${fullName(options.generator)} does not have cmd`)
   const mkdir: MkdirOp = { kind: 'mkdir', path: destination }
   const run: RunOp = {
     kind: 'run',
     args,
     env: [
       ...[...(Env ?? []), `BUILDKIT_SCAN_DESTINATION=${destination}`, `BUILDKIT_SCAN_SOURCE=${core}`],
-      ...(extras.length > 0 ? [`BUILDKIT_SCAN_SOURCE_EXTRAS=${extrasDirectory}/`] : []),
+      ...(extras.length > 0 ? [`BUILDKIT_SCAN_SOURCE_EXTRAS=${extrasDirectory}`] : []),
+      ...Object.entries(options.parameters).map(([name, value]) => `BUILDKIT_SCAN_${name}=${value}`),
     ],
     cwd: WorkingDir || '/',
     user: User,
-    mounts: [shown('sbom', core), ...extras.map(({ name }) => shown(name, `${extrasDirectory}/sbom-${name}`))],
+    mounts: [
+      ...[shown('sbom', core), ...extras.map(({ name }) => shown(name, `${extrasDirectory}/sbom-${name}`))],
+      { type: 'tmpfs', target: '/tmp' },
+    ],
     insecure: false,
   }
   const title = `generating sbom using ${fullName(options.generator)}`
-  const below = stepOf(scan, mkdir, { kind: 'image', image: scanner, vertex: vertexOf(`[sbom] ${title}`) }, [])
-  return stepOf(scan, run, below, [root, ...extras.map((extra) => extra.root)], title)
+  const image = { kind: 'image', image: scanner, vertex: vertexOf(`[${scan.target}] ${title}`) } as const
+  const below = stepOf(scan, mkdir, image, [])
+  return stepOf(scan, run, below, [root, ...extras.map((extra) => extra.root), undefined], title)
 }
 
 const shown = (name: string, target: string): RunMount => ({
@@ -94,12 +111,12 @@ const shown = (name: string, target: string): RunMount => ({
 const vertexOf = (name: string) => ({ id: randomUUID(), name })
 
 const stepOf = (
-  { platform, environment }: Scan,
+  { platform, target, environment }: Scan,
   op: MkdirOp | RunOp,
   input: Rootfs,
-  sources: Rootfs[],
+  sources: (Rootfs | undefined)[],
   title = 'preparing the scanner',
 ): OpNode => ({
-  ...{ kind: 'op', op, input, sources, vertex: vertexOf(`[sbom] ${title}`) },
+  ...{ kind: 'op', op, input, sources, vertex: vertexOf(`[${target}] ${title}`) },
   ...{ range: { start: 1, end: 1 }, stage: 'sbom', platform, noCache: false, env: environment },
 })

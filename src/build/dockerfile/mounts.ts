@@ -1,5 +1,7 @@
 /** RUN --mount=type=…,key=value,… */
 import { posix } from 'node:path'
+import { messageOf } from '../../errors.ts'
+import { csv } from '../../lib/csv.ts'
 import type { FilesFrom, RunMount } from '../ops.ts'
 import type { StageState } from './instruction.ts'
 import { suggest } from './nearest.ts'
@@ -27,23 +29,17 @@ interface Fields {
   gid?: number
 }
 
-/** One line of comma-separated values, where a field in double quotes may hold commas. */
-const csv = (text: string): string[] => {
-  const fields: string[] = []
-  const pattern = /("(?:[^"]|"")*"|[^,]*)(,|$)/gy
-  for (;;) {
-    const match = pattern.exec(text)
-    if (!match)
-      throw new SyntaxFault('failed to parse csv mounts: parse error: bare " in non-quoted field', { near: text })
-    const field = match[1]!
-    fields.push(field.startsWith('"') ? field.slice(1, -1).replaceAll('""', '"') : field)
-    if (match[2] === '') return fields
+const fieldsOf = (text: string): string[] => {
+  try {
+    return csv(text)
+  } catch (cause) {
+    throw new SyntaxFault(`failed to parse csv mounts: ${messageOf(cause)}`, { near: text })
   }
 }
 
 /** The `from` of a mount, if it has one. It is needed before variables are known, so it cannot hold any. */
 export const checkMountFrom = (text: string): string[] =>
-  csv(text).flatMap((field) => {
+  fieldsOf(text).flatMap((field) => {
     const value = /^from=(.*)$/i.exec(field)?.[1]
     if (value === undefined || value === '') return []
     if (/\$./.test(value)) {
@@ -55,7 +51,7 @@ export const checkMountFrom = (text: string): string[] =>
 /** `agents`: how many of type ssh came before in the instruction. */
 export const mountOf = (text: string, stage: StageState, agents: number): RunMount => {
   const fields: Fields = { type: 'bind', required: false }
-  for (const field of csv(text)) readField(fields, field, stage)
+  for (const field of fieldsOf(text)) readField(fields, field, stage)
   validate(fields)
   return build(fields, stage.config.WorkingDir || '/', agents)
 }

@@ -27,7 +27,7 @@ import type { BuildOutput, BuildRequest, BuildResult, ExportResponse } from '../
 import { type FileTree, packTrees } from './files.ts'
 import { layoutTar } from './layout.ts'
 import { type Written, writeManifests } from './manifest.ts'
-import { annotationsOf, formOf, isOn, namesOf, rewrites } from './options.ts'
+import { annotationsOf, formOf, isMultiPlatform, isOn, namesOf, rewrites } from './options.ts'
 import { exporterEpoch, finishConfig, type Product, withEpochOf } from './product.ts'
 
 export interface ExportContext {
@@ -141,9 +141,6 @@ const exportOne = async (
 
 // ── images ──
 
-/** An index even of one platform, as the build argument asks. */
-const isIndexed = ({ args }: Pick<BuildRequest, 'args'>): boolean => isOn(args.BUILDKIT_MULTI_PLATFORM, false)
-
 const exporters = ['none', 'cacheonly', 'image', 'moby', 'registry', 'docker', 'oci', 'local', 'tar']
 /** A name that has a tag is no place for what goes by its digest alone. */
 const checkByDigest = (output: BuildOutput): void => {
@@ -191,8 +188,7 @@ const exportImage = async (
   if (names.length > 0) response['image.name'] = names.join(',')
   const isWhole =
     context.attest !== undefined ||
-    products.length > 1 ||
-    isIndexed(context.request) ||
+    isMultiPlatform(context.request.args, products.length) ||
     annotationsOf(attrs, 'index') !== undefined
   const keepsWhole = kept !== undefined && isWhole && names.length > 0
   if (!push && !stored) {
@@ -307,7 +303,8 @@ const withManifests = async (
       }
       const { attest } = context
       newest = Math.max(...finished.map((each) => Date.parse(each.finished.created)))
-      const made = await writeManifests({ packing, type, attrs, indexed: isIndexed(request), attest, signal }, finished)
+      const indexed = isMultiPlatform(request.args, products.length)
+      const made = await writeManifests({ packing, type, attrs, indexed, attest, signal }, finished)
       for (const { descriptor } of made.configs) say(`exporting config ${descriptor.digest}`)
       const { mediaType, digest } = made.parcel.root.descriptor
       const isIndex = mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList
@@ -376,7 +373,7 @@ const exportFiles = async (
 ): Promise<void> => {
   const { sys, workDir, snapshots } = context.deps
   tellUnattested(context, 'directories and plain archives have')
-  const split = isOn(output.attrs['platform-split'], products.length > 1 || isIndexed(context.request))
+  const split = isOn(output.attrs['platform-split'], isMultiPlatform(context.request.args, products.length))
   const epoch = exporterEpoch(output.attrs, products[0]!.epoch)
   const time = epoch === undefined ? undefined : BigInt(epoch) * 1_000_000n
   const space = new Workspace(workDir, sys.mounts, snapshots)

@@ -8,9 +8,25 @@ type Attrs = Readonly<Record<string, string>>
 /** Go's strconv.ParseBool, and '' which buildx sends for a bare key. */
 export const isOn = (text: string | undefined, otherwise = false): boolean => {
   if (text === undefined) return otherwise
-  if (['', '1', 't', 'T', 'true', 'TRUE', 'True'].includes(text)) return true
-  if (['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(text)) return false
-  throw new SlipwayError('bad-request', `non-bool value specified: ${text}`)
+  const value = text === '' || boolean(text)
+  if (value === undefined) throw new SlipwayError('bad-request', `non-bool value specified: ${text}`)
+  return value
+}
+
+const boolean = (text: string): boolean | undefined => {
+  if (['1', 't', 'T', 'true', 'TRUE', 'True'].includes(text)) return true
+  return ['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(text) ? false : undefined
+}
+
+/** Whether results go by their platform, one in an index, too: with several, or as BUILDKIT_MULTI_PLATFORM says. */
+export const isMultiPlatform = (args: Attrs, platforms: number): boolean => {
+  const text = args.BUILDKIT_MULTI_PLATFORM
+  if (!text) return platforms > 1
+  const value = boolean(text)
+  if (value === undefined) throw new SlipwayError('bad-request', `invalid boolean value for multi-platform: ${text}`)
+  if (!value && platforms > 1)
+    throw new SlipwayError('bad-request', 'conflicting config: returning multiple target platforms is not allowed')
+  return value
 }
 
 /** How layers are written. */

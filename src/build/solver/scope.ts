@@ -20,10 +20,12 @@ export const targetStage = (dockerfile: Dockerfile, target: string | undefined):
 export const platformArgs = (build: Platform, target: Platform, stage: string | undefined): [string, string][] => [
   ['BUILDPLATFORM', formatPlatform(build)],
   ['BUILDOS', build.os],
+  ['BUILDOSVERSION', ''],
   ['BUILDARCH', build.architecture],
   ['BUILDVARIANT', build.variant ?? ''],
   ['TARGETPLATFORM', formatPlatform(target)],
   ['TARGETOS', target.os],
+  ['TARGETOSVERSION', ''],
   ['TARGETARCH', target.architecture],
   ['TARGETVARIANT', target.variant ?? ''],
   ['TARGETSTAGE', stage ?? 'default'],

@@ -1,7 +1,8 @@
 /** --mount and --gpus: comma-separated KEY=VALUE as the API's objects. */
 import { resolve } from 'node:path'
 import { parseBool } from '../framework/flags.ts'
-import { bytes, csv, pair } from './value.ts'
+import { csv } from '../../../lib/csv.ts'
+import { bytes, pair } from './value.ts'
 
 interface Mount {
   Type: string

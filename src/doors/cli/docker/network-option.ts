@@ -1,6 +1,7 @@
 /** --network: a name, or name=…,alias=…,ip=…; and the endpoints that all of them together make. */
 import type { Flags } from '../framework/flags.ts'
-import { csv, int, pair, pairsOf } from './value.ts'
+import { csv } from '../../../lib/csv.ts'
+import { int, pair, pairsOf } from './value.ts'
 
 export interface Attachment {
   target: string

@@ -1,6 +1,7 @@
 /** Docker's flags that stand in several commands, and flags by the type of their value. */
 import { type Flag, list, text, toggle } from '../framework/flags.ts'
-import { csv, filter, int, label } from './value.ts'
+import { csv } from '../../../lib/csv.ts'
+import { filter, int, label } from './value.ts'
 
 type Parse = (value: string) => unknown
 

@@ -226,22 +226,6 @@ export const ulimit = (text: string): { Name: string; Soft: number; Hard: number
   return { Name, Soft, Hard }
 }
 
-/** One record of comma-separated values; a field may be quoted. */
-export const csv = (text: string): string[] => {
-  const fields: string[] = []
-  let at = 0
-  for (;;) {
-    const quoted = /"((?:[^"]|"")*)"(?=,|$)/y
-    quoted.lastIndex = at
-    const match = quoted.exec(text)
-    const comma = text.indexOf(',', at)
-    const end = match ? quoted.lastIndex : comma < 0 ? text.length : comma
-    fields.push(match ? match[1]!.replaceAll('""', '"') : text.slice(at, end))
-    if (end >= text.length) return fields
-    at = end + 1
-  }
-}
-
 /** `--filter NAME=VALUE`. */
 export const filter = (text: string): [string, string] => {
   if (text === '') return ['', '']
