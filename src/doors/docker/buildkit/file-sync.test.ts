@@ -132,6 +132,25 @@ test('entries that are told again in the same bytes are known to be the same, an
   }
 })
 
+test('many small entries are left to gather', async () => {
+  cut = 1000
+  const files: Files = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`file ${i}`, { text: 'x' }]))
+  const { told: earlier } = await transferred(files, Buffer.alloc(0))
+  const handle = (socket as unknown as { _handle: { readStop(): unknown } })._handle
+  const { readStop } = handle
+  let stopped = 0
+  handle.readStop = function (this: unknown) {
+    stopped++
+    return readStop.call(this)
+  }
+  told = files
+  const transfer = open(earlier)
+  assert.equal(await transfer.same, true)
+  assert.ok(stopped > 0)
+  await transfer.finish()
+  transfer.close()
+})
+
 test('a session that ends within what was told before is an error, and not the same', async () => {
   cut = 10_000
   const { told: earlier } = await transferred({ a: { text: 'one' } }, Buffer.alloc(0))

@@ -15,6 +15,8 @@ import type { Session } from './session.ts'
 
 const method = '/moby.filesync.v1.FileSync/DiffCopy'
 const mostEntries = 5_000_000
+/** So much less than what is still to come is not waited for. */
+const fewBytes = 16 * 1024
 
 /** `name` is what the client calls it: 'context', 'dockerfile' or a named context. */
 export const remoteDirectory = (session: Session, name: string): RemoteDirectory => ({
@@ -22,7 +24,8 @@ export const remoteDirectory = (session: Session, name: string): RemoteDirectory
   open({ exclude, follow, before }, signal) {
     if (!session.serves(method)) throw new SlipwayError('precondition', 'no local sources enabled')
     const metadata = { 'dir-name': [name], 'exclude-patterns': exclude, followpaths: follow ?? [] }
-    return new Transfer(session.client.open(method, encoded(metadata), signal), before)
+    const { client } = session
+    return new Transfer(client.open(method, encoded(metadata), signal), before, () => client.rest(1))
   },
 })
 
@@ -63,6 +66,7 @@ type Sink = (chunk: Uint8Array | undefined) => void
 class Transfer implements RemoteTransfer {
   readonly same: Promise<boolean>
   readonly #stream: GrpcStream
+  readonly #rest: () => void
   readonly entries = new AsyncQueue<RemoteEntry[]>(mostEntries)
   readonly #sinks = new Map<number, Sink>()
   readonly #done: Promise<void>
@@ -77,8 +81,9 @@ class Transfer implements RemoteTransfer {
   #asked = 0
   #finishing = false
 
-  constructor(stream: GrpcStream, before: Uint8Array | undefined) {
+  constructor(stream: GrpcStream, before: Uint8Array | undefined, rest: () => void) {
     this.#stream = stream
+    this.#rest = rest
     this.#before = before ? Buffer.from(before.buffer, before.byteOffset, before.length) : Buffer.alloc(0)
     this.#told = before && new Collected()
     this.same = new Promise((resolve) => {
@@ -140,6 +145,7 @@ class Transfer implements RemoteTransfer {
       const end = this.#matched + chunk.length
       if (end <= this.#before.length && chunk.compare(this.#before, this.#matched, end) === 0) {
         this.#matched = end
+        if (end + fewBytes < this.#before.length) this.#rest()
         if (end === this.#before.length) {
           this.#unframer = new Unframer()
           this.#decide(true)
