@@ -140,6 +140,7 @@ class Build {
     return {
       ...{ deps: this.#deps, request: this.#request, id: randomUUID().replaceAll('-', '') },
       ...{ startedAt: this.#startedAt, dockerfile: found, bases: this.#bases, solve, environment: this.#environment },
+      layouts: this.#inputs.layouts,
       materials: () => [...this.#inputs.materials, ...[...solve.materials].map(([url, digest]) => ({ url, digest }))],
     }
   }

@@ -61,6 +61,8 @@ export class Inputs {
   readonly #contexts: NonNullable<BuildRequest['contexts']>
   /** Images that are here for this build only, by id. */
   readonly #loaded = new Map<string, () => Promise<void>>()
+  /** Images that came in as contexts: what they are called there, by id. */
+  readonly layouts = new Map<string, string>()
   readonly #named = new Map<string, Promise<NamedContext>>()
   /** Contexts that were fetched from elsewhere. */
   readonly materials: Material[] = []
@@ -246,6 +248,7 @@ export class Inputs {
         loadLayout(this.#deps.images, value.store, value.digest, platform, this.#signal),
       )
       this.#loaded.set(image, drop)
+      this.layouts.set(image, `${name}@${value.digest}`)
       return { image }
     }
     if (typeof value !== 'string' && 'git' in value)

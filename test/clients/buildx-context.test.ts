@@ -238,12 +238,21 @@ test('an OCI layout as a named context', async () => {
     'buildx',
     'build',
     '-o',
-    'type=cacheonly',
+    `type=oci,dest=${join(buildx.dir, 'on-layout-out')},tar=false`,
+    '--provenance=true',
     '--build-context',
     `other=oci-layout://${layout}`,
     on,
   ])
   assert.match(all, /laid out\n.* laid out/)
+  const { manifests } = JSON.parse(readFileSync(join(layout, 'index.json'), 'utf8'))
+  const blobs = join(buildx.dir, 'on-layout-out/blobs/sha256')
+  const told = readdirSync(blobs).map((name) => readFileSync(join(blobs, name), 'latin1'))
+  const uri = `"uri":"pkg:oci/other?digest=${manifests[0].digest}&platform=linux%2Famd64"`
+  assert.ok(
+    told.some((text) => text.includes(uri)),
+    uri,
+  )
   assert.equal((await ok(['images', '-aq'])).stdout, before)
   const same = project('on-layout-alone', { Dockerfile: 'FROM other\n' })
   await ok(['buildx', 'build', '-t', 'same:1', '--build-context', `other=oci-layout://${layout}`, same])

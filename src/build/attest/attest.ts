@@ -9,7 +9,7 @@ import type { StepEnvironment } from '../solver/graph.ts'
 import type { Solve } from '../solver/solve.ts'
 import type { BuildRequest } from '../types.ts'
 import { attestationsOf, type ProvenanceOptions } from './options.ts'
-import { type Material, provenance } from './provenance.ts'
+import { type Base, type Material, provenance } from './provenance.ts'
 import { scanned } from './sbom.ts'
 import type { Attestation } from './statement.ts'
 
@@ -24,6 +24,8 @@ export interface AttestParts {
   startedAt: number
   dockerfile: { file: string; text: string }
   materials: () => readonly Material[]
+  /** Images that came in as contexts, by id: what they are known by. */
+  layouts: ReadonlyMap<string, string>
   bases: Bases
   solve: Solve
   environment: StepEnvironment
@@ -64,11 +66,15 @@ export const recordedProvenance = (parts: AttestParts, product: Product): Promis
 }
 
 const told = async (
-  { id, startedAt, dockerfile, materials, bases, request, deps }: AttestParts,
+  { id, startedAt, dockerfile, materials, bases, layouts, request, deps }: AttestParts,
   product: Product,
   options: ProvenanceOptions,
   layers: readonly Descriptor[],
 ): Promise<Attestation> => {
-  const facts = { id, startedAt, dockerfile, materials: materials(), bases: await bases.used(product.platform) }
+  const used = (await bases.used(product.platform)).map((base): Base => {
+    const layout = layouts.get(base.image.id)
+    return layout === undefined ? base : { ...base, reference: layout, isLayout: true }
+  })
+  const facts = { id, startedAt, dockerfile, materials: materials(), bases: used }
   return provenance(facts, request, product, options, layers, deps.clock.now())
 }

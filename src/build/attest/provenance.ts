@@ -19,6 +19,8 @@ export interface Base {
   /** As it was asked for. */
   reference: string
   image: Image
+  /** It came in as a context. */
+  isLayout?: boolean
 }
 /** What is known of a build besides its request and its result. */
 export interface BuildFacts {
@@ -161,7 +163,7 @@ const namesOf = (bases: readonly Base[], root: Rootfs): Map<string, NamedBase> =
   return new Map(
     bases
       .filter(({ image }) => used.has(image.id))
-      .map(({ reference, image }) => [image.id, { reference, digest: digestOf(reference, image), image }]),
+      .map((base) => [base.image.id, { ...base, digest: digestOf(base.reference, base.image) }]),
   )
 }
 interface NamedBase extends Base {
@@ -170,7 +172,9 @@ interface NamedBase extends Base {
 
 const digestOf = (reference: string, { id, repoDigests }: Image): string => {
   try {
-    const repository = repositoryOf(parseReference(reference))
+    const parsed = parseReference(reference)
+    if (parsed.digest !== undefined) return parsed.digest
+    const repository = repositoryOf(parsed)
     return repoDigests.find((each) => each.startsWith(`${repository}@`))?.split('@')[1] ?? id
   } catch {
     return id // it was asked for by its id
@@ -178,16 +182,22 @@ const digestOf = (reference: string, { id, repoDigests }: Image): string => {
 }
 
 const imageMaterials = (bases: ReadonlyMap<string, NamedBase>) =>
-  [...bases.values()].map(({ reference, digest, image }) => ({
-    uri: urlOf(reference, image),
+  [...bases.values()].map(({ reference, digest, image, isLayout }) => ({
+    uri: isLayout ? packageUrl(reference, image.platform, 'oci') : urlOf(reference, image),
     digest: { sha256: digest.slice('sha256:'.length) },
   }))
 
-const urlOf = (reference: string, { platform, names }: Image): string => {
+const urlOf = (reference: string, { id, platform, names }: Image): string => {
+  const name = isName(reference) && reference !== id ? reference : names[0]
+  return name === undefined ? `pkg:docker/${reference}` : packageUrl(name, platform)
+}
+
+const isName = (reference: string): boolean => {
   try {
-    return packageUrl(reference, platform)
+    parseReference(reference)
+    return true
   } catch {
-    return names[0] === undefined ? `pkg:docker/${reference}` : packageUrl(names[0], platform)
+    return false
   }
 }
 

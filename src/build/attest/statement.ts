@@ -22,8 +22,8 @@ export interface Attestation {
 
 const unknownPlatform: Platform = { os: 'unknown', architecture: 'unknown' }
 
-/** A package URL of an image (purl-spec, type docker). */
-export const packageUrl = (reference: string, platform: Platform | undefined): string => {
+/** A package URL of an image (purl-spec, types docker and oci). */
+export const packageUrl = (reference: string, platform: Platform | undefined, type = 'docker'): string => {
   const parsed = withTag(parseReference(reference))
   const name = familiarName({ ...parsed, tag: undefined, digest: undefined })
   const path = name.split('/').map(encodeURIComponent).join('/').replaceAll('%3A', ':')
@@ -32,7 +32,7 @@ export const packageUrl = (reference: string, platform: Platform | undefined): s
     ...(parsed.digest === undefined ? [] : [`digest=${parsed.digest}`]),
     ...(platform === undefined ? [] : [`platform=${encodeURIComponent(formatPlatform(platform))}`]),
   ]
-  return `pkg:docker/${path}${version}${qualifiers.length > 0 ? `?${qualifiers.join('&')}` : ''}`
+  return `pkg:${type}/${path}${version}${qualifiers.length > 0 ? `?${qualifiers.join('&')}` : ''}`
 }
 
 const statement = (
