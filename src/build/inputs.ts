@@ -28,7 +28,7 @@ import { fileTime } from './epoch.ts'
 import { isOn } from './output/options.ts'
 import { policed, policedGit, policedUrl } from './policed.ts'
 import type { SolverDeps } from './solver/deps.ts'
-import type { LocalNode, Rootfs, StepEnvironment, Vertex } from './solver/graph.ts'
+import { type LocalNode, localReads, type Rootfs, type StepEnvironment, type Vertex } from './solver/graph.ts'
 import type { PlanInput } from './solver/plan.ts'
 import type { Report } from './solver/report.ts'
 import type { Solve } from './solver/solve.ts'
@@ -130,6 +130,7 @@ export class Inputs {
   async fetch({ local, remote }: Read, roots: readonly Rootfs[], solve: Solve): Promise<void> {
     const wanted = this.#remotes.wanted(roots)
     await Promise.all(wanted.filter(([each]) => each !== local).map((each) => this.#fetchNamed(...each)))
+    if (localReads(roots).length === 0) return
     await this.#internal('load build context', async (vertex) => {
       const emit = (current: number): void =>
         this.#report.emit({ type: 'status', id: vertex.id, name: 'transferring context', current, total: undefined })

@@ -163,6 +163,7 @@ test('a failure: the step, its last lines, the line; what cannot be', async () =
   const dir = project('fails', { Dockerfile: 'FROM busybox AS one\nRUN echo last words; exit 3\n' })
   const { code, stderr } = await build(dir, '.')
   assert.equal(code, 1)
+  assert.doesNotMatch(stderr, /load build context/, 'nothing reads it')
   assert.match(stderr, /------\n > \[2\/2\] RUN echo last words; exit 3:\n\d+\.\d{3} last words\n------\n/)
   assert.match(stderr, / {3}1 \| {5}FROM busybox AS one\n {3}2 \| >>> RUN echo last words; exit 3\n/)
   assert.match(
