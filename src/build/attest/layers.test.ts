@@ -26,7 +26,8 @@ test('each file of an SPDX document names the highest layer that holds it', (t) 
     { fileName: 'none' },
     {},
   ]
-  const said = { predicateType: spdxType, predicate: { spdxVersion: 'SPDX-2.3', name: 'n', files } }
+  const file = 'sbom.spdx.json'
+  const said = { file, predicateType: spdxType, predicate: { spdxVersion: 'SPDX-2.3', name: 'n', files } }
   assert.deepEqual(withLayers(said, layers).predicate, {
     ...said.predicate,
     files: [
@@ -36,9 +37,9 @@ test('each file of an SPDX document names the highest layer that holds it', (t) 
     ],
   })
   for (const other of [
-    { predicateType: spdxType, predicate: { files } },
-    { predicateType: 'https://cyclonedx.org/bom', predicate: said.predicate },
-    { predicateType: spdxType, predicate: null },
+    { file, predicateType: spdxType, predicate: { files } },
+    { file, predicateType: 'https://cyclonedx.org/bom', predicate: said.predicate },
+    { file, predicateType: spdxType, predicate: null },
   ])
     assert.equal(withLayers(other, layers), other)
 })

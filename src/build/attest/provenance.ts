@@ -114,6 +114,7 @@ const asV02 = (said: Said): Attestation => {
   const { facts, options, materials, source, parameters, environment, config, times } = said
   return {
     predicateType: 'https://slsa.dev/provenance/v0.2',
+    file: 'provenance.json',
     predicate: {
       ...{ builder: { id: options.builderId }, buildType, materials },
       invocation: { configSource: source, parameters, environment },
@@ -131,6 +132,7 @@ const asV1 = (said: Said): Attestation => {
   const { uri, digest, entryPoint } = source
   return {
     predicateType: 'https://slsa.dev/provenance/v1',
+    file: 'provenance.json',
     predicate: {
       buildDefinition: {
         buildType,

@@ -72,7 +72,7 @@ const read = (directory: string, name: string, { generator }: SbomOptions): Atte
   }
   const { predicateType, predicate } = found
   if (typeof predicateType !== 'string' || predicate === undefined) throw refuse('is no in-toto statement')
-  return { predicateType, predicate }
+  return { predicateType, predicate, file: name }
 }
 
 /** The scanner as a step on its own image, with the result mounted: cached like any other. */

@@ -18,6 +18,8 @@ import {
 export interface Attestation {
   predicateType: string
   predicate: unknown
+  /** What it is called among files. */
+  file: string
 }
 
 const unknownPlatform: Platform = { os: 'unknown', architecture: 'unknown' }
@@ -35,22 +37,25 @@ export const packageUrl = (reference: string, platform: Platform | undefined, ty
   return `pkg:${type}/${path}${version}${qualifiers.length > 0 ? `?${qualifiers.join('&')}` : ''}`
 }
 
+type Subject = { name: string; digest: Record<string, string> }
+
+export const statementOf = ({ predicateType, predicate }: Attestation, subject: readonly Subject[]): object => ({
+  _type: 'https://in-toto.io/Statement/v0.1',
+  predicateType,
+  subject,
+  predicate,
+})
+
 const statement = (
-  { predicateType, predicate }: Attestation,
+  attestation: Attestation,
   { digest }: Descriptor,
   names: readonly string[],
   platform: Platform,
 ): Buffer => {
   const [algorithm = '', hex = ''] = digest.split(':')
   const subjects = names.length > 0 ? names.map((name) => packageUrl(name, platform)) : ['_']
-  return Buffer.from(
-    JSON.stringify({
-      _type: 'https://in-toto.io/Statement/v0.1',
-      predicateType,
-      subject: subjects.map((name) => ({ name, digest: { [algorithm]: hex } })),
-      predicate,
-    }),
-  )
+  const all = subjects.map((name) => ({ name, digest: { [algorithm]: hex } }))
+  return Buffer.from(JSON.stringify(statementOf(attestation, all)))
 }
 
 const part = (mediaType: string, data: Buffer, more: Partial<Descriptor> = {}): Parcel['root'] => ({

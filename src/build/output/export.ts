@@ -14,6 +14,7 @@ import {
 } from '../../spec/oci/index.ts'
 import type { Sys } from '../../sys/sys.ts'
 import type { Attest } from '../attest/attest.ts'
+import { writeAttestations } from '../attest/files.ts'
 import { fullName } from '../bases.ts'
 import type { CacheRecords } from '../cache/records.ts'
 import { type UsedRecord, usedRecords } from '../cache/remote/collect.ts'
@@ -372,16 +373,24 @@ const exportFiles = async (
   output: BuildOutput,
 ): Promise<void> => {
   const { sys, workDir, snapshots } = context.deps
-  tellUnattested(context, 'directories and plain archives have')
   const split = isOn(output.attrs['platform-split'], isMultiPlatform(context.request.args, products.length))
   const epoch = exporterEpoch(output.attrs, products[0]!.epoch)
   const time = epoch === undefined ? undefined : BigInt(epoch) * 1_000_000n
   const space = new Workspace(workDir, sys.mounts, snapshots)
   try {
     const trees: FileTree[] = []
-    for (const { platform, result } of products) {
+    for (const product of products) {
+      const { platform, result } = product
       const path = split ? formatPlatform(platform).replaceAll('/', '_') : ''
-      trees.push({ path, root: await space.readable(result.snapshots.at(-1)) })
+      const root = await space.readable(result.snapshots.at(-1))
+      trees.push({ path, root })
+      if (!context.attest) continue
+      const directory = space.make('attestations')
+      await writeAttestations(await context.attest(product, []), root, directory, {
+        prefix: output.attrs['attestation-prefix'] ?? '',
+        platform: split || products.length === 1 ? undefined : formatPlatform(platform).replaceAll('/', '_'),
+      })
+      trees.push({ path, root: directory })
     }
     if (output.type === 'tar') {
       const data = packTrees(trees, sys.files, time)

@@ -1,7 +1,7 @@
 /** POST /containers/:id/update. */
 import type { Container, Engine } from '../../engine/types.ts'
-import { bad } from './container-fields.ts'
 import { restartOf } from './container-create.ts'
+import { bad } from './container-fields.ts'
 import type { HostConfig, Origin } from './wire.ts'
 
 type Change = Parameters<Engine['containers']['update']>[1]

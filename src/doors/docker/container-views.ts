@@ -4,8 +4,8 @@ import { posix } from 'node:path'
 import type { Container, Endpoint, Engine, Image, PublishedPort, Sandbox } from '../../engine/types.ts'
 import { humanDuration } from '../../lib/human-duration.ts'
 import { networkMode } from './container-create.ts'
-import { splitLink } from './container-links.ts'
 import { endpointId } from './container-fields.ts'
+import { splitLink } from './container-links.ts'
 import type { ContainerConfig, EndpointConfig, HostConfig, Origin } from './wire.ts'
 
 type Rooms = Pick<Engine, 'sandboxes' | 'networks' | 'containers' | 'snapshots'> & {

@@ -2,9 +2,9 @@ import type { Engine, Exec, Io } from '../../engine/types.ts'
 import { messageOf, SlipwayError } from '../../errors.ts'
 import { detachKeys } from './detach.ts'
 import { frame, joinStreams, streamType, terminalSize } from './io.ts'
+import { type Exchange, type Route, route } from './server.ts'
 import { fit } from './shape.ts'
 import { execShape, execStartShape } from './shapes.ts'
-import { type Exchange, type Route, route } from './server.ts'
 
 interface ExecBody {
   AttachStdin?: boolean

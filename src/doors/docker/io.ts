@@ -2,8 +2,8 @@
 import type { Duplex, Writable } from 'node:stream'
 import type { Io, LogLine } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
-import type { Exchange } from './server.ts'
 import { untilDetached } from './detach.ts'
+import type { Exchange } from './server.ts'
 
 const rawStream = 'application/vnd.docker.raw-stream'
 const multiplexedStream = 'application/vnd.docker.multiplexed-stream'

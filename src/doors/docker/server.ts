@@ -2,12 +2,12 @@
 import { chmodSync, chownSync, readFileSync } from 'node:fs'
 import { type Duplex, PassThrough, type Readable } from 'node:stream'
 import type { WebSocket } from 'ws'
-import { isJson, takeChunks } from './upgrade-body.ts'
 import { type ErrorCode, isError, messageOf, SlipwayError } from '../../errors.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../../lib/http/node.ts'
 import type { Log } from '../../lib/log.ts'
 import { checkContentType, parseBody } from './json-body.ts'
 import { fit, type Shape } from './shape.ts'
+import { isJson, takeChunks } from './upgrade-body.ts'
 
 export const apiVersion = '1.50'
 export const minApiVersion = '1.24'

@@ -6,9 +6,9 @@ import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { registryOfKey } from '../../spec/docker/config.ts'
 import type { Sys } from '../../sys/sys.ts'
+import { diskUsage } from './disk-usage.ts'
 import { Filters, instant, isTrue } from './filters.ts'
 import { authOf, isShown } from './images.ts'
-import { diskUsage } from './disk-usage.ts'
 import { apiVersion, type Exchange, minApiVersion, type Route, route } from './server.ts'
 
 interface SystemBackend {

@@ -2,8 +2,8 @@ import type { Engine, Volume } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import { iso } from './container-views.ts'
 import { Filters, isTrue } from './filters.ts'
-import { volumeShape } from './shapes.ts'
 import { type Route, route } from './server.ts'
+import { volumeShape } from './shapes.ts'
 
 type Backend = Pick<Engine, 'volumes' | 'containers'>
 

@@ -29,7 +29,11 @@ export const sendStream = async (
   const stream = openSend(session, exporter, headers, signal)
   // The client answers only at the end, or with an error.
   const answered = drain(stream)
-  answered.catch(() => data.destroy())
+  let refused = false
+  answered.catch(() => {
+    refused = true
+    data.destroy()
+  })
   let sent = 0
   try {
     for await (const chunk of data as AsyncIterable<Buffer>) {
@@ -40,9 +44,7 @@ export const sendStream = async (
     }
     stream.end()
   } catch (error) {
-    stream.cancel()
-    await answered // its reason is the better one
-    throw error
+    throw await better(error, refused, answered, stream)
   }
   await answered
 }
@@ -63,16 +65,33 @@ export const sendTrees = async (
   const stream = openSend(session, exporter, {}, signal)
   const sender = new Sender(stream, progress)
   const answers = sender.answer()
-  answers.catch(() => stream.cancel())
+  let refused = false
+  answers.catch(() => {
+    refused = true
+    stream.cancel()
+  })
   try {
     for (const file of walkTrees(trees)) await sender.tell(file, time)
     await stream.send(Packet.encode({ type: packetTypes.stat }))
   } catch (error) {
-    stream.cancel()
-    await answers
-    throw error
+    throw await better(error, refused, answers, stream)
   }
   await answers
+}
+
+/** What stopped a sending: the client's reason if it was the first to stop, else our own. */
+const better = async (
+  error: unknown,
+  refused: boolean,
+  answered: Promise<unknown>,
+  stream: GrpcStream,
+): Promise<unknown> => {
+  stream.cancel()
+  const reason = await answered.then(
+    () => undefined,
+    (why: unknown) => why,
+  )
+  return refused && reason !== undefined ? reason : error
 }
 
 class Sender {

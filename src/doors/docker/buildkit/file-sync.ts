@@ -8,8 +8,8 @@ import type { RemoteDirectory, RemoteEntry, RemoteTransfer } from '../../../buil
 import { SlipwayError } from '../../../errors.ts'
 import { AsyncQueue } from '../../../lib/async-queue.ts'
 import type { GrpcStream, Metadata } from './client.ts'
-import { frameOf, Unframer } from './frames.ts'
 import { kindOf, permissionsOf } from './file-mode.ts'
+import { frameOf, Unframer } from './frames.ts'
 import { Packet, packetTypes, type Stat } from './messages.ts'
 import type { Session } from './session.ts'
 

@@ -21,9 +21,9 @@ import {
   StatFileResponse,
 } from './messages.ts'
 import { type Call, type Methods, unary } from './server.ts'
-import { StatusError } from './status.ts'
 import { ask } from './solve.ts'
 import { type FindFile, openSource, type SourceFile } from './sources.ts'
+import { StatusError } from './status.ts'
 
 /** By the id of a result. */
 type Sources = Map<string, FindFile>
