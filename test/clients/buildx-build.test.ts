@@ -362,3 +362,29 @@ test('DOCKER_BUILDKIT=0 builds the classic way, within limits', async () => {
   assert.match(all, /Step 2\/2 : RUN cd /)
   assert.match(all, /\n67108864\n/)
 })
+
+test('attestations of files lie beside them; what clashes is said', async () => {
+  const at = (name: string): string => join(buildx.dir, name)
+  const dir = project('said', {
+    Dockerfile: 'FROM scratch\nARG TARGETARCH\nCOPY text /text-$TARGETARCH\n',
+    text: 'x',
+  })
+  const said = ['buildx', 'build', '--platform', 'linux/amd64,linux/arm64', '--provenance=true', '-o']
+  await ok([...said, `type=local,dest=${at('said')}`, dir])
+  const { subject, predicateType } = JSON.parse(readFileSync(at('said/linux_arm64/provenance.json'), 'utf8'))
+  const sha256 = createHash('sha256').update('x').digest('hex')
+  assert.deepEqual(subject, [{ name: 'text-arm64', digest: { sha256 } }])
+  assert.equal(predicateType, 'https://slsa.dev/provenance/v0.2')
+  await ok([...said, `type=tar,dest=${at('said.tar')},platform-split=false,attestation-prefix=of-`, dir])
+  const listed = execFileSync('tar', ['tf', at('said.tar')], { encoding: 'utf8' }).split('\n')
+  assert.deepEqual(listed.slice(0, 2), ['of-provenance.linux_amd64.json', 'of-provenance.linux_arm64.json'])
+  const same = project('same', {
+    Dockerfile: 'FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /file\n',
+    amd64: 'a',
+    arm64: 'b',
+  })
+  for (const output of [`type=tar,dest=${at('clash.tar')}`, `type=local,dest=${at('clash')}`]) {
+    const { all } = await run([...said, `${output},platform-split=false`, same])
+    assert.match(all, /cannot overwrite file of one platform with another's when split option is disabled/)
+  }
+})

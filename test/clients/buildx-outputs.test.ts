@@ -1,7 +1,6 @@
 /** What becomes of a build: indexes of several platforms, archives, directories, registries, and how their parts are written. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -106,29 +105,6 @@ test('several platforms: an index with an image each, as an archive, a directory
   const split = ['-o', `type=local,dest=${merged},platform-split=false`]
   await ok(['buildx', 'build', '--platform', 'linux/amd64,linux/arm64', ...split, dir])
   assert.deepEqual(readdirSync(merged).sort(), ['text-amd64', 'text-arm64'])
-  // What is said of them lies beside the files that it is about.
-  const said = ['buildx', 'build', '--platform', 'linux/amd64,linux/arm64', '--provenance=true', '-o']
-  await ok([...said, `type=local,dest=${at('said')}`, dir])
-  const statement = json<Statement>(join(at('said'), 'linux_arm64/provenance.json'))
-  const sum = createHash('sha256')
-    .update(readFileSync(join(at('said'), 'linux_arm64/text-arm64')))
-    .digest('hex')
-  assert.deepEqual(statement.subject, [{ name: 'text-arm64', digest: { sha256: sum } }])
-  assert.equal(statement.predicateType, 'https://slsa.dev/provenance/v0.2')
-  await ok([...said, `type=tar,dest=${at('said.tar')},platform-split=false,attestation-prefix=of-`, dir])
-  const listed = execFileSync('tar', ['tf', at('said.tar')], { encoding: 'utf8' })
-    .trim()
-    .split('\n')
-  assert.deepEqual(listed.slice(0, 2), ['of-provenance.linux_amd64.json', 'of-provenance.linux_arm64.json'])
-  const same = project('same', {
-    Dockerfile: 'FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /file\n',
-    amd64: 'a',
-    arm64: 'b',
-  })
-  for (const output of [`type=tar,dest=${at('clash.tar')}`, `type=local,dest=${at('clash')}`]) {
-    const { all } = await run([...said, `${output},platform-split=false`, same])
-    assert.match(all, /cannot overwrite file of one platform with another's when split option is disabled/)
-  }
 })
 
 test('several platforms: pushed as an index that others build on; what would lose one is refused', async () => {
