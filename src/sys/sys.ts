@@ -163,8 +163,8 @@ export interface SpecialFiles {
 export interface TreeFacts {
   /** Of names, kinds, modes, owners, sizes, devices, inodes, second names and times of modification and of change. */
   digest: string
-  /** The latest time of change, in ms since 1970. */
-  changedMs: number
+  /** From this time on (ms since 1970) every change of them shows in the digest. */
+  settledMs: number
 }
 
 export interface CgroupStats {

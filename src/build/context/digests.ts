@@ -3,6 +3,7 @@ import type { Hash } from 'node:crypto'
 import { createHash } from 'node:crypto'
 import { createReadStream, readFileSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
+import { settlesAt } from '../../lib/file-times.ts'
 import { transaction } from '../../lib/database.ts'
 import { type Facts, readFacts } from './facts.ts'
 import type { Entry } from './tree.ts'
@@ -27,10 +28,13 @@ interface Total {
 
 /** Above this a file is read in pieces off the main thread. */
 const atOnce = 256 * 1024
-/** A file changed this recently may change again without its times telling (ms). */
-export const settled = 50
-
-const isSettled = (facts: Facts): boolean => Number(readFacts(facts).ctimeNs / 1_000_000n) + settled < Date.now()
+/** A file that was changed a moment ago may change again without its times telling. */
+const isSettled = (facts: Facts): boolean => {
+  const { ctimeNs } = readFacts(facts)
+  const now = Date.now()
+  return settlesAt(Number(ctimeNs / second), Number(ctimeNs % second), now) < now
+}
+const second = 1_000_000_000n
 
 interface Row {
   ino: bigint

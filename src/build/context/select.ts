@@ -72,15 +72,15 @@ export const factsOfSelection = async (
     return pacer()
   }
   const parts: unknown[] = [selection.path, selection.pivot ?? '', selection.exclude, tree.ignore?.lines ?? []]
-  let changedMs = 0
+  let settledMs = 0
   for (const { path, resolved } of itemsOf(tree, files, selection)) {
     const leaveOut = unseen(tree, { from: resolved, exclude })
     const facts = await files.treeFacts(join(tree.root, resolved), { leaveOut, pace })
     if (!facts) return undefined
     parts.push(path, resolved, facts.digest)
-    changedMs = Math.max(changedMs, facts.changedMs)
+    settledMs = Math.max(settledMs, facts.settledMs)
   }
-  return { digest: createHash('sha256').update(JSON.stringify(parts)).digest('hex'), changedMs }
+  return { digest: createHash('sha256').update(JSON.stringify(parts)).digest('hex'), settledMs }
 }
 
 const notFound = (path: string): SyntaxFault =>

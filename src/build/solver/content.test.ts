@@ -17,6 +17,7 @@ import { after, test } from 'node:test'
 import { migrate } from '../../lib/database.ts'
 import { silentLog } from '../../lib/log.ts'
 import { createLinux } from '../../sys/linux/index.ts'
+import type { SpecialFiles } from '../../sys/sys.ts'
 import { schema } from '../cache/schema.ts'
 import { createFileDigests, type FileDigests } from '../context/digests.ts'
 import { compilePatterns } from '../context/patterns.ts'
@@ -28,7 +29,7 @@ import type { Report } from './report.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'slipway-content-'))
 after(() => rmSync(base, { recursive: true }))
-const { files } = createLinux({ runDir: '/nonexistent' }, silentLog)
+const { files: linux } = createLinux({ runDir: '/nonexistent' }, silentLog)
 
 const database = (): FileDigests => {
   const db = new DatabaseSync(':memory:')
@@ -38,7 +39,7 @@ const database = (): FileDigests => {
 }
 
 /** What builds of one directory make of it, one after the other, with what they remember. */
-const builder = (root: string) => {
+const builder = (root: string, files: Pick<SpecialFiles, 'treeFacts' | 'resolveInRoot'> = linux) => {
   let looked = 0
   const remembered = database()
   const digests: FileDigests = {
@@ -169,4 +170,17 @@ test('a step that copies what was only known by its digest may be kept as long a
   const looked = build()
   await looked.local(local(), op('/'))
   assert.equal(await looked.isAsDigested(local(), op('/')), true, 'the copy compares what was looked at')
+})
+
+test('where times only count seconds, what is younger is read each time, and no step is kept that has copied it', async () => {
+  const { root } = project('coarse')
+  const treeFacts: SpecialFiles['treeFacts'] = async (...given) => {
+    const facts = await linux.treeFacts(...given)
+    return facts && { ...facts, settledMs: Date.now() + 1500 }
+  }
+  const { digest, build, local, op } = builder(root, { ...linux, treeFacts })
+  assert.deepEqual([(await digest()).looked, (await digest()).looked], [3, 3])
+  const one = build()
+  await one.local(local(), op('/'))
+  assert.equal(await one.isAsDigested(local(), op('/')), false)
 })

@@ -3,12 +3,12 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import type { StepResult } from '../cache/records.ts'
 import { gitAuthorization, httpAuthorization } from '../context/authorization.ts'
-import { settled } from '../context/digests.ts'
 import type { Download } from '../context/download.ts'
 import { needsAgent, parseGitAddress } from '../context/git.ts'
 import { digestSelected, factsOfSelection, type Selected } from '../context/select.ts'
 import type { Tree } from '../context/tree.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
+import { soonSettled } from '../../lib/file-times.ts'
 import type { CopyOp, CopySource, RunMount } from '../ops.ts'
 import { policedGit, policedUrl } from '../policed.ts'
 import type { SolverDeps } from './deps.ts'
@@ -22,6 +22,12 @@ import { Workspace } from './workspace.ts'
 /** A copy as far as it reads paths. */
 interface PathCopy extends Pick<CopyOp, 'exclude'> {
   sources: Extract<CopySource, { kind: 'path' }>[]
+}
+interface State {
+  /** As long as it is the same, so is the content. */
+  key: string
+  /** False where what was changed a moment ago may change again without that showing. */
+  settled: boolean
 }
 interface Total {
   digest: string
@@ -38,8 +44,8 @@ export class Contents {
   /** What was looked at to make the digests: copies take the very same. */
   readonly #selected = new Map<string, Selected[]>()
   #kept = 0
-  /** Keys of what directories were when their digests were made. */
-  readonly #states = new Map<string, string>()
+  /** What directories were when their digests were made. */
+  readonly #states = new Map<string, State>()
   readonly #fetched = new Map<string, Promise<Download & { checksum: string | undefined }>>()
   /** By address: the digest of what was fetched, of a repository the commit. */
   readonly materials = new Map<string, string>()
@@ -78,7 +84,7 @@ export class Contents {
   async #treeDigest(tree: Tree, op: PathCopy): Promise<string> {
     const { digests } = this.#deps
     const state = await this.#stateOf(tree, op)
-    if (tree.stable && state) this.#states.set(hashOf(tree.root, op.sources, op.exclude), state.key)
+    if (tree.stable && state) this.#states.set(hashOf(tree.root, op.sources, op.exclude), state)
     const known = state && digests.total(state.key)
     const total = known ?? (await this.#digest(tree, op))
     this.bytes += total.bytes
@@ -100,8 +106,8 @@ export class Contents {
     return { digest: hashOf(parts), bytes: total }
   }
 
-  /** What stands for the content: as long as `key` is the same, so is what is read. undefined: it has to be read. */
-  async #stateOf(tree: Tree, op: PathCopy): Promise<{ key: string; settled: boolean } | undefined> {
+  /** What stands for the content. undefined: it has to be read. */
+  async #stateOf(tree: Tree, op: PathCopy): Promise<State | undefined> {
     if (tree.revision !== undefined) {
       const key = hashOf('revision', tree.revision, tree.ignore?.lines ?? [], op.sources, op.exclude)
       return { key, settled: true }
@@ -110,8 +116,8 @@ export class Contents {
     const found = await this.#factsOf(tree, op)
     if (!found) return undefined
     const { key, settledIn } = found
-    // A file from the future does not settle.
-    if (settledIn <= 0 || settledIn > settled) return { key, settled: settledIn <= 0 }
+    // Times that only count seconds take longer than a build should wait.
+    if (settledIn <= 0 || settledIn > soonSettled) return { key, settled: settledIn <= 0 }
     // What was changed a moment ago may change again without its times telling. Then it has to be read each time.
     await setTimeout(settledIn + 2, undefined, { signal: this.#options.signal })
     const later = await this.#factsOf(tree, op)
@@ -127,7 +133,7 @@ export class Contents {
       const facts = await factsOfSelection(tree, this.#deps.sys.files, selection, this.#options.signal)
       if (!facts) return undefined
       parts.push(facts.digest)
-      settledIn = Math.max(settledIn, facts.changedMs + settled - now)
+      settledIn = Math.max(settledIn, facts.settledMs - now)
     }
     return { key: hashOf('facts', parts), settledIn }
   }
@@ -139,8 +145,10 @@ export class Contents {
   async isAsDigested({ tree }: LocalNode, op: Pick<CopyOp, 'sources' | 'exclude'>): Promise<boolean> {
     const sources = op.sources.filter((source) => source.kind === 'path')
     const state = this.#states.get(hashOf(tree.root, sources, op.exclude))
-    if (state === undefined || sources.every((source) => this.selected(tree, source, op.exclude))) return true
-    return (await this.#factsOf(tree, { sources, exclude: op.exclude }))?.key === state
+    if (state === undefined) return true
+    if (!state.settled) return false
+    if (sources.every((source) => this.selected(tree, source, op.exclude))) return true
+    return (await this.#factsOf(tree, { sources, exclude: op.exclude }))?.key === state.key
   }
 
   #keep(tree: Tree, source: CopySource, exclude: readonly string[], selected: Selected[]): void {

@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { settlesAt } from '../../lib/file-times.ts'
 import { treeFacts } from './tree-facts.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'slipway-tree-facts-'))
@@ -95,15 +96,13 @@ test('what is left out is not looked at, nor what is below it', async () => {
   assert.notEqual(await of(root, leaveOut), before)
 })
 
-test('the latest change of all, a file as the root, and what is not there', async () => {
+test('the latest change of all settles last; a file as the root, and what is not there', async () => {
   const root = make('latest')
   await settle()
   writeFileSync(join(root, 'd/e/y'), 'later')
-  const { changedMs } = (await treeFacts(root, { pace }))!
-  assert.equal(
-    Math.floor(changedMs),
-    Math.floor(Number(lstatSync(join(root, 'd/e/y'), { bigint: true }).ctimeNs) / 1e6),
-  )
+  const { settledMs } = (await treeFacts(root, { pace }))!
+  const { ctimeNs } = lstatSync(join(root, 'd/e/y'), { bigint: true })
+  assert.equal(settledMs, settlesAt(Number(ctimeNs / 10n ** 9n), Number(ctimeNs % 10n ** 9n), Date.now()))
   assert.notEqual(await of(join(root, 'a')), await of(join(root, 'link')), 'links are not followed')
   assert.equal(await treeFacts(join(root, 'none'), { pace }), undefined)
   assert.equal(await treeFacts(join(root, 'a/none'), { pace }), undefined)

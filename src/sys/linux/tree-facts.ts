@@ -5,6 +5,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { closeSync, constants, openSync } from 'node:fs'
 import koffi from 'koffi'
+import { settlesAt } from '../../lib/file-times.ts'
 import type { SpecialFiles, TreeFacts } from '../sys.ts'
 
 const libc = koffi.load('libc.so.6')
@@ -56,8 +57,8 @@ class FactsReader {
   readonly #room: Room
   readonly #leaveOut: ((path: string) => boolean) | undefined
   #used = 0
-  #latestSeconds = 0
-  #latestNanoseconds = 0
+  #settledMs = 0
+  readonly #now = Date.now()
 
   constructor(room: Room, leaveOut: ((path: string) => boolean) | undefined) {
     this.#room = room
@@ -68,7 +69,7 @@ class FactsReader {
     this.#flush()
     return {
       digest: this.#hash.digest('hex'),
-      changedMs: this.#latestSeconds * 1000 + this.#latestNanoseconds / 1e6,
+      settledMs: this.#settledMs,
     }
   }
 
@@ -139,10 +140,7 @@ class FactsReader {
     for (const [field, size] of volatile) for (let i = 0; i < size; i++) words[((at + field) >> 2) + i] = 0
     const seconds = words[(at + fields.changed) >> 2]! + words[((at + fields.changed) >> 2) + 1]! * 2 ** 32
     const nanoseconds = words[((at + fields.changed) >> 2) + 2]!
-    if (seconds > this.#latestSeconds || (seconds === this.#latestSeconds && nanoseconds > this.#latestNanoseconds)) {
-      this.#latestSeconds = seconds
-      this.#latestNanoseconds = nanoseconds
-    }
+    this.#settledMs = Math.max(this.#settledMs, settlesAt(seconds, nanoseconds, this.#now))
     return halves[(at + fields.mode) >> 1]! & constants.S_IFMT
   }
 
