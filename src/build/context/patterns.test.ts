@@ -121,3 +121,14 @@ test('--chmod', () => {
   for (const [text, mode, directory, expected] of cases)
     assert.equal(modeChange(text)(mode, directory).toString(8), expected.toString(8), `${text} on ${mode.toString(8)}`)
 })
+
+test('whatever was asked for before, a path is selected or not', () => {
+  const lines = ['*', '!a', 'a/b', '!a/b/c', '**/x', '!d/**', 'd/e']
+  const paths = ['a', 'b', 'a/b', 'a/b/c', 'a/b/c/d', 'a/x', 'd', 'd/e', 'd/e/f', 'd/x', 'x', 'b/a/x']
+  const asked = compilePatterns(lines)
+  for (const first of paths)
+    for (const then of paths) {
+      asked.matches(first)
+      assert.equal(asked.matches(then), compilePatterns(lines).matches(then), `${then} after ${first}`)
+    }
+})

@@ -31,13 +31,25 @@ export const compilePatterns = (lines: readonly string[]): Patterns => {
     .map((line) => line.trim())
     .filter((line) => line !== '')
     .map(compile)
+  const none = patterns.map(() => false)
+  // Paths in one directory are asked for one after the other.
+  let latest = { directory: '', above: none }
+  const above = (directory: string): boolean[] => {
+    if (directory === '') return none
+    if (directory !== latest.directory) {
+      const all = [...parentsOf(directory), directory]
+      latest = { directory, above: patterns.map((pattern) => all.some(pattern.matches)) }
+    }
+    return latest.above
+  }
   const matches = (path: string): boolean => {
-    const above = parentsOf(path)
+    const slash = path.lastIndexOf('/')
+    const selectedAbove = above(slash < 0 ? '' : path.slice(0, slash))
     let selected = false
-    for (const pattern of patterns) {
+    for (let i = 0; i < patterns.length; i++) {
+      const pattern = patterns[i]!
       // It could only repeat what is decided already.
-      if (pattern.exception !== selected) continue
-      if (pattern.matches(path) || above.some(pattern.matches)) selected = !pattern.exception
+      if (pattern.exception === selected && (selectedAbove[i] || pattern.matches(path))) selected = !pattern.exception
     }
     return selected
   }

@@ -165,6 +165,7 @@ interface WalkOptions {
 export const walk = async (tree: Tree, files: SpecialFiles, options: WalkOptions): Promise<Entry[]> => {
   const found: Entry[] = []
   const pace = createPacer()
+  const prefix = prefixOf(options.from)
   /** `pending`: ignored directories above, to be reported with their first child. */
   const descend = async (path: string, pending: Entry[]): Promise<void> => {
     options.signal?.throwIfAborted()
@@ -173,7 +174,7 @@ export const walk = async (tree: Tree, files: SpecialFiles, options: WalkOptions
     for (const name of names) {
       await pace()
       const child = path === '' ? name : `${path}/${name}`
-      const verdict = judge(tree, options, child)
+      const verdict = judge(tree, options, child, prefix)
       if (verdict === 'skip') continue
       const entry = entryIn(tree, files, child, join(options.from, child))
       if (!entry || (verdict === 'descend' && entry.kind !== 'directory')) continue
@@ -191,11 +192,25 @@ export const walk = async (tree: Tree, files: SpecialFiles, options: WalkOptions
 }
 
 /** What `walk` does not see, with all that is below it; undefined where it sees everything. */
-export const unseen = (tree: Tree, options: Pick<WalkOptions, 'from' | 'exclude'>) =>
-  tree.ignore || options.exclude ? (child: string): boolean => judge(tree, options, child) === 'skip' : undefined
+export const unseen = (tree: Tree, options: Pick<WalkOptions, 'from' | 'exclude'>) => {
+  if (!tree.ignore && !options.exclude) return undefined
+  const prefix = prefixOf(options.from)
+  return (child: string): boolean => judge(tree, options, child, prefix) === 'skip'
+}
 
-const judge = (tree: Tree, { from, exclude }: WalkOptions, child: string): 'take' | 'descend' | 'skip' => {
-  const inTree = relativeTo(join(from, child))
+/** In front of paths below `from`, to make them relative to the root. */
+const prefixOf = (from: string): string => {
+  const relative = relativeTo(join(from))
+  return relative === '' ? '' : `${relative}/`
+}
+
+const judge = (
+  tree: Tree,
+  { exclude }: Pick<WalkOptions, 'exclude'>,
+  child: string,
+  prefix: string,
+): 'take' | 'descend' | 'skip' => {
+  const inTree = `${prefix}${child}`
   const ignored = tree.ignore?.matches(inTree) ?? false
   const excluded = exclude?.matches(child) ?? false
   if (!ignored && !excluded) return 'take'
