@@ -37,6 +37,7 @@ export class Bases {
 
   /** Each once a build. */
   async get(given: string, platform: Platform, rules = this.#request.sourceRules ?? []): Promise<Image> {
+    if (rules.length === 0) return await this.#once(given, platform)
     const reference = policedImage(rules, fullName(given)) ?? given
     const image = await this.#once(reference, platform)
     const pinned = pinnedName(reference, image)

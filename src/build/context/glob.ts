@@ -1,35 +1,61 @@
 /** Go's filepath.Match on '/'-separated paths: `*` and `?` stay within a segment, `[a-z]` `[^a]` are classes, `\` escapes. */
+import { type Part, wildcards } from '../../lib/wildcards.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
 
 const literal = (char: string): string => char.replace(/[.+()|{}^$\\/*?[\]]/, '\\$&')
 const literalInClass = (char: string): string => char.replace(/[\]^\\-]/, '\\$&')
 
+/** A piece of a pattern as the source of a RegExp, with what it means where that is not one certain character. */
+interface Piece {
+  source: string
+  kind: 'one' | 'star' | 'directories' | 'rest'
+}
+
 /**
- * The pattern as a regular expression for a whole path. Malformed: a SyntaxFault "syntax error in pattern". With `deep`, as in
- * .dockerignore, `**` is any number of directories, and everything at the very end.
+ * The pattern, for a whole path. Malformed: a SyntaxFault "syntax error in pattern". With `deep`, as in .dockerignore, `**` is any
+ * number of directories, and everything at the very end.
  */
-export const globExpression = (pattern: string, { deep = false } = {}): RegExp => {
+export const globExpression = (pattern: string, { deep = false } = {}): { test(path: string): boolean } => {
+  const pieces = piecesOf(pattern, deep)
+  // A RegExp is the fastest, but tries all that stars can stand for.
+  if (pieces.filter(({ kind }) => kind !== 'one').length <= 2)
+    return new RegExp(`^${pieces.map(({ source }) => source).join('')}$`, 'su')
+  const { matches } = wildcards(pieces.map(partOf))
+  return { test: matches }
+}
+
+const piecesOf = (pattern: string, deep: boolean): Piece[] => {
   const bad = new SyntaxFault(`syntax error in pattern: ${pattern}`, { near: pattern })
   const chars = [...pattern]
-  let out = ''
+  const pieces: Piece[] = []
+  const add = (kind: Piece['kind'], source: string): unknown => pieces.push({ kind, source })
   for (let at = 0; at < chars.length; at++) {
     const char = chars[at]!
     if (deep && char === '*' && chars[at + 1] === '*') {
       at += chars[at + 2] === '/' ? 2 : 1
-      out += at + 1 >= chars.length ? '.*' : '(?:.*/)?'
-    } else if (char === '*') out += '[^/]*'
-    else if (char === '?') out += '[^/]'
+      if (at + 1 >= chars.length) add('rest', '.*')
+      else add('directories', '(?:.*/)?')
+    } else if (char === '*') add('star', '[^/]*')
+    else if (char === '?') add('one', '[^/]')
     else if (char === '\\') {
       if (++at >= chars.length) throw bad
-      out += literal(chars[at]!)
+      add('one', literal(chars[at]!))
     } else if (char === '[') {
       const end = classEnd(chars, at)
       if (end === undefined) throw bad
-      out += classOf(chars.slice(at + 1, end), bad)
+      add('one', classOf(chars.slice(at + 1, end), bad))
       at = end
-    } else out += literal(char)
+    } else add('one', literal(char))
   }
-  return new RegExp(`^${out}$`, 'su')
+  return pieces
+}
+
+const partOf = ({ kind, source }: Piece): Part => {
+  if (kind === 'star') return { many: (char) => char !== '/' }
+  if (kind === 'rest') return { many: () => true }
+  if (kind === 'directories') return { upTo: '/' }
+  const expression = new RegExp(`^${source}$`, 'su')
+  return { one: (char) => expression.test(char) }
 }
 
 const classEnd = (pattern: readonly string[], open: number): number | undefined => {

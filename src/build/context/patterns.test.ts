@@ -132,3 +132,12 @@ test('whatever was asked for before, a path is selected or not', () => {
       assert.equal(asked.matches(then), compilePatterns(lines).matches(then), `${then} after ${first}`)
     }
 })
+
+test('many stars take no longer than few', () => {
+  const long = 'a'.repeat(200)
+  assert.equal(compilePatterns([`${'*a'.repeat(30)}b`]).matches(long), false)
+  assert.equal(compilePatterns([`**/${'x/**/'.repeat(12)}b`]).matches(`${'x/'.repeat(100)}c`), false)
+  assert.equal(compilePatterns(['**/x/**/[a-c]?/*.t*t']).matches('1/x/2/3/bz/a.txt'), true)
+  assert.equal(globExpression('*a*[b-d]*\\*?').test('xaxcx*é'), true)
+  assert.equal(globExpression('*a*b*c').test('a/b/c'), false)
+})

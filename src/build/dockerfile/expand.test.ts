@@ -65,6 +65,17 @@ test('removal of prefixes and suffixes, replacement', () => {
     ['${path/a*z/Q}', '/Q'],
     ['${v/?/_}', '_alue'],
     ['${v//[/x}', 'value'],
+    ['${v//*/x}', 'x'],
+    ['${v/*/x}', 'x'],
+    ['${v//a*u/-}', 'v-e'],
+    ['${v//?/x}', 'xxxxx'],
+    ['${v//*l/x}', 'xue'],
+    ['${v//z*/x}', 'value'],
+    ['${none///x}', 'x'],
+    ['${v%l*}', 'va'],
+    ['${v#*?}', 'alue'],
+    [`\${v%%${'*a'.repeat(40)}}`, 'value'],
+    [`\${v//${'*a'.repeat(40)}b/x}`, 'value'],
   ]
   for (const [text, expected] of cases) assert.equal(of(text), expected, text)
 })

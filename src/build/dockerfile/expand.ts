@@ -2,6 +2,7 @@
  * Variable expansion of Dockerfile words: `$v ${v} ${v:-w} ${v-w} ${v:+w} ${v+w} ${v:?w} ${v?w} ${v#p} ${v##p} ${v%p} ${v%%p}
  * ${v/p/r} ${v//p/r}`, with shell quoting (Dockerfile reference, "Environment replacement").
  */
+import { type Part, type Wildcards, wildcards } from '../../lib/wildcards.ts'
 import { SyntaxFault } from './source.ts'
 
 type Lookup = (name: string) => string | undefined
@@ -250,33 +251,49 @@ class Expander {
     const replacement = this.#word('}', true)
     const value = this.#get(name)
     if (value === undefined && this.#options.skipUnset) return `\${${name}/${all ? '/' : ''}${pattern}/${replacement}}`
-    const expression = new RegExp(shellPattern(pattern), all ? 'gs' : 's')
-    return (value ?? '').replace(expression, () => replacement)
+    return replaced(value ?? '', wildcards(shellPattern(pattern)), replacement, all)
   }
 }
 
-/** A shell pattern (`*`, `?`, escapes) as the source of a regular expression, not anchored, as greedy as possible. */
-const shellPattern = (pattern: string): string => {
-  let out = ''
-  for (let i = 0; i < pattern.length; i++) {
-    const char = pattern[i]!
-    if (char === '*') out += '.*'
-    else if (char === '?') out += '.'
+/** A shell pattern: `*`, `?`, escapes. */
+const shellPattern = (pattern: string): Part[] => {
+  const parts: Part[] = []
+  const chars = [...pattern]
+  for (let i = 0; i < chars.length; i++) {
+    const char = chars[i]!
+    if (char === '*') parts.push({ many: () => true })
+    else if (char === '?') parts.push({ one: () => true })
     else {
-      if (char === '\\' && i + 1 === pattern.length)
+      if (char === '\\' && ++i === chars.length)
         throw new SyntaxFault(`invalid escape '\\' at end of pattern ${pattern}`)
-      out += (char === '\\' ? pattern[++i]! : char).replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&')
+      const literal = chars[i]!
+      parts.push({ one: (given) => given === literal })
     }
   }
-  return out
+  return parts
 }
 
 const trim = (value: string, pattern: string, side: 'start' | 'end', longest: boolean): string => {
-  const whole = new RegExp(`^(?:${shellPattern(pattern)})$`, 's')
-  const lengths = Array.from({ length: value.length + 1 }, (_, i) => (longest ? value.length - i : i))
-  for (const length of lengths) {
-    const piece = side === 'start' ? value.slice(0, length) : value.slice(value.length - length)
-    if (whole.test(piece)) return side === 'start' ? value.slice(length) : value.slice(0, value.length - length)
+  const parts = shellPattern(pattern)
+  const chars = [...value]
+  const ends = side === 'start' ? wildcards(parts).ends(chars) : wildcards(parts.toReversed()).ends(chars.toReversed())
+  const length = ends.at(longest ? -1 : 0) ?? 0
+  return (side === 'start' ? chars.slice(length) : chars.slice(0, chars.length - length)).join('')
+}
+
+/** What matches is taken as long as can be, from the left. Nothing is no match right behind another one. */
+const replaced = (value: string, pattern: Wildcards, replacement: string, all: boolean): string => {
+  const chars = [...value]
+  let out = ''
+  let done = 0
+  for (let at = 0; at <= chars.length; ) {
+    const end = pattern.ends(chars, at).at(-1)
+    if (end !== undefined) {
+      out += chars.slice(done, at).join('') + (end > done || at === 0 ? replacement : '')
+      done = end
+      if (!all) break
+    }
+    at = end !== undefined && end > at ? end : at + 1
   }
-  return value
+  return out + chars.slice(done).join('')
 }

@@ -24,7 +24,9 @@ export const readFlags = (words: readonly string[], known: Record<string, Kind> 
       throw new SyntaxFault(`missing a value on flag: --${name}`, { near: `--${name}` })
     if (kind === 'boolean' && value !== undefined && !/^(true|false)$/i.test(value))
       throw new SyntaxFault(`expecting boolean value for flag --${name}, not: ${value}`, { near: `--${name}` })
-    values.set(name, [...(values.get(name) ?? []), value ?? 'true'])
+    const list = values.get(name) ?? []
+    list.push(value ?? 'true')
+    values.set(name, list)
   }
   return {
     string: (name) => values.get(name)?.[0],
