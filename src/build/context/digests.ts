@@ -1,7 +1,7 @@
 /** Content digests of files: remembered by (device, inode, size, mtime, ctime), so that an unchanged context costs only lstat. */
 import type { Hash } from 'node:crypto'
-import { createHash } from 'node:crypto'
-import { createReadStream, readFileSync } from 'node:fs'
+import { createHash, hash } from 'node:crypto'
+import { closeSync, constants, createReadStream, openSync, readSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { settlesAt } from '../../lib/file-times.ts'
 import { transaction } from '../../lib/database.ts'
@@ -109,11 +109,27 @@ const keyOf = (facts: Facts): [bigint, bigint, bigint, bigint, bigint] => {
 }
 
 export const sha256File = async (path: string, size: number): Promise<string> => {
-  const hash = createHash('sha256')
-  if (size <= atOnce) return hash.update(readFileSync(path)).digest('hex')
-  for await (const chunk of createReadStream(path, { highWaterMark: atOnce })) hash.update(chunk as Buffer)
-  return hash.digest('hex')
+  if (size <= atOnce) {
+    const data = contentOf(path)
+    if (data) return hash('sha256', data, 'hex')
+  }
+  const all = createHash('sha256')
+  for await (const chunk of createReadStream(path, { highWaterMark: atOnce })) all.update(chunk as Buffer)
+  return all.digest('hex')
 }
+
+/** Of a small file, until the next one is read: very many of them cost as little as can be. undefined: it is not small. */
+const contentOf = (path: string): Buffer | undefined => {
+  // What was a file a moment ago may be a pipe now, which nobody writes to.
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const got = readSync(fd, room)
+    return got < room.length ? room.subarray(0, got) : undefined
+  } finally {
+    closeSync(fd)
+  }
+}
+const room = Buffer.allocUnsafeSlow(atOnce + 1)
 
 /** Adds everything that makes two copies of an entry differ; times do not. */
 export const hashEntry = (hash: Hash, entry: Entry, data: string): void => {
