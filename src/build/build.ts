@@ -18,7 +18,7 @@ import { stepEnvironment } from './environment.ts'
 import { argsWithEpoch, epochName, fileTime, resolveEpoch, scopeWithoutEpoch } from './epoch.ts'
 import { Inputs, type InputsDeps, type Read } from './inputs.ts'
 import { checkOutputs, type ExportContext, exportAll, exportCaches, noLists, withInlineCache } from './output/export.ts'
-import { isMultiPlatform } from './output/options.ts'
+import { isMultiPlatform, platformWarnings } from './output/options.ts'
 import { epochOf, finishConfig, type Product } from './output/product.ts'
 import { createLint, type Lint, type Warning } from './rules/lint.ts'
 import { checkStatements, checkStructure } from './rules/structure.ts'
@@ -126,6 +126,12 @@ class Build {
     checkOutputs(outputs, this.#platforms.length, isAttested)
     const { products, solve, read } = await this.#products()
     const parts = this.#attesting(solve, read)
+    const { platforms = [] } = this.#request
+    for (const message of platformWarnings(
+      platforms,
+      products.map(({ stage }) => stage.platform),
+    ))
+      this.#request.progress({ type: 'notice', message })
     const response = await exportAll({ ...this.#exporting(solve), attest: attesting(parts) }, products, outputs)
     const several = this.#platforms.length > 1
     for (const product of this.#request.record?.onAttestation ? products : [])

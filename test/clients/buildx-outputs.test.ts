@@ -39,6 +39,8 @@ interface Document {
   config: Descriptor
   layers: Descriptor[]
   annotations?: Record<string, string>
+  artifactType?: string
+  subject?: Descriptor
 }
 const at = (path: string): string => join(buildx.dir, path)
 const json = <T>(path: string): T => JSON.parse(readFileSync(path, 'utf8')) as T
@@ -430,6 +432,12 @@ test('provenance: beside each image of an index, as little or as much as was ask
   await ok(['rmi', `${name}:max`])
   await ok(['pull', `${name}:max`])
   assert.equal((await ok(['image', 'inspect', '-f', '{{.Os}}', `${name}:max`])).stdout, 'linux\n')
+
+  await ok(['buildx', 'build', '--provenance=true', '-o', `type=registry,name=${name}:artifact,oci-artifact=true`, dir])
+  const [image, said] = (await remote('proven/manifests/artifact')).manifests
+  const { artifactType, config, subject: about } = await remote(`proven/manifests/${said!.digest}`)
+  assert.match(`${artifactType} ${config.mediaType}`, /docker\.attestation\.manifest\.v1.* .*oci\.empty\.v1/)
+  assert.equal(about?.digest, image!.digest)
 
   const archive = at('proven.tar')
   await ok(['buildx', 'build', '--provenance=mode=min', '-o', `type=oci,dest=${archive}`, '-t', 'proven:tar', context])

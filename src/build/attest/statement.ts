@@ -63,19 +63,11 @@ const part = (mediaType: string, data: Buffer, more: Partial<Descriptor> = {}): 
   data,
 })
 
-/** The manifest and what it refers to. `of` is the image's manifest, `names` what the image is called. */
-export const attestationManifest = (
-  attestations: readonly Attestation[],
-  of: Descriptor,
-  names: readonly string[],
-  platform: Platform,
-): { blobs: ParcelPart[]; manifest: Parcel['root'] } => {
-  const layers = attestations.map((each) =>
-    part(mediaTypes.inToto, statement(each, of, names, platform), {
-      annotations: { 'in-toto.io/predicate-type': each.predicateType },
-    }),
-  )
-  const config = part(
+const artifactType = 'application/vnd.docker.attestation.manifest.v1+json'
+const emptyConfig = part(mediaTypes.ociEmpty, Buffer.from('{}'), { data: Buffer.from('{}').toString('base64') })
+
+const unknownConfig = (layers: readonly ParcelPart[]): Parcel['root'] =>
+  part(
     mediaTypes.ociConfig,
     Buffer.from(
       JSON.stringify({
@@ -85,6 +77,24 @@ export const attestationManifest = (
       }),
     ),
   )
+
+/**
+ * The manifest and what it refers to. `of` is the image's manifest, `names` what the image is called. As an artifact
+ * (`oci-artifact`) it has a type and a subject, and no configuration.
+ */
+export const attestationManifest = (
+  attestations: readonly Attestation[],
+  of: Descriptor,
+  names: readonly string[],
+  platform: Platform,
+  isArtifact: boolean,
+): { blobs: ParcelPart[]; manifest: Parcel['root'] } => {
+  const layers = attestations.map((each) =>
+    part(mediaTypes.inToto, statement(each, of, names, platform), {
+      annotations: { 'in-toto.io/predicate-type': each.predicateType },
+    }),
+  )
+  const config = isArtifact ? emptyConfig : unknownConfig(layers)
   const manifest = part(
     mediaTypes.ociManifest,
     Buffer.from(
@@ -92,8 +102,10 @@ export const attestationManifest = (
         {
           schemaVersion: 2,
           mediaType: mediaTypes.ociManifest,
+          ...(isArtifact ? { artifactType } : {}),
           config: config.descriptor,
           layers: layers.map(({ descriptor }) => descriptor),
+          ...(isArtifact ? { subject: { mediaType: of.mediaType, digest: of.digest, size: of.size } } : {}),
         },
         undefined,
         2,

@@ -59,6 +59,8 @@ export const checkOutputs = (outputs: readonly BuildOutput[], platforms: number,
         hint: 'Known are image, registry, docker, oci, local and tar.',
       })
     formOf(attrs)
+    if (type === 'local' && (attrs.mode ?? 'copy') !== 'copy')
+      throw new SlipwayError('unsupported', `local exporter mode ${JSON.stringify(attrs.mode)} is not supported`)
     const names = namesOf(attrs)
     checkByDigest(output)
     const isImage = ['image', 'moby', 'registry'].includes(type)
@@ -373,7 +375,8 @@ const exportFiles = async (
   output: BuildOutput,
 ): Promise<void> => {
   const { sys, workDir, snapshots } = context.deps
-  const split = isOn(output.attrs['platform-split'], isMultiPlatform(context.request.args, products.length))
+  const several = isMultiPlatform(context.request.args, products.length)
+  const split = isOn(output.attrs['platform-split'], several)
   const epoch = exporterEpoch(output.attrs, products[0]!.epoch)
   const time = epoch === undefined ? undefined : BigInt(epoch) * 1_000_000n
   const space = new Workspace(workDir, sys.mounts, snapshots)
@@ -388,7 +391,7 @@ const exportFiles = async (
       const directory = space.make('attestations')
       await writeAttestations(await context.attest(product, []), root, directory, {
         prefix: output.attrs['attestation-prefix'] ?? '',
-        platform: split || products.length === 1 ? undefined : formatPlatform(platform).replaceAll('/', '_'),
+        platform: split || !several ? undefined : formatPlatform(platform).replaceAll('/', '_'),
       })
       trees.push({ path, root: directory })
     }

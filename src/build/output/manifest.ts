@@ -12,7 +12,7 @@ import {
 import type { Attest } from '../attest/attest.ts'
 import { attestationManifest } from '../attest/statement.ts'
 import { bottomOf } from '../solver/graph.ts'
-import { annotationsOf, dockerTyped, formOf, namesOf, rewrites, usesOci } from './options.ts'
+import { annotationsOf, dockerTyped, formOf, isOn, namesOf, rewrites, usesOci } from './options.ts'
 import { exporterEpoch, type FinishedConfig, type Product } from './product.ts'
 
 export interface Written {
@@ -49,7 +49,8 @@ export const writeManifests = async (wanted: Wanted, products: readonly Finished
     configs.push({ platform: one.platform, descriptor: one.config, layers: one.layers })
     const said = attest ? await attest(each.product, one.layers) : []
     if (said.length === 0) continue
-    const made = attestationManifest(said, one.manifest.descriptor, namesOf(attrs), one.platform)
+    const isArtifact = isOn(attrs['oci-artifact'])
+    const made = attestationManifest(said, one.manifest.descriptor, namesOf(attrs), one.platform, isArtifact)
     parts.push(...made.blobs)
     attestations.push(made.manifest)
   }

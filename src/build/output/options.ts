@@ -1,7 +1,16 @@
 /** Attributes of exporters, as buildx documents them. */
 import type { LayerForm } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
-import { formatReference, layerCompression, mediaTypes, parseReference, withTag } from '../../spec/oci/index.ts'
+import {
+  formatPlatform,
+  formatReference,
+  layerCompression,
+  mediaTypes,
+  type Platform,
+  parsePlatform,
+  parseReference,
+  withTag,
+} from '../../spec/oci/index.ts'
 
 type Attrs = Readonly<Record<string, string>>
 
@@ -77,7 +86,7 @@ export const annotationsOf = (attrs: Attrs, level: Level, platform?: string): Re
       attr,
     )
     if (!match || (match[1] ?? 'manifest') !== level) continue
-    if (match[2] === undefined || match[2] === platform) found[match[3]!] = value
+    if (match[2] === undefined || formatPlatform(parsePlatform(match[2])) === platform) found[match[3]!] = value
   }
   return Object.keys(found).length > 0 ? found : undefined
 }
@@ -94,4 +103,17 @@ export const dockerTyped = (mediaType: string): string => {
   const compression = layerCompression(mediaType)
   if (compression === 'none') return mediaTypes.dockerLayer
   return compression === 'gzip' ? mediaTypes.dockerLayerGzip : mediaTypes.dockerLayerZstd
+}
+
+/** What is to be said of platforms that were asked for and those of the results. */
+export const platformWarnings = (asked: readonly string[], results: readonly Platform[]): string[] => {
+  const names = asked.map((text) => formatPlatform(parsePlatform(text)))
+  const twice = asked.filter((_, i) => names.indexOf(names[i]!) < i)
+  if (twice.length > 0) return twice.map((text) => `Duplicate platform result requested ${JSON.stringify(text)}`)
+  const wanted = names.sort()
+  const made = results.map((platform) => formatPlatform(platform)).sort()
+  if (wanted.length === 0 || wanted.join() === made.join()) return []
+  return wanted.length === 1
+    ? [`Requested platform ${JSON.stringify(asked[0])} does not match result platform ${JSON.stringify(made[0])}`]
+    : [`Requested platforms ${wanted.join(',')} do not match result platforms ${made.join(',')}`]
 }

@@ -9,6 +9,8 @@ export interface Descriptor {
   platform?: Platform | undefined
   artifactType?: string | undefined
   urls?: string[] | undefined
+  /** The blob itself, in base64. */
+  data?: string | undefined
 }
 export interface Platform {
   os: string
