@@ -18,10 +18,16 @@ export interface Wildcards {
   ends(chars: readonly string[], start?: number): number[]
 }
 
+/** One for each part, two for an `upTo`; behind the last one is the end. */
 interface State {
-  moves: [test: (char: string) => boolean, target: number][]
-  /** Where one gets without a character. */
-  skip?: number
+  /** Characters that lead to `target`. */
+  stays?: (char: string) => boolean
+  target: number
+  /** Characters that lead to `next`. */
+  goes?: (char: string) => boolean
+  next: number
+  /** `next` is reached without a character, too. */
+  optional: boolean
 }
 
 const any = (): boolean => true
@@ -31,16 +37,14 @@ export const wildcards = (parts: readonly Part[]): Wildcards => {
   const final = states.length
   const ends = (chars: readonly string[], start = 0): number[] => {
     const found: number[] = []
-    let active = reach(states, [0])
+    let active = new Front(states)
+    let after = new Front(states)
+    active.add(0)
     for (let at = start; ; at++) {
       if (active.has(final)) found.push(at)
       if (at >= chars.length || active.size === 0) return found
-      const char = chars[at]!
-      const targets = [...active].flatMap((state) => states[state]?.moves.filter(([test]) => test(char)) ?? [])
-      active = reach(
-        states,
-        targets.map(([, target]) => target),
-      )
+      active.step(chars[at]!, after)
+      ;[active, after] = [after, active]
     }
   }
   return {
@@ -52,30 +56,62 @@ export const wildcards = (parts: readonly Part[]): Wildcards => {
   }
 }
 
+/** The states that the text so far leads to. */
+class Front {
+  readonly #states: readonly State[]
+  readonly #list: number[] = []
+  readonly #marks: Uint8Array
+
+  constructor(states: readonly State[]) {
+    this.#states = states
+    this.#marks = new Uint8Array(states.length + 1)
+  }
+
+  get size(): number {
+    return this.#list.length
+  }
+
+  has(state: number): boolean {
+    return this.#marks[state] === 1
+  }
+
+  add(first: number): void {
+    let state: number | undefined = first
+    while (state !== undefined && this.#marks[state] === 0) {
+      this.#marks[state] = 1
+      this.#list.push(state)
+      const reached: State | undefined = this.#states[state]
+      state = reached?.optional ? reached.next : undefined
+    }
+  }
+
+  /** Where one more character leads, in the place of what `to` was. */
+  step(char: string, to: Front): void {
+    to.#clear()
+    for (const each of this.#list) {
+      const state = this.#states[each]
+      if (!state) continue
+      if (state.stays?.(char)) to.add(state.target)
+      if (state.goes?.(char)) to.add(state.next)
+    }
+  }
+
+  #clear(): void {
+    for (const each of this.#list) this.#marks[each] = 0
+    this.#list.length = 0
+  }
+}
+
 const statesOf = (parts: readonly Part[]): State[] => {
   const states: State[] = []
   for (const part of parts) {
     const here = states.length
-    if ('one' in part) states.push({ moves: [[part.one, here + 1]] })
-    else if ('many' in part) states.push({ moves: [[part.many, here]], skip: here + 1 })
+    if ('one' in part) states.push({ target: here, goes: part.one, next: here + 1, optional: false })
+    else if ('many' in part) states.push({ stays: part.many, target: here, next: here + 1, optional: true })
     else {
-      const { upTo } = part
-      const moves = (): State['moves'] => [
-        [any, here + 1],
-        [(char) => char === upTo, here + 2],
-      ]
-      states.push({ moves: moves(), skip: here + 2 }, { moves: moves() })
+      const more = { stays: any, target: here + 1, goes: (char: string) => char === part.upTo, next: here + 2 }
+      states.push({ ...more, optional: true }, { ...more, optional: false })
     }
   }
   return states
-}
-
-const reach = (states: readonly State[], from: readonly number[]): Set<number> => {
-  const found = new Set(from)
-  // What is added meanwhile is looked at, too.
-  for (const state of found) {
-    const skip = states[state]?.skip
-    if (skip !== undefined) found.add(skip)
-  }
-  return found
 }

@@ -17,8 +17,9 @@ interface Piece {
  */
 export const globExpression = (pattern: string, { deep = false } = {}): { test(path: string): boolean } => {
   const pieces = piecesOf(pattern, deep)
-  // A RegExp is the fastest, but tries all that stars can stand for.
-  if (pieces.filter(({ kind }) => kind !== 'one').length <= 2)
+  const count = (wanted: Piece['kind']): number => pieces.filter(({ kind }) => kind === wanted).length
+  // A RegExp is the fastest, but tries all that several stars can stand for.
+  if (count('star') <= 2 && count('directories') <= 1)
     return new RegExp(`^${pieces.map(({ source }) => source).join('')}$`, 'su')
   const { matches } = wildcards(pieces.map(partOf))
   return { test: matches }
