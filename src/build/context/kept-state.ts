@@ -48,16 +48,11 @@ export class KeptState {
 
   /** undefined where the machine was started since, or somebody was in the directories: then every file has to be looked at. */
   unchanged(): Unchanged | undefined {
-    let bytes: Buffer
-    try {
-      bytes = readFileSync(this.#toldFile)
-    } catch {
-      return undefined
-    }
-    const end = bytes.indexOf('\n')
-    const { boot, revision, size, directories } = JSON.parse(bytes.toString('utf8', 0, end)) as Head
+    const found = readTold(this.#toldFile)
+    if (!found) return undefined
+    const { boot, revision, size, directories, told } = found
     if (boot !== bootId() || !directories.every((each) => this.#isAsLeft(each))) return undefined
-    return { revision, size, told: bytes.subarray(end + 1) }
+    return { revision, size, told }
   }
 
   get index(): Index {
@@ -88,6 +83,18 @@ export class KeptState {
   #isAsLeft([path, ino, ctimeNs]: Left): boolean {
     const now = lstatSync(join(this.#root, path), { bigint: true, throwIfNoEntry: false })
     return now?.isDirectory() === true && String(now.ino) === ino && String(now.ctimeNs) === ctimeNs
+  }
+}
+
+/** undefined: it is not there, or the machine went down while it was written. */
+const readTold = (path: string): (Head & { told: Uint8Array }) | undefined => {
+  try {
+    const bytes = readFileSync(path)
+    const end = bytes.indexOf('\n')
+    const head = JSON.parse(bytes.toString('utf8', 0, end)) as Head
+    return Array.isArray(head.directories) ? { ...head, told: bytes.subarray(end + 1) } : undefined
+  } catch {
+    return undefined
   }
 }
 

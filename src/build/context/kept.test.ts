@@ -181,6 +181,18 @@ test('a copy in which somebody was is looked at, and made what the client has', 
   assert.deepEqual((await sync(tree)).asked, [])
 })
 
+test('what is known of a copy may be damaged', async () => {
+  const tree = { g: { text: 'y' } }
+  const { root } = await sync(tree)
+  for (const each of ['told', 'digests.json'])
+    for (const damage of ['', '{}\n', '{"boot":', '\0\0\0\n\0']) {
+      writeFileSync(join(root, '..', each), damage)
+      await sync(tree)
+      assert.equal(readFileSync(join(root, 'g'), 'utf8'), 'y')
+      assert.deepEqual((await sync(tree)).asked, [])
+    }
+})
+
 test('what somebody put into the copy is not followed', async () => {
   const { root } = await sync({ d: {}, 'd/f': { text: 'x' } })
   rmSync(join(root, 'd'), { recursive: true })
