@@ -9,10 +9,12 @@ const allowed = new Set('CMD ENTRYPOINT HEALTHCHECK ENV EXPOSE LABEL ONBUILD STO
 
 /** What `changes` make of a configuration. Another instruction: 'bad-request'; a malformed one: 'invalid', in the builder's words. */
 export const changedConfig = (config: ImageProcessConfig, changes: readonly string[]): ImageProcessConfig => {
+  // Before anything is parsed, unknown words included.
+  const words = changes.flatMap((change) => /^\s*([a-z]\w*)/i.exec(change)?.[1] ?? [])
+  const other = words.find((word) => !allowed.has(word.toUpperCase()))
+  if (other !== undefined) throw new SlipwayError('bad-request', `${other.toLowerCase()} is not a valid change command`)
   const { source, stages } = parseDockerfile('--change', ['FROM scratch', ...changes].join('\n'))
   const commands = stages.flatMap((stage) => stage.commands)
-  const other = stages.length > 1 ? 'FROM' : commands.find(({ name }) => !allowed.has(name))?.name
-  if (other !== undefined) throw new SlipwayError('bad-request', `${other.toLowerCase()} is not a valid change command`)
   const env = new Map((config.Env ?? []).map((entry) => [entry.split('=', 1)[0]!, entry.slice(entry.indexOf('=') + 1)]))
   const base = { ...emptyStage({ os: 'linux', architecture: 'amd64' }), config, env, workdirSet: true }
   return lowerStage(base, commands, {

@@ -113,6 +113,8 @@ test('tag, rmi, images, history', async () => {
     /system is not supported/,
   )
   assert.equal(await ok('images', '--filter', 'reference=foo/*', '--format', '{{.Repository}}:{{.Tag}}'), 'foo/bar:v1')
+  assert.equal(await ok('images', '-q', 'bar'), '')
+  assert.match(await fails(1, 'images', '--filter', 'dangling=maybe'), /invalid filter 'dangling=\[maybe\]'/)
   assert.equal(await ok('rmi', 'foo/bar:v1'), 'Untagged: foo/bar:v1')
   assert.match(await fails(1, 'rmi', 'nosuch'), /No such image: nosuch/)
   assert.equal(await ok('history', '--format', '{{.Comment}}', 'busybox'), 'Imported from -')

@@ -7,6 +7,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { SlipwayError } from '../../errors.ts'
 
+import { dialFailure, type Got, get } from '../../lib/http/get.ts'
 import type { FetchedSource } from '../cache/collect.ts'
 
 export interface Download {
@@ -46,23 +47,21 @@ export class Downloads {
     const have = known && existsSync(this.#path(known.digest)) ? known : undefined
     const response = await this.#fetch(url, have, options)
     if (response.status === 304 && have) {
+      response.body.destroy()
       this.#remember(url, have)
       return this.#download(have)
     }
-    if (!response.ok || !response.body) {
-      await response.body?.cancel()
+    if (response.status < 200 || response.status >= 300) {
+      response.body.destroy()
       throw new SlipwayError(
         response.status === 404 ? 'not-found' : 'unavailable',
         `failed to load ${url}: invalid response status ${response.status}`,
       )
     }
-    const total = Number(response.headers.get('content-length') ?? '') || undefined
-    const digest = await this.#store(
-      response.body as unknown as AsyncIterable<Uint8Array>,
-      (bytes) => options.progress(bytes, total),
-      options.signal,
-    )
-    const row = { etag: response.headers.get('etag'), last_modified: response.headers.get('last-modified'), digest }
+    const total = Number(response.headers['content-length'] ?? '') || undefined
+    const digest = await this.#store(url, response.body, (bytes) => options.progress(bytes, total), options.signal)
+    const { etag = null, 'last-modified': last_modified = null } = response.headers
+    const row = { etag, last_modified, digest }
     this.#remember(url, row)
     return this.#download(row)
   }
@@ -71,22 +70,23 @@ export class Downloads {
     url: string,
     have: Row | undefined,
     { signal, authorization }: { signal: AbortSignal; authorization?: string | undefined },
-  ): Promise<Response> {
+  ): Promise<Got> {
     const headers: Record<string, string> = { 'user-agent': 'slipway', 'accept-encoding': 'identity' }
-    // fetch() takes it off where a redirect leads to another origin.
     if (authorization) headers.authorization = authorization
     if (have?.etag) headers['if-none-match'] = have.etag
     else if (have?.last_modified) headers['if-modified-since'] = have.last_modified
     try {
-      return await fetch(url, { headers, signal, redirect: 'follow' })
+      return await get(new URL(url), { headers, signal })
     } catch (error) {
       if (signal.aborted) throw error
-      const cause = (error as { cause?: { message?: string } }).cause?.message ?? (error as Error).message
-      throw new SlipwayError('unavailable', `failed to load ${url}: ${cause}`, { cause: error })
+      throw new SlipwayError('unavailable', `failed to load ${url}: ${dialFailure(new URL(url), error)}`, {
+        cause: error,
+      })
     }
   }
 
   async #store(
+    url: string,
     body: AsyncIterable<Uint8Array>,
     progress: (bytes: number) => void,
     signal: AbortSignal,
@@ -108,6 +108,10 @@ export class Downloads {
       const digest = `sha256:${hash.digest('hex')}`
       renameSync(partial, this.#path(digest))
       return digest
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (signal.aborted || code !== 'ECONNRESET') throw error
+      throw new SlipwayError('unavailable', `failed to load ${url}: the connection broke`, { cause: error })
     } finally {
       rmSync(partial, { force: true })
     }

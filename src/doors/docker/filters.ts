@@ -50,7 +50,7 @@ export class Filters {
     if (value === undefined) return undefined
     if (['1', 'true', 'True', 'TRUE', 't', 'T'].includes(value)) return true
     if (['0', 'false', 'False', 'FALSE', 'f', 'F'].includes(value)) return false
-    throw new SlipwayError('bad-request', `invalid filter '${name}=${value}'`)
+    throw new SlipwayError('bad-request', `invalid filter '${name}=[${this.get(name).join(' ')}]'`)
   }
   /** Every label filter must fit: "key" or "key=value". */
   labels(labels: Record<string, string>, name = 'label'): boolean {

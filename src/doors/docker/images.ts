@@ -115,6 +115,7 @@ const deletion = (one: { untagged: string } | { deleted: string }) =>
 /** "b1" of "docker.io/library/b1:latest". */
 const familiarRepository = (name: string): string => familiarName(name).replace(/:[^/:]*$/, '')
 const tagsOf = (image: Image): string[] => image.names.map((n) => familiarName(n))
+const digestsOf = (image: Image): string[] => image.repoDigests.map((d) => familiarName(d))
 
 /** What came with another image under its name is no image of its own. */
 export const isShown = ({ names, repoDigests, within = [] }: Image): boolean =>
@@ -130,6 +131,7 @@ const list = async (engine: Backend, clock: Clock, x: Exchange): Promise<void> =
   const dangling = filters.flag('dangling')
   const legacy = x.query.get('filter')
   const names = [...filters.get('reference'), ...(legacy ? [legacy] : [])]
+  const fits = (name: string): boolean => names.length === 0 || names.some((wanted) => referenceFits(name, wanted))
   const shown = all
     .filter((i) => dangling === undefined || (i.names.length === 0) === dangling)
     .filter((i) => filters.labels(i.config.config?.Labels ?? {}))
@@ -139,7 +141,7 @@ const list = async (engine: Backend, clock: Clock, x: Exchange): Promise<void> =
         (since === undefined || i.createdAt > since) &&
         (until === undefined || i.createdAt < until),
     )
-    .filter((i) => names.length === 0 || tagsOf(i).some((t) => names.some((w) => referenceFits(t, w))))
+    .filter((i) => names.length === 0 || [...tagsOf(i), ...digestsOf(i)].some(fits))
     .sort((a, b) => b.createdAt - a.createdAt)
   const usage = isTrue(x.query.get('shared-size')) ? await engine.images.usage() : undefined
   const shared = usage && new Map(usage.images.map((each) => [each.id, each.shared]))
@@ -150,8 +152,8 @@ const list = async (engine: Backend, clock: Clock, x: Exchange): Promise<void> =
     shown.map((i) => ({
       Id: i.id,
       ParentId: '',
-      RepoTags: names.length > 0 ? tagsOf(i).filter((t) => names.some((w) => referenceFits(t, w))) : tagsOf(i),
-      RepoDigests: i.repoDigests.map((d) => familiarName(d)),
+      RepoTags: tagsOf(i).filter(fits),
+      RepoDigests: digestsOf(i).filter(fits),
       Created: Math.floor(i.createdAt / 1000),
       Size: i.size,
       ...(x.version[1] < 44 ? { VirtualSize: i.size } : {}),
@@ -174,17 +176,15 @@ const usersOf = ({ containers }: Backend, images: readonly Image[]): Map<string,
   return users
 }
 
-/** path.Match of Go on the whole reference, or on the name without the tag. */
-const referenceFits = (tag: string, pattern: string): boolean => {
-  const glob = (text: string): RegExp =>
-    new RegExp(
-      `^${text
-        .replace(/[.+^${}()|\\]/g, '\\$&')
-        .replace(/\*/g, '[^/]*')
-        .replace(/\?/g, '[^/]')}$`,
-    )
-  const bare = tag.replace(/:[^/:]*$/, '')
-  return glob(pattern).test(tag) || glob(pattern).test(bare) || glob(pattern).test(bare.split('/').at(-1)!)
+/** path.Match of Go on the whole familiar name, or on that without tag and digest. */
+const referenceFits = (name: string, pattern: string): boolean => {
+  const glob = new RegExp(
+    `^${pattern
+      .replace(/[.+^${}()|\\]/g, '\\$&')
+      .replace(/\*/g, '[^/]*')
+      .replace(/\?/g, '[^/]')}$`,
+  )
+  return glob.test(name) || glob.test(name.replace(/@.*$/, '').replace(/:[^/:]*$/, ''))
 }
 
 /** Gone since 1.45; docker-compose 1.x takes the newest version and yet recreates no container without it. */
@@ -203,7 +203,7 @@ const containerConfig = ({ config }: Image) => ({ ...emptyConfig, ...(config.con
 const inspect = async (engine: Backend, image: Image, version: ApiVersion) => ({
   Id: image.id,
   RepoTags: tagsOf(image),
-  RepoDigests: image.repoDigests.map((d) => familiarName(d)),
+  RepoDigests: digestsOf(image),
   Parent: image.config.parent ?? '',
   Comment: image.config.history?.at(-1)?.comment ?? '',
   Created: image.config.created ?? iso(image.createdAt),

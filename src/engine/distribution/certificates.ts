@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { getCACertificates, rootCertificates } from 'node:tls'
+import { knownAuthorities } from '../../lib/http/authorities.ts'
 import type { Trust } from './http.ts'
 
 /** What `HOST/` of a certs.d directory holds: *.crt authorities, NAME.cert and NAME.key of the client (docker's convention). */
@@ -15,11 +15,6 @@ export const certificatesIn = (dir: string): Trust => {
     ...(key !== undefined && names.includes(key) && { key: read(key) }),
   }
 }
-
-let known: string[] | undefined
-/** Those everybody trusts and those this machine's owner has installed: a company's own authority counts everywhere. */
-export const knownAuthorities = (): string[] =>
-  (known ??= [...new Set([...rootCertificates, ...getCACertificates('system')])])
 
 const namesIn = (dir: string): string[] => {
   try {

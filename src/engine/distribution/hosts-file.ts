@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
 import { parseToml, type TomlTable, type TomlValue } from '../../lib/toml.ts'
-import { knownAuthorities } from './certificates.ts'
+import { knownAuthorities } from '../../lib/http/authorities.ts'
 import type { Trust } from './http.ts'
 import type { Origin } from './origins.ts'
 

@@ -1,5 +1,5 @@
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import { messageOf, SlipwayError } from '../../errors.ts'
+import { SlipwayError } from '../../errors.ts'
 import { cancelled } from '../../lib/cancel.ts'
 import {
   type ClientRequest,
@@ -7,8 +7,9 @@ import {
   request as httpRequest,
   type IncomingMessage,
 } from '../../lib/http/node.ts'
-import { knownAuthorities } from './certificates.ts'
-import { isLoopback } from './loopback.ts'
+import { dialFailure } from '../../lib/http/get.ts'
+import { knownAuthorities } from '../../lib/http/authorities.ts'
+import { isLoopback } from '../../lib/http/loopback.ts'
 
 export interface Trust {
   /** PEM certificates to trust; default: Node's and the system's. */
@@ -147,16 +148,6 @@ const unreachable = (url: URL, call: HttpCall, error: unknown): unknown => {
         : 'Check the network connection, name resolution and proxy settings.',
     },
   )
-}
-
-/** Why no answer came, as Go's programs say it. */
-export const dialFailure = (url: URL, error: unknown): string => {
-  const code = (error as NodeJS.ErrnoException).code ?? ''
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `dial tcp: lookup ${url.hostname}: no such host`
-  if (code === 'ECONNREFUSED') return 'dial tcp: connect: connection refused'
-  // Several addresses were tried: the first failure stands for all.
-  if (error instanceof AggregateError && error.errors.length > 0) return messageOf(error.errors[0])
-  return messageOf(error)
 }
 
 /** At most `limit` bytes of an answer. */

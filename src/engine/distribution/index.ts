@@ -9,7 +9,6 @@ import { Session } from './session.ts'
 import { Tokens } from './tokens.ts'
 import { Uploads } from './upload.ts'
 
-export { dialFailure } from './http.ts'
 export { machineCertificates, type RegistrySettings } from './origins.ts'
 export type { FetchedManifest, Repository } from './repository.ts'
 export type { Uploaded, Uploads } from './upload.ts'

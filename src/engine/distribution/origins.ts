@@ -5,7 +5,7 @@ import type { RegistryAuth } from '../types.ts'
 import { certificatesIn } from './certificates.ts'
 import { hostsFile } from './hosts-file.ts'
 import type { Trust } from './http.ts'
-import { isLoopback } from './loopback.ts'
+import { isLoopback } from '../../lib/http/loopback.ts'
 
 /** What the machine's owner may set about registries: docs/registries.md. */
 export interface RegistrySettings {

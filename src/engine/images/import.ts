@@ -9,7 +9,7 @@ import {
   type Platform,
   wholeName,
 } from '../../spec/oci/index.ts'
-import { dialFailure } from '../distribution/index.ts'
+import { dialFailure, get } from '../../lib/http/get.ts'
 import type { UnpackOptions } from '../snapshots/index.ts'
 import type { Image } from '../types.ts'
 import { readable } from '../runtime/foreign.ts'
@@ -65,12 +65,12 @@ export const importImage = (
 
 const download = async (url: URL, signal?: AbortSignal): Promise<Readable> => {
   try {
-    const answer = await fetch(url, { ...(signal && { signal }) })
-    if (!answer.ok || !answer.body) throw new Error(`unexpected status code ${answer.status}`)
-    return Readable.fromWeb(answer.body as ReadableStream)
+    const { status, body } = await get(url, { signal })
+    if (status >= 200 && status < 300) return body
+    body.destroy()
+    throw new Error(`unexpected status code ${status}`)
   } catch (cause) {
     if (signal?.aborted) throw cancelled(signal)
-    const why = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
-    throw new SlipwayError('unavailable', `cannot download ${url.href}: ${dialFailure(url, why)}`, { cause })
+    throw new SlipwayError('unavailable', `cannot download ${url.href}: ${dialFailure(url, cause)}`, { cause })
   }
 }
