@@ -1,5 +1,4 @@
-import { Readable } from 'node:stream'
-import type { ReadableStream } from 'node:stream/web'
+import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
 import { cancelled } from '../../lib/cancel.ts'
 import {
