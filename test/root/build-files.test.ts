@@ -93,7 +93,7 @@ test('owner and mode: root by default, names from the image, numbers as they are
       '644 1000:1001',
       '644 1000:50',
       '644 55:55',
-      '755 55:66',
+      '640 55:66',
       '640 55:66',
       '755 0:0',
       '700 7:7',

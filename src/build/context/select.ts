@@ -48,10 +48,10 @@ export const select = async (
   return found
 }
 
-/** Paths that a selection means, and where they really are. */
+/** Paths that a selection means, and where they really are; with --parents, those that it begins at. */
 const itemsOf = (tree: Tree, files: SpecialFiles, { path, pivot }: Selection): { path: string; resolved: string }[] => {
   const start = pivot ?? path
-  const paths = pivot === undefined && hasWildcards(path) ? matchPaths(tree, files, path) : [unescapeGlob(start)]
+  const paths = hasWildcards(start) ? matchPaths(tree, files, start) : [unescapeGlob(start)]
   return paths.map((each) => ({ path: each, resolved: files.resolveInRoot(tree.root, each) }))
 }
 
@@ -153,17 +153,16 @@ const names = (directory: string): string[] => {
 const withParents = async (
   tree: Tree,
   files: SpecialFiles,
-  { path }: Selection,
+  selection: Selection,
   pivot: string,
   exclude: Patterns | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Selected[]> => {
+  const { path } = selection
   const wanted = posix.relative(pivot, path)
   const mustExist = !hasWildcards(path)
-  const starts = hasWildcards(pivot) ? matchPaths(tree, files, pivot) : [unescapeGlob(pivot)]
   const found: Selected[] = []
-  for (const each of starts) {
-    const start = files.resolveInRoot(tree.root, each)
+  for (const { resolved: start } of itemsOf(tree, files, selection)) {
     const stat = lstatSync(join(tree.root, start), { throwIfNoEntry: false })
     // A link that a pattern matches may lead nowhere.
     if (!stat && hasWildcards(pivot)) continue

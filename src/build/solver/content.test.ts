@@ -153,6 +153,22 @@ test('patterns and several sources', async () => {
   await assert.rejects(digest(['/none']), /"\/none": not found/)
 })
 
+test('with --parents, directories that a pattern begins at', async () => {
+  const { root, at } = project('parents')
+  mkdirSync(at('d*'))
+  writeFileSync(at('d*/z'), '')
+  const { build, local } = builder(root)
+  const digest = (): Promise<string> =>
+    build().local(local(), {
+      sources: [{ kind: 'path', path: '/d*/*', pivot: '/d*', unpack: false }],
+      exclude: [],
+    } satisfies Pick<CopyOp, 'sources' | 'exclude'>)
+  const before = await digest()
+  assert.equal(await digest(), before)
+  writeFileSync(at('d/x'), 'other')
+  assert.notEqual(await digest(), before)
+})
+
 test('a step that copies what was only known by its digest may be kept as long as nothing was changed since', async () => {
   const { root, at } = project('copied')
   const { digest, build, local, op } = builder(root)
