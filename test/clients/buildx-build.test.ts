@@ -236,6 +236,10 @@ test('questions about a Dockerfile: outline, targets, lint', async () => {
   assert.match(await ask('outline'), /WHO +nobody +whom to greet\n[\s\S]*token +true\nanother/)
   assert.match(await ask('targets'), /first +where it begins\n *\nlast \(default\)/)
   assert.match(await ask('lint'), /FromAsCasing[\s\S]*Dockerfile:7/)
+  assert.match(
+    await ask('subrequests.describe'),
+    /^outline +1\.0\.0 +List all[\s\S]*^subrequests\.describe 1\.0\.0 +List/m,
+  )
 })
 
 test('what steps may use: hosts, limits, shared memory, networks by leave', async () => {

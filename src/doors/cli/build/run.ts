@@ -3,7 +3,7 @@ import { createReadStream, createWriteStream, mkdtempSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
-import type { BuildProgress, ExportResponse, Question } from '../../../build/types.ts'
+import type { BuildProgress, ExportResponse } from '../../../build/types.ts'
 import { type ControlClient, createControlClient, type ImageBuildOrder } from '../../../clients/control/index.ts'
 import { placeOf, socketsOf } from '../../../instance.ts'
 import { isError } from '../../../errors.ts'
@@ -14,6 +14,7 @@ import type { Flags } from '../framework/flags.ts'
 import type { Call } from '../framework/subcommands.ts'
 import { createDisplay, displayKind } from './display.ts'
 import { buildOrderOf, type StandardInput } from './order.ts'
+import { type Asked, questionOf } from './question.ts'
 
 // Modules that only some builds need are loaded by those: starting up is most of what an unchanged build takes.
 const isArchive = async (head: Buffer): Promise<boolean> => {
@@ -45,28 +46,11 @@ const readInput = async (
   return (await isArchive(head)) ? { archive: file } : { dockerfile: await readAll(createReadStream(file)) }
 }
 
-const questions: Record<string, Question | undefined> = {
-  check: 'check',
-  lint: 'check',
-  outline: 'outline',
-  targets: 'targets',
-}
-
-/** "check,format=json" */
-const questionOf = (flags: Flags): { what: Question; json: boolean } | undefined => {
-  const given = (flags.call as string | undefined) ?? (flags.check === true ? 'check' : 'build')
-  const [name = '', ...options] = given.split(',')
-  if (name === 'build' || name === '') return undefined
-  const what = questions[name]
-  if (!what) throw new Exit(1, `ERROR: call ${JSON.stringify(name)} is not known: build, check, outline or targets`)
-  return { what, json: options.includes('format=json') }
-}
-
 const ask = async (
   control: ControlClient,
   shell: Shell,
   order: ImageBuildOrder,
-  { what, json }: { what: Question; json: boolean },
+  { what, json, ignoresStatus }: Asked,
 ): Promise<number> => {
   const found = await withDaemon(shell, () => control.describeImage(order, what, shell.signal))
   const { answerOf } = await import('../../../build/progress/index.ts')
@@ -76,7 +60,7 @@ const ask = async (
     if (what === 'check') out(shell, summary(found.warnings.length, found.error !== undefined))
     shell.stdout.write(answer.text)
   }
-  return answer.failed ? 1 : 0
+  return answer.failed && !ignoresStatus ? 1 : 0
 }
 
 const summary = (warnings: number, failed: boolean): string => {

@@ -18,7 +18,7 @@ export const answer = async (
   id: string,
   request: BuildRequest,
 ): Promise<Record<string, Uint8Array>> => {
-  if (id === 'frontend.subrequests.describe') return metadata(descriptions(), '')
+  if (id === describe) return metadata(descriptions, table())
   const one = known[id as keyof typeof known]
   if (!one)
     throw new SlipwayError('unsupported', `unsupported request ${id}`, {
@@ -35,8 +35,20 @@ const metadata = (json: object, text: string): Record<string, Uint8Array> => ({
   version: Buffer.from('1.0.0'),
 })
 
-const descriptions = (): object[] =>
-  Object.entries(known).map(([name, { description }]) => ({
-    ...{ name, version: '1.0.0', type: 'rpc', description, opts: [] },
-    metadata: [{ name: 'result.json' }, { name: 'result.txt' }],
-  }))
+const describe = 'frontend.subrequests.describe'
+
+const descriptions = [
+  ...Object.entries(known).map(([name, { description }]) => ({ name, description })),
+  { name: describe, description: 'List available subrequest types' },
+].map(({ name, description }) => ({
+  ...{ name, version: '1.0.0', type: 'rpc', description, opts: [] },
+  metadata: [{ name: 'result.json' }, { name: 'result.txt' }],
+}))
+
+const table = (): string => {
+  const rows = descriptions.map((each) => [each.name.replace('frontend.', ''), each.version, each.description])
+  const width = Math.max(...rows.map(([name]) => name!.length)) + 1
+  return [['NAME', 'VERSION', 'DESCRIPTION'], ...rows]
+    .map(([name = '', version = '', text = '']) => `${name.padEnd(width)}${version.padEnd(8)}${text}\n`)
+    .join('')
+}
