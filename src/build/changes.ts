@@ -1,6 +1,7 @@
 /** `--change` of docker commit and docker import: Dockerfile instructions that only change an image's configuration. */
 import { SlipwayError } from '../errors.ts'
 import type { ImageProcessConfig } from '../spec/oci/index.ts'
+import { Allowance } from './dockerfile/expand.ts'
 import { parseDockerfile } from './dockerfile/parser.ts'
 import { emptyStage, lowerStage } from './solver/stage.ts'
 
@@ -22,6 +23,7 @@ export const changedConfig = (config: ImageProcessConfig, changes: readonly stri
     lint: { warn: () => {}, failIfAsked: () => {} },
     buildArgs: {},
     globals: new Map(),
+    allowance: new Allowance(),
     // The directory that WORKDIR makes is made when a container starts.
     node: (_command, _op, input) => input,
   }).config

@@ -27,6 +27,21 @@ interface Expanded {
   unmatched: Set<string>
 }
 
+/** What the variables of one build may amount to, so that a few lines that double theirs do not take all memory. */
+export class Allowance {
+  #left = 64 * 1024 * 1024
+
+  /** Looks up in `values`, and in `over` before, at the cost of what is found. */
+  lookup(values: ReadonlyMap<string, string>, over?: ReadonlyMap<string, string>): Lookup {
+    return (name) => {
+      const value = over?.get(name) ?? values.get(name)
+      this.#left -= value?.length ?? 0
+      if (this.#left < 0) throw new SyntaxFault('variables expand to more than 64MiB')
+      return value
+    }
+  }
+}
+
 /** Expands `text`; a SyntaxFault says what is malformed, or which required variable is missing. */
 export const expand = (text: string, lookup: Lookup, options: ExpandOptions = {}): Expanded => {
   const expander = new Expander(text, lookup, options)
@@ -46,7 +61,12 @@ class Words {
     } else this.raw(char)
   }
   string(text: string): void {
-    for (const char of text) this.char(char)
+    const [first = '', ...others] = text.split(/\s+/)
+    if (first !== '') this.raw(first)
+    for (const word of others) {
+      if (this.#inWord) this.#end()
+      if (word !== '') this.raw(word)
+    }
   }
   raw(text: string): void {
     this.#word += text

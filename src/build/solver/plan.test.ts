@@ -29,6 +29,17 @@ test('ARG: default, --build-arg, global import, several in a line', async () => 
   assert.equal((await env('FROM a\nRUN x\n', { args: { X: '2' } })).X, undefined, 'an undeclared one is not passed')
 })
 
+test('variables that double theirs come to an end', async () => {
+  const doubling = (name: string): string => `${name} a=xxxxxxxxxx\n${`${name} a=$a$a\n`.repeat(40)}`
+  const refused = /variables expand to more than 64MiB/
+  await assert.rejects(plan(`FROM a\n${doubling('ENV')}RUN x`), refused)
+  await assert.rejects(plan(`FROM a\n${doubling('ARG')}RUN x`), refused)
+  await assert.rejects(plan(`${doubling('ARG')}FROM a`), refused)
+  const line = Array.from({ length: 40 }, (_, i) => ` a${i + 1}=$a${i}$a${i}`).join('')
+  await assert.rejects(plan(`FROM a\nARG a0=xxxxxxxxxx${line}`), refused)
+  assert.equal((await env(`FROM a\nENV a=${'x'.repeat(100_000)}\nENV a=$a$a\nRUN x`)).a?.length, 200_000)
+})
+
 test('an ENV beats the ARG before it; an ARG after it wins, also over the base image', async () => {
   assert.equal((await env('FROM a\nARG X=arg\nENV X=env\nRUN x', { args: { X: 'given' } })).X, 'env')
   assert.equal((await env('FROM a\nENV X=env\nARG X=arg\nRUN x')).X, 'arg')

@@ -133,7 +133,7 @@ class Planner {
     const { dockerfile, scope, lint } = this.#in
     for (const { from, statement } of dockerfile.stages) {
       try {
-        const { text } = expand(from.base, (key) => scope.defaults.get(key), { escape: statement.escape })
+        const { text } = expand(from.base, scope.allowance.lookup(scope.defaults), { escape: statement.escape })
         if (!isReference(text)) lint.warn('InvalidDefaultArgInFrom', statement.range, [from.base])
       } catch {
         // What is malformed fails the build anyway.
@@ -148,7 +148,7 @@ class Planner {
     const { from, statement } = stage
     return lowering(dockerfile.source, statement.range, () => {
       const known = { escape: statement.escape }
-      const name = expand(from.base, (key) => scope.values.get(key), known)
+      const name = expand(from.base, scope.allowance.lookup(scope.values), known)
       this.#reportUndeclared(name.unmatched, statement.range)
       if (name.text === '') throw new SyntaxFault(`base name (${from.base}) should not be blank`, { near: from.base })
       return { name: name.text, ...this.#platform(stage) }
@@ -158,7 +158,7 @@ class Planner {
   #platform({ from, statement }: Stage): Pick<Base, 'platform' | 'platformGiven'> {
     const { scope, lint } = this.#in
     if (from.platform === undefined) return { platform: this.#in.platform, platformGiven: this.#in.platformGiven }
-    const { text, unmatched, matched } = expand(from.platform, (key) => scope.values.get(key), {
+    const { text, unmatched, matched } = expand(from.platform, scope.allowance.lookup(scope.values), {
       escape: statement.escape,
     })
     this.#reportUndeclared(unmatched, statement.range)
@@ -214,6 +214,7 @@ class Planner {
       lint,
       buildArgs,
       globals: scope.values,
+      allowance: scope.allowance,
       node: (command, op, input, shown) => this.#node(stage, steps, sources, command, op, input, shown, base.platform),
     })
   }

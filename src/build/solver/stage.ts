@@ -1,7 +1,7 @@
 /** The state of a stage while its instructions are lowered, and what is left of it at the end. */
 import type { Image } from '../../engine/types.ts'
 import type { HistoryEntry, ImageProcessConfig, Platform } from '../../spec/oci/index.ts'
-import { expand } from '../dockerfile/expand.ts'
+import { type Allowance, expand } from '../dockerfile/expand.ts'
 import type { Command, Lowered, StageState } from '../dockerfile/instruction.ts'
 import { meant } from '../dockerfile/nearest.ts'
 import { lowering, type Range, type Source } from '../dockerfile/source.ts'
@@ -68,6 +68,7 @@ interface StageScope {
   lint: Lint
   buildArgs: Readonly<Record<string, string>>
   globals: ReadonlyMap<string, string>
+  allowance: Allowance
   /** Turns an operation into a node on `input`. */
   node(command: Command, op: NonNullable<Lowered['op']>, input: Rootfs, shown: string): OpNode | Rootfs
 }
@@ -89,7 +90,12 @@ export const lowerStage = (base: StageResult, commands: readonly Command[], scop
     apply(state, lowered)
     let node: Rootfs | undefined
     if (lowered.op) {
-      node = scope.node(command, lowered.op, state.rootfs, shownText(command, shownEnv(state.env, lowered.op)))
+      node = scope.node(
+        command,
+        lowered.op,
+        state.rootfs,
+        shownText(command, scope.allowance.lookup(shownEnv(state.env, lowered.op))),
+      )
       state.rootfs = node
     }
     if (lowered.history !== undefined) state.history.push(historyOf(lowered, node))
@@ -125,7 +131,7 @@ const shownEnv = (env: ReadonlyMap<string, string>, op: Op): ReadonlyMap<string,
 }
 
 /** The instruction as the progress shows it: on one line, the name in upper case, known variables filled in. */
-const shownText = (command: Command, env: ReadonlyMap<string, string>): string => {
+const shownText = (command: Command, lookup: (name: string) => string | undefined): string => {
   const { text, word, heredocs } = command.statement
   const body = text.slice(word.length).replace(/\s+/g, ' ')
   const [first, ...more] = heredocs[0]?.content.trim().split('\n') ?? []
@@ -133,7 +139,7 @@ const shownText = (command: Command, env: ReadonlyMap<string, string>): string =
     command.name === 'RUN' && first !== undefined ? ` (${first.trim()}${more.length > 0 ? '...' : ''})` : ''
   try {
     const raw = { rawQuotes: true, rawEscapes: true, skipUnset: true }
-    return `${command.name}${expand(body, (name) => env.get(name), raw).text}${summary}`
+    return `${command.name}${expand(body, lookup, raw).text}${summary}`
   } catch {
     // A shell's own syntax need not be ours: then it is shown as written.
     return `${command.name}${body}${summary}`
@@ -157,7 +163,7 @@ const viewOf = (
     }
   }
   const run = (text: string, { skipQuotes = false, over }: Parameters<StageState['expand']>[1] = {}) => {
-    const lookup = (name: string): string | undefined => over?.get(name) ?? state.env.get(name)
+    const lookup = scope.allowance.lookup(state.env, over)
     // In a here-document the escape character is always a backslash.
     const result = expand(text, lookup, { escape: skipQuotes ? '\\' : statement.escape, skipQuotes })
     report(result.unmatched)
