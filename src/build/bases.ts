@@ -16,7 +16,7 @@ import type { Report } from './solver/report.ts'
 import type { BuildRequest } from './types.ts'
 
 export class Bases {
-  readonly #images: Pick<Images, 'get' | 'pull' | 'hold'>
+  readonly #images: Pick<Images, 'get' | 'forPlatform' | 'pull' | 'hold'>
   readonly #request: BuildRequest
   readonly #report: Report
   readonly #signal: AbortSignal
@@ -24,7 +24,7 @@ export class Bases {
   readonly #held: (() => Promise<void>)[] = []
 
   constructor(
-    images: Pick<Images, 'get' | 'pull' | 'hold'>,
+    images: Pick<Images, 'get' | 'forPlatform' | 'pull' | 'hold'>,
     request: BuildRequest,
     report: Report,
     signal: AbortSignal,
@@ -82,7 +82,7 @@ export class Bases {
     const full = fullName(reference)
     const vertex = { id: randomUUID(), name: `[internal] load metadata for ${full}` }
     return await this.#report.during(vertex, async () => {
-      const here = this.#request.pull ? undefined : await this.#images.get(reference)
+      const here = this.#request.pull ? undefined : await this.#local(reference, platform)
       // An image made for another machine serves where nobody asked for a platform.
       const { platforms = [] } = this.#request
       const asked =
@@ -104,7 +104,7 @@ export class Bases {
         })
       } catch (error) {
         // What is here still serves when the registry does not answer.
-        const local = isError(error, 'unavailable') ? await this.#images.get(reference) : undefined
+        const local = isError(error, 'unavailable') ? await this.#local(reference, platform) : undefined
         if (local && serves(local)) {
           this.#request.progress({
             type: 'notice',
@@ -115,6 +115,12 @@ export class Bases {
         throw this.#pullError(reference, full, error)
       }
     })
+  }
+
+  /** Of several under the name the one for the platform. */
+  async #local(reference: string, platform: Platform): Promise<Image | undefined> {
+    const image = await this.#images.get(reference)
+    return image && (await this.#images.forPlatform(reference, platform))
   }
 
   #pullError(reference: string, full: string, error: unknown): unknown {

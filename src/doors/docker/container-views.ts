@@ -1,6 +1,7 @@
 /** Containers as docker lists and inspects them. */
 import { existsSync } from 'node:fs'
 import { posix } from 'node:path'
+import { wholeName } from '../../spec/oci/index.ts'
 import type { Container, Endpoint, Engine, Image, PublishedPort, Sandbox } from '../../engine/types.ts'
 import { humanDuration } from '../../lib/human-duration.ts'
 import { networkMode } from './container-create.ts'
@@ -200,9 +201,15 @@ export const listView = async (
 /** Pods' containers are created by image id; a name says more. A name that means another image by now says less. */
 const imageText = async (c: Container, names: string[], rooms: Pick<Rooms, 'images'>): Promise<string> => {
   if ('own' in c.spec.sandbox || !/^(sha256:)?[0-9a-f]{64}$/.test(c.spec.image))
-    return (await rooms.images.get(c.spec.image))?.id === c.imageId ? c.spec.image : c.imageId
+    return (await isStill(c, rooms)) ? c.spec.image : c.imageId
   const name = names[0]
   return name ? name.replace(/^docker\.io\/(library\/)?/, '') : c.spec.image
+}
+
+/** Does the name still mean this image, or several of which it is one? */
+const isStill = async ({ spec, imageId }: Container, { images }: Pick<Rooms, 'images'>): Promise<boolean> => {
+  if ((await images.get(spec.image))?.id === imageId) return true
+  return spec.platform !== undefined && (await images.get(imageId))?.within?.includes(wholeName(spec.image)) === true
 }
 
 /** The second counts the image too. */

@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import { changedConfig } from '../../build/index.ts'
 import type { Engine, Image, MountSpec } from '../../engine/types.ts'
 import { isError, SlipwayError } from '../../errors.ts'
+import { parsePlatform } from '../../spec/oci/index.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { archiveRoutes } from './container-archive.ts'
 import { attach, attachWebSocket } from './container-attach.ts'
@@ -158,8 +159,11 @@ const create = async (engine: ContainerBackend, root: string, x: Exchange): Prom
   const name = (x.query.get('name') ?? '').replace(/^\//, '') || freeName(engine.containers)
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name))
     throw bad(`Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`)
-  const image = body.Image ? await engine.images.get(body.Image) : undefined
-  checkPlatform(x.version[1] < 41 ? null : x.query.get('platform'), body.Image ?? '', image)
+  const wanted = (x.version[1] < 41 ? undefined : x.query.get('platform')) || undefined
+  const platform = wanted === undefined ? undefined : parsePlatform(wanted)
+  const here = body.Image ? await engine.images.get(body.Image) : undefined
+  const image = here && platform ? await engine.images.forPlatform(body.Image!, platform) : here
+  checkPlatform(wanted, body.Image ?? '', image)
   const imagePorts = Object.keys(image?.config.config?.ExposedPorts ?? {})
   const imagePortsOf = await portsOfLinked(engine, body.HostConfig?.Links ?? [])
   // An image that is missing is said before anything is made.
@@ -185,7 +189,9 @@ const create = async (engine: ContainerBackend, root: string, x: Exchange): Prom
   })
   checkSources(spec.mounts)
   for (const volume of volumes) await engine.volumes.create(volume)
-  const created = await engine.containers.create(spec).catch((error: unknown) => {
+  // Only where another image is meant: a name may stand for several.
+  const chosen = platform && image !== undefined && image.id !== here?.id ? { platform } : {}
+  const created = await engine.containers.create({ ...spec, ...chosen }).catch((error: unknown) => {
     throw notTheImage(error)
   })
   x.send(201, { Id: created.id, Warnings: warnings })
@@ -222,7 +228,7 @@ const notTheImage = (error: unknown): unknown =>
     ? new SlipwayError('bad-request', error.message, { hint: error.hint, cause: error })
     : error
 
-const checkPlatform = (wanted: string | null, name: string, image: Image | undefined): void => {
+const checkPlatform = (wanted: string | undefined, name: string, image: Image | undefined): void => {
   if (!wanted || !image) return
   const [os, architecture, variant] = wanted.split('/')
   const { platform } = image

@@ -10,6 +10,7 @@ import {
   parsePlatform,
   parseReference,
   platformRank,
+  withTag,
 } from '../../spec/oci/index.ts'
 import { type ApiVersion, iso } from './container-views.ts'
 import { Filters, isTrue } from './filters.ts'
@@ -449,8 +450,7 @@ const push = async (images: Engine['images'], pushed: RecentPushes, x: Exchange)
         out.line({ status: `${parseReference(name).tag ?? 'latest'}: digest: ${done.digest} size: ${done.size}` })
         continue
       }
-      if (!image)
-        throw new SlipwayError('not-found', `An image does not exist locally with the tag: ${familiarRepository(name)}`)
+      if (!image) throw await unknownTag(images, name)
       if (platform) fitting(await images.forPlatform(name, platform), name, platform)
       const { digest, size } = await images.push(name, {
         platform,
@@ -466,6 +466,16 @@ const push = async (images: Engine['images'], pushed: RecentPushes, x: Exchange)
     out.line(streamFailure(error))
     out.end()
   }
+}
+
+/** A repository that is here has other tags. */
+const unknownTag = async (images: Engine['images'], name: string): Promise<SlipwayError> => {
+  const wanted = familiarRepository(name)
+  const known = (await images.list()).flatMap(tagsOf).some((each) => familiarRepository(each) === wanted)
+  const message = known
+    ? `tag does not exist: ${familiarName(withTag(parseReference(name)))}`
+    : `An image does not exist locally with the tag: ${wanted}`
+  return new SlipwayError('not-found', message)
 }
 
 const localTags = async (images: Engine['images'], repository: string): Promise<string[]> => {

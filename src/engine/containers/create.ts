@@ -177,7 +177,8 @@ export const ownSandbox = (ctx: Context, own: Omit<SandboxSpec, 'id'>, id: strin
 
 export const create = async (ctx: Context, spec: ContainerSpec): Promise<Container> => {
   checkName(ctx, spec.name)
-  const image = await ctx.images.must(spec.image)
+  const { image: name, platform } = spec
+  const image = platform ? await ctx.images.forPlatform(name, platform) : await ctx.images.must(name)
   validate(ctx, spec)
   if ('shared' in spec.sandbox && !ctx.sandboxes.get(spec.sandbox.shared))
     throw new SlipwayError('not-found', `No such sandbox: ${spec.sandbox.shared}`)

@@ -1,6 +1,6 @@
 /** Containers, their streams, logs, execs and build steps. */
 import type { Readable, Writable } from 'node:stream'
-import type { Digest, HealthcheckConfig, ImageProcessConfig } from '../../spec/oci/index.ts'
+import type { Digest, HealthcheckConfig, ImageProcessConfig, Platform } from '../../spec/oci/index.ts'
 import type { CgroupStats, Mount } from '../../sys/sys.ts'
 import type { Image } from './images.ts'
 import type { SandboxSpec } from './networks.ts'
@@ -98,6 +98,8 @@ export interface ContainerSpec {
   name: string
   /** Image name or id; the id is resolved and kept at creation. */
   image: string
+  /** Of a name that stands for several images; default: the machine's. */
+  platform?: Platform | undefined
   /** undefined: from the image. `entrypoint` given drops the image's cmd. [''] or [] empties it. */
   entrypoint?: string[] | undefined
   cmd?: string[] | undefined
