@@ -28,7 +28,7 @@ import type { BuildOutput, BuildRequest, BuildResult, ExportResponse } from '../
 import { type FileTree, packTrees } from './files.ts'
 import { layoutTar } from './layout.ts'
 import { type Written, writeManifests } from './manifest.ts'
-import { annotationsOf, formOf, isMultiPlatform, isOn, namesOf, rewrites } from './options.ts'
+import { annotationsOf, checkSwitches, formOf, isMultiPlatform, isOn, namesOf, rewrites } from './options.ts'
 import { exporterEpoch, finishConfig, type Product, withEpochOf } from './product.ts'
 
 export interface ExportContext {
@@ -58,6 +58,7 @@ export const checkOutputs = (outputs: readonly BuildOutput[], platforms: number,
       throw new SlipwayError('unsupported', `exporter "${type}" could not be found`, {
         hint: 'Known are image, registry, docker, oci, local and tar.',
       })
+    checkSwitches(attrs)
     formOf(attrs)
     if (type === 'local' && (attrs.mode ?? 'copy') !== 'copy')
       throw new SlipwayError('unsupported', `local exporter mode ${JSON.stringify(attrs.mode)} is not supported`)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { annotationsOf, isMultiPlatform, platformWarnings } from './options.ts'
+import { annotationsOf, checkSwitches, isMultiPlatform, platformWarnings } from './options.ts'
 
 test('several platforms, or one that is to be shown as if', () => {
   const asked = (text: string, platforms: number): boolean =>
@@ -35,4 +35,12 @@ test('annotations for one platform, however it is written', () => {
   assert.deepEqual(annotationsOf(attrs, 'manifest-descriptor', 'linux/arm64'), { k: 'v' })
   assert.equal(annotationsOf(attrs, 'manifest-descriptor', 'linux/amd64'), undefined)
   assert.deepEqual(annotationsOf(attrs, 'manifest', 'linux/amd64'), { all: 'a' })
+})
+
+test('switches', () => {
+  checkSwitches({ push: '', 'oci-mediatypes': 'T', name: 'maybe' })
+  assert.throws(
+    () => checkSwitches({ push: 'true', 'oci-mediatypes': 'maybe' }),
+    /^SlipwayError: non-bool value specified for oci-mediatypes: strconv\.ParseBool: parsing "maybe": invalid syntax$/,
+  )
 })

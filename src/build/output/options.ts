@@ -27,6 +27,21 @@ const boolean = (text: string): boolean | undefined => {
   return ['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(text) ? false : undefined
 }
 
+const switches =
+  'push push-by-digest registry.insecure store unpack name-canonical oci-mediatypes oci-artifact force-compression rewrite-timestamp attestation-inline prefer-nondist-layers tar platform-split'.split(
+    ' ',
+  )
+
+/** What is on or off is said in words that are known. */
+export const checkSwitches = (attrs: Attrs): void => {
+  const wrong = switches.find((key) => attrs[key] && boolean(attrs[key]) === undefined)
+  if (wrong !== undefined)
+    throw new SlipwayError(
+      'bad-request',
+      `non-bool value specified for ${wrong}: strconv.ParseBool: parsing ${JSON.stringify(attrs[wrong])}: invalid syntax`,
+    )
+}
+
 /** Whether results go by their platform, one in an index, too: with several, or as BUILDKIT_MULTI_PLATFORM says. */
 export const isMultiPlatform = (args: Attrs, platforms: number): boolean => {
   const text = args.BUILDKIT_MULTI_PLATFORM

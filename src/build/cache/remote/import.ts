@@ -247,7 +247,9 @@ export class ImportedCaches {
   }
 
   async #local({ attrs, store }: CacheEntry): Promise<{ root: Buffer; source: Source }> {
-    const digest = attrs.digest ?? (await store!.find?.(attrs.tag ?? 'latest'))?.digest
+    const { tag = 'latest' } = attrs
+    const digest = attrs.digest ?? (await store!.find?.(tag))?.digest
+    if (digest === undefined && store!.find) throw new SlipwayError('not-found', `the directory has no cache ${tag}`)
     if (digest === undefined) throw new SlipwayError('not-found', 'local cache importer requires explicit digest')
     const source = storeSource(store!, this.#deps.workDir, this.#signal)
     return { root: await source.manifest(digest), source }

@@ -281,6 +281,8 @@ export const buildOrderOf = async (
 ): Promise<ImageBuildOrder> => {
   const context = contextOf(given, here, input)
   const allowed = several(flags, 'allow').flatMap((each) => each.split(','))
+  const stranger = allowed.find((each) => each !== 'security.insecure' && each !== 'network.host')
+  if (stranger !== undefined) throw refuse(`unknown entitlement ${stranger}`)
   const network = text(flags, 'network') || undefined
   const limits = (flags.ulimit as { Name: string; Soft: number; Hard: number }[] | undefined) ?? []
   return {
