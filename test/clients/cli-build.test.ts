@@ -84,6 +84,20 @@ test('secrets of variables and files, further contexts', async () => {
   assert.match((await build(stages, '--secret id=nosuch .')).stderr, /^ERROR: failed to stat nosuch: /)
 })
 
+test("the file of buildx's variable says where sources may come from", async () => {
+  const under = async (policy: string): Promise<Ran> => {
+    writeFileSync(join(stages, 'policy.json'), policy)
+    const given = { env: { ...env, EXPERIMENTAL_BUILDKIT_SOURCE_POLICY: 'policy.json' } }
+    return await build(stages, '--target files .', given)
+  }
+  const denied = await under('{"rules":[{"action":"DENY","selector":{"identifier":"local://*"}}]}')
+  assert.match(denied.stderr, /ERROR: .*source "local:\/\/context" denied by policy/)
+  assert.equal(denied.code, 1)
+  assert.equal((await under('{"rules":[]}')).code, 0)
+  assert.match((await under('[')).stderr, /ERROR: failed to parse source policy: /)
+  assert.match((await under('{"rules":[{"action":"X","selector":{}}]}')).stderr, /ERROR: .*unknown action: X/)
+})
+
 test('outputs: directories, archives, layouts, standard output', async () => {
   mkdirSync(join(stages, 'out/top'), { recursive: true })
   await ok(stages, '--target files -o out .')
