@@ -128,3 +128,17 @@ test('more than one call gives: many files, long names, two at once', async () =
     await settle()
   }
 })
+
+test('what was looked at before makes no difference', async () => {
+  const [one, two] = [join(base, 'one'), join(base, 'two')]
+  for (const [root, length] of [
+    [one, 1],
+    [two, 23],
+  ] as const) {
+    mkdirSync(root)
+    for (const letter of 'abcdefgh') writeFileSync(join(root, letter.repeat(length)), '')
+  }
+  const alone = await of(one)
+  await of(two)
+  assert.equal(await of(one), alone)
+})

@@ -36,6 +36,16 @@ class Room {
   readonly words = new Uint32Array(this.facts.buffer)
   readonly halves = new Uint16Array(this.facts.buffer)
   readonly factsAt = addressOf(this.facts)
+  #used = 0
+
+  /** How many bytes of names there are now; negative: an error. */
+  readNames(fd: number): number {
+    // Between a name's end and the next record stays what was there before.
+    this.names.fill(0, 0, this.#used)
+    const got = native.getdents64(fd, this.namesAt, this.names.length) as number
+    this.#used = got < 0 ? this.names.length : got
+    return got
+  }
 }
 
 /** For the next one: most look at few files. */
@@ -91,7 +101,7 @@ class FactsReader {
     }
     try {
       for (;;) {
-        const got = native.getdents64(fd, this.#room.namesAt, this.#room.names.length) as number
+        const got = this.#room.readNames(fd)
         if (got < 0) return false
         if (got === 0) break
         if (!this.#entries(fd, got, path, below)) return false
