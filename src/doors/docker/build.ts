@@ -1,4 +1,5 @@
 /** POST /build: the classic builder's endpoint; its output is JSON lines with `stream`, `aux` and `errorDetail`. */
+import type { RegistryAuth } from '../../engine/types.ts'
 import { parseGitAddress } from '../../build/index.ts'
 import type { Builder, BuildRequest } from '../../build/types.ts'
 import { messageOf, SlipwayError } from '../../errors.ts'
@@ -8,7 +9,8 @@ import { classicOutput } from './build-output.ts'
 import { buildResources, limitsIn } from './build-resources.ts'
 import { extraHost } from './container-checks.ts'
 import { isTrue } from './filters.ts'
-import { authOf, lines } from './images.ts'
+import { lines } from './images.ts'
+import { configOf } from './registry-auth.ts'
 import { type Exchange, type Handler, type Route, route, textOf } from './server.ts'
 
 export const buildRoutes = (builder: Pick<Builder, 'build'>, buildkit: { build: Handler }): Route[] => [
@@ -115,13 +117,5 @@ const contextOf = (x: Exchange): BuildRequest['context'] => {
   throw new SlipwayError('bad-request', `remote ${remote} could not be processed: unsupported scheme`)
 }
 
-const registryConfig = (header: string | string[] | undefined): Record<string, ReturnType<typeof authOf>> => {
-  if (typeof header !== 'string' || header === '') return {}
-  const all = (JSON.parse(Buffer.from(header, 'base64url').toString() || '{}') ?? {}) as Record<string, unknown>
-  return Object.fromEntries(
-    Object.entries(all).map(([host, auth]) => [
-      registryOfKey(host),
-      authOf(Buffer.from(JSON.stringify(auth)).toString('base64url')),
-    ]),
-  )
-}
+const registryConfig = (header: string | string[] | undefined): Record<string, RegistryAuth | undefined> =>
+  Object.fromEntries(configOf(header).map(([host, auth]) => [registryOfKey(host), auth]))

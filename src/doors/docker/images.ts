@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream/promises'
 import { changedConfig } from '../../build/index.ts'
-import type { Engine, Image, RegistryAuth, TransferProgress } from '../../engine/types.ts'
+import type { Engine, Image, TransferProgress } from '../../engine/types.ts'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import {
@@ -16,33 +16,12 @@ import { type ApiVersion, iso } from './container-views.ts'
 import { Filters, isTrue } from './filters.ts'
 import { manifestsOf } from './image-manifests.ts'
 import type { RecentPushes } from './recent-pushes.ts'
+import { authOf } from './registry-auth.ts'
 import { type Exchange, type Route, route, textOf } from './server.ts'
 
 type Backend = Pick<Engine, 'images' | 'containers' | 'snapshots'>
 
 const bad = (message: string): SlipwayError => new SlipwayError('bad-request', message)
-
-/** X-Registry-Auth: base64url JSON. */
-export const authOf = (header: string | string[] | undefined): RegistryAuth | undefined => {
-  if (typeof header !== 'string' || header === '') return undefined
-  const raw = JSON.parse(Buffer.from(header, 'base64url').toString() || '{}') as {
-    username?: string
-    password?: string
-    identitytoken?: string
-    registrytoken?: string
-    auth?: string
-  }
-  const [user, ...rest] = Buffer.from(raw.auth ?? '', 'base64')
-    .toString()
-    .split(':')
-  const auth = {
-    username: raw.username ?? (raw.auth ? user : undefined),
-    password: raw.password ?? (raw.auth ? rest.join(':') : undefined),
-    identityToken: raw.identitytoken,
-    registryToken: raw.registrytoken,
-  }
-  return auth.username || auth.identityToken || auth.registryToken ? auth : undefined
-}
 
 export const imageRoutes = (engine: Backend, clock: Clock, pushed: RecentPushes): Route[] => {
   const { images } = engine

@@ -8,7 +8,8 @@ import { registryOfKey } from '../../spec/docker/config.ts'
 import type { Sys } from '../../sys/sys.ts'
 import { diskUsage } from './disk-usage.ts'
 import { Filters, instant, isTrue } from './filters.ts'
-import { authOf, isShown } from './images.ts'
+import { isShown } from './images.ts'
+import { type AuthConfig, credentialsIn } from './registry-auth.ts'
 import { apiVersion, type Exchange, minApiVersion, type Route, route } from './server.ts'
 
 interface SystemBackend {
@@ -38,9 +39,9 @@ export const systemRoutes = (backend: SystemBackend): Route[] => [
   route('GET', '/events', (x) => events(backend, x)),
   route('GET', '/system/df', async (x) => x.send(200, await diskUsage(backend, x))),
   route('POST', '/auth', async (x) => {
-    const body = await x.json<{ serveraddress?: string }>()
+    const body = await x.json<AuthConfig & { serveraddress?: string }>()
     const registry = registryOfKey(body.serveraddress || 'docker.io')
-    const auth = authOf(Buffer.from(JSON.stringify(body)).toString('base64url'))
+    const auth = credentialsIn(body)
     if (!auth) throw new SlipwayError('bad-request', 'no credentials given')
     const { identityToken } = await backend.engine.images.login(registry, auth, x.signal)
     x.send(200, { Status: 'Login Succeeded', IdentityToken: identityToken ?? '' })
