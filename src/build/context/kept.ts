@@ -247,9 +247,10 @@ class Sync {
       if (twins.has(entry.path)) continue
       const known = this.#state.index.files.get(entry.path)
       if (known && this.#same.has(entry.path)) {
-        const [ino, mtimeNs, size, digest, mode, xattrs] = known
+        const [ino, mtimeNs, size, digest, mode, before] = known
+        const xattrs = textOf(entry.xattrs)
         index.push([entry.path, [ino, mtimeNs, size, digest, entry.mode, xattrs]])
-        changed ||= mode !== entry.mode
+        changed ||= mode !== entry.mode || before !== xattrs
         continue
       }
       entry.digest ??= await sha256File(entry.absolute, entry.size)
