@@ -24,6 +24,7 @@ export const changedConfig = (config: ImageProcessConfig, changes: readonly stri
     buildArgs: {},
     globals: new Map(),
     allowance: new Allowance(),
+    automounts: [],
     // The directory that WORKDIR makes is made when a container starts.
     node: (_command, _op, input) => input,
   }).config

@@ -26,6 +26,7 @@ export const stepEnvironment = (request: BuildRequest): StepEnvironment => {
     cgroupParent: request.cgroupParent || undefined,
     cacheNamespace: args.BUILDKIT_CACHE_MOUNT_NS ?? '',
     renewedCaches: new Set(),
+    automounts: request.automounts ?? [],
     privileged,
     hostNetwork: request.hostNetwork ?? false,
     secret: (id) => secretOf(request, id),

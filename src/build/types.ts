@@ -50,6 +50,8 @@ export interface BuildRequest {
   ulimits?: { name: string; soft: number; hard: number }[] | undefined
   /** Of each RUN step. */
   resources?: Resources | undefined
+  /** What every RUN step mounts besides its own, as after --mount=; nothing of other stages. */
+  automounts?: readonly string[] | undefined
   /** What RUN steps see; default 'buildkitsandbox'. */
   hostname?: string | undefined
   /** RUN steps run in cgroups below this one of ours. */

@@ -23,6 +23,8 @@ export interface StageState {
   globalArg(name: string): string | undefined
   /** Instructions of this stage, by name, that came before this one. */
   readonly seen: { has(name: string): boolean }
+  /** What every RUN mounts, as after --mount=. */
+  readonly automounts: readonly string[]
   /** A WORKDIR was written above, in this stage or in one it is built on. */
   readonly workdirSet: boolean
   /** The instruction's name as it is written. */

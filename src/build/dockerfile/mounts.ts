@@ -56,6 +56,17 @@ export const mountOf = (text: string, stage: StageState, agents: number): RunMou
   return build(fields, stage.config.WorkingDir || '/', agents)
 }
 
+/** One that every RUN gets, whatever its file says: then there is no stage to take anything from. */
+export const autoMountOf = (text: string, stage: StageState, agents: number): RunMount => {
+  try {
+    if (checkMountFrom(text).length === 0) return mountOf(text, stage, agents)
+  } catch (error) {
+    if (error instanceof SyntaxFault) throw new SyntaxFault(`failed to parse automount ${text}: ${error.message}`)
+    throw error
+  }
+  throw new SyntaxFault("automount does not support 'from' option")
+}
+
 const readField = (fields: Fields, field: string, stage: StageState): void => {
   const at = field.indexOf('=')
   const key = (at < 0 ? field : field.slice(0, at)).toLowerCase()

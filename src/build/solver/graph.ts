@@ -68,6 +68,8 @@ export interface StepEnvironment {
   cacheNamespace: string
   /** Cache mounts that this build has begun anew. */
   renewedCaches: Set<string>
+  /** What every RUN mounts, as after --mount=. */
+  automounts: readonly string[]
   privileged: boolean
   hostNetwork: boolean
   secret(id: string): Promise<Uint8Array | undefined>

@@ -21,6 +21,7 @@ interface PlanOptions {
   missing?: string[]
   contexts?: Record<string, { image: string } | { stage: string } | { directory: string }>
   ignore?: string[]
+  automounts?: string[]
   /** BUILDKIT_DOCKERFILE_CHECK */
   check?: string
   whole?: boolean
@@ -81,6 +82,7 @@ export const plan = async (text: string, options: PlanOptions = {}): Promise<Pla
       cgroupParent: undefined,
       cacheNamespace: '',
       renewedCaches: new Set(),
+      automounts: options.automounts ?? [],
       privileged: false,
       hostNetwork: false,
       secret: async () => undefined,

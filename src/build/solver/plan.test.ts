@@ -317,6 +317,23 @@ test('RUN --mount', async () => {
   for (const [text, expected] of refused) await assert.rejects(mounts(text), expected, text)
 })
 
+test('mounts of every RUN', async () => {
+  const mounts = async (text: string, ...automounts: string[]) =>
+    opsOf((await plan(text, { automounts })).rootfs).map(({ op }) =>
+      (op as RunOp).mounts.map((mount) => `${mount.type} ${'target' in mount ? mount.target : ''}`),
+    )
+  const given = ['type=tmpfs,target=/t', 'type=bind,source=.,target=/context']
+  assert.deepEqual(await mounts('FROM a AS b\nRUN x\nFROM b\nRUN --mount=type=cache,target=/c y', ...given), [
+    ['tmpfs /t', 'bind /context'],
+    ['tmpfs /t', 'bind /context', 'cache /c'],
+  ])
+  await assert.rejects(
+    mounts('FROM a\nRUN x', 'type=bind,from=b,target=/d'),
+    /automount does not support 'from' option/,
+  )
+  await assert.rejects(mounts('FROM a\nRUN x', 'invalid'), /failed to parse automount invalid: invalid field 'invalid'/)
+})
+
 test('EXPOSE, VOLUME, USER, STOPSIGNAL, HEALTHCHECK, LABEL, MAINTAINER', async () => {
   const { config, author } = await plan(
     'FROM a\nARG p=80\nEXPOSE $p 1000-1002/udp 53/UDP\nVOLUME /a $p\nVOLUME ["/b c"]\nUSER $p\nSTOPSIGNAL SIGRTMIN+3\nLABEL a=b "c d"="e f"\nMAINTAINER me <a@b>\nHEALTHCHECK --interval=1m30s --retries=0 CMD a b',

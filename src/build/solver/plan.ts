@@ -215,6 +215,7 @@ class Planner {
       buildArgs,
       globals: scope.values,
       allowance: scope.allowance,
+      automounts: this.#in.environment.automounts,
       node: (command, op, input, shown) => this.#node(stage, steps, sources, command, op, input, shown, base.platform),
     })
   }

@@ -69,6 +69,7 @@ interface StageScope {
   buildArgs: Readonly<Record<string, string>>
   globals: ReadonlyMap<string, string>
   allowance: Allowance
+  automounts: readonly string[]
   /** Turns an operation into a node on `input`. */
   node(command: Command, op: NonNullable<Lowered['op']>, input: Rootfs, shown: string): OpNode | Rootfs
 }
@@ -174,6 +175,7 @@ const viewOf = (
     os: state.platform.os,
     env: state.env,
     args: state.args,
+    automounts: scope.automounts,
     word: statement.word,
     workdirSet: state.workdirSet || seen.has('WORKDIR'),
     seen,

@@ -6,7 +6,7 @@ import type { Heredoc } from '../heredoc.ts'
 import { contentOf, heredocOf } from '../heredoc.ts'
 import type { StageState } from '../instruction.ts'
 import { instruction } from '../instruction.ts'
-import { checkMountFrom, mountOf } from '../mounts.ts'
+import { autoMountOf, checkMountFrom, mountOf } from '../mounts.ts'
 import { SyntaxFault } from '../source.ts'
 
 interface Run {
@@ -41,10 +41,9 @@ export const run = instruction<Run>('RUN', {
     const { args, document } = program(node, stage)
     if (args.length === 0 || args[0] === '') throw new SyntaxFault('RUN requires a command')
     const mounts: RunMount[] = []
-    for (const text of node.mounts) {
-      const agents = mounts.filter(({ type }) => type === 'ssh').length
-      mounts.push(mountOf(text, stage, agents))
-    }
+    const agents = (): number => mounts.filter(({ type }) => type === 'ssh').length
+    for (const text of stage.automounts) mounts.push(autoMountOf(text, stage, agents()))
+    for (const text of node.mounts) mounts.push(mountOf(text, stage, agents()))
     return {
       op: {
         kind: 'run',

@@ -52,6 +52,8 @@ test('attributes of buildx', () => {
     },
   )
   assert.equal(parse({ 'no-cache': '' }).noCache, true)
+  const mounts = { 'automount:10': 'type=tmpfs,target=/c', 'automount:0': 'target=/a', 'automount:9': 'target=/b' }
+  assert.deepEqual(parse(mounts).automounts, ['target=/a', 'target=/b', 'type=tmpfs,target=/c'])
 })
 
 test('platforms, remote contexts and caches', () => {

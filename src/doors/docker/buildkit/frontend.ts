@@ -41,6 +41,9 @@ export const requestOf = (
     ulimits: commaList(attrs.ulimit).map(ulimit),
     resources: buildResources((name) => attrs[name]),
     hostname: attrs.hostname || undefined,
+    automounts: Object.entries(withPrefix(attrs, 'automount:'))
+      .sort(([one], [other]) => Number(one) - Number(other))
+      .map(([, mount]) => mount),
     cgroupParent: attrs['cgroup-parent'] || undefined,
     contexts: Object.fromEntries(
       Object.entries(withPrefix(attrs, 'context:')).map(([name, value]) => [
