@@ -170,8 +170,6 @@ const validate = (fields: Fields): void => {
     if (fields.source && fields.id) throw new SyntaxFault("both source and id can't be set")
   }
   if (fields.sharing && type !== 'cache') throw new SyntaxFault(`invalid cache sharing set for ${type} mount`)
-  if (fields.env !== undefined && type !== 'secret')
-    throw new SyntaxFault(`unexpected key 'env' for mount type '${type}'`, { near: 'env' })
 }
 
 const fromOf = (name: string | undefined): FilesFrom => (name ? { kind: 'named', name } : { kind: 'context' })
@@ -187,7 +185,8 @@ const build = (fields: Fields, workdir: string, agents: number): RunMount => {
       type,
       id,
       target: file === undefined ? undefined : posix.resolve(workdir, file),
-      env: fields.env,
+      // Without a value the variable is called as the secret.
+      env: fields.env === '' ? id : fields.env,
       required: fields.required,
       mode: mode ?? 0o400,
       uid: uid ?? 0,

@@ -139,7 +139,8 @@ test('what instructions refuse', () => {
     ['FROM a\nHEALTHCHECK --interval=5 CMD x', /time: invalid duration "5"/],
     ['FROM a\nHEALTHCHECK --retries=-1 CMD x', /--retries cannot be negative/],
     ['FROM a\nRUN --mount=type=bind,from=$x,target=/a y', /'from' doesn't support variable expansion/],
-    ['FROM a\nRUN --network=moon x', /network "moon" is not supported/],
+    ['FROM a\nRUN --network=moon x', /invalid network mode "moon"/],
+    ['FROM a\nRUN --security=moon x', /security "moon" is not valid/],
     ['FROM a\nARG', /ARG requires at least one argument/],
     ['ARG A=1', /no stages to build/],
   ]

@@ -296,6 +296,8 @@ test('RUN --mount', async () => {
   assert.deepEqual(await mounts('--mount=type=secret,id=token,env=TOKEN,required'), [
     { type: 'secret', id: 'token', target: undefined, env: 'TOKEN', required: true, mode: 0o400, uid: 0, gid: 0 },
   ])
+  const called = async (text: string) => (await mounts(text)).map((mount) => 'env' in mount && mount.env)
+  assert.deepEqual(await called('--mount=type=secret,id=token,env= --mount=target=/c,env=X'), ['token', false])
   const agent = { type: 'ssh', required: false, mode: 0o600, uid: 0, gid: 0 }
   assert.deepEqual(await mounts('--mount=type=ssh,required --mount=type=ssh,id=b,uid=1,gid=2,mode=640'), [
     { ...agent, id: 'default', target: '/run/buildkit/ssh_agent.0', required: true },

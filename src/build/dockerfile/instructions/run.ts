@@ -33,8 +33,19 @@ export const run = instruction<Run>('RUN', {
       documents: statement.heredocs,
       mounts,
       uses: mounts.flatMap(checkMountFrom),
-      network: oneOf('network', flags.string('network'), ['default', 'none', 'host']),
-      insecure: oneOf('security', flags.string('security'), ['sandbox', 'insecure']) === 'insecure',
+      network: oneOf(
+        'network',
+        flags.string('network'),
+        ['default', 'none', 'host'],
+        (value) => `invalid network mode ${value}`,
+      ),
+      insecure:
+        oneOf(
+          'security',
+          flags.string('security'),
+          ['sandbox', 'insecure'],
+          (value) => `security ${value} is not valid`,
+        ) === 'insecure',
     }
   },
   lower(node, stage) {
@@ -61,9 +72,14 @@ export const run = instruction<Run>('RUN', {
   },
 })
 
-const oneOf = <T extends string>(flag: string, value: string | undefined, known: readonly T[]): T | undefined => {
+const oneOf = <T extends string>(
+  flag: string,
+  value: string | undefined,
+  known: readonly T[],
+  refuse: (value: string) => string,
+): T | undefined => {
   if (value === undefined || known.includes(value as T)) return value as T | undefined
-  throw new SyntaxFault(`${flag} "${value}" is not supported`, {
+  throw new SyntaxFault(refuse(JSON.stringify(value)), {
     near: `--${flag}`,
     hint: `One of ${known.join(', ')}.`,
   })
