@@ -214,6 +214,15 @@ test('<Dockerfile>.dockerignore wins; a Dockerfile elsewhere', async () => {
   )
 })
 
+test('mounts that every RUN gets', async () => {
+  const automounts = ['type=bind,target=/context', 'type=tmpfs,target=/scratch', 'type=secret,id=word,target=/word']
+  const text =
+    'FROM base:1 AS one\nRUN cp /context/a /a; touch /scratch/x\nFROM one\nRUN cat /word /a > /b; ls /scratch >> /b'
+  const secrets = { word: { value: Buffer.from('word ') } }
+  const result = await room.build(text, { files: { a: 'from the context' }, automounts, secrets })
+  assert.equal(await room.file(result, '/b'), 'word from the context')
+})
+
 test('here-documents', async () => {
   const result = await room.build(
     'FROM base:1\nARG v=1\nCOPY <<one <<-"two" /h/\nv=$v\none\n\tv=$v\n\ttwo\nCOPY <<EOF /single\nx\nEOF\n',
