@@ -53,6 +53,7 @@ test('a warning carries the text it is about, where it is known', async () => {
   const { warnings, vertexes } = await collect(log)
   assert.equal(warnings[0]!.short!.toString(), 'Rule: hm (line 3)')
   assert.equal(warnings[0]!.info!.data!.toString(), 'from x')
+  assert.equal(warnings[0]!.info!.language, 'Dockerfile')
   assert.deepEqual(warnings[0]!.ranges, [{ start: { line: 3 }, end: { line: 5 } }])
   assert.equal(warnings[0]!.vertex, vertexes[0]!.digest)
 })

@@ -181,7 +181,10 @@ export class ProgressLog {
             detail: [Buffer.from(event.description)],
             short: Buffer.from(`${event.rule}: ${event.message} (line ${line})`),
             url: event.url,
-            info: { filename: event.at.file, data: this.source?.(event.at.file) ?? Buffer.alloc(0) },
+            info: {
+              ...{ filename: event.at.file, data: this.source?.(event.at.file) ?? Buffer.alloc(0) },
+              language: 'Dockerfile',
+            },
             ranges: [{ start: { line }, end: { line: Math.max(line, event.endLine) } }],
           },
         ],
