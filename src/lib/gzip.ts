@@ -37,13 +37,13 @@ export async function* gzip(
     spare.push(packer)
     return packed
   }
-  const fresh = (): Packer => {
-    const packer = new Packer(level)
-    all.push(packer)
+  const more = (): Packer => {
+    const packer = spare.pop() ?? packerFor(level)
+    if (!all.includes(packer)) all.push(packer)
     return packer
   }
   try {
-    for await (const packer of filled(source, () => spare.pop() ?? fresh())) {
+    for await (const packer of filled(source, more)) {
       crc = crc32(packer.block, crc)
       size += packer.block.length
       const packing = packer.pack(turn).then(() => packer)
@@ -54,12 +54,28 @@ export async function* gzip(
     while (ahead.length > 0) yield await next()
   } finally {
     await Promise.allSettled(ahead)
-    for (const packer of all) packer.close()
+    for (const packer of all) putAside(packer)
   }
   const end = Buffer.from([3, 0, 0, 0, 0, 0, 0, 0, 0, 0]) // an empty last block
   end.writeUInt32LE(crc, 2)
   end.writeUInt32LE(size % 2 ** 32, 6)
   yield end
+}
+
+/** For the next call in this thread: an image may have a hundred small layers. */
+let idle: Packer[] = []
+
+const packerFor = (level: number): Packer => {
+  const at = idle.findIndex((packer) => packer.level === level)
+  return at < 0 ? new Packer(level) : idle.splice(at, 1)[0]!
+}
+
+const putAside = (packer: Packer): void => {
+  if (packer.failed) return packer.close()
+  packer.take()
+  idle.push(packer)
+  for (const old of idle.slice(0, -gzipLanes - 1)) old.close()
+  idle = idle.slice(-gzipLanes - 1)
 }
 
 /** Packers with exactly one block each, the last one with less. */
@@ -78,17 +94,19 @@ async function* filled(source: AsyncIterable<Uint8Array>, free: () => Packer): A
 
 /** One block after the other. Memory and compressor are used again: new ones for each block would cost a fifth of the time. */
 class Packer {
+  readonly level: number
   readonly #memory: Buffer = Buffer.allocUnsafeSlow(blockSize)
   readonly #deflate: DeflateRaw
   #filled = 0
   #packed: Buffer[] = []
-  #failed: Error | undefined
+  failed: Error | undefined
 
   constructor(level: number) {
+    this.level = level
     // memLevel 9 takes an eighth less time than the default, for as many bytes.
     this.#deflate = createDeflateRaw({ level, memLevel: 9, chunkSize: blockSize, flush: constants.Z_SYNC_FLUSH })
     this.#deflate.on('data', (part: Buffer) => this.#packed.push(part))
-    this.#deflate.on('error', (error) => (this.#failed = error))
+    this.#deflate.on('error', (error) => (this.failed = error))
   }
 
   get block(): Buffer {
@@ -114,7 +132,7 @@ class Packer {
     await new Promise<void>((resolve, reject) =>
       this.#deflate.write(this.block, (error) => (error ? reject(error) : resolve())),
     )
-    if (this.#failed) throw this.#failed
+    if (this.failed) throw this.failed
     while (this.#deflate.read() !== null); // what was not given away yet is now
   }
 
