@@ -71,9 +71,9 @@ const packerFor = (level: number): Packer => {
 }
 
 const putAside = (packer: Packer): void => {
-  if (packer.failed) return packer.close()
   packer.take()
-  idle.push(packer)
+  if (packer.failed) packer.close()
+  else idle.push(packer)
   for (const old of idle.slice(0, -gzipLanes - 1)) old.close()
   idle = idle.slice(-gzipLanes - 1)
 }
