@@ -5,6 +5,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { after, before, test } from 'node:test'
 import { shell, startBuildx } from './buildx-kit.ts'
 
@@ -391,4 +392,53 @@ test('attestations of files lie beside them; what clashes is said', async () => 
     const { all } = await run([...said, `${output},platform-split=false`, same])
     assert.match(all, /cannot overwrite file of one platform with another's when split option is disabled/)
   }
+})
+
+/** The layout in `directory` with all layers compressed anew, in `to`, as `name`. */
+const compressedAnew = (directory: string, to: string, name: string): void => {
+  const at = (root: string, digest: string): string => join(root, 'blobs', digest.replace(':', '/'))
+  mkdirSync(join(to, 'blobs/sha256'), { recursive: true })
+  const put = (data: Buffer): { digest: string; size: number } => {
+    const digest = `sha256:${createHash('sha256').update(data).digest('hex')}`
+    writeFileSync(at(to, digest), data)
+    return { digest, size: data.length }
+  }
+  const changed = (descriptor: { digest: string }): object => {
+    const document = JSON.parse(readFileSync(at(directory, descriptor.digest), 'utf8'))
+    if (document.manifests) document.manifests = document.manifests.map(changed)
+    else {
+      put(readFileSync(at(directory, document.config.digest)))
+      for (const layer of document.layers)
+        Object.assign(layer, put(gzipSync(gunzipSync(readFileSync(at(directory, layer.digest))), { level: 1 })))
+    }
+    return { ...descriptor, ...put(Buffer.from(JSON.stringify(document))) }
+  }
+  const [root] = JSON.parse(readFileSync(join(directory, 'index.json'), 'utf8')).manifests
+  const manifests = [{ ...changed(root), annotations: { 'io.containerd.image.name': name } }]
+  writeFileSync(join(to, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests }))
+  writeFileSync(join(to, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
+}
+
+test('names for several platforms share layers whose archives differ: each goes out as it was', async () => {
+  const dir = project('shared', {
+    Dockerfile: 'FROM scratch\nCOPY busybox /\nARG TARGETARCH\nCOPY Dockerfile /$TARGETARCH\n',
+  })
+  await ok(['buildx', 'build', '--platform', 'linux/amd64,linux/arm64', '-t', 'shared:own', dir])
+  const saved = async (name: string): Promise<{ root: string; digest: string }> => {
+    const root = join(buildx.dir, `saved-${name.replace(':', '-')}`)
+    mkdirSync(root, { recursive: true })
+    await ok(['save', '-o', `${root}.tar`, name])
+    execFileSync('tar', ['-xf', `${root}.tar`, '-C', root])
+    return { root, digest: JSON.parse(readFileSync(join(root, 'index.json'), 'utf8')).manifests[0].digest }
+  }
+  const own = await saved('shared:own')
+  const other = join(buildx.dir, 'other')
+  compressedAnew(own.root, other, 'docker.io/library/shared:other')
+  execFileSync('tar', ['-cf', `${other}.tar`, '-C', other, '.'])
+  assert.match((await ok(['load', '-i', `${other}.tar`])).stdout, /^Loaded image: shared:other\n$/)
+  const { digest } = JSON.parse(readFileSync(join(other, 'index.json'), 'utf8')).manifests[0]
+  assert.notEqual(digest, own.digest)
+  assert.deepEqual([(await saved('shared:own')).digest, (await saved('shared:other')).digest], [own.digest, digest])
+  await ok(['rmi', 'shared:other'])
+  assert.equal((await saved('shared:own')).digest, own.digest)
 })

@@ -42,12 +42,11 @@ const stored = ({ descriptor, data }: ParcelPart & { data: Buffer }) => ({ descr
 export const parcelOf = async ({ layers, documents, root }: StoredIndex, packing: Packing): Promise<Parcel> => {
   const parts: ParcelPart[] = []
   for (const { descriptor, snapshot, form } of layers) {
-    // It may have become an archive of another kind since.
-    const again = await packing.layer(snapshot, form)
-    const made = again.digest === descriptor.digest ? again : await packing.layer(snapshot, { ...form, force: true })
+    // It may have become another archive since.
+    const made = await packing.layer(snapshot, { ...form, digest: descriptor.digest })
     if (made.digest !== descriptor.digest)
       throw new SlipwayError('conflict', `layer ${descriptor.digest} would be ${made.digest} now`, {
-        hint: 'Another compressor makes it by now: build the image again.',
+        hint: 'What it was is not here any more, and another compressor makes it by now: build, load or pull it again.',
       })
     parts.push({ descriptor, make: made.make })
   }

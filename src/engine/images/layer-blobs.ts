@@ -52,22 +52,25 @@ export class LayerBlobs {
    * the blob's file, which is written only then where it is known what it will be.
    */
   async in(
-    form: LayerForm,
+    asked: LayerForm,
     lease: Lease,
     snapshot: string,
     signal?: AbortSignal,
   ): Promise<LayerBlob & { make(): Promise<string> }> {
     const { records, content, snapshots, deps } = this.#store
+    const form = asked.digest === undefined ? asked : { ...asked, force: true }
     const { diffId } = await snapshots.measure(snapshot, signal)
     const here = this.#here(form, lease, diffId)
     if (here) return { ...here, make: async () => content.path(here.digest) }
     const now = deps.clock.now()
     for (const method of ['blocks', 'stream'] as const) {
       const before = records.packed(diffId, keyOf(form, method), now)
-      if (before) return { ...before, make: () => this.#again(before, method, form, lease, snapshot, signal) }
+      if (before && (form.digest ?? before.digest) === before.digest)
+        return { ...before, make: () => this.#again(before, method, form, lease, snapshot, signal) }
     }
-    const made = await this.#make(form, lease, snapshot, signal)
-    records.setPacked(diffId, keyOf(form), made, now)
+    let made = await this.#make(form, lease, snapshot, signal)
+    if ((form.digest ?? made.digest) === made.digest) records.setPacked(diffId, keyOf(form), made, now)
+    else made = await this.#make(form, lease, snapshot, signal, 'stream')
     return { ...made, make: async () => content.path(made.digest) }
   }
 
@@ -79,6 +82,7 @@ export class LayerBlobs {
     if (!known) return undefined
     lease.blob(known.digest)
     if (!content.has(known.digest)) return undefined
+    if (form.digest !== undefined) return known.digest === form.digest ? known : undefined
     const have = layerCompression(known.mediaType)
     const wanted = form.compression === 'uncompressed' ? 'none' : (form.compression ?? 'gzip')
     return have === wanted || (have !== 'none' && !form.force) ? known : undefined

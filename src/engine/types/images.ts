@@ -62,6 +62,8 @@ export interface LayerForm {
   force?: boolean | undefined
   /** No file is younger than this (ms); the layer has another digest then. */
   notAfter?: number | undefined
+  /** The archive that it was: one that is here in this form but is another one will not do. */
+  digest?: Digest | undefined
 }
 /** A layer as an archive. The media type is OCI's. */
 export interface PackedLayer extends Descriptor {
