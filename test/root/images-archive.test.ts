@@ -1,9 +1,9 @@
 /** docker load and docker save, and that outside tools read what we write. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import { after, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { createImages } from '../../src/engine/images/index.ts'
@@ -87,6 +87,59 @@ test('an old docker archive, and back', async () => {
   await images.remove('old:1')
   assert.deepEqual(blobs(), [])
   assert.deepEqual(await snapshots.list(), [])
+})
+
+test('layers are unpacked while the archive still comes; a wrong guess at their order leaves nothing', async () => {
+  const base = await bytesOf(tar({ a: 'base', b: 'base' }))
+  const top = await bytesOf(tar({ '.wh.a': '', c: 'top' }))
+  const other = await bytesOf(tar({ d: 'of no image' }))
+  const layers = [base, top]
+  const config = JSON.stringify({
+    architecture: 'amd64',
+    os: 'linux',
+    rootfs: { type: 'layers', diff_ids: layers.map(sha256) },
+  })
+  const named = (name: (layer: Buffer) => string, order: Buffer[]) => ({
+    files: order.map((layer): [string, Buffer] => [name(layer), layer]),
+    manifest: JSON.stringify([{ Config: 'config.json', RepoTags: ['early:1'], Layers: layers.map(name) }]),
+  })
+  const plain = (layer: Buffer): string => `${sha256(layer).slice(7, 12)}.tar`
+  const byDigest = (layer: Buffer): string => `blobs/sha256/${sha256(layer).slice(7)}`
+  for (const [name, order, early] of [
+    [plain, [base, top], 2],
+    [plain, [top, base], 2],
+    [plain, [other, base, top], 3],
+    [byDigest, [base, top], 0],
+    ['config first', [top, base], 2],
+    ['config first', [other, base, top], 2],
+  ] as const) {
+    const { images, snapshots } = room()
+    const told = name === 'config first'
+    const { files, manifest } = named(told ? byDigest : name, [...order])
+    const parts = Object.fromEntries([
+      ...(told ? [['config.json', config]] : []),
+      ...files,
+      ...(told ? [] : [['config.json', config]]),
+      ['manifest.json', manifest],
+    ]) as Record<string, string | Buffer>
+    const whole = await bytesOf(tar(parts))
+    const until = whole.indexOf('manifest.json')
+    const archive = new PassThrough()
+    archive.write(whole.subarray(0, until))
+    const loading = images.load(archive)
+    const committed = async () => (await snapshots.list()).filter(({ state }) => state === 'committed').length
+    for (let i = 0; i < 400 && (await committed()) < early; i++) await new Promise((go) => setTimeout(go, 5))
+    assert.equal(await committed(), early)
+    archive.end(whole.subarray(until))
+    const [image] = await loading
+    assert.equal(image!.id, sha256(config))
+    assert.equal((await snapshots.list()).length, 2)
+    const { path } = (await snapshots.stat(image!.snapshots[1]!))!
+    assert.deepEqual(readdirSync(path), ['a', 'c'])
+    assert.ok(lstatSync(join(path, 'a')).isCharacterDevice(), 'a whiteout hides what is below')
+    await images.remove('early:1')
+    assert.deepEqual(await snapshots.list(), [])
+  }
 })
 
 test('a layer that has outlived its image gets its archive back with the next', async () => {

@@ -20,7 +20,13 @@ export interface ArchiveFiles {
 const maxText = 16 << 20
 const maxFiles = 100_000
 
-export const gatherFiles = async (archive: Readable, content: Content, lease: Lease): Promise<ArchiveFiles> => {
+/** `came` is told of each file when it is whole. */
+export const gatherFiles = async (
+  archive: Readable,
+  content: Content,
+  lease: Lease,
+  came: (path: string, file: { digest: Digest; size: number }) => Promise<void> = async () => {},
+): Promise<ArchiveFiles> => {
   const files = new Map<string, { digest: Digest; size: number }>()
   const links = new Map<string, string>()
   const clean = (path: string): string => posix.normalize(`/${path}`).slice(1)
@@ -32,7 +38,9 @@ export const gatherFiles = async (archive: Readable, content: Content, lease: Le
     else if (entry.type === 'file') {
       const named = /(?:^|\/)blobs\/sha256\/([a-f0-9]{64})$/.exec(path)
       const expected = { passing: true, ...(named && { digest: `sha256:${named[1]}` }) }
-      files.set(path, await content.write(body, expected, lease.blob))
+      const file = await content.write(body, expected, lease.blob)
+      files.set(path, file)
+      await came(path, file)
     }
   }
   const base = baseIn(files)

@@ -20,9 +20,11 @@ import {
 } from '../../spec/oci/index.ts'
 import type { Image, PullOptions } from '../types.ts'
 import { type ArchiveFiles, gatherFiles } from './archive-files.ts'
+import { EarlyLayers } from './early-layers.ts'
 import { checkConfigType, checkSystem, readConfig } from './config.ts'
 import { blobPath, isImage, storedIndex, type WholeIndex, wholeIndexes } from './load-index.ts'
 import { readable } from '../runtime/foreign.ts'
+import type { UnpackResult } from '../snapshots/index.ts'
 import type { KeptManifest, LayerBlob } from './records.ts'
 import type { ImageStore, Lease } from './store.ts'
 
@@ -50,23 +52,42 @@ interface Group {
 /** docker load: an archive of `docker save` (any age) or an OCI layout. */
 export const loadImages = (store: ImageStore, archive: Readable, options: LoadOptions): Promise<Image[]> =>
   store.lease(async (lease) => {
-    const files = await gatherFiles(await readable(archive, store.deps.sys.processes), store.content, lease)
-    const images: Image[] = []
-    for (const { images: group, whole } of await contentsOf(files, options)) {
-      const [first, ...others] = group
-      const loaded = new Map<Digest, Image>()
-      for (const other of others) {
-        const image = await loadOne(store, lease, files, other, options)
-        loaded.set(image.id, image)
-      }
-      const image = await loadOne(store, lease, files, first!, options)
-      loaded.set(image.id, image)
-      if (whole) await keepWhole(store, files, whole, loaded)
-      images.push(image)
-      store.emit('load', image)
+    const early = new EarlyLayers(store, lease, options.signal)
+    try {
+      const tar = await readable(archive, store.deps.sys.processes)
+      const files = await gatherFiles(tar, store.content, lease, (path, file) => early.seen(path, file))
+      return await loadAll({ store, lease, files, early }, options)
+    } finally {
+      await early.over()
     }
-    return images
   })
+
+/** What images are loaded from, and into what. */
+interface Loading {
+  store: ImageStore
+  lease: Lease
+  files: ArchiveFiles
+  early: EarlyLayers
+}
+
+const loadAll = async (loading: Loading, options: LoadOptions): Promise<Image[]> => {
+  const { store, files } = loading
+  const images: Image[] = []
+  for (const { images: group, whole } of await contentsOf(files, options)) {
+    const [first, ...others] = group
+    const loaded = new Map<Digest, Image>()
+    for (const other of others) {
+      const image = await loadOne(loading, other, options)
+      loaded.set(image.id, image)
+    }
+    const image = await loadOne(loading, first!, options)
+    loaded.set(image.id, image)
+    if (whole) await keepWhole(store, files, whole, loaded)
+    images.push(image)
+    store.emit('load', image)
+  }
+  return images
+}
 
 const keepWhole = async (
   store: ImageStore,
@@ -181,13 +202,8 @@ const nameFrom = (annotations: Record<string, string> | undefined): string | und
   return name?.match(/[/:]/) ? name : undefined
 }
 
-const loadOne = async (
-  store: ImageStore,
-  lease: Lease,
-  files: ArchiveFiles,
-  loadable: Loadable,
-  options: LoadOptions,
-): Promise<Image> => {
+const loadOne = async (loading: Loading, loadable: Loadable, options: LoadOptions): Promise<Image> => {
+  const { store, lease, files } = loading
   const raw = await files.text(loadable.config)
   if (raw === undefined) throw invalid(`${loadable.config} is missing`)
   const config = readConfig(raw)
@@ -207,7 +223,7 @@ const loadOne = async (
     const file = files.find(path)
     if (!file) throw invalid(`layer ${path} is missing`)
     const layer = { key: chain[i]!, parent: chain[i - 1], diffId: rootfs.diff_ids[i]!, file }
-    const unpacked = here ? undefined : await loadLayer(store, lease, layer, options)
+    const unpacked = here ? undefined : await loadLayer(loading, layer, options)
     // Beside the next layer's unpacking.
     const blob = unpacked || member ? keptBlob(store, layer, unpacked, member, options) : undefined
     blob?.catch(() => {}) // seen below
@@ -260,23 +276,22 @@ interface Unpacked {
 
 /** Undefined when an image has the layer already, and with it what is to be kept of it. */
 const loadLayer = async (
-  store: ImageStore,
-  lease: Lease,
+  { store, lease, early }: Loading,
   layer: Layer,
   options: LoadOptions,
 ): Promise<Unpacked | undefined> => {
   const { file, diffId } = layer
   const id = diffId.slice(7, 19)
   options.progress?.({ id, status: 'Loading layer', current: 0, total: file.size })
-  let unpacked: Unpacked | undefined
+  let unpacked: Unpacked | undefined = await early.result(layer.key)
   const source = { file: store.content.path(file.digest), digest: file.digest }
-  const present = await lease.layer(layer.key, layer.parent, () => source, {
-    signal: options.signal,
-    check: (result) => {
-      if (result.diffId !== diffId) throw invalid(`layer ${diffId} has content with the digest ${result.diffId}`)
-      unpacked = result
-    },
-  })
+  const check = (result: UnpackResult): void => {
+    if (result.diffId !== diffId) throw invalid(`layer ${diffId} has content with the digest ${result.diffId}`)
+    unpacked = result
+  }
+  const ready = unpacked !== undefined
+  const present =
+    !ready && (await lease.layer(layer.key, layer.parent, () => source, { signal: options.signal, check }))
   options.progress?.({ id, status: 'Loading layer', current: file.size, total: file.size })
   if (!present) return unpacked
   // Without an image it has only outlived one, as somebody built on it, and not its archive.
