@@ -1,6 +1,6 @@
 /** The newest buildx there is, and the history of builds that it asks for. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -166,4 +166,37 @@ test('everything else that it does: bake, push with attestations, questions, cac
   assert.match((await ok(['buildx', 'prune', '-af'])).stdout, /Total/)
   const refused = await run(['buildx', 'build', '--provenance=mode=what', dir])
   assert.match(refused.all, /invalid mode "what"/)
+})
+
+test('docker compose of today: one bake for all services, one on another, with secrets; checks and failures', async () => {
+  const cwd = project('composed', {
+    'compose.yaml': `services:
+  web:
+    build:
+      context: .
+      args: { GREETING: hello }
+      additional_contexts: { base: service:base }
+      secrets: [token]
+      tags: [composed:also]
+  base:
+    build:
+      dockerfile_inline: |
+${shell.replace(/^/gm, '        ')}
+secrets:
+  token: { file: ./token }
+`,
+    token: 'sesame',
+    Dockerfile:
+      'FROM base\nARG GREETING\nRUN --mount=type=secret,id=token echo "$GREETING $(cat /run/secrets/token)" > /text\nCMD ["/bin/busybox", "cat", "/text"]\n',
+  })
+  const { all } = await ok(['compose', 'up', '--build', 'web'], { cwd })
+  assert.match(all, /load local bake definitions/)
+  assert.match(all, /web-1 +\| hello sesame\n/)
+  assert.equal((await ok(['image', 'inspect', '-f', '{{len .RepoTags}}', 'composed:also'])).stdout, '2\n')
+  await ok(['compose', 'down', '--rmi', 'local', '-t', '0'], { cwd })
+  writeFileSync(join(cwd, 'Dockerfile'), 'FROM base as one\nRUN echo last words; exit 7\n')
+  const failed = await run(['compose', 'build'], { cwd })
+  assert.equal(failed.code, 1)
+  assert.match(failed.all, /last words\n[\s\S]*Dockerfile:2\s[\s\S]*exit code: 7/)
+  assert.equal((await run(['compose', 'build', '--check'], { cwd })).code, 1)
 })

@@ -31,16 +31,17 @@ export interface Buildx {
   stop(): void
 }
 
-/** `newest`: with the buildx of Debian's next release. */
+/** `newest`: with the buildx and compose of Debian's next release; that compose builds by `buildx bake`. */
 export const startBuildx = (newest = false): Buildx => {
   const plugin = newest ? 'docker-buildx-newest' : 'docker-buildx'
-  const bin = clientsIn(plugin, 'docker-compose-v2')
+  const compose = newest ? 'docker-compose-newest' : 'docker-compose-v2'
+  const bin = clientsIn(plugin, compose)
   const dir = mkdtempSync(join(tmpdir(), 'slipway-buildx-'))
   const instance = startInstance()
   const config = join(dir, 'docker-config')
   mkdirSync(join(config, 'cli-plugins'), { recursive: true })
   symlinkSync(join(bin, plugin), join(config, 'cli-plugins/docker-buildx'))
-  symlinkSync(join(bin, 'docker-compose-v2'), join(config, 'cli-plugins/docker-compose'))
+  symlinkSync(join(bin, compose), join(config, 'cli-plugins/docker-compose'))
   const env = {
     ...instance.env,
     DOCKER_CONFIG: config,
