@@ -260,6 +260,7 @@ test('stop, kill, pause, restart, update, rename, top, stats', async () => {
   assert.equal(stats.cgroup.memoryLimitBytes, 64 << 20)
   assert.equal(stats.cgroup.pidsLimit, 50)
   assert.ok(stats.networks.eth0 && stats.cgroup.pids >= 1)
+  await ready(1) // before that it may still be the runtime that is about to become it
   assert.ok((await containers().top(id, [])).processes.some((row) => row.join(' ').includes('trap')))
   await containers().update(id, { resources: { memory: 32 << 20, memorySwap: 64 << 20 } })
   assert.equal((await containers().stats(id)).cgroup.memoryLimitBytes, 32 << 20)
@@ -268,7 +269,6 @@ test('stop, kill, pause, restart, update, rename, top, stats', async () => {
   await containers().unpause(id)
   await containers().rename(id, 'steadier')
   assert.equal(containers().get('steady'), undefined)
-  await ready(1)
   const pid = containers().must('steadier').pid
   await containers().restart(id)
   assert.notEqual(containers().must(id).pid, pid)
