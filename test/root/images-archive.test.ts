@@ -10,7 +10,7 @@ import { createImages } from '../../src/engine/images/index.ts'
 import { createSnapshots } from '../../src/engine/snapshots/index.ts'
 import { isError } from '../../src/errors.ts'
 import { packTar, readTar, tarEntry } from '../../src/lib/tar/index.ts'
-import { sha256 } from '../../src/spec/oci/index.ts'
+import { mediaTypes, sha256 } from '../../src/spec/oci/index.ts'
 import { temporaryHome } from './images-setup.ts'
 
 const room = () => {
@@ -182,6 +182,17 @@ test('an OCI layout without manifest.json', async () => {
   const [loaded] = await other.images.load(packTar(parts))
   assert.equal(loaded!.id, image.id)
   assert.deepEqual(loaded!.names, ['localhost:5000/made:1'])
+  // Some tools list an index and what is in it, without names: it is one image.
+  const at = parts.findIndex(({ entry }) => entry.path === 'index.json')
+  const { manifests } = JSON.parse(parts[at]!.body.toString()) as { manifests: { annotations?: object }[] }
+  delete manifests[0]!.annotations
+  const inner = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }))
+  const outer = { mediaType: mediaTypes.ociIndex, digest: sha256(inner), size: inner.length }
+  const listed = Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: [outer, ...manifests] }))
+  parts[at] = { entry: tarEntry({ path: 'index.json', size: listed.length }), body: listed }
+  const path = `blobs/${outer.digest.replace(':', '/')}`
+  parts.push({ entry: tarEntry({ path, size: inner.length }), body: inner })
+  assert.equal((await other.images.load(packTar(parts))).length, 1)
 })
 
 test('xz and bzip2, by the programs of this machine', async () => {
