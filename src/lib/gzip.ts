@@ -5,10 +5,11 @@ const blockSize = 1 << 20
 /** No extra fields, no name, no time, system unknown (RFC 1952, 2.3). */
 const header = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255])
 /**
- * How many blocks a process should compress at a time. zlib works in libuv's pool of four threads, in which files are read and
- * names looked up: one stays free for those.
+ * How many blocks a process should compress at a time: one more than there are processors, which would wait while a block is
+ * fetched otherwise. zlib works in libuv's pool of four threads, in which files are read and names looked up: one stays free
+ * for those.
  */
-export const gzipLanes = Math.min(3, availableParallelism())
+export const gzipLanes = Math.min(3, availableParallelism() + 1)
 /** Runs a task when it may. */
 export type Turn = <T>(task: () => Promise<T>) => Promise<T>
 
