@@ -34,6 +34,8 @@ interface Total {
   bytes: number
 }
 
+/** How often a directory is given time to settle. */
+const mostWaits = 3
 /** Entries of directories kept in memory during a build. */
 const mostKept = 200_000
 
@@ -113,15 +115,17 @@ export class Contents {
       return { key, settled: true }
     }
     if (!tree.stable) return undefined
-    const found = await this.#factsOf(tree, op)
-    if (!found) return undefined
-    const { key, settledIn } = found
-    // Times that only count seconds take longer than a build should wait.
-    if (settledIn <= 0 || settledIn > soonSettled) return { key, settled: settledIn <= 0 }
     // What was changed a moment ago may change again without its times telling. Then it has to be read each time.
-    await setTimeout(settledIn + 2, undefined, { signal: this.#options.signal })
-    const later = await this.#factsOf(tree, op)
-    return later && { key: later.key, settled: later.settledIn <= 0 }
+    for (let waits = 0; ; waits++) {
+      const found = await this.#factsOf(tree, op)
+      if (!found) return undefined
+      const { key, settledIn } = found
+      // Times that only count seconds take longer than a build should wait, and what changes all the time does not settle.
+      // Ours is in whole milliseconds, so that a change can seem to come from a moment later.
+      if (settledIn <= 0 || settledIn > 2 * soonSettled || waits === mostWaits) return { key, settled: settledIn <= 0 }
+      // A timer ends too soon by what its turn of the loop has taken before.
+      await setTimeout(settledIn + 2, undefined, { signal: this.#options.signal })
+    }
   }
 
   async #factsOf(tree: Tree, op: PathCopy): Promise<{ key: string; settledIn: number } | undefined> {
