@@ -200,3 +200,19 @@ secrets:
   assert.match(failed.all, /last words\n[\s\S]*Dockerfile:2\s[\s\S]*exit code: 7/)
   assert.equal((await run(['compose', 'build', '--check'], { cwd })).code, 1)
 })
+
+test('builds by slipway build are remembered as well', async () => {
+  const dir = project('by-slipway', {
+    Dockerfile: 'FROM base AS one\nARG WHO\nRUN echo said to $WHO\n',
+    bad: 'FROM base\nRUN exit 9\n',
+  })
+  buildx.instance.slipway('build', '-q', '--target', 'one', '--build-arg', 'WHO=you', '-t', 'by:slipway', dir)
+  assert.throws(() => buildx.instance.slipway('build', '-f', join(dir, 'bad'), dir))
+  const [bad, good] = await listed()
+  assert.deepEqual([bad!.status, good!.status, good!.name], ['Error', 'Completed', `${dir} (one)`])
+  const told = await inspect(refOf(good!))
+  assert.deepEqual([told.Context, told.Target, told.Dockerfile], [dir, 'one', 'Dockerfile'])
+  assert.deepEqual(told.BuildArgs, [{ Name: 'WHO', Value: 'you' }])
+  assert.match((await ok(['buildx', 'history', 'logs', refOf(good!)])).all, /said to you/)
+  assert.match((await ok(['buildx', 'history', 'inspect', refOf(bad!)])).stdout, /exit code: 9/)
+})
