@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { type Bench, image } from './bench.ts'
 import { type ImageBuilder, type ImageBuilders, imageBuilders } from './builders.ts'
+import { deleted } from './program.ts'
 import { type Benchmark, median, type Result } from './report.ts'
 
 const rounds = 3
@@ -65,9 +66,6 @@ const touchManyFiles = (dir: string): void => {
 
 /** Times of one builder by what was done. */
 type Times = Record<string, number>
-
-/** ext4 passes over inodes that were deleted in the last five seconds, one by one: what another builder left must not slow this one. */
-const deleted = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 6000))
 
 /** A second build right after the first still reads what was written a moment ago; a developer's does not. */
 const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 300))

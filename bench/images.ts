@@ -7,7 +7,7 @@ import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { packTar, type TarMember, tarEntry } from '../src/lib/tar/index.ts'
 import type { Bench, Side } from './bench.ts'
-import { eventually, must, run, start } from './program.ts'
+import { deleted, eventually, must, run, start } from './program.ts'
 import { type Benchmark, median, type Result } from './report.ts'
 
 const layerBytes = 100e6
@@ -110,12 +110,14 @@ const measure = async (
       const saved = join(dir, 'saved.tar')
       const timed = async (...args: string[]): Promise<number> => (await tool.run(...args)).ms
       const times: Record<string, number> = {}
+      await deleted()
       times.load = await timed('load', '-q', '-i', archive)
       times.save = await timed('save', '-o', saved, name)
       rmSync(saved)
       await tool.run('tag', name, remote)
       times.push = await timed('push', '-q', ...tool.plain, remote)
       await tool.run('rmi', '-f', name, remote)
+      await deleted()
       times.pull = await timed('pull', '-q', ...tool.plain, remote)
       await tool.run('rmi', '-f', remote)
       stop()
