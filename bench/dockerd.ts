@@ -57,7 +57,8 @@ export const startDockerd = async (
     await run([
       'sh',
       '-c',
-      `rmdir /sys/fs/cgroup/*/slipway-bench-${process.pid} /sys/fs/cgroup/slipway-bench-${process.pid} 2>/dev/null`,
+      // With those that builds were run in.
+      `find /sys/fs/cgroup -depth -type d -path '*/slipway-bench-${process.pid}*' -exec rmdir {} + 2>/dev/null`,
     ])
     rmSync(home, { recursive: true, force: true })
   }
