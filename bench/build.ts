@@ -116,24 +116,34 @@ export const builds: Benchmark = {
       await (await bench.ours()).docker('save', '-o', base, image)
       await builders.buildah.load(base)
       const { ours, theirs, slipway, buildah } = builders
-      const all = [slipway, ours.buildkit, theirs.buildkit, ours.classic, theirs.classic, buildah]
-      const taken = new Map(all.map((each): [ImageBuilder, Times[]] => [each, []]))
-      for (let round = 0; round <= rounds; round++)
-        for (const each of all) {
-          const times = await developerRound(each, dir)
-          bench.say(
-            `${each.name}: ${Object.entries(times)
-              .map(([what, ms]) => `${what} ${ms.toFixed(0)}`)
-              .join('; ')}`,
-          )
-          if (round > 0) taken.get(each)!.push(times) // the first one warms caches
-        }
+      const taken = new Map<ImageBuilder, Times[]>()
+      // dockerd's classic builder and buildah delete what they have worked with, so they come after the others.
+      for (const group of [
+        [slipway, ours.buildkit, theirs.buildkit],
+        [ours.classic, theirs.classic, buildah],
+      ])
+        for (const [each, times] of await inTurn(bench, group, dir)) taken.set(each, times)
       for (const each of [slipway, theirs.buildkit, buildah]) await each.forget([image])
       return compare(builders, (builder, what) => median(taken.get(builder)!.map((times) => times[what]!)))
     } finally {
       rmSync(dir, { recursive: true, force: true })
     }
   },
+}
+
+const inTurn = async (bench: Bench, group: readonly ImageBuilder[], dir: string) => {
+  const taken = new Map(group.map((each): [ImageBuilder, Times[]] => [each, []]))
+  for (let round = 0; round <= rounds; round++)
+    for (const each of group) {
+      const times = await developerRound(each, dir)
+      bench.say(
+        `${each.name}: ${Object.entries(times)
+          .map(([what, ms]) => `${what} ${ms.toFixed(0)}`)
+          .join('; ')}`,
+      )
+      if (round > 0) taken.get(each)!.push(times) // the first one warms caches
+    }
+  return taken
 }
 
 /** Our command line against each peer, and the same client on both sides. */

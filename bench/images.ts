@@ -53,7 +53,7 @@ const toolsFor = async (bench: Bench, dir: string, stops: (() => unknown)[]): Pr
     '--root',
     join(dir, 'podman'),
     '--runroot',
-    join(dir, 'podman-run'),
+    join(dir, 'run'), // podman takes 50 characters at most
     '--storage-driver',
     'overlay',
   ]
@@ -105,22 +105,7 @@ const measure = async (
   }
   for (let round = 0; round <= rounds; round++)
     for (const tool of tools) {
-      const { host, stop } = await registry()
-      const remote = `${host}/bench/image:1`
-      const saved = join(dir, 'saved.tar')
-      const timed = async (...args: string[]): Promise<number> => (await tool.run(...args)).ms
-      const times: Record<string, number> = {}
-      await deleted()
-      times.load = await timed('load', '-q', '-i', archive)
-      times.save = await timed('save', '-o', saved, name)
-      rmSync(saved)
-      await tool.run('tag', name, remote)
-      times.push = await timed('push', '-q', ...tool.plain, remote)
-      await tool.run('rmi', '-f', name, remote)
-      await deleted()
-      times.pull = await timed('pull', '-q', ...tool.plain, remote)
-      await tool.run('rmi', '-f', remote)
-      stop()
+      const times = await tryOut(tool, dir, archive, await registry())
       // The first round warms caches.
       if (round > 0) for (const [what, ms] of Object.entries(times)) add(tool, what, ms)
     }
@@ -135,6 +120,34 @@ const measure = async (
       goal: { most: 0.8 },
     })),
   )
+}
+
+/** How long each takes, in ms, with a registry that is ended afterwards. */
+const tryOut = async (
+  tool: Tool,
+  dir: string,
+  archive: string,
+  { host, stop }: { host: string; stop(): void },
+): Promise<Record<string, number>> => {
+  const remote = `${host}/bench/image:1`
+  const saved = join(dir, 'saved.tar')
+  const timed = async (...args: string[]): Promise<number> => (await tool.run(...args)).ms
+  const times: Record<string, number> = {}
+  try {
+    await deleted()
+    times.load = await timed('load', '-q', '-i', archive)
+    times.save = await timed('save', '-o', saved, name)
+    rmSync(saved)
+    await tool.run('tag', name, remote)
+    times.push = await timed('push', '-q', ...tool.plain, remote)
+    await tool.run('rmi', '-f', name, remote)
+    await deleted()
+    times.pull = await timed('pull', '-q', ...tool.plain, remote)
+    await tool.run('rmi', '-f', remote)
+    return times
+  } finally {
+    stop()
+  }
 }
 
 /** A docker archive all three can load. */
