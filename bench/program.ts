@@ -55,5 +55,5 @@ export const eventually = async <T>(what: string, ask: () => Promise<T | undefin
   throw new Error(`${what}: not within ${limitMs} ms`)
 }
 
-/** ext4 passes over inodes that were deleted in the last five seconds, one by one: what others left must not slow the next. */
+/** ext4 without a journal passes over inodes that were deleted a short time ago, one by one: what others left must slow the next less. */
 export const deleted = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 6000))

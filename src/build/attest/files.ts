@@ -1,8 +1,8 @@
 /** Attestations as files beside the files that they are about: what BuildKit's exporters local and tar write. */
-import { createHash } from 'node:crypto'
-import { createReadStream, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { extname, join } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
+import { sha256File } from '../context/digests.ts'
 import { walkTrees } from '../output/files.ts'
 import { type Attestation, statementOf } from './statement.ts'
 
@@ -22,7 +22,7 @@ export const writeAttestations = async (
 ): Promise<void> => {
   const subjects: { name: string; digest: Record<string, string> }[] = []
   for (const { path, absolute, stat } of walkTrees([{ path: '', root }]))
-    if (stat.isFile()) subjects.push({ name: path, digest: { sha256: await sha256Of(absolute) } })
+    if (stat.isFile()) subjects.push({ name: path, digest: { sha256: await sha256File(absolute, Number(stat.size)) } })
   const taken = new Set<string>()
   for (const attestation of attestations) {
     const plain = prefix + attestation.file
@@ -36,10 +36,4 @@ export const writeAttestations = async (
       mode: 0o600,
     })
   }
-}
-
-const sha256Of = async (file: string): Promise<string> => {
-  const hash = createHash('sha256')
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer)
-  return hash.digest('hex')
 }

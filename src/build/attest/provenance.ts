@@ -1,6 +1,13 @@
 /** How something was built, by SLSA's provenance (v0.2, or v1), in the words of BuildKit's own (solver/llbsolver/provenance). */
 import type { Image } from '../../engine/types.ts'
-import { type Descriptor, formatPlatform, hostPlatform, parseReference, repositoryOf } from '../../spec/oci/index.ts'
+import {
+  type Descriptor,
+  formatPlatform,
+  hostPlatform,
+  isReference,
+  parseReference,
+  repositoryOf,
+} from '../../spec/oci/index.ts'
 import type { Product } from '../output/product.ts'
 import { below, isRun, type Rootfs } from '../solver/graph.ts'
 import type { BuildRequest } from '../types.ts'
@@ -190,17 +197,8 @@ const imageMaterials = (bases: ReadonlyMap<string, NamedBase>) =>
   }))
 
 const urlOf = (reference: string, { id, platform, names }: Image): string => {
-  const name = isName(reference) && reference !== id ? reference : names[0]
+  const name = isReference(reference) && reference !== id ? reference : names[0]
   return name === undefined ? `pkg:docker/${reference}` : packageUrl(name, platform)
-}
-
-const isName = (reference: string): boolean => {
-  try {
-    parseReference(reference)
-    return true
-  } catch {
-    return false
-  }
 }
 
 const digestSet = (digest: string): Record<string, string> =>

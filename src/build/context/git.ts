@@ -17,6 +17,7 @@ import {
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { isError, SlipwayError } from '../../errors.ts'
+import { goBool } from '../../lib/go-bool.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { Processes, SpecialFiles, Sys } from '../../sys/sys.ts'
 import type { FetchedSource } from '../cache/collect.ts'
@@ -75,9 +76,9 @@ const withQuery = (address: GitAddress, query: URLSearchParams): GitAddress => {
     found.ref = ref
   }
   const flag = (key: string, value: string): boolean => {
-    if (['', '1', 't', 'T', 'true', 'TRUE', 'True'].includes(value)) return true
-    if (['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(value)) return false
-    throw invalid(`invalid ${key} value: "${value}"`)
+    const known = value === '' || goBool(value)
+    if (known === undefined) throw invalid(`invalid ${key} value: "${value}"`)
+    return known
   }
   if (query.has('tag') && query.has('branch')) throw invalid('branch conflicts with tag')
   for (const [key, value] of query) {
@@ -156,7 +157,7 @@ export class GitSources {
   async files(address: GitAddress, options: GitOptions): Promise<CommitFiles> {
     return await this.#at(address, options, async (repository, commit) => {
       const time = await this.time(address, commit, options.signal)
-      const run = (args: string[]): Promise<Buffer | undefined> => this.#read(repository, args, options.signal)
+      const run = (args: string[]): Promise<Buffer | undefined> => this.#read(repository, args)
       return new CommitFiles(commit, time, address.subdirectory, run)
     })
   }
@@ -294,10 +295,10 @@ export class GitSources {
   }
 
   /** What a command of git's says, byte for byte; undefined: it failed. */
-  async #read(repository: string, args: string[], signal: AbortSignal): Promise<Buffer | undefined> {
+  async #read(repository: string, args: string[]): Promise<Buffer | undefined> {
     const child = this.#processes.spawn(['git', ...args], {
       cwd: repository,
-      env: environment({ signal }),
+      env: environment({}),
       fds: ['ignore', 'pipe', 'ignore'],
     })
     const chunks: Buffer[] = []
@@ -343,7 +344,7 @@ const withoutPassword = (remote: string): string => {
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
 
 /** Nobody is asked anything, and nothing but the network is read. */
-const environment = ({ agent, protocols, header, knownHosts }: GitRun): Record<string, string> => ({
+const environment = ({ agent, protocols, header, knownHosts }: Omit<GitRun, 'signal'>): Record<string, string> => ({
   PATH: process.env.PATH ?? '/usr/bin:/bin',
   HOME: '/nonexistent',
   LC_ALL: 'C',

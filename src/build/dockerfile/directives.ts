@@ -1,4 +1,5 @@
 import { SlipwayError } from '../../errors.ts'
+import { goBool, notBool } from '../../lib/go-bool.ts'
 import type { Source } from './source.ts'
 import { faultAt } from './source.ts'
 
@@ -62,12 +63,6 @@ export const parseDirectives = (source: Source): Directives => {
 
 const names = (value: string): string[] => value.split(',').map((name) => name.trim())
 
-/** Go's strconv.ParseBool. */
-const booleans: Record<string, boolean> = Object.fromEntries([
-  ...['1', 't', 'T', 'TRUE', 'true', 'True'].map((text) => [text, true]),
-  ...['0', 'f', 'F', 'FALSE', 'false', 'False'].map((text) => [text, false]),
-])
-
 /** Reads `skip=A,B;error=true;experimental=all`, at most three parts. Errors: 'invalid', in BuildKit's words. */
 export const parseCheck = (text: string): CheckConfig => {
   const lists: Record<string, string[]> = { skip: [], experimental: [] }
@@ -82,10 +77,9 @@ export const parseCheck = (text: string): CheckConfig => {
     const value = part.slice(at + 1).trim()
     if (at >= 0 && lists[key]) lists[key] = names(value)
     else if (at >= 0 && key === 'error') {
-      const given = booleans[value]
-      const fault = `strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`
+      const given = goBool(value)
       if (given === undefined)
-        throw new SlipwayError('invalid', `failed to parse check option ${JSON.stringify(part)}: ${fault}`)
+        throw new SlipwayError('invalid', `failed to parse check option ${JSON.stringify(part)}: ${notBool(value)}`)
       error = given
     } else throw new SlipwayError('invalid', `invalid check option ${JSON.stringify(at < 0 ? part : key)}`)
   }

@@ -1,6 +1,7 @@
 /** Attributes of exporters, as buildx documents them. */
 import type { LayerForm } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
+import { goBool, notBool } from '../../lib/go-bool.ts'
 import {
   formatPlatform,
   formatReference,
@@ -17,14 +18,9 @@ type Attrs = Readonly<Record<string, string>>
 /** Go's strconv.ParseBool, and '' which buildx sends for a bare key. */
 export const isOn = (text: string | undefined, otherwise = false): boolean => {
   if (text === undefined) return otherwise
-  const value = text === '' || boolean(text)
+  const value = text === '' || goBool(text)
   if (value === undefined) throw new SlipwayError('bad-request', `non-bool value specified: ${text}`)
   return value
-}
-
-const boolean = (text: string): boolean | undefined => {
-  if (['1', 't', 'T', 'true', 'TRUE', 'True'].includes(text)) return true
-  return ['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(text) ? false : undefined
 }
 
 const switches =
@@ -34,19 +30,16 @@ const switches =
 
 /** What is on or off is said in words that are known. */
 export const checkSwitches = (attrs: Attrs): void => {
-  const wrong = switches.find((key) => attrs[key] && boolean(attrs[key]) === undefined)
+  const wrong = switches.find((key) => attrs[key] && goBool(attrs[key]) === undefined)
   if (wrong !== undefined)
-    throw new SlipwayError(
-      'bad-request',
-      `non-bool value specified for ${wrong}: strconv.ParseBool: parsing ${JSON.stringify(attrs[wrong])}: invalid syntax`,
-    )
+    throw new SlipwayError('bad-request', `non-bool value specified for ${wrong}: ${notBool(attrs[wrong]!)}`)
 }
 
 /** Whether results go by their platform, one in an index, too: with several, or as BUILDKIT_MULTI_PLATFORM says. */
 export const isMultiPlatform = (args: Attrs, platforms: number): boolean => {
   const text = args.BUILDKIT_MULTI_PLATFORM
   if (!text) return platforms > 1
-  const value = boolean(text)
+  const value = goBool(text)
   if (value === undefined) throw new SlipwayError('bad-request', `invalid boolean value for multi-platform: ${text}`)
   if (!value && platforms > 1)
     throw new SlipwayError('bad-request', 'conflicting config: returning multiple target platforms is not allowed')

@@ -110,6 +110,12 @@ test('errors of stages', async () => {
     plan('FROM a AS one\nCOPY --from=three . .\nFROM one AS two\nFROM b AS three\nCOPY --from=two . .'),
     /circular dependency detected on stage: one/,
   )
+  // On 2 to the power of 60 ways from the last one to the first, and on none around.
+  const many = Array.from({ length: 60 }, (_, i) => `FROM s${i} AS s${i + 1}\nCOPY --from=s${i} . .`).join('\n')
+  await assert.rejects(
+    plan(`FROM a AS s0\n${many}\nCOPY --from=late . .\nFROM b AS late`, { target: 's60' }),
+    /cannot copy from stage "late", it needs to be defined before current stage "s60"/,
+  )
   await assert.rejects(plan('FROM a\nCOPY --from=7 . .'), /invalid stage index 7/)
   await assert.rejects(plan('FROM $X'), /base name \(\$X\) should not be blank/)
   await assert.rejects(plan('FROM --platform=$X a'), /empty platform value from expression \$X/)

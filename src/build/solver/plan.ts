@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Image } from '../../engine/types.ts'
 import { messageOf, SlipwayError } from '../../errors.ts'
-import { formatPlatform, type Platform, parsePlatform, parseReference } from '../../spec/oci/index.ts'
+import { formatPlatform, isReference, type Platform, parsePlatform } from '../../spec/oci/index.ts'
 import { fullName } from '../bases.ts'
 import type { Patterns } from '../context/patterns.ts'
 import { expand } from '../dockerfile/expand.ts'
@@ -394,8 +394,14 @@ class Planner {
       [...stages[index]!.commands.flatMap((command) => command.uses), this.#bases[index]!.name].flatMap(
         (name) => this.#find(name) ?? [],
       )
-    const leadsAround = (index: number, path: readonly number[] = []): boolean =>
-      path.includes(index) || needs(index).some((next) => leadsAround(next, [...path, index]))
+    // Looked at once each: stages can lead to one another on very many ways.
+    const harmless = new Set<number>()
+    const leadsAround = (index: number, path: readonly number[] = []): boolean => {
+      if (harmless.has(index)) return false
+      if (path.includes(index) || needs(index).some((next) => leadsAround(next, [...path, index]))) return true
+      harmless.add(index)
+      return false
+    }
     const first = stages.find(({ index }) => leadsAround(index))
     if (first) throw faultAt(source, range, new SyntaxFault(`circular dependency detected on stage: ${nameOf(first)}`))
   }
@@ -464,12 +470,3 @@ const nameOf = ({ from, index }: Stage): string => from.name ?? `stage-${index}`
 
 const targetText = (own: Platform, target: Platform): string =>
   own.os === target.os ? formatPlatform(target).slice(target.os.length + 1) : formatPlatform(target)
-
-const isReference = (text: string): boolean => {
-  try {
-    parseReference(text)
-    return true
-  } catch {
-    return false
-  }
-}

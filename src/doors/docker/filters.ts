@@ -1,4 +1,5 @@
 /** `filters` of list requests: {"label":["a=b"]} and the older {"label":{"a=b":true}}. */
+import { goBool } from '../../lib/go-bool.ts'
 import { SlipwayError } from '../../errors.ts'
 
 export class Filters {
@@ -48,9 +49,10 @@ export class Filters {
   flag(name: string): boolean | undefined {
     const value = this.get(name)[0]
     if (value === undefined) return undefined
-    if (['1', 'true', 'True', 'TRUE', 't', 'T'].includes(value)) return true
-    if (['0', 'false', 'False', 'FALSE', 'f', 'F'].includes(value)) return false
-    throw new SlipwayError('bad-request', `invalid filter '${name}=[${this.get(name).join(' ')}]'`)
+    const known = goBool(value)
+    if (known === undefined)
+      throw new SlipwayError('bad-request', `invalid filter '${name}=[${this.get(name).join(' ')}]'`)
+    return known
   }
   /** Every label filter must fit: "key" or "key=value". */
   labels(labels: Record<string, string>, name = 'label'): boolean {

@@ -1,5 +1,6 @@
 import { isError, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { isRedirect } from '../../lib/http/get.ts'
 import type { Reference } from '../../spec/oci/index.ts'
 import type { RegistryAuth } from '../types.ts'
 import { type Http, type HttpAnswer, type HttpCall, isStream, readBody } from './http.ts'
@@ -159,8 +160,6 @@ export class Session {
 
 const either = (one: AbortSignal | undefined, other: AbortSignal | undefined): AbortSignal | undefined =>
   one && other ? AbortSignal.any([one, other]) : (one ?? other)
-
-export const isRedirect = ({ status }: HttpAnswer): boolean => [301, 302, 303, 307, 308].includes(status)
 
 /** Go's and nginx's answer to plain HTTP on a TLS port. */
 const isWrongProtocol = async (answer: HttpAnswer): Promise<boolean> => {

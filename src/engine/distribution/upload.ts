@@ -1,10 +1,11 @@
 import { open } from 'node:fs/promises'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { isRedirect } from '../../lib/http/get.ts'
 import type { Descriptor, Digest } from '../../spec/oci/index.ts'
 import { errorsIn, unexpected } from './answers.ts'
 import { type HttpAnswer, readBody } from './http.ts'
-import { isRedirect, type Session } from './session.ts'
+import type { Session } from './session.ts'
 
 const pieceSize = 256 * 1024
 const tries = 5

@@ -35,7 +35,7 @@ export const wholeIndexes = async (
   nameOf: (descriptor: Descriptor) => string | undefined,
 ): Promise<WholeIndex[]> => {
   const found = new Map<Digest, WholeIndex>()
-  const { manifests } = (await parsed<Index>(files, 'index.json')) ?? {}
+  const { manifests } = parsed<Index>(await textOf(files, 'index.json')) ?? {}
   for (const descriptor of Array.isArray(manifests) ? manifests : []) {
     const name = nameOf(descriptor)
     if (name === undefined || !isIndexType(descriptor.mediaType)) continue
@@ -50,7 +50,7 @@ export const wholeIndexes = async (
 
 const wholeIndex = async (files: ArchiveFiles, root: Descriptor): Promise<WholeIndex | undefined> => {
   const whole: WholeIndex = { names: [], root, images: [], documents: new Map() }
-  if (!(await addIndex(files, whole, root, 0))) return undefined
+  if (!(await addIndex(files, whole, root, new Set(), 0))) return undefined
   // One image alone is just that.
   const { images, documents } = whole
   const more = [...documents.values()].some((each) => !isImage(each))
@@ -61,13 +61,17 @@ const addIndex = async (
   files: ArchiveFiles,
   whole: WholeIndex,
   descriptor: Descriptor,
+  seen: Set<Digest>,
   depth: number,
 ): Promise<boolean> => {
-  const { manifests } = (await parsed<Index>(files, blobPath(descriptor.digest))) ?? {}
+  const { manifests } = parsed<Index>(await textOf(files, blobPath(descriptor.digest))) ?? {}
   if (!Array.isArray(manifests) || depth > maxDepth) return false
   for (const each of manifests) {
+    // Once each: indexes of indexes can name the same on very many ways.
+    if (seen.has(each.digest)) continue
+    seen.add(each.digest)
     const nested = isIndexType(each.mediaType)
-    const there = await (nested ? addIndex(files, whole, each, depth + 1) : addManifest(files, whole, each))
+    const there = await (nested ? addIndex(files, whole, each, seen, depth + 1) : addManifest(files, whole, each))
     if (!there) return false
     whole.documents.set(each.digest, each)
   }
@@ -75,8 +79,8 @@ const addIndex = async (
 }
 
 const addManifest = async (files: ArchiveFiles, whole: WholeIndex, descriptor: Descriptor): Promise<boolean> => {
-  const body = await files.text(blobPath(String(descriptor.digest)))
-  const manifest = await parsed<Manifest>(files, blobPath(String(descriptor.digest)))
+  const body = await textOf(files, blobPath(String(descriptor.digest)))
+  const manifest = parsed<Manifest>(body)
   if (body === undefined || !manifest?.config?.digest || !Array.isArray(manifest.layers)) return false
   const { config, layers } = manifest
   if ([config, ...layers].some(({ digest }) => !files.find(blobPath(String(digest))))) return false
@@ -89,9 +93,13 @@ const addManifest = async (files: ArchiveFiles, whole: WholeIndex, descriptor: D
   return layers.every((layer) => layerCompression(String(layer.mediaType)) !== undefined)
 }
 
-const parsed = async <T>(files: ArchiveFiles, path: string): Promise<T | undefined> => {
+/** undefined also for what is too large to be a document. */
+const textOf = (files: ArchiveFiles, path: string): Promise<string | undefined> =>
+  files.text(path).catch(() => undefined)
+
+const parsed = <T>(text: string | undefined): T | undefined => {
   try {
-    return JSON.parse((await files.text(path)) ?? 'null') as T
+    return (JSON.parse(text ?? 'null') ?? undefined) as T | undefined
   } catch {
     return undefined // who reads it as an image says so
   }

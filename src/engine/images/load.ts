@@ -185,7 +185,8 @@ const fromLayout = async (files: ArchiveFiles, index: Index, options: LoadOption
     if (other) throw new SlipwayError('unsupported', `unsupported media type ${other.mediaType}: not a container image`)
     const layers = manifest.layers.map((layer) => blobPath(layer.digest))
     const kept = { digest: descriptor.digest, mediaType: manifest.mediaType ?? descriptor.mediaType, body }
-    merge(found, blobPath(manifest.config.digest), { config: blobPath(manifest.config.digest), layers, names, manifest: kept })
+    const config = blobPath(manifest.config.digest)
+    merge(found, config, { config, layers, names, manifest: kept })
   }
   return [...found.values()]
 }

@@ -1,4 +1,5 @@
 /** What the options of a network's driver mean: pure. Names, values and refusals are those of docker's drivers. */
+import { goBool, notBool } from '../../lib/go-bool.ts'
 import { SlipwayError } from '../../errors.ts'
 import { parseAddress } from '../../lib/ip.ts'
 import type { Network, NetworkSpec } from '../types.ts'
@@ -36,18 +37,13 @@ interface BridgeOptions {
 const unparsed = (label: string, value: string, why: string): SlipwayError =>
   new SlipwayError('invalid', `failed to parse ${label} value: ${value} (${why})`)
 
-const truths = new Map([
-  ...['1', 't', 'T', 'TRUE', 'true', 'True'].map((word) => [word, true] as const),
-  ...['0', 'f', 'F', 'FALSE', 'false', 'False'].map((word) => [word, false] as const),
-])
-
 /** By label: throws 'invalid' in docker's words for what cannot be read. */
 const reader = (options: Readonly<Record<string, string>>) => ({
   flag(label: string, otherwise: boolean): boolean {
     const value = options[label]
     if (value === undefined) return otherwise
-    const known = truths.get(value)
-    if (known === undefined) throw unparsed(label, value, `strconv.ParseBool: parsing "${value}": invalid syntax`)
+    const known = goBool(value)
+    if (known === undefined) throw unparsed(label, value, notBool(value))
     return known
   },
   address(label: string): string | undefined {

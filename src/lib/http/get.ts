@@ -31,13 +31,15 @@ export const get = async (
       url.origin === start.origin ? options : { ...options, headers: unauthorized(options.headers) },
     )
     const { location } = got.headers
-    if (![301, 302, 303, 307, 308].includes(got.status) || location === undefined) return got
+    if (!isRedirect(got) || location === undefined) return got
     got.body.destroy()
     if (hops === maxRedirects) throw new Error(`stopped after ${maxRedirects} redirects`)
     url = new URL(location, url)
     if (!/^https?:$/.test(url.protocol)) throw new Error(`redirected to the unsupported address ${url.href}`)
   }
 }
+
+export const isRedirect = ({ status }: { status: number }): boolean => [301, 302, 303, 307, 308].includes(status)
 
 /** What another server may see. */
 const unauthorized = (headers: Readonly<Record<string, string>> = {}): Record<string, string> =>

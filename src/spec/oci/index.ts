@@ -16,6 +16,7 @@ export {
   formatReference,
   isDigest,
   parseReference,
+  isReference,
   type Reference,
   repositoryOf,
   wholeName,

@@ -76,5 +76,15 @@ export const familiarRepository = (reference: Reference | string): string => {
   return familiarName({ domain, path })
 }
 
+/** Can parseReference read it? */
+export const isReference = (text: string): boolean => {
+  try {
+    parseReference(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** 'debian' → 'docker.io/library/debian:latest': a name as it is kept. Errors: 'invalid'. */
 export const wholeName = (text: string): string => formatReference(withTag(parseReference(text)))

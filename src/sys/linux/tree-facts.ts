@@ -38,6 +38,12 @@ class Room {
   readonly factsAt = addressOf(this.facts)
   #used = 0
 
+  /** The address of a path. */
+  put(path: string): number {
+    this.#used = Math.max(this.#used, this.names.write(`${path}\0`))
+    return this.namesAt
+  }
+
   /** How many bytes of names there are now; negative: an error. */
   readNames(fd: number): number {
     // Between a name's end and the next record stays what was there before.
@@ -85,8 +91,7 @@ class FactsReader {
 
   /** False where something could not be looked at. */
   async read(root: string, pace: () => Promise<void> | undefined): Promise<boolean> {
-    const name = Buffer.from(`${root}\0`)
-    const kind = this.#look(atFdcwd, addressOf(name))
+    const kind = this.#look(atFdcwd, this.#room.put(root))
     if (kind !== constants.S_IFDIR) return kind !== undefined
     return await this.#directory(root, '', pace)
   }

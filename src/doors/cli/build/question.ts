@@ -2,6 +2,7 @@
 import type { Question } from '../../../build/types.ts'
 import { messageOf } from '../../../errors.ts'
 import { csv } from '../../../lib/csv.ts'
+import { goBool } from '../../../lib/go-bool.ts'
 import { Exit } from '../framework/failure.ts'
 import type { Flags } from '../framework/flags.ts'
 
@@ -48,7 +49,7 @@ const fieldsOf = (text: string): string[] => {
 }
 
 const booleanOf = (text: string): boolean => {
-  const value = /^(?:(1|t|true)|0|f|false)$/i.exec(text)
-  if (!value) throw new Exit(1, `ERROR: invalid ignorestatus print value: ${text}`)
-  return value[1] !== undefined
+  const known = goBool(text)
+  if (known === undefined) throw new Exit(1, `ERROR: invalid ignorestatus print value: ${text}`)
+  return known
 }

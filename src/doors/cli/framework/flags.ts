@@ -1,4 +1,5 @@
 /** Command-line flags as docker's tools read them: `-f x`, `-fx`, `--file x`, `--file=x`, joined short switches, `--`. */
+import { goBool, notBool } from '../../../lib/go-bool.ts'
 import { SlipwayError } from '../../../errors.ts'
 import { nearest } from '../../../lib/nearest.ts'
 
@@ -113,14 +114,11 @@ const shorts = (
   }
 }
 
-const truths = ['1', 't', 'T', 'TRUE', 'true', 'True']
-const untruths = ['0', 'f', 'F', 'FALSE', 'false', 'False']
-
 /** As Go's strconv.ParseBool. */
 export const parseBool = (value: string): boolean => {
-  if (truths.includes(value)) return true
-  if (untruths.includes(value)) return false
-  throw new Error(`strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`)
+  const known = goBool(value)
+  if (known === undefined) throw new Error(notBool(value))
+  return known
 }
 
 const take = (flags: Flags, flag: Flag, value: string, fail: Fail): void => {
