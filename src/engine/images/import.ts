@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
 import { cancelled } from '../../lib/cancel.ts'
+import { dialFailure, get } from '../../lib/http/get.ts'
 import {
   hostPlatform,
   type ImageProcessConfig,
@@ -8,10 +9,9 @@ import {
   type Platform,
   wholeName,
 } from '../../spec/oci/index.ts'
-import { dialFailure, get } from '../../lib/http/get.ts'
+import { readable } from '../runtime/foreign.ts'
 import type { UnpackOptions } from '../snapshots/index.ts'
 import type { Image } from '../types.ts'
-import { readable } from '../runtime/foreign.ts'
 import type { ImageStore } from './store.ts'
 
 /** docker import: one layer from a root filesystem. Its digest is that of the tree, however the archive was ordered. */

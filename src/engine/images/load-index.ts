@@ -61,15 +61,16 @@ const addIndex = async (
   files: ArchiveFiles,
   whole: WholeIndex,
   descriptor: Descriptor,
-  seen: Set<Digest>,
+  seen: Set<string>,
   depth: number,
 ): Promise<boolean> => {
   const { manifests } = parsed<Index>(await textOf(files, blobPath(descriptor.digest))) ?? {}
   if (!Array.isArray(manifests) || depth > maxDepth) return false
   for (const each of manifests) {
-    // Once each: indexes of indexes can name the same on very many ways.
-    if (seen.has(each.digest)) continue
-    seen.add(each.digest)
+    // Once each: indexes of indexes can name the same on very many ways. As an image, though, and as what is said of one.
+    const key = `${isImage(each)} ${each.digest}`
+    if (seen.has(key)) continue
+    seen.add(key)
     const nested = isIndexType(each.mediaType)
     const there = await (nested ? addIndex(files, whole, each, seen, depth + 1) : addManifest(files, whole, each))
     if (!there) return false

@@ -18,13 +18,13 @@ import {
   sha256,
   wholeName,
 } from '../../spec/oci/index.ts'
-import type { Image, PullOptions } from '../types.ts'
-import { type ArchiveFiles, gatherFiles } from './archive-files.ts'
-import { EarlyLayers } from './early-layers.ts'
-import { checkConfigType, checkSystem, readConfig } from './config.ts'
-import { blobPath, isImage, storedIndex, type WholeIndex, wholeIndexes } from './load-index.ts'
 import { readable } from '../runtime/foreign.ts'
 import type { UnpackResult } from '../snapshots/index.ts'
+import type { Image, PullOptions } from '../types.ts'
+import { type ArchiveFiles, gatherFiles } from './archive-files.ts'
+import { checkConfigType, checkSystem, readConfig } from './config.ts'
+import { EarlyLayers } from './early-layers.ts'
+import { blobPath, isImage, storedIndex, type WholeIndex, wholeIndexes } from './load-index.ts'
 import type { KeptManifest, LayerBlob } from './records.ts'
 import type { ImageStore, Lease } from './store.ts'
 
