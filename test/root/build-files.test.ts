@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -416,4 +417,42 @@ test('special permissions survive', async () => {
     await attributes(await room.build('FROM base:1\nCOPY --chown=1 f /f', { context: { directory } }), '/f'),
     ['4755 1:1'],
   )
+})
+
+test('names that are no UTF-8 stay as they are, from every kind of context', async () => {
+  const directory = room.context({ 'c/plain': '' })
+  const inContext = (name: string): Buffer =>
+    Buffer.concat([Buffer.from(`${directory}/c/`), Buffer.from(name, 'latin1')])
+  mkdirSync(inContext('d\xff'))
+  writeFileSync(inContext('d\xff/a\xe4\xfe'), 'first')
+  writeFileSync(inContext('d\xff/a\xe4\xff'), 'second')
+  symlinkSync(Buffer.from('to\xff', 'latin1'), inContext('l\xff'))
+  execFileSync('mkfifo', [inContext('p').toString()])
+  renameSync(inContext('p'), inContext('p\xff'))
+  const dockerfile = `FROM base:1 AS a
+COPY c /c
+RUN rm -r /c/d* && mkdir "$(printf '/c/d\\377')"
+FROM base:1
+COPY c /c
+COPY --link c /link
+COPY --from=a /c /from
+COPY c/d*/a* /picked/
+`
+  const names = (root: string, path: string): string[] =>
+    execFileSync('find', [join(root, path), '-mindepth', '1', '-printf', '%P\\n'], { encoding: 'latin1' })
+      .trim()
+      .split('\n')
+      .sort()
+  const all = ['d\xff', 'd\xff/a\xe4\xfe', 'd\xff/a\xe4\xff', 'l\xff', 'plain', 'p\xff']
+  const tar = (): Readable => Readable.from([execFileSync('tar', ['-C', directory, '-c', 'c'])])
+  for (const context of [{ directory }, { tar: tar() }]) {
+    const result = await room.build(dockerfile, { context })
+    await room.rootfs(result, (root) => {
+      for (const path of ['/c', '/link']) assert.deepEqual(names(root, path), all, path)
+      assert.deepEqual(names(root, '/from'), ['d\xff', 'l\xff', 'plain', 'p\xff'])
+      assert.deepEqual(names(root, '/picked'), ['a\xe4\xfe', 'a\xe4\xff'])
+      const linked = readlinkSync(Buffer.concat([Buffer.from(join(root, 'c/l')), Buffer.from([0xff])]), 'latin1')
+      assert.equal(linked, 'to\xff')
+    })
+  }
 })

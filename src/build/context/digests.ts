@@ -5,6 +5,7 @@ import { closeSync, constants, createReadStream, openSync, readSync } from 'node
 import type { DatabaseSync } from 'node:sqlite'
 import { settlesAt } from '../../lib/file-times.ts'
 import { transaction } from '../../lib/database.ts'
+import { encodeName } from '../../lib/tar/index.ts'
 import { type Facts, readFacts } from './facts.ts'
 import type { Entry } from './tree.ts'
 
@@ -114,14 +115,14 @@ export const sha256File = async (path: string, size: number): Promise<string> =>
     if (data) return hash('sha256', data, 'hex')
   }
   const all = createHash('sha256')
-  for await (const chunk of createReadStream(path, { highWaterMark: atOnce })) all.update(chunk as Buffer)
+  for await (const chunk of createReadStream(encodeName(path), { highWaterMark: atOnce })) all.update(chunk as Buffer)
   return all.digest('hex')
 }
 
 /** Of a small file, until the next one is read: very many of them cost as little as can be. undefined: it is not small. */
 const contentOf = (path: string): Buffer | undefined => {
   // What was a file a moment ago may be a pipe now, which nobody writes to.
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  const fd = openSync(encodeName(path), constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     const got = readSync(fd, room)
     return got < room.length ? room.subarray(0, got) : undefined

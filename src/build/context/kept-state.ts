@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { lstatSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { bootId } from '../../lib/boot-id.ts'
+import { encodeName } from '../../lib/tar/index.ts'
 import { writeAtomically } from '../../lib/write-atomically.ts'
 
 /** What is remembered of a file's content: as long as these are the same, so is it. `xattrs` is their text, '' for none. */
@@ -43,7 +44,8 @@ export class KeptState {
   constructor(directory: string, root: string) {
     this.#root = root
     this.#indexFile = join(directory, 'digests.json')
-    this.#toldFile = join(directory, 'told')
+    // Another name than where names that are not UTF-8 were changed.
+    this.#toldFile = join(directory, 'told-2')
   }
 
   /** undefined where the machine was started since, or somebody was in the directories: then every file has to be looked at. */
@@ -72,7 +74,7 @@ export class KeptState {
   /** Comes last. `directories` are all of the copy's. */
   writeTold(told: Uint8Array, size: number, directories: readonly string[]): string {
     const left = directories.map((path): Left => {
-      const { ino, ctimeNs } = statSync(join(this.#root, path), { bigint: true })
+      const { ino, ctimeNs } = statSync(encodeName(join(this.#root, path)), { bigint: true })
       return [path, String(ino), String(ctimeNs)]
     })
     const head: Head = { boot: bootId(), revision: randomUUID(), size, directories: left }
@@ -81,7 +83,7 @@ export class KeptState {
   }
 
   #isAsLeft([path, ino, ctimeNs]: Left): boolean {
-    const now = lstatSync(join(this.#root, path), { bigint: true, throwIfNoEntry: false })
+    const now = lstatSync(encodeName(join(this.#root, path)), { bigint: true, throwIfNoEntry: false })
     return now?.isDirectory() === true && String(now.ino) === ino && String(now.ctimeNs) === ctimeNs
   }
 }

@@ -15,7 +15,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -26,6 +25,8 @@ import {
 } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
+import { linkAt, lstatExact, lstatOrNone, namesIn } from '../../lib/named-files.ts'
+import { encodeName } from '../../lib/tar/index.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import type { RemoteDirectory, RemoteEntry, RemoteTransfer } from '../types.ts'
 import { sha256File } from './digests.ts'
@@ -221,10 +222,10 @@ class Sync {
     for (const entry of this.#links) this.#link(entry)
     for (const [directory, names] of this.#seen) {
       await pace()
-      for (const name of readdirSync(join(this.root, directory)))
+      for (const name of namesIn(join(this.root, directory)))
         if (!names.has(name)) {
           this.#touch()
-          rmSync(join(this.root, directory, name), { recursive: true, force: true })
+          rmSync(encodeName(join(this.root, directory, name)), { recursive: true, force: true })
         }
     }
     for (const { path, mtimeNs } of this.#directories.reverse())
@@ -254,7 +255,7 @@ class Sync {
         continue
       }
       entry.digest ??= await sha256File(entry.absolute, entry.size)
-      const { ino, mtimeNs, size } = lstatSync(entry.absolute, { bigint: true })
+      const { ino, mtimeNs, size } = lstatExact(entry.absolute)
       index.push([
         entry.path,
         [String(ino), String(mtimeNs), Number(size), entry.digest, entry.mode, textOf(entry.xattrs)],
@@ -292,14 +293,14 @@ class Sync {
       if (this.#isRemembered(entry)) return undefined
     }
     const absolute = join(this.root, path)
-    const there = lstatSync(absolute, { bigint: true, throwIfNoEntry: false })
+    const there = lstatSync(encodeName(absolute), { bigint: true, throwIfNoEntry: false })
     if (entry.kind === 'directory') {
       this.#directory(entry, absolute, there)
       return undefined
     }
     if (there?.isDirectory()) {
       this.#touch()
-      rmSync(absolute, { recursive: true, force: true })
+      rmSync(encodeName(absolute), { recursive: true, force: true })
     }
     const before = there?.isDirectory() ? undefined : there
     if (entry.kind === 'file') {
@@ -309,7 +310,7 @@ class Sync {
     else {
       list(this.listing, entry)
       this.#touch()
-      if (before) unlinkSync(absolute)
+      if (before) unlinkSync(encodeName(absolute))
       this.#files.mknod(absolute, constants.S_IFIFO | entry.mode, 0, 0)
     }
     return undefined
@@ -319,10 +320,11 @@ class Sync {
     if (!there?.isDirectory()) {
       this.#touch()
       this.#asLeft = false
-      if (there) unlinkSync(absolute)
-      mkdirSync(absolute)
+      if (there) unlinkSync(encodeName(absolute))
+      mkdirSync(encodeName(absolute))
     }
-    if (!there?.isDirectory() || Number(there.mode & 0o7777n) !== entry.mode) chmodSync(absolute, entry.mode)
+    if (!there?.isDirectory() || Number(there.mode & 0o7777n) !== entry.mode)
+      chmodSync(encodeName(absolute), entry.mode)
     this.#seen.set(entry.path, new Set())
     this.#directories.push(entry)
     list(this.listing, entry)
@@ -330,10 +332,10 @@ class Sync {
 
   #symlink(entry: RemoteEntry, absolute: string, there: BigIntStats | undefined): void {
     list(this.listing, entry)
-    if (there?.isSymbolicLink() && readlinkSync(absolute) === entry.link && there.mtimeNs === entry.mtimeNs) return
+    if (there?.isSymbolicLink() && linkAt(absolute) === entry.link && there.mtimeNs === entry.mtimeNs) return
     this.#touch()
-    if (there) unlinkSync(absolute)
-    symlinkSync(entry.link, absolute)
+    if (there) unlinkSync(encodeName(absolute))
+    symlinkSync(encodeName(entry.link), encodeName(absolute))
     this.#files.setTimes(absolute, entry.mtimeNs, entry.mtimeNs)
   }
 
@@ -404,8 +406,8 @@ class Sync {
       this.#files.setTimes(temporary, entry.mtimeNs, entry.mtimeNs)
       listed.digest = hash.digest('hex')
       // Renaming over a file makes ext4 write the data out at once, and to delete it takes longer than all the rest.
-      if (there) renameSync(absolute, join(this.#replaced, randomUUID()))
-      renameSync(temporary, absolute)
+      if (there) renameSync(encodeName(absolute), join(this.#replaced, randomUUID()))
+      renameSync(temporary, encodeName(absolute))
     })
   }
 
@@ -416,11 +418,11 @@ class Sync {
     const source = join(this.root, target)
     const absolute = join(this.root, entry.path)
     listTwin(this.listing, entry.path, this.listing.get(target)!)
-    const there = lstatSync(absolute, { throwIfNoEntry: false })
-    if (there && there.ino === lstatSync(source).ino) return
+    const there = lstatOrNone(absolute)
+    if (there && there.ino === lstatOrNone(source)?.ino) return
     this.#touch()
-    if (there) unlinkSync(absolute)
-    linkSync(source, absolute)
+    if (there) unlinkSync(encodeName(absolute))
+    linkSync(encodeName(source), encodeName(absolute))
   }
 }
 

@@ -1,4 +1,5 @@
 /** What a directory of the builder's own holds, as it was written there: nobody else changes it, so nobody has to look. */
+import { bytewise } from '../../lib/named-files.ts'
 import type { Entry } from './tree.ts'
 
 /** A path relative to the directory, without a slash in front. */
@@ -70,9 +71,3 @@ export class Listing {
     return this.#filled().#entries.values()
   }
 }
-
-/** Sorted as bytes are, which for ASCII is how strings are. */
-export const bytewise = (names: string[]): string[] =>
-  names.every((name) => /^[\x00-\x7f]*$/.test(name))
-    ? names.sort()
-    : names.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))

@@ -14,7 +14,7 @@ import {
 } from 'node:fs'
 import { join, posix } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
-import { readTar, type TarEntry } from '../../lib/tar/index.ts'
+import { encodeName, readTar, type TarEntry } from '../../lib/tar/index.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import { Listing } from './listing.ts'
 import { createPacer } from './pacer.ts'
@@ -69,12 +69,14 @@ class Receiver {
     const kind = entry.type === 'link' ? 'file' : entry.type
     if (kind === 'char' || kind === 'block') return
     if (kind === 'directory') {
-      if (this.listing.get(path)?.kind !== 'directory') this.#make(path, () => mkdirSync(join(this.#root, path)))
+      if (this.listing.get(path)?.kind !== 'directory')
+        this.#make(path, () => mkdirSync(encodeName(join(this.#root, path))))
     } else if (this.listing.get(path)?.kind === 'directory')
       throw new SlipwayError('invalid', `cannot replace to directory /${path} with file`)
     if (entry.type === 'link') return this.#link(entry, path)
     const digest = kind === 'file' ? await this.#file(entry, body, path) : undefined
-    if (kind === 'symlink') this.#make(path, () => symlinkSync(entry.linkName, join(this.#root, path)))
+    if (kind === 'symlink')
+      this.#make(path, () => symlinkSync(encodeName(entry.linkName), encodeName(join(this.#root, path))))
     if (kind === 'fifo')
       this.#make(path, () => this.#files.mknod(join(this.#root, path), constants.S_IFIFO | 0o600, 0, 0))
     this.listing.set(path, {
@@ -103,7 +105,7 @@ class Receiver {
       for (const part of place.split('/').filter(Boolean)) {
         above = posix.join(above, part)
         if (this.listing.get(above)) continue
-        mkdirSync(join(this.#root, above))
+        mkdirSync(encodeName(join(this.#root, above)))
         this.listing.set(above, { kind: 'directory', mode: 0o755, mtimeNs: BigInt(Date.now()) * 1_000_000n })
       }
       this.#places.set(folder, place)
@@ -114,7 +116,7 @@ class Receiver {
   /** What is in the way goes first; a name may come twice. */
   #make<T>(path: string, make: () => T): T {
     if (this.listing.get(path)) {
-      rmSync(join(this.#root, path), { force: true })
+      rmSync(encodeName(join(this.#root, path)), { force: true })
       this.listing.delete(path)
     }
     this.#places.clear()
@@ -123,7 +125,7 @@ class Receiver {
 
   async #file(entry: TarEntry, body: AsyncIterable<Buffer>, path: string): Promise<string> {
     const absolute = join(this.#root, path)
-    if (this.listing.get(path)) rmSync(absolute, { force: true })
+    if (this.listing.get(path)) rmSync(encodeName(absolute), { force: true })
     const known = this.#before?.get(path)
     if (known?.kind !== 'file' || known.size !== entry.size || entry.size > mostCompared)
       return await this.#write(entry, body, absolute)
@@ -138,7 +140,7 @@ class Receiver {
   /** False where the file has gone, or has as many names as it can have. */
   #named(file: string, name: string): boolean {
     try {
-      linkSync(file, name)
+      linkSync(encodeName(file), encodeName(name))
       return true
     } catch (error) {
       if (['ENOENT', 'EMLINK'].includes((error as NodeJS.ErrnoException).code ?? '')) return false
@@ -148,7 +150,7 @@ class Receiver {
 
   async #write(entry: TarEntry, body: AsyncIterable<Buffer> | Iterable<Buffer>, absolute: string): Promise<string> {
     const digest = createHash('sha256')
-    const fd = openSync(absolute, 'wx', 0o600)
+    const fd = openSync(encodeName(absolute), 'wx', 0o600)
     try {
       for await (const chunk of body) {
         digest.update(chunk)
@@ -169,7 +171,7 @@ class Receiver {
     if (!target || target.kind === 'directory')
       throw new SlipwayError('invalid', `hard link "${entry.path}" to "${entry.linkName}": no such file in the context`)
     if (source === path) return
-    this.#make(path, () => linkSync(join(this.#root, source), join(this.#root, path)))
+    this.#make(path, () => linkSync(encodeName(join(this.#root, source)), encodeName(join(this.#root, path))))
     this.listing.set(path, target)
   }
 }

@@ -1,7 +1,7 @@
 /** Which files a COPY or a bind mount means. */
 import { createHash } from 'node:crypto'
-import { lstatSync, readdirSync } from 'node:fs'
 import { basename, join, posix } from 'node:path'
+import { lstatOrNone, namesIn } from '../../lib/named-files.ts'
 import type { SpecialFiles, TreeFacts } from '../../sys/sys.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
 import type { FileDigests } from './digests.ts'
@@ -89,14 +89,7 @@ const notFound = (path: string): SyntaxFault =>
     hint: 'Paths are relative to the root of the build context; .dockerignore may exclude it.',
   })
 
-const exists = (path: string): boolean => {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false }) !== undefined
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return false
-    throw error
-  }
-}
+const exists = (path: string): boolean => lstatOrNone(path) !== undefined
 
 const itemAt = async (
   tree: Tree,
@@ -143,7 +136,7 @@ const matchPaths = (tree: Tree, files: SpecialFiles, pattern: string): string[] 
 
 const names = (directory: string): string[] => {
   try {
-    return readdirSync(directory, { encoding: 'buffer' }).sort(Buffer.compare).map(String)
+    return namesIn(directory)
   } catch (error) {
     if (['ENOTDIR', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) return []
     throw error
@@ -163,7 +156,7 @@ const withParents = async (
   const mustExist = !hasWildcards(path)
   const found: Selected[] = []
   for (const { resolved: start } of itemsOf(tree, files, selection)) {
-    const stat = lstatSync(join(tree.root, start), { throwIfNoEntry: false })
+    const stat = lstatOrNone(join(tree.root, start))
     // A link that a pattern matches may lead nowhere.
     if (!stat && hasWildcards(pivot)) continue
     if (!stat) throw notFound(pivot)

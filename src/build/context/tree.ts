@@ -1,10 +1,10 @@
 /** A directory that files are read from, and what is found in it. */
 import type { BigIntStats } from 'node:fs'
-import { lstatSync, readdirSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { linkAt, lstatExact, namesIn } from '../../lib/named-files.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import { type Facts, factsOf } from './facts.ts'
-import { bytewise, type Listing } from './listing.ts'
+import type { Listing } from './listing.ts'
 import { createPacer } from './pacer.ts'
 import type { Patterns } from './patterns.ts'
 
@@ -60,7 +60,7 @@ export const entryIn = (tree: Tree, files: SpecialFiles, path: string, inTree: s
 
 /** undefined for what cannot be copied. */
 export const entryOf = (tree: Tree, files: SpecialFiles, path: string, absolute: string): Entry | undefined => {
-  const stat = lstatSync(absolute, { bigint: true })
+  const stat = lstatExact(absolute)
   const kind = kindOf(stat)
   return kind && new FoundEntry(tree, files, path, absolute, kind, stat)
 }
@@ -98,7 +98,7 @@ class FoundEntry implements Entry {
     this.gid = tree.resetOwner ? 0 : Number(stat.gid)
     this.size = kind === 'file' ? Number(stat.size) : 0
     this.data = stat.isSocket() ? Buffer.alloc(0) : undefined
-    this.link = kind === 'symlink' ? readlinkSync(absolute) : ''
+    this.link = kind === 'symlink' ? linkAt(absolute) : ''
     this.rdev = kind === 'char' || kind === 'block' ? stat.rdev : 0n
     this.mtimeNs = stat.mtimeNs
     this.facts = factsOf(stat)
@@ -170,7 +170,7 @@ export const walk = async (tree: Tree, files: SpecialFiles, options: WalkOptions
   const descend = async (path: string, pending: Entry[]): Promise<void> => {
     options.signal?.throwIfAborted()
     const inTree = join(options.from, path)
-    const names = tree.listing?.names(relativeTo(inTree)) ?? bytewise(readdirSync(join(tree.root, inTree)))
+    const names = tree.listing?.names(relativeTo(inTree)) ?? namesIn(join(tree.root, inTree))
     for (const name of names) {
       await pace()
       const child = path === '' ? name : `${path}/${name}`

@@ -13,16 +13,16 @@ import { open } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
+import { lstatOrNone } from '../../lib/named-files.ts'
 import type { TarEntry } from '../../lib/tar/index.ts'
-import { compressionOf, decompress, readTar, writeNewFile } from '../../lib/tar/index.ts'
+import { compressionOf, decompress, encodeName, readTar, writeNewFile } from '../../lib/tar/index.ts'
 import type { Processes, SpecialFiles } from '../../sys/sys.ts'
 import type { Owner } from './owner.ts'
 import { createPacer } from './pacer.ts'
-import { statOf } from './write.ts'
 
 /** The plain bytes of a file that may be compressed in any way docker knows. */
 export const plainStream = async (processes: Processes, path: string): Promise<Readable> => {
-  const handle = await open(path)
+  const handle = await open(encodeName(path))
   const head = Buffer.alloc(6)
   try {
     await handle.read(head, 0, 6, 0)
@@ -30,7 +30,7 @@ export const plainStream = async (processes: Processes, path: string): Promise<R
     await handle.close()
   }
   const compression = compressionOf(head)
-  if (compression !== 'xz' && compression !== 'bzip2') return await decompress(createReadStream(path))
+  if (compression !== 'xz' && compression !== 'bzip2') return await decompress(createReadStream(encodeName(path)))
   const child = processes.spawn([compression === 'xz' ? 'xz' : 'bzip2', '-dc', path], {
     fds: ['ignore', 'pipe', 'ignore'],
   })
@@ -93,14 +93,14 @@ const unpackTar = async (stream: AsyncIterable<Uint8Array>, target: UnpackTarget
     const folder = join(root, files.resolveInRoot(root, posix.dirname(inside)))
     const path = inside === '/' ? root : join(folder, posix.basename(inside))
     if (path !== root && !path.startsWith(`${root}/`)) continue
-    mkdirSync(folder, { recursive: true })
+    mkdirSync(encodeName(folder), { recursive: true })
     if (entry.type === 'directory') {
       if (inside !== posix.join('/', target.dest)) makeDirectory(path)
       times.push([path, entry.mtimeNs])
     } else {
-      const there = statOf(path)
+      const there = lstatOrNone(path)
       if (there?.isDirectory()) throw new SlipwayError('invalid', `cannot replace to directory ${inside} with file`)
-      if (there) unlinkSync(path)
+      if (there) unlinkSync(encodeName(path))
       if (!(await create(entry, body, path, target))) continue
     }
     if (entry.type !== 'link') attributes(entry, path, target)
@@ -110,10 +110,10 @@ const unpackTar = async (stream: AsyncIterable<Uint8Array>, target: UnpackTarget
 }
 
 const makeDirectory = (path: string): void => {
-  const there = statOf(path)
+  const there = lstatOrNone(path)
   if (there?.isDirectory()) return
-  if (there) unlinkSync(path)
-  mkdirSync(path)
+  if (there) unlinkSync(encodeName(path))
+  mkdirSync(encodeName(path))
 }
 
 const create = async (
@@ -129,12 +129,12 @@ const create = async (
       return true
     }
     case 'symlink':
-      symlinkSync(entry.linkName, path)
+      symlinkSync(encodeName(entry.linkName), encodeName(path))
       return true
     case 'link': {
       const inside = posix.join('/', target.dest, posix.join('/', entry.linkName))
       const source = join(root, files.resolveInRoot(root, posix.dirname(inside)), posix.basename(inside))
-      linkSync(source, path)
+      linkSync(encodeName(source), encodeName(path))
       return true
     }
     default: {
@@ -147,7 +147,7 @@ const create = async (
 }
 
 const attributes = (entry: TarEntry, path: string, { files, owner }: UnpackTarget): void => {
-  lchownSync(path, owner?.uid ?? entry.uid, owner?.gid ?? entry.gid)
-  if (entry.type !== 'symlink') chmodSync(path, entry.mode)
+  lchownSync(encodeName(path), owner?.uid ?? entry.uid, owner?.gid ?? entry.gid)
+  if (entry.type !== 'symlink') chmodSync(encodeName(path), entry.mode)
   for (const [name, value] of entry.xattrs) files.setXattr(path, name, value)
 }

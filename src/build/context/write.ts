@@ -21,6 +21,8 @@ import {
 import { copyFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import { isError, SlipwayError } from '../../errors.ts'
+import { lstatOrNone } from '../../lib/named-files.ts'
+import { encodeName } from '../../lib/tar/index.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
 import { isUnchanged, readFacts } from './facts.ts'
@@ -81,7 +83,7 @@ export class RootWriter {
   /** What `path` is inside the root, links followed: 'directory', 'other' or undefined. */
   kindOf(path: string): 'directory' | 'other' | undefined {
     const { files, root } = this.#options
-    const stat = statOf(join(root, files.resolveInRoot(root, path)))
+    const stat = lstatOrNone(join(root, files.resolveInRoot(root, path)))
     return stat && (stat.isDirectory() ? 'directory' : 'other')
   }
 
@@ -93,14 +95,14 @@ export class RootWriter {
     let created = false
     for (const part of resolved.split('/').filter(Boolean)) {
       at = join(at, part)
-      const stat = statOf(at)
+      const stat = lstatOrNone(at)
       created = stat === undefined
       if (stat && !stat.isDirectory()) throw new SyntaxFault(`cannot copy to non-directory: ${at.slice(root.length)}`)
       if (stat) continue
-      mkdirSync(at)
+      mkdirSync(encodeName(at))
       this.made++
-      lchownSync(at, owner?.uid ?? 0, owner?.gid ?? 0)
-      chmodSync(at, mode)
+      lchownSync(encodeName(at), owner?.uid ?? 0, owner?.gid ?? 0)
+      chmodSync(encodeName(at), mode)
     }
     return { absolute: at, created }
   }
@@ -162,7 +164,7 @@ export class RootWriter {
         fresh.add(entry.path)
         // A destination that had to be made is 0755, whatever the source is.
         if (entry.path !== '' || this.#options.keepSource) this.#below.directories.push([entry, target])
-      } else if (passages?.has(entry)) chmodSync(target, entry.mode)
+      } else if (passages?.has(entry)) chmodSync(encodeName(target), entry.mode)
       else if (entry.path !== '') directories.push([entry, target])
       // A directory that was there keeps its owner where it is the destination itself, or only on the way to a file.
       await this.#pace()
@@ -177,7 +179,7 @@ export class RootWriter {
       this.#options.signal?.throwIfAborted()
       if (entry.kind !== 'directory') await this.#new(entry, placed(target), linking)
       else {
-        mkdirSync(placed(target))
+        mkdirSync(encodeName(placed(target)))
         this.made++
         directories.push([entry, target])
       }
@@ -187,11 +189,11 @@ export class RootWriter {
   }
 
   #makeDirectory(target: string): boolean {
-    const stat = statOf(target)
+    const stat = lstatOrNone(target)
     if (stat && !stat.isDirectory())
       throw new SyntaxFault(`cannot copy to non-directory: ${target.slice(this.#options.root.length)}`)
     if (stat) return false
-    mkdirSync(target)
+    mkdirSync(encodeName(target))
     this.made++
     return true
   }
@@ -199,10 +201,10 @@ export class RootWriter {
   async #entry(entry: Entry, target: string): Promise<void> {
     const { root, signal } = this.#options
     signal?.throwIfAborted()
-    const there = statOf(target)
+    const there = lstatOrNone(target)
     if (there?.isDirectory())
       throw new SyntaxFault(`cannot replace to directory ${target.slice(root.length)} with file`)
-    if (there) unlinkSync(target)
+    if (there) unlinkSync(encodeName(target))
     await this.#new(entry, target)
   }
 
@@ -211,7 +213,7 @@ export class RootWriter {
     if (linking && entry.ours && entry.kind === 'file' && this.#linked(entry, target)) return
     const inode = sharedInode(entry)
     const first = inode === '' ? undefined : this.#links.get(inode)
-    if (first !== undefined) return linkSync(first, target)
+    if (first !== undefined) return linkSync(encodeName(first), encodeName(target))
     try {
       if (entry.kind === 'file' && !entry.data && entry.size <= atOnce) this.#small(entry, target)
       else {
@@ -231,7 +233,7 @@ export class RootWriter {
     const { uid, gid, mode } = this.#wanted(entry)
     if (uid !== 0 || gid !== 0 || mode !== entry.mode || process.getuid!() !== 0) return false
     try {
-      linkSync(entry.absolute, target)
+      linkSync(encodeName(entry.absolute), encodeName(target))
       return true
     } catch (error) {
       // Another file system, or as many names as it can have.
@@ -244,7 +246,7 @@ export class RootWriter {
     const { files } = this.#options
     switch (entry.kind) {
       case 'symlink':
-        return symlinkSync(entry.link, target)
+        return symlinkSync(encodeName(entry.link), encodeName(target))
       case 'char':
       case 'block':
       case 'fifo': {
@@ -255,11 +257,13 @@ export class RootWriter {
         return files.mknod(target, type | entry.mode, major(entry.rdev), minor(entry.rdev))
       }
       case 'file':
-        if (entry.data) return writeFileSync(target, entry.data)
-        await copyFile(entry.absolute, target, constants.COPYFILE_FICLONE).catch((error: unknown) => {
-          throw statOf(entry.absolute) ? error : new Vanished()
-        })
-        this.#verify(entry, lstatSync(entry.absolute, { bigint: true, throwIfNoEntry: false }))
+        if (entry.data) return writeFileSync(encodeName(target), entry.data)
+        await copyFile(encodeName(entry.absolute), encodeName(target), constants.COPYFILE_FICLONE).catch(
+          (error: unknown) => {
+            throw lstatOrNone(entry.absolute) ? error : new Vanished()
+          },
+        )
+        this.#verify(entry, lstatSync(encodeName(entry.absolute), { bigint: true, throwIfNoEntry: false }))
     }
   }
 
@@ -268,7 +272,7 @@ export class RootWriter {
     const { files } = this.#options
     const from = openedFor(entry)
     try {
-      const to = openSync(target, 'wx', 0o600)
+      const to = openSync(encodeName(target), 'wx', 0o600)
       try {
         for (let got = readSync(from, room); got > 0; got = readSync(from, room)) {
           for (let at = 0; at < got; ) at += writeSync(to, room, at, got - at)
@@ -317,8 +321,8 @@ export class RootWriter {
   #attributes(entry: Entry, target: string): void {
     const { files } = this.#options
     const { uid, gid, mode } = this.#wanted(entry)
-    lchownSync(target, uid, gid)
-    if (entry.kind !== 'symlink') chmodSync(target, mode)
+    lchownSync(encodeName(target), uid, gid)
+    if (entry.kind !== 'symlink') chmodSync(encodeName(target), mode)
     for (const [name, value] of this.#xattrs(entry)) files.setXattr(target, name, value)
     files.setTimes(target, entry.mtimeNs, entry.mtimeNs)
   }
@@ -329,7 +333,7 @@ class Vanished extends Error {}
 
 const openedFor = ({ absolute }: Entry): number => {
   try {
-    return openSync(absolute, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+    return openSync(encodeName(absolute), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
   } catch (error) {
     const gone = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].includes((error as NodeJS.ErrnoException).code ?? '')
     throw gone ? new Vanished() : error
@@ -338,12 +342,3 @@ const openedFor = ({ absolute }: Entry): number => {
 
 const major = (rdev: bigint): number => Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn))
 const minor = (rdev: bigint): number => Number((rdev & 0xffn) | ((rdev >> 12n) & ~0xffn))
-
-export const statOf = (path: string) => {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined
-    throw error
-  }
-}

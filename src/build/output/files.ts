@@ -1,10 +1,11 @@
 /** Root filesystems as files: what the exporters local and tar send. */
 import type { BigIntStats } from 'node:fs'
-import { createReadStream, lstatSync, readdirSync, readlinkSync } from 'node:fs'
+import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../errors.ts'
-import { packTar, type TarEntryType, type TarMember, tarEntry } from '../../lib/tar/index.ts'
+import { bytewise, linkAt, lstatExact, namesIn } from '../../lib/named-files.ts'
+import { encodeName, packTar, type TarEntryType, type TarMember, tarEntry } from '../../lib/tar/index.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 
 /** Files below `root` as if they lay at `path`, relative; '' is the top. */
@@ -45,7 +46,7 @@ function* walk(directory: string, places: readonly Place[], links: Map<string, s
   const add = (name: string, place: Place): void => void names.set(name, [...(names.get(name) ?? []), place])
   for (const { absolute, below } of places) {
     if (absolute !== undefined)
-      for (const name of readdirSync(absolute)) add(name, { absolute: join(absolute, name), below: [] })
+      for (const name of namesIn(absolute)) add(name, { absolute: join(absolute, name), below: [] })
     for (const { path, root } of below) {
       const [first = '', ...rest] = path.split('/')
       add(
@@ -56,15 +57,15 @@ function* walk(directory: string, places: readonly Place[], links: Map<string, s
       )
     }
   }
-  for (const name of [...names.keys()].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))) {
+  for (const name of bytewise([...names.keys()])) {
     const path = directory === '' ? name : `${directory}/${name}`
     const found = names.get(name)!
     const first = found.find(({ absolute }) => absolute !== undefined) ?? found[0]!
     const absolute = first.absolute ?? first.below[0]!.root
-    const stat = lstatSync(absolute, { bigint: true })
+    const stat = lstatExact(absolute)
     const isDirectory = stat.isDirectory() || first.absolute === undefined
     const others = found.filter((place) => place !== first && place.absolute !== undefined)
-    if (others.some((other) => !lstatSync(other.absolute!).isDirectory() || !isDirectory))
+    if (others.some((other) => !lstatExact(other.absolute!).isDirectory() || !isDirectory))
       throw new SlipwayError(
         'conflict',
         `cannot overwrite ${path} of one platform with another's when split option is disabled`,
@@ -72,7 +73,7 @@ function* walk(directory: string, places: readonly Place[], links: Map<string, s
     const key = `${stat.dev}:${stat.ino}`
     const link = stat.isFile() && stat.nlink > 1n ? links.get(key) : undefined
     if (stat.isFile() && stat.nlink > 1n && link === undefined) links.set(key, path)
-    yield { path, absolute, stat, link, target: stat.isSymbolicLink() ? readlinkSync(absolute) : undefined }
+    yield { path, absolute, stat, link, target: stat.isSymbolicLink() ? linkAt(absolute) : undefined }
     if (isDirectory) yield* walk(path, found, links)
   }
 }
@@ -116,6 +117,6 @@ async function* members(
           .map((xattr) => [xattr, Buffer.from(files.getXattr(absolute, xattr) ?? [])]),
       ),
     })
-    yield entry.type === 'file' ? { entry, body: createReadStream(absolute) } : { entry }
+    yield entry.type === 'file' ? { entry, body: createReadStream(encodeName(absolute)) } : { entry }
   }
 }

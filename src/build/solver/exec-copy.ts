@@ -1,7 +1,9 @@
 /** COPY, ADD, WORKDIR and the stacking of --link layers. */
-import { chmodSync, lchownSync, linkSync, lstatSync, mkdirSync, readdirSync, readlinkSync, symlinkSync } from 'node:fs'
+import { chmodSync, lchownSync, linkSync, mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
+import { linkAt, lstatExact, namesIn } from '../../lib/named-files.ts'
+import { encodeName } from '../../lib/tar/index.ts'
 import { fixedMode, modeChange } from '../context/mode.ts'
 import { ownerOf } from '../context/owner.ts'
 import { createPacer } from '../context/pacer.ts'
@@ -147,26 +149,26 @@ const mirror = async ({ sys: { files } }: SolverDeps, from: string, to: string, 
   const pace = createPacer()
   const descend = async (path: string): Promise<void> => {
     signal.throwIfAborted()
-    for (const name of readdirSync(join(from, path))) {
+    for (const name of namesIn(join(from, path))) {
       await pace()
       const inside = join(path, name)
       const [source, target] = [join(from, inside), join(to, inside)]
-      const stat = lstatSync(source, { bigint: true })
+      const stat = lstatExact(source)
       if (stat.isDirectory()) {
-        mkdirSync(target)
+        mkdirSync(encodeName(target))
         await descend(inside)
-        lchownSync(target, Number(stat.uid), Number(stat.gid))
-        chmodSync(target, Number(stat.mode & 0o7777n))
+        lchownSync(encodeName(target), Number(stat.uid), Number(stat.gid))
+        chmodSync(encodeName(target), Number(stat.mode & 0o7777n))
         for (const xattr of files.listXattrs(source)) {
           const value = files.getXattr(source, xattr)
           if (value && !xattr.startsWith('security.selinux')) files.setXattr(target, xattr, value)
         }
         files.setTimes(target, stat.atimeNs, stat.mtimeNs)
       } else if (stat.isSymbolicLink()) {
-        symlinkSync(readlinkSync(source), target)
-        lchownSync(target, Number(stat.uid), Number(stat.gid))
+        symlinkSync(encodeName(linkAt(source)), encodeName(target))
+        lchownSync(encodeName(target), Number(stat.uid), Number(stat.gid))
         files.setTimes(target, stat.atimeNs, stat.mtimeNs)
-      } else linkSync(source, target)
+      } else linkSync(encodeName(source), encodeName(target))
     }
   }
   await descend('')

@@ -1,4 +1,5 @@
 /** A directory on this machine, laid out as the OCI image specification says: blobs by digest, index.json for names. */
+import { randomUUID } from 'node:crypto'
 import { createReadStream, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -41,11 +42,11 @@ export const layoutStore = (directory: string): ContentStore => {
       const path = blob(digest)
       if (existsSync(path)) return
       mkdirSync(join(path, '..'), { recursive: true })
-      const part = `${path}.${process.pid}.part`
+      const part = `${path}.${randomUUID()}.part`
       try {
-        const file = await open(part, 'w')
+        const file = await open(part, 'wx')
         try {
-          for await (const chunk of data()) await file.write(chunk)
+          for await (const chunk of data()) await file.writeFile(chunk)
         } finally {
           await file.close()
         }

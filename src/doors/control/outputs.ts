@@ -1,5 +1,6 @@
 /** Where results of builds go that are files: archives and directories of this machine. */
-import { createWriteStream, lstatSync, renameSync, rmSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { createWriteStream, lstatSync, type PathLike, renameSync, rmSync } from 'node:fs'
 import { chmod, copyFile, link, lutimes, mkdir, symlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Transform, type Readable } from 'node:stream'
@@ -7,6 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import { type FileTree, walkTrees, type WalkedFile } from '../../build/index.ts'
 import type { BuildOutput } from '../../build/types.ts'
 import type { OutputOrder } from '../../clients/control/index.ts'
+import { encodeName } from '../../lib/tar/index.ts'
 import { layoutStore } from './layout-store.ts'
 
 /** What an order's output is to the builder. */
@@ -39,9 +41,10 @@ const writeArchive = async (
   // A pipe or a device is written to as it is.
   const there = lstatSync(path, { throwIfNoEntry: false })
   const inPlace = there !== undefined && !there.isFile()
-  const part = inPlace ? path : `${path}.${process.pid}.part`
+  // Not to be guessed: the directory may be everybody's.
+  const part = inPlace ? path : `${path}.${randomUUID()}.part`
   try {
-    await pipeline(data, count, createWriteStream(part, { mode: 0o644 }), { signal })
+    await pipeline(data, count, createWriteStream(part, { mode: 0o644, flags: inPlace ? 'w' : 'wx' }), { signal })
     if (!inPlace) renameSync(part, path)
   } finally {
     if (!inPlace) rmSync(part, { force: true })
@@ -58,10 +61,10 @@ const writeTrees = async (
 ): Promise<void> => {
   await mkdir(directory, { recursive: true })
   let bytes = 0
-  const directories: [string, WalkedFile][] = []
+  const directories: [PathLike, WalkedFile][] = []
   for (const file of walkTrees(trees)) {
     signal.throwIfAborted()
-    const place = join(directory, file.path)
+    const place = encodeName(join(directory, file.path))
     if (file.stat.isDirectory()) directories.push([place, file])
     await put(place, file, directory)
     if (file.stat.isFile() && file.link === undefined) progress((bytes += Number(file.stat.size)))
@@ -72,7 +75,7 @@ const writeTrees = async (
 }
 
 const put = async (
-  place: string,
+  place: PathLike,
   { stat, absolute, link: linked, target }: WalkedFile,
   root: string,
 ): Promise<void> => {
@@ -83,12 +86,12 @@ const put = async (
     return
   }
   if (there) rmSync(place, { recursive: true })
-  if (target !== undefined) await symlink(target, place)
-  else if (linked !== undefined) await link(join(root, linked), place)
-  else if (stat.isFile()) await copyFile(absolute, place)
+  if (target !== undefined) await symlink(encodeName(target), place)
+  else if (linked !== undefined) await link(encodeName(join(root, linked)), place)
+  else if (stat.isFile()) await copyFile(encodeName(absolute), place)
 }
 
-const stamp = async (place: string, { stat, target }: WalkedFile, time: bigint | undefined): Promise<void> => {
+const stamp = async (place: PathLike, { stat, target }: WalkedFile, time: bigint | undefined): Promise<void> => {
   const seconds = Number(time ?? stat.mtimeNs) / 1e9
   if (target !== undefined) return lutimes(place, seconds, seconds)
   // Devices and sockets are not made.

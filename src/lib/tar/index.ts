@@ -1,6 +1,6 @@
 export { compressionOf, compressionOfFile, decompress, decompressor } from './decompress.ts'
 export { type TarEntry, type TarEntryType, tarEntry } from './entry.ts'
-export { decodeName, encodeName, isPlain, nameBytes } from './names.ts'
+export { decodeName, encodeName, nameBytes } from './names.ts'
 export { writeNewFile } from './new-file.ts'
 export { type TarHandler, TarParser } from './parser.ts'
 export { type ReadMember, readTar } from './reader.ts'

@@ -22,7 +22,7 @@ const escaped = /[\udc80-\udcff]/
 export const encodeName = (name: string): string | Buffer => (isPlain(name) ? name : nameBytes(name))
 
 /** True when the name is valid UTF-8, so that interfaces that take strings only can name it. */
-export const isPlain = (name: string): boolean => !escaped.test(name) || name.isWellFormed()
+const isPlain = (name: string): boolean => !escaped.test(name) || name.isWellFormed()
 
 export const nameBytes = (name: string): Buffer => {
   if (isPlain(name)) return Buffer.from(name, 'utf8')

@@ -1,4 +1,5 @@
-import { closeSync, constants, lstatSync, openSync, readlinkSync, statfsSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, statfsSync, writeSync } from 'node:fs'
+import { linkAt, lstatOrNone } from '../../lib/named-files.ts'
 import type { SpecialFiles } from '../sys.ts'
 import {
   callError,
@@ -41,7 +42,7 @@ const resolveInRoot: SpecialFiles['resolveInRoot'] = (root, path) => {
       continue
     }
     const here = `${root}/${[...done, part].join('/')}`
-    const link = linkAt(here)
+    const link = linkOrNone(here)
     if (link === undefined) {
       done.push(part)
       continue
@@ -53,14 +54,8 @@ const resolveInRoot: SpecialFiles['resolveInRoot'] = (root, path) => {
   return `/${done.join('/')}`
 }
 
-const linkAt = (path: string): string | undefined => {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ? readlinkSync(path) : undefined
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined
-    throw error
-  }
-}
+const linkOrNone = (path: string): string | undefined =>
+  lstatOrNone(path)?.isSymbolicLink() ? linkAt(path) : undefined
 
 export const files: SpecialFiles = {
   mknod,

@@ -1,6 +1,7 @@
 import { constants } from 'node:os'
 import koffi from 'koffi'
 import { type ErrorCode, SlipwayError } from '../../errors.ts'
+import { encodeName } from '../../lib/tar/index.ts'
 
 const libc = koffi.load(process.platform === 'linux' ? 'libc.so.6' : null)
 
@@ -133,17 +134,23 @@ export const ioctl = (fd: number, request: number, argument: Buffer, what: strin
   checked(native.ioctl(fd, request, argument), what)
 }
 
+/** A path whose bytes need not be UTF-8 (lib/tar/names.ts). */
+const pathOf = (path: string): string | Buffer => {
+  const name = encodeName(path)
+  return typeof name === 'string' ? name : Buffer.concat([name, Buffer.alloc(1)])
+}
+
 /** Closes on exec. */
 export const memoryFile = (): number => checked(native.memfdCreate('slipway', 1), 'memfd_create')
 
 export const setXattr = (path: string, name: string, value: Uint8Array): void => {
-  checked(native.lsetxattr(path, name, Buffer.from(value), value.length, 0), `setxattr ${name} on ${path}`)
+  checked(native.lsetxattr(pathOf(path), name, Buffer.from(value), value.length, 0), `setxattr ${name} on ${path}`)
 }
 /** undefined: no such attribute. */
 export const getXattr = (path: string, name: string): Buffer | undefined => {
   for (let room = 256; ; room *= 16) {
     const buffer = Buffer.alloc(room)
-    const length = native.lgetxattr(path, name, buffer, room)
+    const length = native.lgetxattr(pathOf(path), name, buffer, room)
     if (length >= 0) return buffer.subarray(0, length)
     const errno = lastErrno()
     if (errno === 'ENODATA' || errno === 'ENOTSUP' || errno === 'EOPNOTSUPP') return undefined
@@ -153,7 +160,7 @@ export const getXattr = (path: string, name: string): Buffer | undefined => {
 export const listXattrs = (path: string): string[] => {
   for (let room = 1024; ; room *= 8) {
     const buffer = Buffer.alloc(room)
-    const length = native.llistxattr(path, buffer, room)
+    const length = native.llistxattr(pathOf(path), buffer, room)
     if (length >= 0) return buffer.toString('utf8', 0, length).split('\0').filter(Boolean)
     const errno = lastErrno()
     if (errno === 'ENOTSUP' || errno === 'EOPNOTSUPP') return []
@@ -170,18 +177,18 @@ export const setTimes = (path: string, atimeNs: bigint, mtimeNs: bigint): void =
     floor(mtimeNs),
     mtimeNs - floor(mtimeNs) * second,
   ])
-  checked(native.utimensat(-100, path, times, 0x100), `utimensat ${path}`)
+  checked(native.utimensat(-100, pathOf(path), times, 0x100), `utimensat ${path}`)
 }
 
 export const mknod = (path: string, mode: number, major: number, minor: number): void => {
   const device = ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & ~0xff) << 12)) >>> 0
-  checked(native.mknodat(numbers.mknodat, -100, path, mode, device), `mknod ${path}`)
+  checked(native.mknodat(numbers.mknodat, -100, pathOf(path), mode, device), `mknod ${path}`)
 }
 
 export const openat2 = (dir: number, path: string, flags: number, mode: number, resolve: number): number => {
   const how = new BigUint64Array([BigInt(flags), BigInt(mode), BigInt(resolve)])
   for (let attempt = 0; ; attempt++) {
-    const fd = native.openat2(numbers.openat2, dir, path, how, 24)
+    const fd = native.openat2(numbers.openat2, dir, pathOf(path), how, 24)
     if (fd >= 0) return Number(fd)
     const errno = lastErrno()
     // EAGAIN: a rename somewhere on the path raced with the kernel's check.

@@ -6,6 +6,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { closeSync, constants, openSync } from 'node:fs'
 import koffi from 'koffi'
 import { settlesAt } from '../../lib/file-times.ts'
+import { decodeName, encodeName, nameBytes } from '../../lib/tar/index.ts'
 import type { SpecialFiles, TreeFacts } from '../sys.ts'
 
 const libc = koffi.load('libc.so.6')
@@ -40,7 +41,7 @@ class Room {
 
   /** The address of a path. */
   put(path: string): number {
-    this.#used = Math.max(this.#used, this.names.write(`${path}\0`))
+    this.#used = Math.max(this.#used, nameBytes(`${path}\0`).copy(this.names))
     return this.namesAt
   }
 
@@ -100,7 +101,7 @@ class FactsReader {
     const below: string[] = []
     let fd: number
     try {
-      fd = openSync(absolute, directoryFlags)
+      fd = openSync(encodeName(absolute), directoryFlags)
     } catch {
       return false
     }
@@ -180,6 +181,6 @@ const volatile = [
 const isDots = (names: Buffer, at: number): boolean =>
   names[at] === dot && (names[at + 1] === 0 || (names[at + 1] === dot && names[at + 2] === 0))
 
-const textAt = (names: Buffer, at: number): string => names.toString('utf8', at, names.indexOf(0, at))
+const textAt = (names: Buffer, at: number): string => decodeName(names.subarray(at, names.indexOf(0, at)))
 
 const joined = (path: string, name: string): string => (path === '' ? name : `${path}/${name}`)

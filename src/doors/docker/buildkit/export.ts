@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { type FileTree, type WalkedFile, walkTrees } from '../../../build/index.ts'
 import { SlipwayError } from '../../../errors.ts'
+import { encodeName } from '../../../lib/tar/index.ts'
 import type { GrpcStream, Metadata } from './client.ts'
 import { goMode } from './file-mode.ts'
 import { BytesMessage, Packet, packetTypes } from './messages.ts'
@@ -144,7 +145,7 @@ class Sender {
   async #file(id: number): Promise<void> {
     const path = this.#files[id]
     if (path === undefined) throw new SlipwayError('bad-request', `invalid file id ${id}`)
-    const file = await open(path)
+    const file = await open(encodeName(path))
     try {
       const buffer = Buffer.alloc(chunkSize)
       for (;;) {

@@ -13,6 +13,7 @@ import {
   list,
   message,
   messageMap,
+  name,
   nested,
   string,
   stringMap,
@@ -262,14 +263,14 @@ export const WarnRequest = message({
 /** moby.filesync.v1, moby.sshforward.v1 and moby.upload.v1 have one each, all alike. */
 export const BytesMessage = message({ data: bytes(1) })
 export const Stat = message({
-  path: string(1),
+  path: name(1),
   mode: int(2),
   uid: int(3),
   gid: int(4),
   size: int(5),
   /** ns since 1970 */
   modTime: bigint(6),
-  linkname: string(7),
+  linkname: name(7),
   devmajor: int(8),
   devminor: int(9),
   xattrs: bytesMap(10),

@@ -1,6 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { bigint, bool, bytes, int, list, message, messageMap, nested, string, stringMap, strings } from './protobuf.ts'
+import {
+  bigint,
+  bool,
+  bytes,
+  int,
+  list,
+  message,
+  messageMap,
+  name,
+  nested,
+  string,
+  stringMap,
+  strings,
+} from './protobuf.ts'
 
 const Inner = message({ name: string(1), on: bool(2) })
 const Outer = message({
@@ -76,3 +89,9 @@ test('what is cut off or nested without end is refused', () => {
 })
 
 const varint = (value: number): number[] => (value < 128 ? [value] : [(value % 128) | 128, Math.floor(value / 128)])
+
+test('the bytes of a name stay, though they are no UTF-8', () => {
+  const Named = message({ path: name(1) })
+  const wire = Buffer.from([0x0a, 3, 0x61, 0xff, 0xe4])
+  assert.deepEqual(Named.encode(Named.decode(wire)), wire)
+})

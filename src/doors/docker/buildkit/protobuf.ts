@@ -3,6 +3,7 @@
  * What is absent decodes to its default; unknown fields are skipped. 64-bit integers are numbers up to 2^53, bigints where asked for.
  */
 import { SlipwayError } from '../../../errors.ts'
+import { decodeName, nameBytes } from '../../../lib/tar/index.ts'
 
 const malformed = (): SlipwayError => new SlipwayError('bad-request', 'malformed protobuf message')
 
@@ -115,6 +116,13 @@ const scalars = {
     put: (w, v) => w.bytes(Buffer.from(v)),
     isZero: isDefault,
   } as Scalar<string>,
+  name: {
+    wire: 2,
+    zero: '',
+    get: (r) => decodeName(r.slice()),
+    put: (w, v) => w.bytes(nameBytes(v)),
+    isZero: isDefault,
+  } as Scalar<string>,
   bytes: {
     wire: 2,
     zero: Buffer.alloc(0) as Uint8Array,
@@ -156,6 +164,8 @@ const single = <T>(number: number, scalar: Scalar<T>): Field<T> => ({
   },
 })
 export const string = (number: number): Field<string> => single(number, scalars.string)
+/** A string that is the name of a file, whose bytes need not be UTF-8 (lib/tar/names.ts). */
+export const name = (number: number): Field<string> => single(number, scalars.name)
 export const bytes = (number: number): Field<Uint8Array> => single(number, scalars.bytes)
 export const int = (number: number): Field<number> => single(number, scalars.int)
 export const bigint = (number: number): Field<bigint> => single(number, scalars.bigint)

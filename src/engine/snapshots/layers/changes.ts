@@ -1,13 +1,13 @@
 import type { BigIntStats } from 'node:fs'
-import { isPlain } from '../../../lib/tar/index.ts'
-import { isWhiteout, lstatExact, namesIn } from './files.ts'
+import { lstatExact, namesIn } from '../../../lib/named-files.ts'
+import { isWhiteout } from './files.ts'
 import { LowerView } from './lower.ts'
 import type { Change } from './protocol.ts'
 import { opaqueXattr, type Special } from './special.ts'
 
 /** Changed paths of an upper directory against the layers below, as docker diff lists them; sorted by path. */
 export const layerChanges = (root: string, lowers: string[], special: Special): Change[] => {
-  const isOpaque = (path: string): boolean => isPlain(path) && special.xattrs([path])[0]!.has(opaqueXattr)
+  const isOpaque = (path: string): boolean => special.xattrs([path])[0]!.has(opaqueXattr)
   const lower = new LowerView(lowers, isOpaque)
   const changes: Change[] = []
   /** True when something in the directory, or anywhere below it, has changed. */

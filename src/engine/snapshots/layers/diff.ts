@@ -1,15 +1,7 @@
-import { type BigIntStats, closeSync, openSync, readlinkSync, readSync } from 'node:fs'
-import {
-  decodeName,
-  encodeName,
-  encodeTarHeader,
-  isPlain,
-  type TarEntry,
-  tarEnd,
-  tarEntry,
-  tarPadding,
-} from '../../../lib/tar/index.ts'
-import { deviceNumbers, isWhiteout, lstatExact, namesIn } from './files.ts'
+import { type BigIntStats, closeSync, openSync, readSync } from 'node:fs'
+import { linkAt, lstatExact, namesIn } from '../../../lib/named-files.ts'
+import { encodeName, encodeTarHeader, type TarEntry, tarEnd, tarEntry, tarPadding } from '../../../lib/tar/index.ts'
+import { deviceNumbers, isWhiteout } from './files.ts'
 import { isLayerXattr, opaqueXattr, type Special } from './special.ts'
 
 const chunkSize = 256 * 1024
@@ -40,9 +32,7 @@ function* directory(root: string, path: string, writing: Writing): Generator<Buf
   // A file of that name would become a whiteout for whoever reads the layer.
   const names = namesIn(`${root}/${path}`).filter((name) => !name.startsWith('.wh.'))
   const stats = names.map((name) => lstatExact(`${root}/${prefix}${name}`))
-  const asked = names.filter(
-    (name, i) => (stats[i]!.isFile() || stats[i]!.isDirectory()) && isPlain(`${root}/${prefix}${name}`),
-  )
+  const asked = names.filter((_, i) => stats[i]!.isFile() || stats[i]!.isDirectory())
   const answers = special.xattrs(asked.map((name) => `${root}/${prefix}${name}`))
   const xattrs = new Map(asked.map((name, i) => [name, answers[i]!]))
   for (const [i, name] of names.entries())
@@ -86,7 +76,7 @@ const describe = (
   else if (stat.isSymbolicLink()) {
     entry.type = 'symlink'
     entry.mode = 0o777
-    entry.linkName = decodeName(readlinkSync(encodeName(`${root}/${path}`), 'buffer'))
+    entry.linkName = linkAt(`${root}/${path}`)
   } else if (stat.isCharacterDevice() || stat.isBlockDevice()) {
     const { major, minor } = deviceNumbers(stat.rdev)
     entry.type = stat.isBlockDevice() ? 'block' : 'char'

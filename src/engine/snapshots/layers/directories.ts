@@ -1,7 +1,7 @@
-import { chmodSync, lchownSync, mkdirSync, readlinkSync, rmSync, unlinkSync } from 'node:fs'
+import { chmodSync, lchownSync, mkdirSync, rmSync, unlinkSync } from 'node:fs'
 import { SlipwayError } from '../../../errors.ts'
+import { linkAt, lstatOrNone } from '../../../lib/named-files.ts'
 import { encodeName } from '../../../lib/tar/index.ts'
-import { lstatOrNone } from './files.ts'
 import type { LowerView } from './lower.ts'
 import type { Special } from './special.ts'
 import { opaqueXattr } from './special.ts'
@@ -53,7 +53,7 @@ export class Directories {
       const stat = lstatOrNone(this.file(next))
       if (stat?.isSymbolicLink()) {
         if (++links > maxLinks) throw new SlipwayError('invalid', `${path}: too many levels of symbolic links`)
-        const link = readlinkSync(encodeName(this.file(next)), 'utf8')
+        const link = linkAt(this.file(next))
         if (link.startsWith('/')) current = ''
         todo.push(...link.split('/').reverse())
         continue

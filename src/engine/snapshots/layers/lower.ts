@@ -1,5 +1,6 @@
 import type { Stats } from 'node:fs'
-import { isWhiteout, lstatOrNone, namesIn } from './files.ts'
+import { lstatOrNone, namesIn } from '../../../lib/named-files.ts'
+import { isWhiteout } from './files.ts'
 
 /**
  * The merged view of the layers below, by path relative to their roots. Layers are asked component by component, so a

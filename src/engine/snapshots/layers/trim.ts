@@ -1,7 +1,7 @@
 import { rmdirSync } from 'node:fs'
-import { encodeName, isPlain } from '../../../lib/tar/index.ts'
+import { lstatExact, namesIn } from '../../../lib/named-files.ts'
+import { encodeName } from '../../../lib/tar/index.ts'
 import { sameDirectory } from './changes.ts'
-import { lstatExact, namesIn } from './files.ts'
 import { LowerView, parentOf } from './lower.ts'
 import { opaqueXattr, type Special } from './special.ts'
 
@@ -10,7 +10,7 @@ import { opaqueXattr, type Special } from './special.ts'
  * was made and taken away again, a mount point for example; BuildKit's layers have none either (its differ compares).
  */
 export const trimLayer = (root: string, lowers: string[], special: Special): undefined => {
-  const xattrsOf = (path: string): Map<string, Buffer> => (isPlain(path) ? special.xattrs([path])[0]! : new Map())
+  const xattrsOf = (path: string): Map<string, Buffer> => special.xattrs([path])[0]!
   const lower = new LowerView(lowers, (path) => xattrsOf(path).has(opaqueXattr))
   const isAsBelow = (path: string): boolean => {
     const before = lower.find(path)

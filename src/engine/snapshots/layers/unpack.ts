@@ -14,11 +14,11 @@ import {
   writeSync,
 } from 'node:fs'
 import { SlipwayError } from '../../../errors.ts'
-import { encodeName, isPlain, type TarEntry, type TarHandler } from '../../../lib/tar/index.ts'
+import { lstatOrNone } from '../../../lib/named-files.ts'
+import { encodeName, type TarEntry, type TarHandler } from '../../../lib/tar/index.ts'
 import { CanonicalForm } from './canonical.ts'
 import { confine } from './confine.ts'
 import { Directories } from './directories.ts'
-import { lstatOrNone } from './files.ts'
 import { baseOf, LowerView, parentOf } from './lower.ts'
 import type { LayerJob, UnpackLimits } from './protocol.ts'
 import { isLayerXattr, opaqueXattr, type Special } from './special.ts'
@@ -180,7 +180,6 @@ export class Unpacker implements TarHandler {
       throw new SlipwayError('invalid', `"${entry.path}": device 0:0 would hide files of the layers below`)
     this.#directories.clear(target)
     const file = this.#directories.file(target)
-    if (!isPlain(file)) throw new SlipwayError('unsupported', `device "${entry.path}" whose name is not UTF-8`)
     this.#special.mknod(file, kind | (entry.mode & 0o7777), entry.devMajor, entry.devMinor)
   }
 
@@ -209,9 +208,7 @@ export class Unpacker implements TarHandler {
   #xattrs(entry: TarEntry, target: string): void {
     for (const [name, value] of entry.xattrs) {
       if (!isLayerXattr(name)) continue
-      const file = this.#directories.file(target)
-      if (!isPlain(file)) throw new SlipwayError('unsupported', `attribute of "${entry.path}", whose name is not UTF-8`)
-      this.#special.setXattr(file, name, value)
+      this.#special.setXattr(this.#directories.file(target), name, value)
     }
   }
 
