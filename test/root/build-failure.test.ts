@@ -1,7 +1,7 @@
 /** Steps that fail, builds that are cancelled, daemons that are killed. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
@@ -103,6 +103,25 @@ test('a cancelled build stops its step and leaves nothing', async () => {
   assert.equal(error.code, 'cancelled')
   assert.match(error.text, /#\d+ CANCELED\n/)
   await nothingLeft()
+})
+
+test('a pipe, or a link out of the context, as a Dockerfile or its list of what to ignore: nobody waits, nothing is read', async () => {
+  const files = { Dockerfile: 'FROM scratch\nCOPY a /\n', a: '' }
+  const directory = room.context(files)
+  execFileSync('mkfifo', [join(directory, '.dockerignore'), join(directory, 'pipe')])
+  const secret = join(room.context({ f: 'FROM secret' }), 'f')
+  symlinkSync(secret, join(directory, 'out'))
+  symlinkSync('/dev/zero', join(directory, 'Dockerfile.dockerignore'))
+  const tar = (): Readable => Readable.from([execFileSync('tar', ['-C', directory, '-c', '.'])])
+  for (const context of [() => ({ directory }), () => ({ tar: tar() })]) {
+    await room.build('', { context: context(), dockerfile: { path: 'Dockerfile' } })
+    const { message } = await failure('', { context: context(), dockerfile: { path: 'pipe' } })
+    assert.equal(message, 'failed to read dockerfile: open pipe: is not a regular file')
+  }
+  for (const path of ['out', secret]) {
+    const { message } = await failure('', { context: { tar: tar() }, dockerfile: { path } })
+    assert.equal(message, `failed to read dockerfile: open ${path}: no such file or directory`)
+  }
 })
 
 test('a context stream that stalls ends with the build; a damaged one is an error', async () => {

@@ -19,6 +19,7 @@ import { pipeline } from 'node:stream/promises'
 import { isError, SlipwayError } from '../../errors.ts'
 import { goBool } from '../../lib/go-bool.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
+import { lstatExact, namesIn } from '../../lib/named-files.ts'
 import type { Processes, SpecialFiles, Sys } from '../../sys/sys.ts'
 import type { FetchedSource } from '../cache/collect.ts'
 import { packTrees } from '../output/files.ts'
@@ -261,7 +262,8 @@ export class GitSources {
       const time = BigInt((await git('show', '-s', '--format=%ct', commit)).trim()) * 1_000_000_000n
       if (keepGitDir) rmSync(join(work, '.git/FETCH_HEAD'), { force: true })
       else dropGitFiles(work)
-      const root = join(work, subdirectory)
+      // It may be a link of the repository's, or lie behind one.
+      const root = join(work, this.#files.resolveInRoot(work, subdirectory))
       if (!statSync(root, { throwIfNoEntry: false })?.isDirectory())
         throw new SlipwayError('not-found', `${subdirectory}: not found in the repository`)
       const tar = packTrees([{ path: '', root }], this.#files, mtime === 'checkout' ? undefined : time)
@@ -328,9 +330,11 @@ export class GitSources {
 
 /** Of the repository and its submodules. */
 const dropGitFiles = (directory: string): void => {
-  for (const entry of readdirSync(directory, { withFileTypes: true }))
-    if (entry.name === '.git') rmSync(join(directory, entry.name), { recursive: true, force: true })
-    else if (entry.isDirectory()) dropGitFiles(join(directory, entry.name))
+  for (const name of namesIn(directory)) {
+    const path = join(directory, name)
+    if (name === '.git') rmSync(path, { recursive: true, force: true })
+    else if (lstatExact(path).isDirectory()) dropGitFiles(path)
+  }
 }
 
 const withoutPassword = (remote: string): string => {

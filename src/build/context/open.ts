@@ -1,10 +1,9 @@
 /** Opens what a request names as its context, and finds the Dockerfile and its .dockerignore. */
-import { createWriteStream, existsSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path'
+import { closeSync, constants, createWriteStream, fstatSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { basename, isAbsolute, relative, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { SlipwayError } from '../../errors.ts'
+import { isError, SlipwayError } from '../../errors.ts'
 import { compressionOf, decompress } from '../../lib/tar/index.ts'
 import type { Processes, Sys } from '../../sys/sys.ts'
 import type { BuildRequest, GitContext, RemoteDirectory } from '../types.ts'
@@ -115,25 +114,18 @@ export const findDockerfile = async (
 ): Promise<FoundDockerfile> => {
   const wanted = request.dockerfile ?? { path: 'Dockerfile' }
   if ('inline' in wanted) return { file: 'Dockerfile', text: wanted.inline, ignore: ignoreOf(context, sys, undefined) }
-  const there = (name: string): boolean => existsSync(placeOf(name, context, sys))
+  const first = readText(wanted.path, context, sys)
   // The usual name may be written small.
-  const small = wanted.path === 'Dockerfile' && !there('Dockerfile') && there('dockerfile')
-  const name = small ? 'dockerfile' : wanted.path
-  const path = placeOf(name, context, sys)
-  let text: string
-  try {
-    checkSize(wanted.path, statSync(path).size)
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    if (!['ENOENT', 'ENOTDIR', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
-    const reason = (error as NodeJS.ErrnoException).code === 'EISDIR' ? 'is a directory' : 'no such file or directory'
-    throw new SlipwayError('not-found', `failed to read dockerfile: open ${wanted.path}: ${reason}`, {
-      hint: 'Name it with --file, or put a Dockerfile at the root of the build context.',
-      at: { file: wanted.path },
-    })
+  const name = first === missing && wanted.path === 'Dockerfile' ? 'dockerfile' : wanted.path
+  const found = name === wanted.path ? first : readText(name, context, sys)
+  if (typeof found === 'string') {
+    const shown = isAbsolute(name) ? relativeTo(context, name) : name.replace(/^\.\//, '')
+    return { file: shown, text: found, ignore: ignoreOf(context, sys, name) }
   }
-  const shown = isAbsolute(name) ? relativeTo(context, path) : name.replace(/^\.\//, '')
-  return { file: shown, text, ignore: ignoreOf(context, sys, path) }
+  throw new SlipwayError('not-found', `failed to read dockerfile: open ${wanted.path}: ${found.reason}`, {
+    hint: 'Name it with --file, or put a Dockerfile at the root of the build context.',
+    at: { file: wanted.path },
+  })
 }
 
 /** A Dockerfile larger than this is none (bytes). */
@@ -143,11 +135,37 @@ export const checkSize = (name: string, bytes: number): void => {
   if (bytes > mostText) throw new SlipwayError('invalid', `${name} exceeds maximum allowed size of ${mostText} bytes`)
 }
 
-/** A user's own file may lie anywhere; inside an unpacked stream a name cannot lead out. */
-const placeOf = (path: string, context: OpenedContext, { files }: Pick<Sys, 'files'>): string => {
-  if (isAbsolute(path)) return path
-  return context.own ? resolve(context.root, path) : join(context.root, files.resolveInRoot(context.root, path))
+/** Why there is nothing to read. */
+interface Unread {
+  reason: string
 }
+const missing: Unread = { reason: 'no such file or directory' }
+
+/**
+ * A user's own file may lie anywhere; in what was unpacked from a stream no name and no link leads out. Opening and reading
+ * never waits: a context may hold a pipe, or a link to a device.
+ */
+const readText = (path: string, context: OpenedContext, { files }: Pick<Sys, 'files'>): string | Unread => {
+  let fd: number
+  try {
+    fd = context.own
+      ? openSync(resolve(context.root, path), openFlags)
+      : files.openInRoot(context.root, path, openFlags)
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException
+    if (isError(error, 'not-found') || ['ENOENT', 'ENOTDIR'].includes(code)) return missing
+    throw error
+  }
+  try {
+    const stat = fstatSync(fd)
+    if (!stat.isFile()) return { reason: stat.isDirectory() ? 'is a directory' : 'is not a regular file' }
+    checkSize(path, stat.size)
+    return readFileSync(fd, 'utf8')
+  } finally {
+    closeSync(fd)
+  }
+}
+const openFlags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
 
 const relativeTo = (context: OpenedContext, path: string): string => {
   const inside = relative(context.root, path)
@@ -160,16 +178,9 @@ const ignoreOf = (
   sys: Pick<Sys, 'files'>,
   dockerfile: string | undefined,
 ): FoundDockerfile['ignore'] => {
-  const candidates = [
-    ...(dockerfile === undefined ? [] : [join(dirname(dockerfile), `${basename(dockerfile)}.dockerignore`)]),
-    join(context.root, context.own ? '.dockerignore' : sys.files.resolveInRoot(context.root, '.dockerignore')),
-  ]
-  for (const path of candidates) {
-    try {
-      return { file: basename(path), patterns: parseDockerignore(readFileSync(path, 'utf8')) }
-    } catch (error) {
-      if (!['ENOENT', 'ENOTDIR', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
-    }
+  for (const path of [...(dockerfile === undefined ? [] : [`${dockerfile}.dockerignore`]), '.dockerignore']) {
+    const text = readText(path, context, sys)
+    if (typeof text === 'string') return { file: basename(path), patterns: parseDockerignore(text) }
   }
   return undefined
 }
