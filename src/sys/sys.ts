@@ -55,7 +55,7 @@ export interface Processes {
   /** Like run, but a non-zero exit code is an 'internal' error whose message holds argv[0] and stderr. */
   must(argv: readonly string[], options?: RunOptions): Promise<RunResult>
   spawn(argv: readonly string[], options?: SpawnOptions): Child
-  /** False when there is no such process. `signal` 0 probes. */
+  /** False when there is no such process. `signal` 0 probes. 'internal' for 0, 1 and -1, which mean many or the machine. */
   kill(pid: number, signal: NodeJS.Signals | number): boolean
   /** Clock ticks since boot at which the process started (field 22 of /proc/PID/stat); undefined: no such process. With the pid it names a process for good. */
   startTime(pid: number): number | undefined
@@ -183,6 +183,7 @@ export interface CgroupStats {
   pidsLimit: number | undefined
   io: { major: number; minor: number; readBytes: number; writeBytes: number; reads: number; writes: number }[]
 }
+/** A path has to name something below the root: what is done to all processes at a path must never be done to everybody. */
 export interface Cgroups {
   layout: 'v1' | 'v2' | 'hybrid'
   /** `path` is as in the OCI runtime spec's cgroupsPath, e.g. '/slipway-1a2b/ID'. Undefined when it does not exist. */

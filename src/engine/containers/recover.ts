@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../../errors.ts'
 import { removeTree } from '../runtime/remove-tree.ts'
@@ -9,7 +9,7 @@ import { follow, scheduleRestart } from './lifecycle.ts'
 import { fillingPrefix } from './mount-points.ts'
 import type { ContainerRecord } from './records.ts'
 import { firstDelayMs, shouldRestart } from './restart.ts'
-import { stepCgroup } from './step.ts'
+import { notedCgroup } from './step-cgroup.ts'
 
 /** What has to be done about one container when a daemon starts. */
 type Recovery =
@@ -105,10 +105,10 @@ const sweep = async (ctx: Context): Promise<void> => {
   const { runDir, stateDir, cgroupParent } = ctx.instance
   const known = (id: string): boolean => ctx.records.byId(id) !== undefined
   for (const step of namesIn(join(runDir, 'steps'))) {
-    const named = join(runDir, 'steps', step, stepCgroup)
-    await emptyCgroup(ctx, existsSync(named) ? readFileSync(named, 'utf8') : `${cgroupParent}/${step}`)
+    const bundle = join(runDir, 'steps', step)
+    await emptyCgroup(ctx, notedCgroup(bundle, cgroupParent))
     removeTree(ctx.sys.mounts, join(ctx.paths.oci, step))
-    removeTree(ctx.sys.mounts, join(runDir, 'steps', step))
+    removeTree(ctx.sys.mounts, bundle)
   }
   for (const exec of namesIn(join(runDir, 'execs'))) removeTree(ctx.sys.mounts, join(runDir, 'execs', exec))
   for (const view of namesIn(join(runDir, 'views'))) removeTree(ctx.sys.mounts, join(runDir, 'views', view))

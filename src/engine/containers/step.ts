@@ -11,13 +11,11 @@ import type { BuildStep, Containers, OutputChunk, Sandbox, SandboxSpec } from '.
 import { type Context, diskIsFull, ownerLabel } from './context.ts'
 import { emptyCgroup } from './launch.ts'
 import { candidatesFor, runtimeEnv } from './process.ts'
+import { noteCgroup, stepCgroup } from './step-cgroup.ts'
 import { makeStubs, removeStubs } from './stubs.ts'
 
-/** Names the step's cgroup, for whoever cleans up after a kill. */
-export const stepCgroup = 'cgroup'
-
 const cgroupOf = ({ instance }: Context, id: string, { cgroupParent }: BuildStep): string =>
-  posix.join('/', cgroupParent || instance.cgroupParent, id)
+  stepCgroup(cgroupParent || instance.cgroupParent, id)
 
 const networkOf = (ctx: Context, network: string): SandboxSpec['network'] => {
   if (network === 'none' || network === 'host') return { mode: network }
@@ -195,7 +193,7 @@ export const runStep =
     const id = `step-${randomBytes(8).toString('hex')}`
     const bundle = join(ctx.instance.runDir, 'steps', id)
     mkdirSync(bundle, { recursive: true, mode: 0o700 })
-    writeFileSync(join(bundle, stepCgroup), cgroupOf(ctx, id, step))
+    noteCgroup(bundle, cgroupOf(ctx, id, step))
     let left: string[] = []
     try {
       await ctx.sandboxes.create(sandboxSpec(ctx, id, step))

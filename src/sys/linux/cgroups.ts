@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
+import { posix } from 'node:path'
 import type { Cgroups } from '../sys.ts'
 import { flatKeyed, type ReadFile, statsV1, statsV2 } from './cgroup-files.ts'
 import { callError } from './libc.ts'
@@ -91,6 +92,15 @@ const ownCgroup = (text: string, dirOf: (controller: string, path: string) => st
   return undefined
 }
 
+/**
+ * Who asks for the root cgroup, be it with a path that was lost on the way, would get every process of the machine, and mostly
+ * to kill them.
+ */
+const below = (path: string): string => {
+  if (!/^\/+[^/]/.test(posix.normalize(path))) throw callError('EINVAL', `cgroup '${path}' is not below the root`)
+  return path
+}
+
 /** Writes this process into the cgroup it is in, which moves nothing but takes the lock of all moves. */
 const createMover = (dirOf: (controller: string, path: string) => string): (() => void) => {
   let moving = false
@@ -126,14 +136,13 @@ export const createCgroups = (): Cgroups => {
       const read: ReadFile = (controller, file) => readIfThere(`${dirOf(controller, path)}/${file}`)
       return layout === 'v2' ? statsV2(read) : statsV1(read)
     },
-    pids: (path) => [...new Set(roots.flatMap((root) => pidsBelow(`${root}${path}`)))],
+    pids: (path) => [...new Set(roots.flatMap((root) => pidsBelow(`${root}${below(path)}`)))],
     thaw(path) {
       const [file, value] = layout === 'v2' ? ['cgroup.freeze', '0'] : ['freezer.state', 'THAWED']
-      thawBelow(dirOf('freezer', path), file, value)
+      thawBelow(dirOf('freezer', below(path)), file, value)
     },
     remove(path) {
-      if (path === '' || path === '/') throw callError('EINVAL', 'remove the root cgroup')
-      for (const root of roots) if (existsSync(`${root}${path}`)) removeBelow(`${root}${path}`)
+      for (const root of roots) if (existsSync(`${root}${below(path)}`)) removeBelow(`${root}${path}`)
     },
     expectMove: createMover(dirOf),
     unlimit(path, what) {

@@ -153,6 +153,9 @@ const spawn = (argv: readonly string[], options: SpawnOptions = {}): Child => {
 }
 
 const kill: Processes['kill'] = (pid, signal) => {
+  // To the kernel 0 and -1 are our own group and everybody; 1 is nobody's either. A pid that was never known must not become that.
+  if (!Number.isSafeInteger(pid) || Math.abs(pid) <= 1)
+    throw new SlipwayError('internal', `${pid} is no process to signal`)
   try {
     process.kill(pid, signal)
     return true
@@ -197,7 +200,8 @@ const childrenByScan = (pid: number): number[] =>
 const descendants: Processes['descendants'] = (pid) => {
   const children = existsSync(`/proc/${process.pid}/task/${process.pid}/children`) ? childrenOf : childrenByScan
   const found: number[] = []
-  const todo = [pid]
+  // 0 is what a child has that could not be started, and the parent of all.
+  const todo = pid > 0 ? [pid] : []
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const mine = children(next)
     found.push(...mine)
