@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomFillSync } from 'node:crypto'
 import { test } from 'node:test'
-import { gunzipSync } from 'node:zlib'
-import { gzip } from './gzip.ts'
+import { constants, deflateRawSync, gunzipSync } from 'node:zlib'
+import { gzip, gzipBy } from './gzip.ts'
 import { Semaphore } from './semaphore.ts'
 
 const MiB = 1 << 20
@@ -76,4 +76,14 @@ test('a source that fails', async () => {
   await assert.rejects(async () => {
     for await (const _ of gzip(broken(), 2));
   }, /disk is gone/)
+})
+
+test('by another compressor', async () => {
+  const deflate = (block: Uint8Array) => deflateRawSync(block, { level: 1, finishFlush: constants.Z_SYNC_FLUSH })
+  const data = Buffer.concat([words(2.5 * MiB), randomFillSync(Buffer.alloc(2 * MiB)), words(MiB)])
+  for (const size of [0, 1, MiB, MiB + 1, data.length]) {
+    const parts: Uint8Array[] = []
+    for await (const part of gzipBy(inPieces(data.subarray(0, size), 100_000), deflate)) parts.push(Buffer.from(part))
+    assert.ok(gunzipSync(Buffer.concat(parts)).equals(data.subarray(0, size)), String(size))
+  }
 })

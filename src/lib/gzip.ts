@@ -17,6 +17,12 @@ export type Turn = <T>(task: () => Promise<T>) => Promise<T>
 export const gzipMethod = 'blocks-1'
 
 /**
+ * Compresses a block (RFC 1951) so that its end is at a byte, it is not the last one and it refers to nothing before it. What is
+ * returned is the caller's until the next call.
+ */
+export type Deflate = (block: Uint8Array) => Uint8Array
+
+/**
  * gzip by several threads: blocks of 1 MiB, each compressed on its own, joined to a single member that every reader takes.
  * The same bytes become the same, however they come and however many processors there are. At most a few blocks are in
  * memory, and `source` is read no faster than the result. `turn` lets a block be compressed, `lanes` of them at a time.
@@ -27,8 +33,7 @@ export async function* gzip(
   { lanes = gzipLanes, turn = (task) => task() }: { lanes?: number; turn?: Turn } = {},
 ): AsyncGenerator<Uint8Array> {
   yield header
-  let crc = 0
-  let size = 0
+  const sum = new Sum()
   const all: Packer[] = []
   const spare: Packer[] = []
   const ahead: Promise<Packer>[] = []
@@ -45,8 +50,7 @@ export async function* gzip(
   }
   try {
     for await (const packer of filled(source, more)) {
-      crc = crc32(packer.block, crc)
-      size += packer.block.length
+      sum.add(packer.block)
       const packing = packer.pack(turn).then(() => packer)
       packing.catch(() => {}) // seen when its turn comes
       ahead.push(packing)
@@ -57,10 +61,40 @@ export async function* gzip(
     await Promise.allSettled(ahead)
     for (const packer of all) putAside(packer)
   }
-  const end = Buffer.from([3, 0, 0, 0, 0, 0, 0, 0, 0, 0]) // an empty last block
-  end.writeUInt32LE(crc, 2)
-  end.writeUInt32LE(size % 2 ** 32, 6)
-  yield end
+  yield sum.end()
+}
+
+/** gzip() in this thread alone, by another compressor. A chunk is the caller's until it asks for the next one. */
+export async function* gzipBy(source: AsyncIterable<Uint8Array>, deflate: Deflate): AsyncGenerator<Uint8Array> {
+  yield header
+  const sum = new Sum()
+  const room = new Room()
+  for await (const { block } of filled(source, () => room)) {
+    sum.add(block)
+    if (isNoise(block)) yield* stored(block)
+    else yield deflate(block)
+    room.clear()
+  }
+  yield sum.end()
+}
+
+/** What the end of a member says of its content (RFC 1952, 2.3.1). */
+class Sum {
+  #crc = 0
+  #size = 0
+
+  add(block: Uint8Array): void {
+    this.#crc = crc32(block, this.#crc)
+    this.#size += block.length
+  }
+
+  /** An empty last block, and the sum. */
+  end(): Uint8Array {
+    const end = Buffer.from([3, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+    end.writeUInt32LE(this.#crc, 2)
+    end.writeUInt32LE(this.#size % 2 ** 32, 6)
+    return end
+  }
 }
 
 /** For the next call in this thread: an image may have a hundred small layers. */
@@ -79,36 +113,24 @@ const putAside = (packer: Packer): void => {
   idle = idle.slice(-gzipLanes - 1)
 }
 
-/** Packers with exactly one block each, the last one with less. */
-async function* filled(source: AsyncIterable<Uint8Array>, free: () => Packer): AsyncGenerator<Packer> {
-  let packer: Packer | undefined
+/** Rooms with exactly one block each, the last one with less. */
+async function* filled<T extends Room>(source: AsyncIterable<Uint8Array>, free: () => T): AsyncGenerator<T> {
+  let room: T | undefined
   for await (const chunk of source)
     for (let at = 0; at < chunk.length; ) {
-      packer ??= free()
-      at += packer.fill(chunk, at)
-      if (packer.block.length < blockSize) continue
-      yield packer
-      packer = undefined
+      room ??= free()
+      at += room.fill(chunk, at)
+      if (room.block.length < blockSize) continue
+      yield room
+      room = undefined
     }
-  if (packer) yield packer
+  if (room) yield room
 }
 
-/** One block after the other. Memory and compressor are used again: new ones for each block would cost a fifth of the time. */
-class Packer {
-  readonly level: number
+/** For one block after the other: new memory for each would cost a fifth of the time. */
+class Room {
   readonly #memory: Buffer = Buffer.allocUnsafeSlow(blockSize)
-  readonly #deflate: DeflateRaw
   #filled = 0
-  #packed: Buffer[] = []
-  failed: Error | undefined
-
-  constructor(level: number) {
-    this.level = level
-    // memLevel 9 takes an eighth less time than the default, for as many bytes.
-    this.#deflate = createDeflateRaw({ level, memLevel: 9, chunkSize: blockSize, flush: constants.Z_SYNC_FLUSH })
-    this.#deflate.on('data', (part: Buffer) => this.#packed.push(part))
-    this.#deflate.on('error', (error) => (this.failed = error))
-  }
 
   get block(): Buffer {
     return this.#memory.subarray(0, this.#filled)
@@ -120,6 +142,27 @@ class Packer {
     this.#memory.set(chunk.subarray(from, from + length), this.#filled)
     this.#filled += length
     return length
+  }
+
+  clear(): void {
+    this.#filled = 0
+  }
+}
+
+/** A room with a compressor, which is used again too. */
+class Packer extends Room {
+  readonly level: number
+  readonly #deflate: DeflateRaw
+  #packed: Buffer[] = []
+  failed: Error | undefined
+
+  constructor(level: number) {
+    super()
+    this.level = level
+    // memLevel 9 takes an eighth less time than the default, for as many bytes.
+    this.#deflate = createDeflateRaw({ level, memLevel: 9, chunkSize: blockSize, flush: constants.Z_SYNC_FLUSH })
+    this.#deflate.on('data', (part: Buffer) => this.#packed.push(part))
+    this.#deflate.on('error', (error) => (this.failed = error))
   }
 
   /** The block ends at a byte, and refers to nothing before it. */
@@ -141,7 +184,7 @@ class Packer {
   take(): Uint8Array {
     const packed = this.#packed.length === 1 ? this.#packed[0]! : Buffer.concat(this.#packed)
     this.#packed = []
-    this.#filled = 0
+    this.clear()
     return packed
   }
 

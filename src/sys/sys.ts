@@ -14,6 +14,16 @@ export interface Sys {
   files: SpecialFiles
   cgroups: Cgroups
   packets: PacketSockets
+  /** undefined: this machine has none. The first call loads it. */
+  fastDeflate(): FastDeflate | undefined
+}
+
+/** A compressor that needs less time than zlib, by a library of the system. */
+export interface FastDeflate {
+  /** Names all that decides, besides the content, what it makes. */
+  method: string
+  /** URL of a module that exports `deflate`, a Deflate of lib/gzip.ts: threads load it by themselves. */
+  module: string
 }
 
 export interface RunOptions {

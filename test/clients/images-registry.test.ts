@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer, connect } from 'node:net'
 import { createServer as createTlsServer } from 'node:https'
+import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { rootCertificates } from 'node:tls'
 import { gzipSync } from 'node:zlib'
@@ -14,6 +15,7 @@ import { after, before, test } from 'node:test'
 import { createImages } from '../../src/engine/images/index.ts'
 import { createSnapshots } from '../../src/engine/snapshots/index.ts'
 import { isError } from '../../src/errors.ts'
+import { type Deflate, gzip, gzipBy, gzipMethod } from '../../src/lib/gzip.ts'
 import { packTar, readTar, tarEntry } from '../../src/lib/tar/index.ts'
 import type { TransferProgress } from '../../src/engine/types.ts'
 import { sha256 } from '../../src/spec/oci/index.ts'
@@ -305,17 +307,29 @@ test('a connection that breaks while a layer is compressed and sent', async () =
   cut.close()
 })
 
-test('what an earlier release has packed keeps its digest', async () => {
+test('what an earlier release has packed, or another compressor, keeps its digest', async () => {
   const here = room()
-  const image = await here.images.import(rootfs({ a: bytes(3 << 20) }), { name: 'packed:1' })
-  const [snapshot] = image.snapshots
-  const tar = await buffer(await here.snapshots.diff(snapshot!))
-  const before = gzipSync(tar, { level: 2, chunkSize: 256 * 1024 })
-  here.deps.db
-    .prepare('INSERT INTO packed_layers VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
-    .run(
+  const { db, sys } = here.deps
+  const { zlib } = process.versions
+  const inBlocks = async (tar: Buffer) => await buffer(gzip(Readable.from([tar]), 2))
+  const fast = async (tar: Buffer) => {
+    const { deflate } = (await import(sys.fastDeflate()!.module)) as { deflate: Deflate }
+    const parts: Buffer[] = []
+    for await (const part of gzipBy(Readable.from([tar]), deflate)) parts.push(Buffer.from(part))
+    return Buffer.concat(parts)
+  }
+  const ways = [
+    { by: zlib, pack: async (tar: Buffer) => gzipSync(tar, { level: 2, chunkSize: 256 * 1024 }) },
+    { by: `${zlib} ${gzipMethod}`, pack: inBlocks },
+  ]
+  for (const [i, { by, pack }] of ways.entries()) {
+    const image = await here.images.import(rootfs({ a: bytes((3 + i) << 20) }), { name: `packed:${i}` })
+    const [snapshot] = image.snapshots
+    const tar = await buffer(await here.snapshots.diff(snapshot!))
+    const before = await pack(tar)
+    db.prepare('INSERT INTO packed_layers VALUES (?, ?, ?, ?, ?, ?, ?, ?)').run(
       sha256(tar),
-      JSON.stringify(['gzip', 2, '', process.versions.zlib]),
+      JSON.stringify(['gzip', 2, '', by]),
       sha256(tar),
       sha256(before),
       'application/vnd.oci.image.layer.v1.tar+gzip',
@@ -323,10 +337,32 @@ test('what an earlier release has packed keeps its digest', async () => {
       tar.length,
       Date.now(),
     )
+    const packing = here.images.packing()
+    const layer = await packing.layer(snapshot!, {})
+    assert.equal(layer.digest, sha256(before))
+    assert.deepEqual(readFileSync(await layer.make()), before)
+    await packing.close()
+  }
+  // Nothing is known of it but what it has to be: it is found out who made it.
+  const image = await here.images.import(rootfs({ a: bytes(5 << 20) }), { name: 'packed:2' })
+  const tar = await buffer(await here.snapshots.diff(image.snapshots[0]!))
+  for (const wanted of [await inBlocks(tar), await fast(tar)]) {
+    const packing = here.images.packing()
+    const layer = await packing.layer(image.snapshots[0]!, { digest: sha256(wanted) })
+    assert.deepEqual(readFileSync(await layer.make()), wanted)
+    await packing.close()
+  }
+  assert.match(String(sys.fastDeflate()?.method), /^isal-1 /)
+})
+
+test('without a fast compressor zlib packs', async () => {
+  const here = room()
+  here.deps.sys.fastDeflate = () => undefined
+  const image = await here.images.import(rootfs({ a: bytes(3 << 20) }), { name: 'slow:1' })
+  const tar = await buffer(await here.snapshots.diff(image.snapshots[0]!))
   const packing = here.images.packing()
-  const layer = await packing.layer(snapshot!, {})
-  assert.equal(layer.digest, sha256(before))
-  assert.deepEqual(readFileSync(await layer.make()), before)
+  const layer = await packing.layer(image.snapshots[0]!, {})
+  assert.deepEqual(readFileSync(await layer.make()), await buffer(gzip(Readable.from([tar]), 2)))
   await packing.close()
 })
 

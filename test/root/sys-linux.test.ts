@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import {
   closeSync,
   existsSync,
@@ -13,7 +15,10 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { gunzipSync } from 'node:zlib'
 import { isError } from '../../src/errors.ts'
+import { type Deflate, gzipBy } from '../../src/lib/gzip.ts'
 import { silentLog } from '../../src/lib/log.ts'
 import { createLinux } from '../../src/sys/linux/index.ts'
 import type { Sys } from '../../src/sys/sys.ts'
@@ -192,4 +197,38 @@ test('cgroups: figures of our own, removal of nothing', () => {
   assert.equal(sys.cgroups.stats('/slipway-test-nope'), undefined)
   sys.cgroups.remove('/slipway-test-nope')
   assert.deepEqual(sys.cgroups.pids('/slipway-test-nope'), [])
+})
+
+test('a fast compressor: in every thread the same bytes, which zlib reads', async () => {
+  const { method, module } = sys.fastDeflate()!
+  assert.match(method, /^isal-1 \w+ [0-9a-f]{16}$/)
+  const text = Buffer.from(Array.from({ length: 200_000 }, (_, i) => `${(i * 2654435761) % 9973} word `).join(''))
+  const { deflate } = (await import(module)) as { deflate: Deflate }
+  const pack = async (data: Buffer, piece: number) => {
+    const pieces = async function* () {
+      for (let at = 0; at < data.length; at += piece) yield data.subarray(at, at + piece)
+    }
+    const parts: Buffer[] = []
+    for await (const part of gzipBy(pieces(), deflate)) parts.push(Buffer.from(part))
+    return Buffer.concat(parts)
+  }
+  for (const data of [text, text.subarray(0, 1), Buffer.alloc(0), Buffer.alloc(3 << 20), randomBytes(2_500_000)]) {
+    const first = await pack(data, 100_000)
+    assert.ok(gunzipSync(first).equals(data))
+    assert.ok(first.length < Math.max(data.length * 1.001, 100))
+    assert.ok((await pack(data, 1 << 20)).equals(first))
+  }
+  // Threads that end while they compress take nothing with them.
+  const endless = `import(${JSON.stringify(module)}).then(({ deflate }) => {
+    const { parentPort } = require('node:worker_threads')
+    const data = Buffer.alloc(1 << 20, 'some text')
+    parentPort.postMessage(Buffer.from(deflate(data)))
+    for (;;) deflate(data)
+  })`
+  for (let i = 0; i < 10; i++) {
+    const worker = new Worker(endless, { eval: true })
+    const [made] = (await once(worker, 'message')) as [Uint8Array]
+    assert.ok(Buffer.from(deflate(Buffer.alloc(1 << 20, 'some text'))).equals(made))
+    await worker.terminate()
+  }
 })

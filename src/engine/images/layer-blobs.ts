@@ -3,18 +3,18 @@ import { SlipwayError } from '../../errors.ts'
 import { gzipMethod } from '../../lib/gzip.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import { type Digest, layerCompression, layerGzipLevel, mediaTypes } from '../../spec/oci/index.ts'
+import type { FastDeflate } from '../../sys/sys.ts'
 import type { GrowingBlob } from '../content/index.ts'
 import type { PackForm } from '../snapshots/index.ts'
 import type { LayerForm } from '../types.ts'
 import type { LayerBlob } from './records.ts'
 import type { ImageStore, Lease } from './store.ts'
 
-/** How gzip is written: as it is now, and as it was before, whose archives records and registries tell of. */
-type Method = 'blocks' | 'stream'
+/** How gzip is written: 'fast' where the machine can, else 'blocks'; 'stream' was before, and records and registries tell of it. */
+type Method = 'fast' | 'blocks' | 'stream'
 
 const types: Record<PackForm['compression'], string> = {
   gzip: mediaTypes.ociLayerGzip,
-  'gzip-stream': mediaTypes.ociLayerGzip,
   zstd: mediaTypes.ociLayerZstd,
   uncompressed: mediaTypes.ociLayer,
 }
@@ -44,7 +44,11 @@ export class LayerBlobs {
   remembered(diffId: Digest): LayerBlob | undefined {
     const { records, deps } = this.#store
     if (records.blob(diffId)) return undefined
-    return records.packed(diffId, keyOf({}), deps.clock.now())
+    for (const method of this.#methods({})) {
+      const before = records.packed(diffId, this.#key({}, method), deps.clock.now())
+      if (before) return before
+    }
+    return undefined
   }
 
   /**
@@ -63,15 +67,21 @@ export class LayerBlobs {
     const here = this.#here(form, lease, diffId)
     if (here) return { ...here, make: async () => content.path(here.digest) }
     const now = deps.clock.now()
-    for (const method of ['blocks', 'stream'] as const) {
-      const before = records.packed(diffId, keyOf(form, method), now)
+    const methods = this.#methods(form)
+    for (const method of methods) {
+      const before = records.packed(diffId, this.#key(form, method), now)
       if (before && (form.digest ?? before.digest) === before.digest)
         return { ...before, make: () => this.#again(before, method, form, lease, snapshot, signal) }
     }
-    let made = await this.#make(form, lease, snapshot, signal)
-    if ((form.digest ?? made.digest) === made.digest) records.setPacked(diffId, keyOf(form), made, now)
-    else made = await this.#make(form, lease, snapshot, signal, 'stream')
-    return { ...made, make: async () => content.path(made.digest) }
+    let made: LayerBlob | undefined
+    for (const method of methods) {
+      made = await this.#make(form, lease, snapshot, signal, method)
+      if ((form.digest ?? made.digest) !== made.digest) continue
+      records.setPacked(diffId, this.#key(form, method), made, now)
+      break
+    }
+    const { digest } = made!
+    return { ...made!, make: async () => content.path(digest) }
   }
 
   /** The blob that is here, if it will do. */
@@ -112,18 +122,19 @@ export class LayerBlobs {
     lease: Lease,
     snapshot: string,
     signal?: AbortSignal,
-    method: Method = 'blocks',
+    method = this.#methods(form)[0]!,
   ): Promise<LayerBlob> {
     const { records, content, snapshots } = this.#store
     const { diffId } = await snapshots.measure(snapshot, signal)
     const known = records.blob(diffId)
     const here = known && content.has(known.digest) ? known : undefined
     const { compression = 'gzip', level, notAfter } = form
-    const usual = compression === 'gzip' && level === undefined && notAfter === undefined && method === 'blocks'
+    const usual =
+      compression === 'gzip' && level === undefined && notAfter === undefined && method === this.#methods({})[0]
     if (usual && !(form.force && here)) return await this.compressed(lease, diffId, snapshot, { signal })
     const rest = { signal, passing: true }
-    if (notAfter !== undefined) return await this.#write(lease, undefined, snapshot, packForm(form, method), rest)
-    return await this.#write(lease, here, snapshot, packForm(form, method), { ...rest, diffId })
+    if (notAfter !== undefined) return await this.#write(lease, undefined, snapshot, this.#form(form, method), rest)
+    return await this.#write(lease, here, snapshot, this.#form(form, method), { ...rest, diffId })
   }
 
   async #compressed(
@@ -138,12 +149,39 @@ export class LayerBlobs {
     if (known && !content.has(known.digest))
       throw new SlipwayError('not-found', `content of layer ${diffId} is missing`, { hint: 'Pull the image again.' })
     if (known && layerCompression(known.mediaType) !== 'none') return known
-    const blob = await this.#write(lease, known, snapshot, packForm({}), { signal, grows, diffId })
+    const blob = await this.#write(lease, known, snapshot, this.#form({}), { signal, grows, diffId })
     records.transaction(() => {
-      records.setPacked(diffId, keyOf({}), blob, deps.clock.now())
+      records.setPacked(diffId, this.#key({}), blob, deps.clock.now())
       if (records.hasLayer(diffId)) records.setBlob(blob)
     })
     return blob
+  }
+
+  /** First the one that is used for what is new. Levels are zlib's, and who wants the same everywhere gets what all have: zlib. */
+  #methods({ compression = 'gzip', level, notAfter }: LayerForm): Method[] {
+    if (compression !== 'gzip') return ['blocks']
+    const zlib = level !== undefined || notAfter !== undefined || !this.#fast()
+    return zlib ? ['blocks', 'stream'] : ['fast', 'blocks', 'stream']
+  }
+
+  #fast(): FastDeflate | undefined {
+    return this.#store.deps.sys.fastDeflate()
+  }
+
+  #form(form: LayerForm, method = this.#methods(form)[0]!): PackForm {
+    const { compression = 'gzip', level, notAfter } = form
+    return { compression, gzip: method === 'fast' ? { module: this.#fast()!.module } : method, level, notAfter }
+  }
+
+  /** Names all that decides what a layer becomes: the compressors' versions as well. */
+  #key(form: LayerForm, method = this.#methods(form)[0]!): string {
+    const { compression = 'gzip', level, notAfter } = form
+    const { zlib, zstd } = process.versions
+    const gzip = { fast: `${this.#fast()?.method} ${gzipMethod}`, blocks: `${zlib} ${gzipMethod}`, stream: zlib }[
+      method
+    ]
+    const by = { gzip, zstd, uncompressed: '' }[compression]
+    return JSON.stringify([compression, level ?? layerGzipLevel, notAfter ?? '', by])
   }
 
   /** Writes the layer anew, from the archive it came as or from its snapshot. */
@@ -189,16 +227,4 @@ export class LayerBlobs {
 const mustBe = (diffId: Digest, found: Digest): void => {
   if (found !== diffId)
     throw new SlipwayError('internal', `layer ${diffId} is now ${found}: its files were changed on disk`)
-}
-
-const packForm = ({ compression = 'gzip', level, notAfter }: LayerForm, method: Method = 'blocks'): PackForm => ({
-  compression: compression === 'gzip' && method === 'stream' ? 'gzip-stream' : compression,
-  level,
-  notAfter,
-})
-
-const keyOf = ({ compression = 'gzip', level, notAfter }: LayerForm, method: Method = 'blocks'): string => {
-  const { zlib, zstd } = process.versions
-  const by = { gzip: method === 'blocks' ? `${zlib} ${gzipMethod}` : zlib, zstd, uncompressed: '' }[compression]
-  return JSON.stringify([compression, level ?? layerGzipLevel, notAfter ?? '', by])
 }

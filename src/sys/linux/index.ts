@@ -4,6 +4,7 @@ import type { Sys } from '../sys.ts'
 import { createCgroups } from './cgroups.ts'
 import { files } from './files.ts'
 import { createFirewall } from './firewall.ts'
+import { fastDeflate } from './isal.ts'
 import { createLinks, createRunIn } from './links.ts'
 import { createMounts } from './mounts.ts'
 import { createNamespaces } from './namespaces.ts'
@@ -12,12 +13,12 @@ import { processes } from './processes.ts'
 import { createOciRuntime, refusedByCrun } from './runtime.ts'
 import { createSharedRun } from './shared-run.ts'
 
+export { bindSocket } from './bound-socket.ts'
 export { spawnDaemon } from './daemon-process.ts'
 export { takeLock } from './lock.ts'
-export { reserveRoom } from './reserve.ts'
-export { bindSocket } from './bound-socket.ts'
 export { returnFreeMemory } from './memory.ts'
 export { takeNotifier } from './notify.ts'
+export { reserveRoom } from './reserve.ts'
 
 /** `instance.runDir` is where the runtime's own mount namespace is pinned, when it needs one. */
 export const createLinux = (instance: { runDir: string }, log: Log): Sys => {
@@ -33,5 +34,6 @@ export const createLinux = (instance: { runDir: string }, log: Log): Sys => {
     files,
     cgroups: createCgroups(),
     packets,
+    fastDeflate,
   }
 }

@@ -3,7 +3,7 @@ import { closeSync, createReadStream, openSync, writeSync } from 'node:fs'
 import { pipeline } from 'node:stream'
 import type { MessagePort } from 'node:worker_threads'
 import { constants, createGzip, createZstdCompress } from 'node:zlib'
-import { gzip, type Turn } from '../../../lib/gzip.ts'
+import { type Deflate, gzip, gzipBy, type Turn } from '../../../lib/gzip.ts'
 import { compressionOfFile, decompressor, packTar, readTar, type TarMember } from '../../../lib/tar/index.ts'
 import { layerGzipLevel } from '../../../spec/oci/index.ts'
 import { layerTar } from './diff.ts'
@@ -30,7 +30,7 @@ export const pack = async (job: Job, port: MessagePort, special: Special): Promi
   let size = 0
   const fd = openSync(job.file, 'w', 0o600)
   try {
-    for await (const chunk of compressed(measured(), job.form, portTurns(port))) {
+    for await (const chunk of await compressed(measured(), job.form, portTurns(port))) {
       hash.update(chunk)
       for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at)
       size += chunk.length
@@ -46,7 +46,8 @@ export const pack = async (job: Job, port: MessagePort, special: Special): Promi
 /** `known`: the digest of what is read, where it need not be found out. */
 const archiveOf = async ({ from, form }: Job, special: Special): Promise<{ tar: Bytes; known?: string }> => {
   // Our own gzip is done with a chunk when it asks for the next one.
-  const stays = form.notAfter !== undefined || form.compression === 'gzip-stream' || form.compression === 'zstd'
+  const ours = form.compression === 'gzip' ? form.gzip !== 'stream' : form.compression === 'uncompressed'
+  const stays = form.notAfter !== undefined || !ours
   if ('root' in from) return { tar: asynchronous(gathered(layerTar(from.root, special), stays)) }
   const transform = decompressor(await compressionOfFile(from.file))
   if (transform)
@@ -65,12 +66,13 @@ async function* clamped(tar: Bytes, limitNs: bigint): AsyncGenerator<TarMember> 
 
 const chunkSize = 256 * 1024
 
-const compressed = (source: Bytes, { compression, level }: PackForm, turn: Turn): Bytes => {
+const compressed = async (source: Bytes, form: PackForm, turn: Turn): Promise<Bytes> => {
+  const { compression, level } = form
   switch (compression) {
     case 'gzip':
-      return gzip(source, level ?? layerGzipLevel, { turn })
-    // An error of the source destroys the transform, which its reader sees.
-    case 'gzip-stream':
+      if (form.gzip === 'blocks') return gzip(source, level ?? layerGzipLevel, { turn })
+      if (form.gzip !== 'stream') return gzipBy(source, await deflateOf(form.gzip.module))
+      // An error of the source destroys the transform, which its reader sees.
       return pipeline(source, createGzip({ level: level ?? layerGzipLevel, chunkSize }), () => {})
     case 'zstd': {
       const params = level === undefined ? {} : { [constants.ZSTD_c_compressionLevel]: level }
@@ -80,5 +82,7 @@ const compressed = (source: Bytes, { compression, level }: PackForm, turn: Turn)
       return source
   }
 }
+
+const deflateOf = async (module: string): Promise<Deflate> => ((await import(module)) as { deflate: Deflate }).deflate
 
 const digest = (hash: Hash): string => `sha256:${hash.digest('hex')}`

@@ -20,8 +20,9 @@ export interface UnpackLimits {
 /** An archive as unpack takes it, with the digest of the file where that is known. */
 export type PackSource = { root: string } | { file: string; digest: Digest }
 export interface PackForm {
-  /** gzip-stream: as gzip was written before, in one piece. */
-  compression: 'gzip' | 'gzip-stream' | 'zstd' | 'uncompressed'
+  compression: 'gzip' | 'zstd' | 'uncompressed'
+  /** How gzip is written: by zlib in blocks, by zlib in one piece, or in blocks by a module's compressor (see FastDeflate of sys.ts). */
+  gzip: 'blocks' | 'stream' | { module: string }
   /** The compressor's own; undefined: its default. */
   level: number | undefined
   /** No file is younger than this (ms). */
