@@ -13,6 +13,7 @@ import type { BuildDeps } from './build.ts'
 import { describe, runBuild, runExport } from './build.ts'
 import type { CollectDeps } from './cache/collect.ts'
 import { cacheUsage, createGarbageCollector, dropOrphans, prune } from './cache/collect.ts'
+import { EarlierCopies } from './cache/copies.ts'
 import { CacheMounts } from './cache/mounts.ts'
 import { CacheRecords } from './cache/records.ts'
 import { schema } from './cache/schema.ts'
@@ -120,6 +121,7 @@ const wire = ({ engine, instance, sys, db, log, clock }: BuilderDeps): BuildDeps
     snapshots: engine.snapshots,
     containers: engine.containers,
     records,
+    copies: new EarlierCopies(db, engine.snapshots, log.room('build')),
     cacheMounts: new CacheMounts(db, join(base, 'cache-mounts'), now),
     digests: createFileDigests(db, now),
     git: new GitSources(sys, join(base, 'git')),
@@ -162,6 +164,7 @@ const recover = async (deps: BuildDeps, collect: CollectDeps): Promise<void> => 
   await forgetUnsynced(deps)
   deps.writeOut.begin()
   await dropOrphans(collect)
+  deps.copies.forget(new Set(deps.snapshots.keys()))
   deps.records.forgetImages(new Set((await deps.images.list()).map(({ id }) => id)))
   deps.cacheMounts.recover()
   deps.downloads.recover()

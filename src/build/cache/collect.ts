@@ -8,12 +8,14 @@ import type { KeptContexts } from '../context/kept.ts'
 import { createPacer } from '../context/pacer.ts'
 import type { Builder, PruneOptions } from '../types.ts'
 import { matcher } from './filter.ts'
+import type { EarlierCopies } from './copies.ts'
 import type { CacheMount, CacheMounts } from './mounts.ts'
 import type { CacheRecord, CacheRecords } from './records.ts'
 import { stepPrefix } from './step-prefix.ts'
 
 export interface CollectDeps {
   records: CacheRecords
+  copies: EarlierCopies
   cacheMounts: CacheMounts
   kept: Pick<KeptContexts, 'list' | 'remove'>
   snapshots: Snapshots
@@ -245,6 +247,7 @@ export const prune = async (
   }
   const known = new Set(deps.snapshots.keys())
   deps.records.forgetTrees(known)
+  deps.copies.forget(known)
   return { deleted, reclaimed }
 }
 

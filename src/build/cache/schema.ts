@@ -55,4 +55,6 @@ export const schema: readonly string[] = [
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX build_history_blobs_by_digest ON build_history_blobs (digest);`,
   'CREATE INDEX build_history_by_time ON build_history (pinned, completed_at);',
+  // The last result of a copy, by what it copies from where to where.
+  'CREATE TABLE build_copies (place TEXT PRIMARY KEY, snapshot TEXT NOT NULL) STRICT, WITHOUT ROWID;',
 ]

@@ -18,6 +18,9 @@ export const readFacts = (facts: Facts) => {
   return { dev, ino, size, nlink, mtimeNs, ctimeNs }
 }
 
+/** Is it known under another name, too? */
+export const hasSeveralNames = (facts: Facts): boolean => facts.split(' ', 5)[4] !== '1'
+
 /** The same file, with the same content? */
 export const isUnchanged = (facts: Facts, now: BigIntStats): boolean => {
   const { ino, size, mtimeNs } = readFacts(facts)

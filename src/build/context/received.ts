@@ -18,6 +18,7 @@ import { encodeName, readTar, type TarEntry } from '../../lib/tar/index.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import { Listing } from './listing.ts'
 import { createPacer } from './pacer.ts'
+import { nameToo } from './share.ts'
 import { type Entry, isKeptXattr } from './tree.ts'
 
 /**
@@ -133,19 +134,8 @@ class Receiver {
     for await (const chunk of body) whole.push(chunk)
     const data = whole.length === 1 ? whole[0]! : Buffer.concat(whole)
     const digest = hash('sha256', data, 'hex')
-    if (isSame(known, entry, digest) && this.#named(known.absolute, absolute)) return digest
+    if (isSame(known, entry, digest) && nameToo(known.absolute, absolute)) return digest
     return await this.#write(entry, [data], absolute)
-  }
-
-  /** False where the file has gone, or has as many names as it can have. */
-  #named(file: string, name: string): boolean {
-    try {
-      linkSync(encodeName(file), encodeName(name))
-      return true
-    } catch (error) {
-      if (['ENOENT', 'EMLINK'].includes((error as NodeJS.ErrnoException).code ?? '')) return false
-      throw error
-    }
   }
 
   async #write(entry: TarEntry, body: AsyncIterable<Buffer> | Iterable<Buffer>, absolute: string): Promise<string> {

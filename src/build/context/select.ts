@@ -190,6 +190,19 @@ const takeMatching = (all: Entry[], wanted: string): Selected => {
 const batchSize = 1000
 const pathsOf = (passages: Selected['passages']): string[] => [...(passages ?? [])].map(({ path }) => path)
 
+/** Digests of files that are remembered, so that they can be told apart without being read. */
+export const knowDigests = async (selected: readonly Selected[], digests: FileDigests): Promise<void> => {
+  const pace = createPacer()
+  for (const { entries } of selected)
+    for (let at = 0; at < entries.length; at += batchSize) {
+      await pace()
+      const asked = entries
+        .slice(at, at + batchSize)
+        .filter(({ kind, facts, digest }) => kind === 'file' && facts && !digest)
+      if (asked.length > 0) for (const [entry, digest] of digests.known(asked)) entry.digest = digest
+    }
+}
+
 /** One digest for everything selected. */
 export const digestSelected = async (
   selected: readonly Selected[],

@@ -25,10 +25,11 @@ import { lstatOrNone } from '../../lib/named-files.ts'
 import { encodeName } from '../../lib/tar/index.ts'
 import type { SpecialFiles } from '../../sys/sys.ts'
 import { SyntaxFault } from '../dockerfile/source.ts'
-import { isUnchanged, readFacts } from './facts.ts'
+import { hasSeveralNames, isUnchanged, readFacts } from './facts.ts'
 import type { Owner } from './owner.ts'
 import { createPacer } from './pacer.ts'
 import type { Selected } from './select.ts'
+import { markOf, mayHaveNames, nameToo, type Share } from './share.ts'
 import type { Entry } from './tree.ts'
 
 interface WriteOptions {
@@ -42,6 +43,8 @@ interface WriteOptions {
   directoryMode?: number | undefined
   /** A destination that is made for a directory's content looks like that directory. */
   keepSource?: boolean | undefined
+  /** What an earlier result has of the same files. */
+  share?: Share | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -61,8 +64,9 @@ interface Below {
 /** Of a file with several names; '' of one with a single one. */
 const sharedInode = ({ kind, facts }: Entry): string => {
   if (!facts || kind !== 'file') return ''
-  const { dev, ino, nlink } = readFacts(facts)
-  return nlink > 1n ? `${dev} ${ino}` : ''
+  if (!hasSeveralNames(facts)) return ''
+  const { dev, ino } = readFacts(facts)
+  return `${dev} ${ino}`
 }
 
 export class RootWriter {
@@ -71,6 +75,8 @@ export class RootWriter {
   /** First copy of each inode with several names. */
   readonly #links = new Map<string, string>()
   #below: Below = { entries: [], directories: [] }
+  /** The overlay's own directory, once that is written to. */
+  #upper: string | undefined
   /** Was a source changed while it was copied? Then the result is not what its digest says. */
   changed = false
   /** Directories that were made. */
@@ -140,7 +146,8 @@ export class RootWriter {
     const { root } = this.#options
     // Names given to earlier copies are those of the overlay.
     for (const [inode, target] of this.#links) this.#links.set(inode, upper + target.slice(root.length))
-    await this.#fill((target) => upper + target.slice(root.length), true)
+    this.#upper = upper
+    await this.#fill((target) => upper + target.slice(root.length))
   }
 
   async #entries(
@@ -172,12 +179,12 @@ export class RootWriter {
     for (const [entry, target] of directories.reverse()) this.#attributes(entry, target)
   }
 
-  async #fill(placed: (target: string) => string, linking = false): Promise<void> {
+  async #fill(placed: (target: string) => string): Promise<void> {
     const { entries, directories } = this.#below
     this.#below = { entries: [], directories: [] }
     for (const [entry, target] of entries) {
       this.#options.signal?.throwIfAborted()
-      if (entry.kind !== 'directory') await this.#new(entry, placed(target), linking)
+      if (entry.kind !== 'directory') await this.#new(entry, placed(target))
       else {
         mkdirSync(encodeName(placed(target)))
         this.made++
@@ -209,8 +216,11 @@ export class RootWriter {
   }
 
   /** Where nothing is yet. */
-  async #new(entry: Entry, target: string, linking = false): Promise<void> {
-    if (linking && entry.ours && entry.kind === 'file' && this.#linked(entry, target)) return
+  async #new(entry: Entry, target: string): Promise<void> {
+    const inside = this.#upper === undefined ? undefined : target.slice(this.#upper.length)
+    if (inside !== undefined && entry.ours && this.#linked(entry, target, inside)) return
+    const mark = inside === undefined || !this.#options.share ? undefined : markOf(entry, inside, this.#wanted(entry))
+    if (mark !== undefined && this.#shared(mark, target, inside!)) return this.#told(mark, entry)
     const inode = sharedInode(entry)
     const first = inode === '' ? undefined : this.#links.get(inode)
     if (first !== undefined) return linkSync(encodeName(first), encodeName(target))
@@ -226,20 +236,26 @@ export class RootWriter {
       return
     }
     if (inode !== '') this.#links.set(inode, target)
+    if (mark !== undefined) this.#told(mark, entry)
+  }
+
+  /** A file that an earlier result has, in every respect. */
+  #shared(mark: string, target: string, inside: string): boolean {
+    const { root, earlier } = this.#options.share!
+    return root !== undefined && earlier.has(mark) && nameToo(root + inside, target)
+  }
+
+  #told(mark: string, { size }: Entry): void {
+    const share = this.#options.share!
+    share.marks.push(mark)
+    share.bytes += size
   }
 
   /** Gives a file of our own another name, where nothing about it has to be changed. */
-  #linked(entry: Entry, target: string): boolean {
+  #linked(entry: Entry, target: string, inside: string): boolean {
     const { uid, gid, mode } = this.#wanted(entry)
-    if (uid !== 0 || gid !== 0 || mode !== entry.mode || process.getuid!() !== 0) return false
-    try {
-      linkSync(encodeName(entry.absolute), encodeName(target))
-      return true
-    } catch (error) {
-      // Another file system, or as many names as it can have.
-      if (!['EXDEV', 'EMLINK', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
-      return false
-    }
+    if (entry.kind !== 'file' || uid !== 0 || gid !== 0 || mode !== entry.mode || process.getuid!() !== 0) return false
+    return mayHaveNames(inside, mode) && nameToo(entry.absolute, target)
   }
 
   async #create(entry: Entry, target: string): Promise<void> {

@@ -4,6 +4,7 @@ import type { Log } from '../../lib/log.ts'
 import type { Semaphore } from '../../lib/semaphore.ts'
 import type { Sys } from '../../sys/sys.ts'
 import type { CacheMounts } from '../cache/mounts.ts'
+import type { EarlierCopies } from '../cache/copies.ts'
 import type { CacheRecords, StepResult } from '../cache/records.ts'
 import type { FileDigests } from '../context/digests.ts'
 import type { Downloads } from '../context/download.ts'
@@ -18,6 +19,7 @@ export interface SolverDeps {
   snapshots: Snapshots
   containers: Pick<Containers, 'runStep'>
   records: CacheRecords
+  copies: EarlierCopies
   cacheMounts: CacheMounts
   digests: FileDigests
   downloads: Downloads

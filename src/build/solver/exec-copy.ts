@@ -8,7 +8,8 @@ import { fixedMode, modeChange } from '../context/mode.ts'
 import { ownerOf } from '../context/owner.ts'
 import { createPacer } from '../context/pacer.ts'
 import type { Selected } from '../context/select.ts'
-import { select } from '../context/select.ts'
+import { knowDigests, select } from '../context/select.ts'
+import type { Share } from '../context/share.ts'
 import type { Tree } from '../context/tree.ts'
 import { type Entry, entryOf, inlineEntry } from '../context/tree.ts'
 import { isArchive, unpackFile } from '../context/unpack.ts'
@@ -25,6 +26,8 @@ export interface Executed {
   changed: boolean
   /** False when what was done is not what its key says. */
   cacheable: boolean
+  /** To be told of the snapshot that it becomes, before that is on record. */
+  committed?: ((snapshot: string) => void) | undefined
 }
 
 /** What a copy reads: `tree` for paths, downloaded files by URL. */
@@ -33,6 +36,8 @@ export interface CopyInputs {
   downloads: ReadonlyMap<string, { path: string; modifiedMs: number }>
   /** What was found for a source when its digest was made. */
   selected?: ((source: CopySource) => Selected[] | undefined) | undefined
+  /** With an earlier result of the same copy. */
+  share?: Share | undefined
 }
 
 /** Files of one source, and whether archives among them are unpacked. */
@@ -93,9 +98,12 @@ export const executeCopy = async (
     mode: op.chmod === undefined ? undefined : modeChange(op.chmod),
     directoryMode: op.chmod === undefined ? undefined : fixedMode(op.chmod),
     keepSource: op.keepSource,
+    share: inputs.share,
     signal,
   })
   const sources = await filesOf(deps, op, inputs, signal)
+  // Where the directory as a whole was known, its files were not asked for.
+  if (inputs.share && inputs.tree?.stable) for (const { selected } of sources) await knowDigests(selected, deps.digests)
   const several = op.sources.length > 1
   for (const { selected, unpack } of sources) {
     for (const item of selected) {

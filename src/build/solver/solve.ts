@@ -10,6 +10,7 @@ import type { UsedRecord } from '../cache/remote/collect.ts'
 import type { ImportedCaches } from '../cache/remote/import.ts'
 import { stepPrefix } from '../cache/step-prefix.ts'
 import type { Download } from '../context/download.ts'
+import type { Share } from '../context/share.ts'
 import type { Tree } from '../context/tree.ts'
 import type { Source as DockerfileSource } from '../dockerfile/source.ts'
 import type { CopyOp, CopySource, RunMount } from '../ops.ts'
@@ -108,7 +109,7 @@ export class Solve {
     this.#held.clear()
   }
 
-  #hold(result: StepResult): StepResult {
+  #hold<T extends Pick<StepResult, 'snapshots'>>(result: T): T {
     for (const snapshot of result.snapshots) {
       if (this.#held.has(snapshot)) continue
       this.#held.add(snapshot)
@@ -213,7 +214,7 @@ export class Solve {
       step.context.emit({ type: 'begun', time: clock.now() })
       const space = new Workspace(workDir, sys.mounts, snapshots)
       try {
-        const { key, root, changed, cacheable } = await step.execute(space, step.context)
+        const { key, root, changed, cacheable, committed } = await step.execute(space, step.context)
         step.context.signal.throwIfAborted()
         if (step.node.kind !== 'merge') space.unmount(root)
         const id = randomUUID().replaceAll('-', '')
@@ -221,7 +222,10 @@ export class Solve {
         // Two runs of a command need not give the same; copies do.
         const exact = step.node.kind === 'merge' || step.node.op.kind !== 'run'
         if (!exact) await snapshots.trim(key)
-        if (changed) await space.commit(key, snapshot!)
+        if (changed) {
+          await space.commit(key, snapshot!)
+          committed?.(snapshot!)
+        }
         const createdAt = clock.now()
         const result: StepResult = {
           snapshots: changed ? [...step.below.snapshots, snapshot!] : step.below.snapshots,
@@ -366,12 +370,21 @@ export class Solve {
             tree,
             downloads,
             selected: (each) => this.#contents.selected(tree, each, node.op.exclude),
+            share: source.kind === 'local' && !tree.listing ? this.#share(node.op, tree) : undefined,
           }
           const done = await executeCopy(this.#deps, space, node.op, topOf(below), inputs, signal)
-          if (source.kind !== 'local' || (await this.#contents.isAsDigested(source, node.op))) return done
-          return { ...done, cacheable: false }
+          if (source.kind === 'local' && !(await this.#contents.isAsDigested(source, node.op)))
+            return { ...done, cacheable: false }
+          if (!done.cacheable || !inputs.share) return done
+          const { share } = inputs
+          return { ...done, committed: (snapshot) => this.#deps.copies.keep(placeOf(node.op, tree), snapshot, share) }
         }),
     }
+  }
+
+  /** What the last result of the same copy may have in common with this one. */
+  #share(op: CopyOp, tree: Tree): Share {
+    return this.#deps.copies.open(placeOf(op, tree), (snapshot) => this.#hold({ snapshots: [snapshot] }))
   }
 
   /** What a mount reads from, as a filesystem: files of the context are copied first, so that nobody else can change them. */
@@ -414,6 +427,9 @@ export class Solve {
 
 /** By content: the same on every machine that has the image. */
 const imageKey = ({ config }: Image): string => hashOf('image', chainIds(config.rootfs.diff_ids).at(-1) ?? 'scratch')
+
+const placeOf = ({ sources, exclude, dest }: CopyOp, { root }: Tree): string =>
+  hashOf('place', root, sources, exclude, dest)
 
 /** The image that a node's root filesystem begins with. */
 const baseOf = (node: OpNode | MergeNode): Image | undefined => {

@@ -139,14 +139,17 @@ export class ImageStore {
     bootstrapped?: boolean
     signal?: AbortSignal | undefined
   }): Promise<Image> {
-    const diffIds: Digest[] = []
-    let size = 0
-    for (const key of image.snapshots) {
-      const info = await this.snapshots.stat(key)
-      if (info?.state !== 'committed') throw new SlipwayError('not-found', `snapshot ${key} is not a committed one`)
-      size += info.size
-      if (!('raw' in image.config)) diffIds.push((await this.snapshots.measure(key, image.signal)).diffId)
-    }
+    const wantsDigests = !('raw' in image.config)
+    const looks = image.snapshots.map(async (key) => {
+      if (!this.snapshots.intact(key)) throw new SlipwayError('not-found', `snapshot ${key} is not a committed one`)
+      // First: whoever makes the digest has counted the bytes.
+      const measured = wantsDigests ? await this.snapshots.measure(key, image.signal) : undefined
+      return { diffId: measured?.diffId, size: (await this.snapshots.stat(key))!.size }
+    })
+    await Promise.allSettled(looks)
+    const layers = await Promise.all(looks)
+    const diffIds = layers.flatMap(({ diffId }) => diffId ?? [])
+    const size = layers.reduce((sum, layer) => sum + layer.size, 0)
     const raw = 'raw' in image.config ? (image.config.raw as string) : canonicalConfig(image.config, diffIds)
     const id = sha256(raw)
     this.records.transaction(() => {

@@ -195,6 +195,11 @@ class OverlaySnapshots implements SnapshotStore {
     return record && this.#fs(record.n)
   }
 
+  asideOf(key: string): string | undefined {
+    const record = this.#records.get(key)
+    return record && `${this.#base}/${record.n}/aside`
+  }
+
   keys(): string[] {
     return this.#records.all().map(({ key }) => key)
   }
@@ -257,9 +262,9 @@ class OverlaySnapshots implements SnapshotStore {
     const record = this.#must(key)
     if (record.diffId !== null && record.tarSize !== null) return { diffId: record.diffId, tarSize: record.tarSize }
     const result = await this.#pool.run({ op: 'diff', root: this.#fs(record.n), output: { to: 'digest' } }, { signal })
-    const measured = { diffId: result.diffId, tarSize: result.tarSize }
-    if (record.committed) this.#records.set(record.n, measured)
-    return measured
+    const { diffId, tarSize, size } = result
+    if (record.committed) this.#records.set(record.n, { diffId, tarSize, size })
+    return { diffId, tarSize }
   }
 
   intact(key: string): boolean {

@@ -215,6 +215,8 @@ export interface Snapshots {
   stat(key: string): Promise<SnapshotInfo | undefined>
   /** Its own layer's directory, as in stat(), which also counts what is in there. */
   pathOf(key: string): string | undefined
+  /** A file for what its maker wants to remember with it, which is not part of it. It goes when the snapshot does. */
+  asideOf(key: string): string | undefined
   list(): Promise<SnapshotInfo[]>
   /** Of all, oldest first, without looking at what is in them. */
   keys(): string[]

@@ -24,8 +24,9 @@ const native = {
   ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
   lsetxattr: libc.func('int lsetxattr(const char *path, const char *name, void *value, size_t size, int flags)'),
   lgetxattr: libc.func('long lgetxattr(const char *path, const char *name, void *value, size_t size)'),
-  llistxattr: libc.func('long llistxattr(const char *path, void *list, size_t size)'),
-  utimensat: libc.func('int utimensat(int dirfd, const char *path, void *times, int flags)'),
+  // Very many files are asked and dated: an address as a number costs less than a buffer that koffi looks at each time.
+  llistxattr: libc.func('long llistxattr(const char *path, uint64 list, size_t size)'),
+  utimensat: libc.func('int utimensat(int dirfd, const char *path, uint64 times, int flags)'),
   memfdCreate: libc.func('int memfd_create(const char *name, uint flags)'),
   syncfs: libc.func('int syncfs(int fd)'),
   openat2: libc.func('syscall', 'long', ['long', 'int', 'str', 'void *', 'size_t']),
@@ -157,27 +158,38 @@ export const getXattr = (path: string, name: string): Buffer | undefined => {
     if (errno !== 'ERANGE' || room > 65536) throw callError(errno, `getxattr ${name} of ${path}`)
   }
 }
+const addressOf = (buffer: Buffer): number => Number(koffi.address(buffer))
+
+/** XATTR_LIST_MAX: no list is longer. */
+const xattrList = Buffer.from(new ArrayBuffer(64 * 1024))
+const xattrListAt = addressOf(xattrList)
+
 export const listXattrs = (path: string): string[] => {
-  for (let room = 1024; ; room *= 8) {
-    const buffer = Buffer.alloc(room)
-    const length = native.llistxattr(pathOf(path), buffer, room)
-    if (length >= 0) return buffer.toString('utf8', 0, length).split('\0').filter(Boolean)
-    const errno = lastErrno()
-    if (errno === 'ENOTSUP' || errno === 'EOPNOTSUPP') return []
-    if (errno !== 'ERANGE' || room > 65536) throw callError(errno, `listxattr ${path}`)
-  }
+  const length = native.llistxattr(pathOf(path), xattrListAt, xattrList.length) as number
+  if (length === 0) return []
+  if (length > 0) return xattrList.toString('utf8', 0, length).split('\0').filter(Boolean)
+  const errno = lastErrno()
+  if (errno === 'ENOTSUP' || errno === 'EOPNOTSUPP') return []
+  throw callError(errno, `listxattr ${path}`)
 }
 
+const timesRoom = Buffer.from(new ArrayBuffer(32))
+const times = new BigInt64Array(timesRoom.buffer)
+const timesAt = addressOf(timesRoom)
+
+/** Seconds and nanoseconds of two times: into `times`. */
+const putTime = (index: number, ns: bigint): void => {
+  const rest = ((ns % second) + second) % second
+  times[index] = (ns - rest) / second
+  times[index + 1] = rest
+}
+const second = 1_000_000_000n
+
 export const setTimes = (path: string, atimeNs: bigint, mtimeNs: bigint): void => {
-  const second = 1_000_000_000n
-  const floor = (ns: bigint): bigint => (ns - (((ns % second) + second) % second)) / second
-  const times = new BigInt64Array([
-    floor(atimeNs),
-    atimeNs - floor(atimeNs) * second,
-    floor(mtimeNs),
-    mtimeNs - floor(mtimeNs) * second,
-  ])
-  checked(native.utimensat(-100, pathOf(path), times, 0x100), `utimensat ${path}`)
+  putTime(0, atimeNs)
+  if (atimeNs === mtimeNs) times.copyWithin(2, 0, 2)
+  else putTime(2, mtimeNs)
+  checked(native.utimensat(-100, pathOf(path), timesAt, 0x100), `utimensat ${path}`)
 }
 
 export const mknod = (path: string, mode: number, major: number, minor: number): void => {

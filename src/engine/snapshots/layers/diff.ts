@@ -13,21 +13,27 @@ const chunkSize = 256 * 1024
  * The same tree always gives the same bytes. The root itself is left out, as everybody does, and so are sockets.
  * What was given is overwritten when more is asked for.
  */
-export function* layerTar(root: string, special: Special): Generator<Buffer> {
-  yield* directory(root, '', { special, links: new Map(), memory: Buffer.allocUnsafeSlow(chunkSize) })
+export function* layerTar(root: string, special: Special, tally: Tally = { bytes: 0 }): Generator<Buffer> {
+  yield* directory(root, '', { special, tally, links: new Map(), memory: Buffer.allocUnsafeSlow(chunkSize) })
   yield tarEnd
 }
 
+/** What is counted on the way. */
+interface Tally {
+  /** Of files; one with several names counts once. */
+  bytes: number
+}
 type Links = Map<string, string>
 interface Writing {
   special: Special
+  tally: Tally
   links: Links
   /** What is read of files. */
   memory: Buffer
 }
 
 function* directory(root: string, path: string, writing: Writing): Generator<Buffer> {
-  const { special, links, memory } = writing
+  const { special, tally, links, memory } = writing
   const prefix = path === '' ? '' : `${path}/`
   // A file of that name would become a whiteout for whoever reads the layer.
   const names = namesIn(`${root}/${path}`).filter((name) => !name.startsWith('.wh.'))
@@ -44,6 +50,7 @@ function* directory(root: string, path: string, writing: Writing): Generator<Buf
     const attributes = xattrs.get(name)
     const entry = describe(root, full, stat, attributes, links)
     yield encodeTarHeader(entry)
+    if (entry.type === 'file') tally.bytes += entry.size
     if (entry.type === 'file' && entry.size > 0) yield* content(`${root}/${full}`, entry.size, memory)
     if (entry.type !== 'directory') continue
     if (attributes?.has(opaqueXattr)) yield encodeTarHeader(tarEntry({ path: `${full}/.wh..wh..opq`, mode: 0o600 }))

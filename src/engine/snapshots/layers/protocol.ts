@@ -79,7 +79,8 @@ export interface Change {
 }
 export interface LayerResults {
   unpack: UnpackResult
-  diff: DiffResult
+  /** `size`: bytes of the files in it. */
+  diff: DiffResult & { size: number }
   pack: PackResult
   changes: Change[]
   trim: undefined

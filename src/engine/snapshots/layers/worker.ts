@@ -11,7 +11,7 @@ import { layerTar } from './diff.ts'
 import { pack } from './pack.ts'
 import { fileChunks, gathered } from './pieces.ts'
 import { portSink, portSource } from './port-streams.ts'
-import type { DiffResult, JobStart, LayerJob, UnpackResult } from './protocol.ts'
+import type { JobStart, LayerJob, LayerResults, UnpackResult } from './protocol.ts'
 import { remoteSpecial, type Special } from './special.ts'
 import { trimLayer } from './trim.ts'
 import { Unpacker } from './unpack.ts'
@@ -91,16 +91,17 @@ const plain = async (source: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<
   return transform ? pipeline(whole(), transform, () => {}) : whole() // its reader sees an error of either
 }
 
-const diff = async (job: Job<'diff'>, port: JobStart['port'], special: Special): Promise<DiffResult> => {
+const diff = async (job: Job<'diff'>, port: JobStart['port'], special: Special): Promise<LayerResults['diff']> => {
   const hash = createHash('sha256')
+  const tally = { bytes: 0 }
   let tarSize = 0
   const sink = job.output.to === 'port' ? portSink(port) : undefined
-  for (const chunk of gathered(layerTar(job.root, special), sink !== undefined)) {
+  for (const chunk of gathered(layerTar(job.root, special, tally), sink !== undefined)) {
     hash.update(chunk)
     tarSize += chunk.length
     await sink?.(chunk)
   }
-  return { diffId: digest(hash), tarSize }
+  return { diffId: digest(hash), tarSize, size: tally.bytes }
 }
 
 const digest = (hash: Hash): string => `sha256:${hash.digest('hex')}`
