@@ -184,7 +184,7 @@ test('a copy in which somebody was is looked at, and made what the client has', 
 test('what is known of a copy may be damaged', async () => {
   const tree = { g: { text: 'y' } }
   const { root } = await sync(tree)
-  for (const each of ['told', 'digests.json'])
+  for (const each of ['told-2', 'digests.json'])
     for (const damage of ['', '{}\n', '{"boot":', '\0\0\0\n\0']) {
       writeFileSync(join(root, '..', each), damage)
       await sync(tree)
@@ -222,7 +222,7 @@ test('digests are remembered; after a restart of the machine only data that is w
   assert.deepEqual(await digests(), known)
   assert.deepEqual(await digests(), known, 'not fetched again')
   const { root } = await sync(tree)
-  for (const each of ['digests.json', 'told']) {
+  for (const each of ['digests.json', 'told-2']) {
     const file = join(root, '..', each)
     writeFileSync(file, readFileSync(file, 'utf8').replace(/"boot":"[^"]*"/, '"boot":"another"'))
   }
