@@ -1,4 +1,5 @@
 /** One build from request to image. */
+import type { NamedDevice } from '../engine/types.ts'
 import { randomUUID } from 'node:crypto'
 import type { Images } from '../engine/types.ts'
 import { isError, messageOf, SlipwayError } from '../errors.ts'
@@ -81,6 +82,7 @@ class Build {
   readonly #bases: Bases
   readonly #inputs: Inputs
   readonly #environment: StepEnvironment
+  #devices: readonly NamedDevice[] | undefined
   readonly #imported: ImportedCaches
   readonly #startedAt: number
   /** With SOURCE_DATE_EPOCH as a number, once that is known. */
@@ -94,7 +96,7 @@ class Build {
     this.#signal = stop.signal
     this.#report = new Report(request.progress, () => deps.clock.now())
     this.#bases = new Bases(deps.images, request, this.#report, this.#signal)
-    this.#environment = stepEnvironment(request)
+    this.#environment = stepEnvironment(request, () => this.#devices)
     this.#inputs = new Inputs(deps, request, this.#report, this.#environment, this.#signal)
     this.#imported = new ImportedCaches(deps, this.#report, this.#signal)
     this.#platforms = platformsOf(request)
@@ -192,6 +194,7 @@ class Build {
     const solve = new Solve(this.#deps, { source, signal: this.#signal, report: this.#report, imported })
     this.#solve = solve
     await this.#settleEpoch(dockerfile, read, solve)
+    this.#devices = (await this.#deps.devices.list()).devices
     const stages = await this.#plan(dockerfile, read.local)
     const epoch = epochOf(this.#epochOf(dockerfile))
     const roots = stages.map(({ rootfs }) => rootfs)

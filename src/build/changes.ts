@@ -25,6 +25,7 @@ export const changedConfig = (config: ImageProcessConfig, changes: readonly stri
     globals: new Map(),
     allowance: new Allowance(),
     automounts: [],
+    devices: () => [],
     // The directory that WORKDIR makes is made when a container starts.
     node: (_command, _op, input) => input,
   }).config

@@ -1,12 +1,19 @@
 /** What a request gives to RUN steps: network, secrets, agents. */
 import { statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import type { NamedDevice } from '../engine/types.ts'
 import { SlipwayError } from '../errors.ts'
+import { deviceGrant, grantedDevices } from './devices.ts'
+import type { DeviceWish } from './dockerfile/devices.ts'
 import { proxyArgs } from './dockerfile/instructions/arg.ts'
 import type { StepEnvironment } from './solver/graph.ts'
 import type { BuildRequest } from './types.ts'
 
-export const stepEnvironment = (request: BuildRequest): StepEnvironment => {
+/** `devices`: there are on this machine, once that is known. */
+export const stepEnvironment = (
+  request: BuildRequest,
+  devices: () => readonly NamedDevice[] | undefined,
+): StepEnvironment => {
   const { args, network = 'default', extraHosts = [], shmSize, ulimits = [], privileged = false } = request
   // Tools read either spelling, so both are set from whichever was given.
   const proxies = new Map<string, string>()
@@ -27,6 +34,7 @@ export const stepEnvironment = (request: BuildRequest): StepEnvironment => {
     cacheNamespace: args.BUILDKIT_CACHE_MOUNT_NS ?? '',
     renewedCaches: new Set(),
     automounts: request.automounts ?? [],
+    devices: (wishes) => devicesOf(request, wishes, devices()),
     privileged,
     hostNetwork: request.hostNetwork ?? false,
     secret: (id) => secretOf(request, id),
@@ -34,6 +42,13 @@ export const stepEnvironment = (request: BuildRequest): StepEnvironment => {
     sourceRules: request.sourceRules ?? [],
   }
 }
+
+/** Nothing is looked up for one that is only described. */
+const devicesOf = (
+  { deviceGrants = [] }: BuildRequest,
+  wishes: readonly DeviceWish[],
+  known: readonly NamedDevice[] | undefined,
+): string[] => (known ? grantedDevices(wishes, known, deviceGrant(deviceGrants)) : [])
 
 /** 'default' is the agent of this process; 'id=path' names a socket. */
 const agentOf = async ({ ssh, findAgent }: BuildRequest, id: string): Promise<string | undefined> => {

@@ -32,6 +32,8 @@ import type { Builder, BuildRequest } from './types.ts'
 
 export { matcher as cacheMatcher } from './cache/filter.ts'
 export { changedConfig } from './changes.ts'
+export { isFreeDevice } from './devices.ts'
+export { entitled } from './entitlements.ts'
 export { type GitAddress, parseGitAddress } from './context/git.ts'
 export { type FileTree, type WalkedFile, walkTrees } from './output/files.ts'
 export { policedGit, policedUrl } from './policed.ts'
@@ -40,7 +42,7 @@ export { sourceRules } from './source-policy.ts'
 export type * from './types.ts'
 
 interface BuilderDeps {
-  engine: Pick<Engine, 'images' | 'snapshots' | 'containers'>
+  engine: Pick<Engine, 'images' | 'snapshots' | 'containers' | 'devices'>
   instance: Instance
   sys: Sys
   db: DatabaseSync
@@ -120,6 +122,7 @@ const wire = ({ engine, instance, sys, db, log, clock }: BuilderDeps): BuildDeps
     images: engine.images,
     snapshots: engine.snapshots,
     containers: engine.containers,
+    devices: engine.devices,
     records,
     copies: new EarlierCopies(db, engine.snapshots, log.room('build')),
     cacheMounts: new CacheMounts(db, join(base, 'cache-mounts'), now),

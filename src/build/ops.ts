@@ -85,6 +85,8 @@ export interface RunOp {
   /** undefined: the build's. */
   network?: 'default' | 'none' | 'host' | undefined
   insecure: boolean
+  /** VENDOR/CLASS=NAME */
+  devices: string[]
   /** A here-document that begins with `#!`: an executable at /dev/pipes/NAME while the step runs. */
   document?: { name: string; data: string } | undefined
 }

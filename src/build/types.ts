@@ -95,6 +95,8 @@ export interface BuildRequest {
   privileged?: boolean | undefined
   /** RUN --network=host is allowed. */
   hostNetwork?: boolean | undefined
+  /** Entitlements to devices: "device", "device=NAME[,alias=ALIAS]". */
+  deviceGrants?: readonly string[] | undefined
   /** Where the sources may come from, and what takes their place. */
   sourceRules?: readonly SourceRule[] | undefined
   signal?: AbortSignal | undefined

@@ -1,6 +1,7 @@
 import { ContainerRecords, createContainers } from './containers/index.ts'
 import { tellDamaged } from '../lib/database.ts'
 import type { EngineDeps } from './deps.ts'
+import { createDevices } from './devices/index.ts'
 import { createEvents } from './events/index.ts'
 import { createImages, imageSettings } from './images/index.ts'
 import { createNetworks } from './networks/index.ts'
@@ -31,7 +32,8 @@ export const createEngine = (given: Omit<EngineDeps, 'events'>): Engine => {
   const volumes = createVolumes(deps, (name) =>
     records.list().flatMap((record) => (record.mounts.some((mount) => mount.name === name) ? [record.id] : [])),
   )
-  const containers = createContainers(deps, { images, snapshots, sandboxes, volumes }, records)
+  const devices = createDevices(deps.instance.stateDir)
+  const containers = createContainers(deps, { images, snapshots, sandboxes, volumes, devices }, records)
   return {
     images,
     snapshots,
@@ -39,6 +41,7 @@ export const createEngine = (given: Omit<EngineDeps, 'events'>): Engine => {
     sandboxes,
     networks,
     volumes,
+    devices,
     events: deps.events,
     async recover() {
       for (const { source, row, error } of tellDamaged(deps.db))

@@ -6,12 +6,14 @@
  */
 
 import type { Containers } from './types/containers.ts'
+import type { Devices } from './types/devices.ts'
 import type { Events } from './types/events.ts'
 import type { Images, Snapshots } from './types/images.ts'
 import type { Networks, Sandboxes } from './types/networks.ts'
 import type { Volumes } from './types/volumes.ts'
 
 export type * from './types/containers.ts'
+export type * from './types/devices.ts'
 export type * from './types/events.ts'
 export type * from './types/images.ts'
 export type * from './types/networks.ts'
@@ -41,6 +43,7 @@ export interface Engine {
   sandboxes: Sandboxes
   networks: Networks
   volumes: Volumes
+  devices: Devices
   events: Events
   /** Takes over what an earlier daemon left: running containers, rules, mounts; cleans what nobody owns. Once, before anything else. */
   recover(): Promise<void>

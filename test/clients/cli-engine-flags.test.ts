@@ -84,6 +84,8 @@ test('create: limits, privileges, namespaces', () =>
     create --security-opt seccomp=unconfined --security-opt apparmor:x busybox
     create --device /dev/null --device /dev/zero:/dev/z --device /dev/full:r --device /dev/full:/dev/x:rw --device-cgroup-rule 'c 1:3 rwm' busybox
     create --gpus all busybox
+    create --device vendor.com/class=one --device /dev/null --device vendor.com/class=two:0 busybox
+    create --gpus 1 --device vendor.com/class=one busybox
     create --gpus 2 busybox
     create --gpus device=0,driver=nvidia,capabilities=compute busybox
     create --gpus '"device=0,1"' busybox

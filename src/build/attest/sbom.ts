@@ -97,6 +97,7 @@ const scannerStep = (scan: Scan): OpNode => {
       { type: 'tmpfs', target: '/tmp' },
     ],
     insecure: false,
+    devices: [],
   }
   const title = `generating sbom using ${fullName(options.generator)}`
   const image = { kind: 'image', image: scanner, vertex: vertexOf(`[${scan.target}] ${title}`) } as const

@@ -1,3 +1,4 @@
+import type { DeviceWish } from './devices.ts'
 import type { ImageProcessConfig } from '../../spec/oci/index.ts'
 import type { Op } from '../ops.ts'
 import type { RuleName } from '../rules/ruleset.ts'
@@ -25,6 +26,8 @@ export interface StageState {
   readonly seen: { has(name: string): boolean }
   /** What every RUN mounts, as after --mount=. */
   readonly automounts: readonly string[]
+  /** Names of what RUN --device asks for, where the build may have it. */
+  devices(wishes: readonly DeviceWish[]): string[]
   /** A WORKDIR was written above, in this stage or in one it is built on. */
   readonly workdirSet: boolean
   /** The instruction's name as it is written. */

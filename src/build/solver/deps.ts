@@ -1,4 +1,4 @@
-import type { Containers, Snapshots } from '../../engine/types.ts'
+import type { Containers, Devices, Snapshots } from '../../engine/types.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Semaphore } from '../../lib/semaphore.ts'
@@ -18,6 +18,7 @@ export interface SolverDeps {
   log: Log
   snapshots: Snapshots
   containers: Pick<Containers, 'runStep'>
+  devices: Pick<Devices, 'list'>
   records: CacheRecords
   copies: EarlierCopies
   cacheMounts: CacheMounts

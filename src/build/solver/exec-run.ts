@@ -178,6 +178,7 @@ const runProgram = async (
     shmSize: env.shmSize,
     hostname: env.hostname ?? 'buildkitsandbox',
     cgroupParent: env.cgroupParent,
+    devices: op.devices,
     signal: context.signal,
     output: (chunk: OutputChunk) => {
       tail.add(chunk.data)

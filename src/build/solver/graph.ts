@@ -1,4 +1,5 @@
 /** The build as a graph: each node is a root filesystem (or a directory tree) made from others. */
+import type { DeviceWish } from '../dockerfile/devices.ts'
 import type { Image, Resources } from '../../engine/types.ts'
 import type { SourcePosition } from '../../errors.ts'
 import type { Tree } from '../context/tree.ts'
@@ -70,6 +71,8 @@ export interface StepEnvironment {
   renewedCaches: Set<string>
   /** What every RUN mounts, as after --mount=. */
   automounts: readonly string[]
+  /** Finds and grants what RUN --device asks for. Throws a SyntaxFault for what there is not, or not for this build. */
+  devices(wishes: readonly DeviceWish[]): string[]
   privileged: boolean
   hostNetwork: boolean
   secret(id: string): Promise<Uint8Array | undefined>

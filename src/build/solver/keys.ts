@@ -39,6 +39,7 @@ const run = (op: RunOp): unknown => [
   op.mounts.map(mount),
   op.insecure,
   op.document ?? null,
+  ...(op.devices.length > 0 ? [op.devices] : []),
 ]
 
 /** A secret's value and a cache's id and content never count: that is what they are for. */

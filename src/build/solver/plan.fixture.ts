@@ -1,8 +1,9 @@
 /** A plan without an engine, for the tests of lowering. */
-import type { Image } from '../../engine/types.ts'
+import type { Image, NamedDevice } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import { formatPlatform, type ImageConfig, type ImageProcessConfig, parsePlatform } from '../../spec/oci/index.ts'
 import { compilePatterns } from '../context/patterns.ts'
+import { deviceGrant, grantedDevices } from '../devices.ts'
 import { parseDockerfile } from '../dockerfile/parser.ts'
 import { createLint, type Warning } from '../rules/lint.ts'
 import { checkStructure } from '../rules/structure.ts'
@@ -22,6 +23,8 @@ interface PlanOptions {
   contexts?: Record<string, { image: string } | { stage: string } | { directory: string }>
   ignore?: string[]
   automounts?: string[]
+  devices?: NamedDevice[]
+  allow?: string[]
   /** BUILDKIT_DOCKERFILE_CHECK */
   check?: string
   whole?: boolean
@@ -83,6 +86,7 @@ export const plan = async (text: string, options: PlanOptions = {}): Promise<Pla
       cacheNamespace: '',
       renewedCaches: new Set(),
       automounts: options.automounts ?? [],
+      devices: (wishes) => grantedDevices(wishes, options.devices ?? [], deviceGrant(options.allow ?? [])),
       privileged: false,
       hostNetwork: false,
       secret: async () => undefined,

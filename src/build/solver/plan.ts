@@ -216,6 +216,7 @@ class Planner {
       globals: scope.values,
       allowance: scope.allowance,
       automounts: this.#in.environment.automounts,
+      devices: this.#in.environment.devices,
       node: (command, op, input, shown) => this.#node(stage, steps, sources, command, op, input, shown, base.platform),
     })
   }

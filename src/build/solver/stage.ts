@@ -7,7 +7,7 @@ import { meant } from '../dockerfile/nearest.ts'
 import { lowering, type Range, type Source } from '../dockerfile/source.ts'
 import type { Op } from '../ops.ts'
 import type { Lint } from '../rules/lint.ts'
-import type { OpNode, Rootfs } from './graph.ts'
+import type { OpNode, Rootfs, StepEnvironment } from './graph.ts'
 
 export interface PendingHistory {
   entry: HistoryEntry
@@ -70,6 +70,7 @@ interface StageScope {
   globals: ReadonlyMap<string, string>
   allowance: Allowance
   automounts: readonly string[]
+  devices: StepEnvironment['devices']
   /** Turns an operation into a node on `input`. */
   node(command: Command, op: NonNullable<Lowered['op']>, input: Rootfs, shown: string): OpNode | Rootfs
 }
@@ -176,6 +177,7 @@ const viewOf = (
     env: state.env,
     args: state.args,
     automounts: scope.automounts,
+    devices: scope.devices,
     word: statement.word,
     workdirSet: state.workdirSet || seen.has('WORKDIR'),
     seen,

@@ -41,7 +41,8 @@ export interface BuildOrder {
   ssh: string[]
   /** By registry host. */
   auths: Record<string, RegistryAuth>
-  privileged: boolean
+  /** As --allow names them. */
+  entitlements: string[]
 }
 /** A directory is an OCI layout. */
 export interface CacheOrder {
@@ -83,8 +84,8 @@ export interface ImageBuildOrder {
   auths: Record<string, RegistryAuth>
   /** Of EXPERIMENTAL_BUILDKIT_SOURCE_POLICY. */
   sourcePolicy: GivenPolicy
-  privileged: boolean
-  hostNetwork: boolean
+  /** As --allow names them. */
+  entitlements: string[]
   cacheFrom: CacheOrder[]
   cacheTo: CacheOrder[]
   outputs: OutputOrder[]

@@ -62,6 +62,7 @@ export const withContainerRuntime = (
       stopTimeoutMs: runtime.stopTimeoutMs,
       ulimits: runtime.ulimits,
       devices: runtime.devices,
+      deviceRequests: runtime.deviceRequests,
       deviceCgroupRules: runtime.deviceCgroupRules,
       oomScoreAdj: runtime.oomScoreAdj,
       cgroupParent: runtime.cgroupParent,

@@ -2,10 +2,7 @@
 import type { Service } from '../../spec/compose/project.ts'
 import type { Lowering } from './context.ts'
 
-const unused: [key: 'entitlements' | 'isolation', message: string][] = [
-  ['entitlements', 'entitlements are not needed: `privileged` is asked for by itself'],
-  ['isolation', 'isolation is for Windows containers'],
-]
+const unused: [key: 'isolation', message: string][] = [['isolation', 'isolation is for Windows containers']]
 
 export const reportBuild = (service: Service, lowering: Lowering): void => {
   const { build } = service

@@ -1,8 +1,9 @@
 /** CPU, memory and everything else that is measured out. */
 import { formatBytes, formatMilli } from '../../lib/quantity.ts'
-import type { DeviceRequest, Service, Ulimit } from '../../spec/compose/project.ts'
+import type { Service, Ulimit } from '../../spec/compose/project.ts'
 import type { ContainerRuntime } from '../../spec/kube/runtime-annotation.ts'
 import type { Lowering } from './context.ts'
+import { deviceMaps, gpuLimits } from './devices.ts'
 import type { Piece } from './piece.ts'
 
 const cpu = (cpus: number): string => formatMilli(Math.max(1, Math.round(cpus * 1000)))
@@ -58,43 +59,6 @@ export const resources = (service: Service, lowering: Lowering): Piece => {
     },
     runtime: limitsOnlyHere(service, lowering),
   }
-}
-
-const gpuLimits = (service: Service, lowering: Lowering): Record<string, string> => {
-  const requests: [string, DeviceRequest][] = [
-    ...(service.gpus === 'all'
-      ? [['gpus', { count: 'all', capabilities: ['gpu'] }] as [string, DeviceRequest]]
-      : (service.gpus ?? []).map((r, i): [string, DeviceRequest] => [`gpus.${i}`, r])),
-    ...(service.deploy?.resources?.reservations?.devices ?? []).map((r, i): [string, DeviceRequest] => [
-      `deploy.resources.reservations.devices.${i}`,
-      r,
-    ]),
-  ]
-  let count = 0
-  let vendor = 'nvidia.com/gpu'
-  for (const [path, request] of requests) {
-    if (lowering.local) {
-      lowering.refuse(
-        service.name,
-        path,
-        "device requests need a vendor's runtime, which slipway does not have",
-        'Map the device itself with `devices:`.',
-      )
-      continue
-    }
-    if (request.driver && !['nvidia', 'cdi'].includes(request.driver)) vendor = `${request.driver}.com/gpu`
-    if (request.device_ids)
-      lowering.warn(
-        service.name,
-        path,
-        'Kubernetes hands out devices by number, not by id',
-        'Use node labels to choose.',
-      )
-    if (request.count === 'all')
-      lowering.warn(service.name, path, '"all" becomes one device', 'Say how many: count: N.')
-    count += request.device_ids?.length ?? (typeof request.count === 'number' ? request.count : 1)
-  }
-  return count ? { [vendor]: String(count) } : {}
 }
 
 const ulimitOf = (name: string, limit: Ulimit): { name: string; soft: number; hard: number } =>
@@ -239,19 +203,5 @@ const blkio = (service: Service, lowering: Lowering): ContainerRuntime => {
   return {
     ...(config.weight !== undefined && { blkioWeight: config.weight }),
     ...(devices.length && { blkioDevices: devices }),
-  }
-}
-
-const deviceMaps = (service: Service, lowering: Lowering): ContainerRuntime => {
-  if (!service.devices?.length) return {}
-  lowering.onlyHere(
-    service.name,
-    'devices',
-    'devices of a node are handed out by device plugins',
-    "Use a device plugin's resource.",
-    'refuse',
-  )
-  return {
-    devices: service.devices.map((d) => ({ hostPath: d.source, containerPath: d.target, permissions: d.permissions })),
   }
 }

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { relative } from 'node:path'
-import { sourceRules } from '../../build/index.ts'
+import { entitled, sourceRules } from '../../build/index.ts'
 import type { Builder, BuildProgress, BuildRequest, CacheEntry, Question } from '../../build/types.ts'
 import type { CacheOrder, ContextOrder, ImageBuildOrder } from '../../clients/control/index.ts'
 import { SlipwayError } from '../../errors.ts'
@@ -31,7 +31,18 @@ const requestOf = async (
   signal: AbortSignal,
   progress: (event: BuildProgress) => void,
 ): Promise<BuildRequest> => {
-  const { context, contexts, secrets, auths, cacheFrom, cacheTo, sourcePolicy, outputs: _, ...rest } = order
+  const {
+    context,
+    contexts,
+    secrets,
+    auths,
+    cacheFrom,
+    cacheTo,
+    sourcePolicy,
+    entitlements,
+    outputs: _,
+    ...rest
+  } = order
   const decoded = Object.entries(secrets).map(
     ([id, s]) => [id, 'valueBase64' in s ? { value: Buffer.from(s.valueBase64, 'base64') } : s] as const,
   )
@@ -40,6 +51,7 @@ const requestOf = async (
   )
   return {
     ...rest,
+    ...entitled(entitlements),
     tags: [],
     context: contextOf(context),
     contexts: Object.fromEntries(named),

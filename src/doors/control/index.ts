@@ -1,5 +1,6 @@
 /** The control door: status, stop, builds and images for our own command line, on a socket only root can open. */
 import { chmodSync, rmSync } from 'node:fs'
+import { entitled } from '../../build/index.ts'
 import type { Builder, BuildProgress, Question, BuildRequest } from '../../build/types.ts'
 import type {
   BuildOrder,
@@ -157,12 +158,13 @@ const build = async (
   send: Send,
   signal: AbortSignal,
 ): Promise<ImageAnswer> => {
-  const { secrets, auths, cacheFrom, cacheTo, ...rest } = order
+  const { secrets, auths, cacheFrom, cacheTo, entitlements, ...rest } = order
   const decoded = Object.entries(secrets).map(
     ([id, s]) => [id, 'valueBase64' in s ? { value: Buffer.from(s.valueBase64, 'base64') } : s] as const,
   )
   const request: BuildRequest = {
     ...rest,
+    ...entitled(entitlements),
     cacheFrom: cacheFrom.map(cacheOf),
     cacheTo: cacheTo.map(cacheOf),
     secrets: Object.fromEntries(decoded),

@@ -46,8 +46,6 @@ export const planCreate = (name: string, body: CreateBody, find: CreateLookups):
   const host = joinedById(asked, find)
   if (host.Isolation && host.Isolation !== 'default')
     throw bad(`Invalid isolation: "${host.Isolation}" - linux only supports 'default'`)
-  if (host.DeviceRequests?.length)
-    throw bad('could not select device driver "" with capabilities: [[gpu]]', 'GPUs are not supported by this engine.')
   const volumes: VolumeSpec[] = []
   const networks = networksOf(host, NetworkingConfig?.EndpointsConfig ?? {}, find)
   // Elsewhere links are names on the network; on the default bridge they are lines of /etc/hosts.
@@ -79,6 +77,13 @@ export const planCreate = (name: string, body: CreateBody, find: CreateLookups):
       hostPath: d.PathOnHost,
       containerPath: d.PathInContainer || d.PathOnHost,
       permissions: d.CgroupPermissions || 'rwm',
+    })),
+    deviceRequests: (host.DeviceRequests ?? []).map((each) => ({
+      driver: each.Driver ?? '',
+      count: each.Count ?? 0,
+      ids: each.DeviceIDs ?? [],
+      capabilities: each.Capabilities ?? [],
+      options: each.Options ?? {},
     })),
     deviceCgroupRules: host.DeviceCgroupRules ?? [],
     resources: resourcesOf(host, find.parts),

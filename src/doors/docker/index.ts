@@ -33,7 +33,7 @@ export const createDockerDoor = (
 ): { listen(socketPath: string, fd: number): Promise<void>; close(): void } => {
   const { engine, builder, log, clock } = deps
   const pushed = new RecentPushes(clock)
-  const bk = buildkit({ ...deps, images: engine.images, networks: engine.networks, pushed })
+  const bk = buildkit({ ...deps, images: engine.images, networks: engine.networks, devices: engine.devices, pushed })
   const routes = [
     ...systemRoutes(deps),
     ...containerRoutes(engine, clock, deps.instance.stateDir),

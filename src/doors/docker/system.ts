@@ -151,7 +151,8 @@ const securityOptions = ({ containers }: Pick<Engine, 'containers'>, sys: Pick<S
 
 const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend) => {
   const containers = engine.containers.list()
-  const warnings = engine.networks.warnings()
+  const { devices, problems } = await engine.devices.list()
+  const warnings = [...engine.networks.warnings(), ...problems]
   const count = (status: string): number => containers.filter((c) => c.status === status).length
   const runtime = await sys.processes.ociRuntime()
   return {
@@ -209,7 +210,8 @@ const infoView = async ({ engine, sys, instance, version, clock }: SystemBackend
     RuncCommit: { ID: runtime.version, Expected: runtime.version },
     InitCommit: { ID: '', Expected: '' },
     SecurityOptions: securityOptions(engine, sys),
-    CDISpecDirs: [],
+    CDISpecDirs: engine.devices.directories(),
+    ...(devices.length > 0 ? { DiscoveredDevices: devices.map(({ name }) => ({ Source: 'cdi', ID: name })) } : {}),
     Warnings: warnings.length > 0 ? warnings.map((each) => `WARNING: ${each}`) : null,
   }
 }

@@ -115,7 +115,15 @@ export interface HostConfig {
   CpusetMems?: string
   Devices?: { PathOnHost: string; PathInContainer?: string; CgroupPermissions?: string }[] | null
   DeviceCgroupRules?: string[] | null
-  DeviceRequests?: { Driver?: string; Count?: number; Capabilities?: string[][] }[] | null
+  DeviceRequests?:
+    | {
+        Driver?: string
+        Count?: number
+        DeviceIDs?: string[] | null
+        Capabilities?: string[][] | null
+        Options?: Record<string, string> | null
+      }[]
+    | null
   MemoryReservation?: number
   MemorySwap?: number
   MemorySwappiness?: number | null

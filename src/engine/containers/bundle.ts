@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { statSync, writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import type { OciConfig } from '../../spec/oci/index.ts'
 import { type ConfigInput, configText, ociConfig } from '../runtime/config.ts'
@@ -6,6 +6,7 @@ import { hostDevices, parseDeviceRule, requestedDevices } from '../runtime/devic
 import { type ResolvedUser, resolveUserIn } from '../runtime/user.ts'
 import type { Sandbox } from '../types.ts'
 import type { Context } from './context.ts'
+import { editedMounts, withEdits } from './device-edits.ts'
 import { findInit } from './init.ts'
 import { namespaces, shmOf } from './joins.ts'
 import { linkVariables } from './links.ts'
@@ -25,8 +26,15 @@ export const writeBundle = async (
   const user = resolveUserIn(ctx.sys.files, paths.rootfs, process.user, spec.groups)
   const runtime = await ctx.sys.processes.ociRuntime()
   const staging = new Staging(ctx, paths.bundle)
-  const mounts = sandboxFiles(sandbox, record)
-  for (const mount of record.mounts) mounts.push(await ociMount(ctx, record, mount, staging, runtime.enter.length > 0))
+  const staged = runtime.enter.length > 0
+  const edits = await ctx.devices.requested(spec.deviceRequests ?? [])
+  const own = sandboxFiles(sandbox, record)
+  for (const mount of record.mounts) own.push(await ociMount(ctx, record, mount, staging, staged))
+  const mounts = editedMounts(edits, own, (mount) =>
+    staged && mount.type === 'bind'
+      ? { ...mount, source: staging.bind(mount.source, statSync(mount.source).isDirectory()) }
+      : mount,
+  )
   if (spec.init)
     mounts.push({
       destination: '/sbin/docker-init',
@@ -72,7 +80,7 @@ export const writeBundle = async (
     annotations: spec.annotations,
     cgroupsPath: record.cgroup,
   }
-  const config = ociConfig(input, ctx.machine)
+  const config = ociConfig(withEdits(input, edits), ctx.machine)
   await ctx.loadProfile(config.process.apparmorProfile)
   writeFileSync(join(paths.bundle, 'config.json'), configText(ctx.seccomp.apply(config, runtime)), { mode: 0o600 })
   return { user, config }

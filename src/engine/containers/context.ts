@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { EngineDeps } from '../deps.ts'
+import type { DeviceStore } from '../devices/index.ts'
 import type { AttachHub } from '../runtime/attach.ts'
 import type { Machine } from '../runtime/config.ts'
 import type { Exits } from '../runtime/exits.ts'
@@ -17,6 +18,7 @@ export interface Neighbours {
   snapshots: SnapshotStore
   sandboxes: Sandboxes
   volumes: VolumeStore
+  devices: DeviceStore
 }
 
 /** What is known of a container only while this process lives. */

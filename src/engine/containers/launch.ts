@@ -1,4 +1,4 @@
-import { closeSync, constants, mkdirSync, openSync, rmSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, constants, existsSync, mkdirSync, openSync, rmSync, unlinkSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { isError, messageOf, SlipwayError } from '../../errors.ts'
 import type { OciConfig } from '../../spec/oci/index.ts'
@@ -51,15 +51,26 @@ const readySandbox = async (ctx: Context, record: ContainerRecord) => {
  * system calls: `runtime delete` would do the same, a process later.
  */
 export const clearRun = async (ctx: Context, record: ContainerRecord): Promise<void> => {
-  const { id, cgroup, paths, internal } = record
+  const { id, cgroup, paths, internal, spec } = record
   const { kill } = ctx.sys.processes
   if (isAlive(ctx, internal.pid, internal.pidStart)) kill(internal.pid, 'SIGKILL')
   await emptyCgroup(ctx, cgroup)
+  if (spec.deviceRequests?.length) await endHooks(ctx, record)
   rmSync(join(ctx.paths.oci, id), { recursive: true, force: true })
   ctx.exits.forget(id)
   removeTree(ctx.sys.mounts, paths.bundle)
   for (const name of ctx.volumes.release(id))
     ctx.events.emit({ type: 'volume', action: 'unmount', id: name, attributes: { driver: 'local', container: id } })
+}
+
+/** A device's specification may want programs of the host to be started at a container's end: that, only the runtime does. */
+const endHooks = async (ctx: Context, { id }: Pick<ContainerRecord, 'id'>): Promise<void> => {
+  if (!existsSync(join(ctx.paths.oci, id))) return
+  const runtime = await ctx.sys.processes.ociRuntime()
+  const argv = [...runtime.enter, runtime.path, `--root=${ctx.paths.oci}`, 'delete', '--force', id]
+  await ctx.sys.processes.must(argv, { timeoutMs: 60_000 }).catch((error: unknown) => {
+    ctx.log.warn('the runtime could not end a container', { id, error: messageOf(error) })
+  })
 }
 
 /** Kills what is left in a cgroup (a program without its own PID namespace may leave children), then removes it. */
@@ -189,15 +200,15 @@ const run = async (ctx: Context, record: ContainerRecord, config: OciConfig): Pr
   if (hub.busy) await hub.connect(`${paths.bundle}/attach`)
   const runtime = await processes.ociRuntime()
   ctx.seccomp.keep(config.linux.seccomp, runtime, join(ctx.paths.oci, id))
-  await startProgram(ctx, runtime, id)
+  await startProgram(ctx, runtime, config, id)
   const running = ctx.records.change(id, { status: 'running', startedAt: ctx.clock.now() })
   emit(ctx, created, 'start')
   return running
 }
 
 /** Lets the program begin that the runtime has prepared. */
-const startProgram = async (ctx: Context, runtime: OciRuntime, id: string): Promise<void> => {
-  if (runtime.name === 'crun' && releaseFifo(join(ctx.paths.oci, id, 'exec.fifo'))) return
+const startProgram = async (ctx: Context, runtime: OciRuntime, { hooks }: OciConfig, id: string): Promise<void> => {
+  if (runtime.name === 'crun' && !hooks && releaseFifo(join(ctx.paths.oci, id, 'exec.fifo'))) return
   const argv = [...runtime.enter, runtime.path, `--root=${ctx.paths.oci}`, 'start', id]
   await ctx.sys.processes.must(argv, { timeoutMs: 60_000 })
 }

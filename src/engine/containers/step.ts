@@ -2,13 +2,16 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
+import type { CdiEdits } from '../../spec/cdi/index.ts'
 import type { OciMount } from '../../spec/oci/index.ts'
-import { configText, ociConfig } from '../runtime/config.ts'
+import type { Mount } from '../../sys/sys.ts'
+import { type ConfigInput, configText, ociConfig } from '../runtime/config.ts'
 import { hostDevices } from '../runtime/devices.ts'
 import { removeTree } from '../runtime/remove-tree.ts'
 import { resolveUserIn } from '../runtime/user.ts'
 import type { BuildStep, Containers, OutputChunk, Sandbox, SandboxSpec } from '../types.ts'
 import { type Context, diskIsFull, ownerLabel } from './context.ts'
+import { editedMounts, withEdits } from './device-edits.ts'
 import { emptyCgroup } from './launch.ts'
 import { candidatesFor, runtimeEnv } from './process.ts'
 import { noteCgroup, stepCgroup } from './step-cgroup.ts'
@@ -35,9 +38,17 @@ const sandboxSpec = (ctx: Context, id: string, step: BuildStep): SandboxSpec => 
   shmSize: step.shmSize,
 })
 
+/** With those of its devices, which take the place of its own. */
+const withMounts = (mounts: readonly Mount[], edits: CdiEdits): Mount[] =>
+  editedMounts(
+    edits,
+    mounts.map(({ target, ...mount }) => ({ ...mount, destination: target, options: [...mount.options] })),
+    (mount) => mount,
+  ).map(({ destination, ...mount }) => ({ ...mount, target: destination }))
+
 /** Mounts of the step, reached by the runtime even from a mount namespace of its own. */
-const stepMounts = (ctx: Context, step: BuildStep, bundle: string, staged: boolean): OciMount[] =>
-  step.mounts.map(({ type, source, target, options }, i) => {
+const stepMounts = (ctx: Context, mounts: readonly Mount[], bundle: string, staged: boolean): OciMount[] =>
+  mounts.map(({ type, source, target, options }, i) => {
     const bind = type === 'bind' || options.includes('bind') || options.includes('rbind')
     if (!bind || !staged) return { destination: target, type, source, options: [...options] }
     const at = join(bundle, 'mounts', String(i))
@@ -79,49 +90,49 @@ const writeConfig = async (
   const runtime = await ctx.sys.processes.ociRuntime()
   const user = resolveUserIn(ctx.sys.files, step.rootfs, step.user, [])
   const of = (path: string | undefined): 'host' | { path: string } => (path === undefined ? 'host' : { path })
-  const taken = new Set(step.mounts.map(({ target }) => posix.normalize(target)))
+  const edits = await ctx.devices.edits(step.devices ?? [])
+  const all = withMounts(step.mounts, edits)
+  const taken = new Set(all.map(({ target }) => posix.normalize(target)))
   const mounts = [
     ...files(sandbox).filter(({ destination }) => !taken.has(destination)),
-    ...stepMounts(ctx, step, bundle, runtime.enter.length > 0),
+    ...stepMounts(ctx, all, bundle, runtime.enter.length > 0),
   ]
-  const config = ociConfig(
-    {
-      process: {
-        args: step.args,
-        env: runtimeEnv(step.env, { hostname: undefined, tty: false, home: user.home }),
-        cwd: step.cwd,
-        user,
-        tty: false,
-        security: {
-          privileged: step.privileged,
-          capAdd: [],
-          capDrop: [],
-          noNewPrivileges: false,
-          seccomp: 'default',
-          readOnlyRootfs: false,
-        },
-        ulimits: step.ulimits,
+  const input: ConfigInput = {
+    process: {
+      args: step.args,
+      env: runtimeEnv(step.env, { hostname: undefined, tty: false, home: user.home }),
+      cwd: step.cwd,
+      user,
+      tty: false,
+      security: {
+        privileged: step.privileged,
+        capAdd: [],
+        capDrop: [],
+        noNewPrivileges: false,
+        seccomp: 'default',
+        readOnlyRootfs: false,
       },
-      rootfs: stepRootfs(ctx, step.rootfs, bundle, runtime.enter.length > 0),
-      namespaces: {
-        pid: 'own',
-        ipc: of(sandbox.namespaces.ipc),
-        network: of(sandbox.namespaces.net),
-        uts: of(sandbox.namespaces.uts),
-        cgroup: ctx.machine.cgroups.version === 2 ? 'own' : 'host',
-      },
-      mounts,
-      shm: sandbox.files.shm === undefined ? 'private' : { path: sandbox.files.shm },
-      shmSize: step.shmSize,
-      devices: step.privileged ? hostDevices() : [],
-      deviceRules: [],
-      resources: step.resources,
-      sysctls: {},
-      annotations: {},
-      cgroupsPath: cgroupOf(ctx, id, step),
+      ulimits: step.ulimits,
     },
-    ctx.machine,
-  )
+    rootfs: stepRootfs(ctx, step.rootfs, bundle, runtime.enter.length > 0),
+    namespaces: {
+      pid: 'own',
+      ipc: of(sandbox.namespaces.ipc),
+      network: of(sandbox.namespaces.net),
+      uts: of(sandbox.namespaces.uts),
+      cgroup: ctx.machine.cgroups.version === 2 ? 'own' : 'host',
+    },
+    mounts,
+    shm: sandbox.files.shm === undefined ? 'private' : { path: sandbox.files.shm },
+    shmSize: step.shmSize,
+    devices: step.privileged ? hostDevices() : [],
+    deviceRules: [],
+    resources: step.resources,
+    sysctls: {},
+    annotations: {},
+    cgroupsPath: cgroupOf(ctx, id, step),
+  }
+  const config = ociConfig(withEdits(input, edits), ctx.machine)
   await ctx.loadProfile(config.process.apparmorProfile)
   writeFileSync(join(bundle, 'config.json'), configText(ctx.seccomp.apply(config, runtime)), { mode: 0o600 })
   return config.mounts

@@ -1,4 +1,4 @@
-import type { OciConfig, OciDevice, OciDeviceRule, OciMount, OciProcess } from '../../spec/oci/index.ts'
+import type { OciConfig, OciDevice, OciDeviceRule, OciHooks, OciMount, OciProcess } from '../../spec/oci/index.ts'
 import type { ContainerSpec, Resources, SecurityOptions } from '../types.ts'
 import { profileOf } from './apparmor.ts'
 import { containerCapabilities, processCapabilities } from './capabilities.ts'
@@ -51,6 +51,9 @@ export interface ConfigInput {
   sysctls: Record<string, string>
   annotations: Record<string, string>
   cgroupsPath: string
+  hooks?: OciHooks | undefined
+  /** As the runtime's configuration has it. */
+  intelRdt?: Record<string, unknown> | undefined
 }
 
 /** Paths docker hides (moby oci/defaults.go). */
@@ -134,6 +137,7 @@ export const ociConfig = (input: ConfigInput, machine: Machine): OciConfig => {
     root: { path: input.rootfs, readonly: security.readOnlyRootfs },
     ...(input.hostname === undefined ? {} : { hostname: input.hostname }),
     mounts: [...baseMounts(input, machine.cgroups.version), ...sortedMounts(input.mounts)],
+    ...(Object.keys(input.hooks ?? {}).length === 0 ? {} : { hooks: input.hooks! }),
     annotations: forRuntime(input.annotations),
     linux: {
       namespaces: namespaceList(input.namespaces),
@@ -150,6 +154,7 @@ export const ociConfig = (input: ConfigInput, machine: Machine): OciConfig => {
       readonlyPaths: security.privileged ? [] : (security.readOnlyPaths ?? defaultReadonlyPaths),
       sysctl: sysctls(input),
       ...(propagation === undefined ? {} : { rootfsPropagation: propagation }),
+      ...(input.intelRdt ? { intelRdt: input.intelRdt } : {}),
     },
   }
 }

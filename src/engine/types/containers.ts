@@ -2,6 +2,7 @@
 import type { Readable, Writable } from 'node:stream'
 import type { Digest, HealthcheckConfig, ImageProcessConfig, Platform } from '../../spec/oci/index.ts'
 import type { CgroupStats, Mount } from '../../sys/sys.ts'
+import type { DeviceRequest } from './devices.ts'
 import type { Image } from './images.ts'
 import type { SandboxSpec } from './networks.ts'
 
@@ -136,6 +137,8 @@ export interface ContainerSpec {
   /** Volumes the image declares get anonymous volumes unless this is true. */
   noImageVolumes?: boolean | undefined
   devices: { hostPath: string; containerPath: string; permissions: string }[]
+  /** Devices that are named otherwise than by a path; looked up at each start. */
+  deviceRequests?: DeviceRequest[] | undefined
   deviceCgroupRules: string[]
   resources: Resources
   security: SecurityOptions
@@ -384,6 +387,8 @@ export interface BuildStep {
   hostname?: string | undefined
   /** Default: the instance's own. */
   cgroupParent?: string | undefined
+  /** VENDOR/CLASS=NAME, as specifications of devices name them. */
+  devices?: readonly string[] | undefined
   output: (chunk: OutputChunk) => void
   signal?: AbortSignal | undefined
 }

@@ -39,6 +39,10 @@ export interface ContainerRuntime {
   /** -1 is unlimited. */
   ulimits?: { name: string; soft: number; hard: number }[] | undefined
   devices?: { hostPath: string; containerPath: string; permissions: string }[] | undefined
+  /** Devices that specifications on the machine name, as docker's API asks for them. */
+  deviceRequests?:
+    | { driver: string; count: number; ids: string[]; capabilities: string[][]; options: Record<string, string> }[]
+    | undefined
   deviceCgroupRules?: string[] | undefined
   /** Memory plus swap; -1 is unlimited. */
   memorySwap?: number | undefined

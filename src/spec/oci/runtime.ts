@@ -5,6 +5,7 @@ export interface OciConfig {
   root: { path: string; readonly: boolean }
   hostname?: string
   mounts: OciMount[]
+  hooks?: OciHooks
   annotations?: Record<string, string>
   linux: OciLinux
 }
@@ -28,6 +29,13 @@ export interface OciMount {
   source: string
   options: string[]
 }
+/** Programs of the host that the runtime starts, `timeout` in seconds. */
+export type OciHooks = Partial<
+  Record<
+    'prestart' | 'createRuntime' | 'createContainer' | 'startContainer' | 'poststart' | 'poststop',
+    { path: string; args?: string[]; env?: string[]; timeout?: number }[]
+  >
+>
 export interface OciLinux {
   namespaces: { type: 'pid' | 'network' | 'ipc' | 'uts' | 'mount' | 'cgroup' | 'user'; path?: string }[]
   devices: OciDevice[]
@@ -39,10 +47,11 @@ export interface OciLinux {
   sysctl: Record<string, string>
   rootfsPropagation?: string
   mountLabel?: string
+  intelRdt?: Record<string, unknown>
 }
 export interface OciDevice {
   path: string
-  type: 'c' | 'b'
+  type: 'c' | 'b' | 'u' | 'p'
   major: number
   minor: number
   fileMode: number

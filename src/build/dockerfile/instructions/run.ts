@@ -1,6 +1,7 @@
 import type { RunMount } from '../../ops.ts'
 import type { CommandLine } from '../command-line.ts'
 import { argvOf, commandLine } from '../command-line.ts'
+import { type DeviceWish, deviceOf } from '../devices.ts'
 import { readFlags } from '../flags.ts'
 import type { Heredoc } from '../heredoc.ts'
 import { contentOf, heredocOf } from '../heredoc.ts'
@@ -17,6 +18,7 @@ interface Run {
   uses: string[]
   network: 'default' | 'none' | 'host' | undefined
   insecure: boolean
+  devices: DeviceWish[]
 }
 
 export const run = instruction<Run>('RUN', {
@@ -24,14 +26,12 @@ export const run = instruction<Run>('RUN', {
   uses: (node) => node.uses,
   parse(statement) {
     const flags = readFlags(statement.flags, { mount: 'list', network: 'string', security: 'string', device: 'list' })
-    if (flags.list('device').length > 0) {
-      throw new SyntaxFault('RUN --device is not supported', { near: '--device' })
-    }
     const mounts = flags.list('mount')
     return {
       line: commandLine(statement.rest),
       documents: statement.heredocs,
       mounts,
+      devices: flags.list('device').map(deviceOf),
       uses: mounts.flatMap(checkMountFrom),
       network: oneOf(
         'network',
@@ -65,6 +65,7 @@ export const run = instruction<Run>('RUN', {
         mounts,
         network: node.network,
         insecure: node.insecure,
+        devices: node.devices.length > 0 ? stage.devices(node.devices) : [],
         document,
       },
       history: `RUN ${[...argsPrefix(stage), ...args].join(' ')}`,

@@ -62,7 +62,7 @@ export const buildOrder = (
       return socket ? [`${id}=${socket}`] : []
     }),
     auths: wish.auths,
-    privileged: build.privileged ?? false,
+    entitlements: [...(build.entitlements ?? []), ...(build.privileged ? ['security.insecure'] : [])],
   }
 }
 

@@ -5,7 +5,7 @@ import { type Flag, list, text, toggle } from '../framework/flags.ts'
 
 export const buildFlags: readonly Flag[] = [
   parsedList('--add-host', 'Lines of /etc/hosts of RUN steps: NAME:ADDRESS', extraHost),
-  list('--allow', 'list', 'Grant network.host or security.insecure'),
+  list('--allow', 'list', 'Grant network.host, security.insecure, device or device=NAME'),
   list('--annotation', 'list', 'Annotations of the image: [LEVEL:]NAME=VALUE'),
   list('--attest', 'list', 'Attestations: type=provenance|sbom,…'),
   list('--build-arg', 'list', 'Build arguments: NAME=VALUE, or NAME for the value it has here'),

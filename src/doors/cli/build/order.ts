@@ -280,8 +280,8 @@ export const buildOrderOf = async (
   toStdout: () => string,
 ): Promise<ImageBuildOrder> => {
   const context = contextOf(given, here, input)
-  const allowed = several(flags, 'allow').flatMap((each) => each.split(','))
-  const stranger = allowed.find((each) => each !== 'security.insecure' && each !== 'network.host')
+  const allowed = several(flags, 'allow')
+  const stranger = allowed.find((each) => !/^(security\.insecure|network\.host|device(=.*)?)$/.test(each))
   if (stranger !== undefined) throw refuse(`unknown entitlement ${stranger}`)
   const network = text(flags, 'network') || undefined
   const limits = (flags.ulimit as { Name: string; Soft: number; Hard: number }[] | undefined) ?? []
@@ -306,8 +306,7 @@ export const buildOrderOf = async (
     ssh: agentsOf(flags, here),
     auths: await registryAuths(here.env),
     sourcePolicy: sourcePolicyOf(here),
-    privileged: allowed.includes('security.insecure'),
-    hostNetwork: allowed.includes('network.host') || network === 'host',
+    entitlements: [...allowed, ...(network === 'host' ? ['network.host'] : [])],
     cacheFrom: caches(several(flags, 'cache-from'), here, 'src'),
     cacheTo: caches(several(flags, 'cache-to'), here, 'dest'),
     outputs: outputsOf(flags, here, toStdout),

@@ -115,11 +115,11 @@ const security: Setting[] = [
   host('ReadonlyRootfs', toggle('--read-only', 'Its root is read-only')),
   read(list('--security-opt', 'list', 'no-new-privileges, seccomp=FILE, apparmor=…, systempaths=unconfined')),
   host('GroupAdd', list('--group-add', 'list', 'Further groups of its user')),
-  read(list('--device', 'list', 'Devices of the host: DEVICE[:PATH][:rwm]')),
+  read(list('--device', 'list', 'Devices of the host: DEVICE[:PATH][:rwm], or VENDOR/CLASS=NAME')),
   host('DeviceCgroupRules', parsedList('--device-cgroup-rule', "Devices it may use: 'c 1:3 rwm'", value.deviceRule)),
   host(
     'DeviceRequests',
-    parsedList('--gpus', 'GPUs; the daemon refuses: it has none to give', gpuRequest, 'gpu-request'),
+    parsedList('--gpus', 'GPUs, where a specification of devices names them', gpuRequest, 'gpu-request'),
   ),
   read(parsedList('--sysctl', 'Kernel parameters of its own: net.ipv4.ip_forward=1', value.sysctl, 'map')),
   host('CgroupnsMode', text('--cgroupns', 'string', 'host or private')),

@@ -1,4 +1,5 @@
 /** `run` and `create`: all flags together as the body of POST /containers/create. */
+import { isQualifiedDevice } from '../../../spec/cdi/index.ts'
 import { readFileSync } from 'node:fs'
 import { posix, resolve } from 'node:path'
 import type { Shell } from '../framework/command.ts'
@@ -62,7 +63,9 @@ export const containerBody = (
       PortBindings: bindings,
       RestartPolicy: restartPolicy(text(flags, 'restart')),
       LogConfig: { Type: text(flags, 'log-driver'), Config: pairsOf(flags['log-opt']) },
-      Devices: several(flags, 'device').map(device),
+      Devices: several(flags, 'device')
+        .filter((each) => !isQualifiedDevice(each))
+        .map(device),
       Tmpfs: Object.fromEntries(several(flags, 'tmpfs').map(cut)),
       Sysctls: pairsOf(flags.sysctl),
       Annotations: pairsOf(flags.annotation),
@@ -74,6 +77,12 @@ export const containerBody = (
   assign(body, flags)
   // Of a list of NAME=VALUE, the API wants a map.
   if (flags['storage-opt'] !== undefined) body.HostConfig.StorageOpt = storageOptions(several(flags, 'storage-opt'))
+  const named = several(flags, 'device').filter(isQualifiedDevice)
+  if (named.length > 0) {
+    const asked = (body.HostConfig.DeviceRequests as object[] | undefined) ?? []
+    const request = { Driver: 'cdi', Count: 0, DeviceIDs: named, Capabilities: null, Options: null }
+    body.HostConfig.DeviceRequests = [...asked, request]
+  }
   return body
 }
 

@@ -21,6 +21,8 @@ interface Info {
   CgroupDriver: string
   CgroupVersion: string
   Plugins: Record<string, string[] | null>
+  CDISpecDirs?: string[] | null
+  DiscoveredDevices?: { Source: string; ID: string }[] | null
   Swarm: { LocalNodeState: string }
   Runtimes: Record<string, object>
   DefaultRuntime: string
@@ -66,6 +68,11 @@ const listed = (title: string, items: readonly string[] | null | undefined): str
   items?.length ? [` ${title}:`, ...items.map((item) => `  ${item}`)] : []
 
 const runtimeLines = (info: Info): string[] => [
+  ...listed('CDI spec directories', info.CDISpecDirs),
+  ...listed(
+    'Discovered Devices',
+    info.DiscoveredDevices?.map(({ Source, ID }) => `${Source}: ${ID}`),
+  ),
   ` Swarm: ${info.Swarm.LocalNodeState}`,
   ` Runtimes: ${Object.keys(info.Runtimes).sort().join(' ')}`,
   ` Default Runtime: ${info.DefaultRuntime}`,

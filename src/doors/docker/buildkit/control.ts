@@ -1,5 +1,5 @@
 /** moby.buildkit.v1.Control: builds, their progress, the cache and the one worker there is. */
-import { cacheMatcher, sourceRules } from '../../../build/index.ts'
+import { cacheMatcher, isFreeDevice, sourceRules } from '../../../build/index.ts'
 import type { Engine } from '../../../engine/types.ts'
 import { isError, SlipwayError } from '../../../errors.ts'
 import type { Arrivals } from './arrivals.ts'
@@ -32,6 +32,7 @@ import { StatusError, statusOf } from './status.ts'
 export interface ControlDeps extends SolveDeps {
   version: string
   networks: Pick<Engine['networks'], 'get'>
+  devices: Pick<Engine['devices'], 'list'>
   sessions: Arrivals<Session>
   jobs: Arrivals<Job>
 }
@@ -44,7 +45,7 @@ export const controlMethods = (deps: ControlDeps): Methods => {
   const method = (name: string): string => `/moby.buildkit.v1.Control/${name}`
   return {
     [method('Info')]: unary(Empty, InfoResponse, () => ({ buildkitVersion: buildkitVersion(deps.version) })),
-    [method('ListWorkers')]: unary(Empty, ListWorkersResponse, () => ({ record: [workerOf(deps)] })),
+    [method('ListWorkers')]: unary(Empty, ListWorkersResponse, async () => ({ record: [await workerOf(deps)] })),
     [method('Solve')]: unary(ControlSolveRequest, ControlSolveResponse, (request, call) =>
       solveJob(deps, request, call),
     ),
@@ -79,10 +80,11 @@ const buildkitVersion = (version: string) => ({ package: 'slipway', version: 'v0
 
 const goArchitecture = (): string => ({ x64: 'amd64', arm64: 'arm64' })[process.arch as 'x64'] ?? process.arch
 
-export const workerOf = ({
+export const workerOf = async ({
   version,
   networks,
-}: Pick<ControlDeps, 'version' | 'networks'>): Partial<Decoded<typeof WorkerRecord>> => ({
+  devices,
+}: Pick<ControlDeps, 'version' | 'networks' | 'devices'>): Promise<Partial<Decoded<typeof WorkerRecord>>> => ({
   ID: 'slipway',
   Labels: {
     // Tells clients that image archives can be exported.
@@ -92,6 +94,11 @@ export const workerOf = ({
   },
   platforms: [{ Architecture: goArchitecture(), OS: 'linux' }],
   BuildkitVersion: buildkitVersion(version),
+  CDIDevices: (await devices.list()).devices.map((device) => ({
+    Name: device.name,
+    AutoAllow: isFreeDevice(device),
+    Annotations: device.annotations,
+  })),
 })
 
 const exportsOf = (request: SolveRequest): Export[] => {

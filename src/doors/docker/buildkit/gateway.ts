@@ -44,10 +44,10 @@ export const gatewayMethods = (deps: ControlDeps): Methods => {
   }
   const sources: Sources = new Map()
   return {
-    [method('Ping')]: unary(Empty, PongResponse, () => ({
+    [method('Ping')]: unary(Empty, PongResponse, async () => ({
       FrontendAPICaps: frontendCapabilities.map((ID) => ({ ID, Enabled: true })),
       LLBCaps: solverCapabilities.map((ID) => ({ ID, Enabled: true })),
-      Workers: [workerOf(deps)],
+      Workers: [await workerOf(deps)],
     })),
     [method('Solve')]: unary(BridgeSolveRequest, BridgeSolveResponse, async (request, call) => {
       const job = await jobOf(call)

@@ -160,12 +160,14 @@ export const StatusResponse = message({
 })
 export const BuildkitVersion = message({ package: string(1), version: string(2), revision: string(3) })
 export const GCPolicy = message({ all: bool(1), keepDuration: int(2), keepBytes: int(3), filters: strings(4) })
+const CdiDevice = message({ Name: string(1), AutoAllow: bool(2), Annotations: stringMap(3), OnDemand: bool(4) })
 export const WorkerRecord = message({
   ID: string(1),
   Labels: stringMap(2),
   platforms: list(3, () => Platform),
   GCPolicy: list(4, () => GCPolicy),
   BuildkitVersion: nested(5, () => BuildkitVersion),
+  CDIDevices: list(6, () => CdiDevice),
 })
 export const ListWorkersResponse = message({ record: list(1, () => WorkerRecord) })
 export const InfoResponse = message({ buildkitVersion: nested(1, () => BuildkitVersion) })

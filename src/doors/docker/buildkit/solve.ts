@@ -1,5 +1,6 @@
 /** Performs a job's build. */
 import { join } from 'node:path'
+import { entitled } from '../../../build/index.ts'
 import type { Builder, BuildOutput, BuildRequest, CacheEntry } from '../../../build/types.ts'
 import type { Engine, Instance } from '../../../engine/types.ts'
 import { isError, messageOf, SlipwayError } from '../../../errors.ts'
@@ -103,8 +104,7 @@ const requestFor = async (
     ),
     tags: [],
     sourceRules: job.sourceRules,
-    privileged: job.entitlements.includes('security.insecure'),
-    hostNetwork: job.entitlements.includes('network.host'),
+    ...entitled(job.entitlements),
     signal,
     findSecret: (id) => secretOf(session, id, signal),
     findAgent: (id) => agents.find(id),
