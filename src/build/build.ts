@@ -116,9 +116,10 @@ class Build {
 
   async run(): Promise<BuildResult> {
     if (this.#platforms.length > 1) throw noLists()
-    const { products, solve } = await this.#products()
+    const { products, solve, read } = await this.#products()
     const result = await this.#image(products[0]!, solve, this.#request.tags)
     await exportCaches(this.#exporting(solve), products, {})
+    await this.#tellProvenance(this.#attesting(solve, read), products)
     return result
   }
 
@@ -135,13 +136,19 @@ class Build {
     ))
       this.#request.progress({ type: 'notice', message })
     const response = await exportAll({ ...this.#exporting(solve), attest: attesting(parts) }, products, outputs)
+    await this.#tellProvenance(parts, products)
+    return response
+  }
+
+  async #tellProvenance(parts: AttestParts, products: readonly Product[]): Promise<void> {
+    const { record } = this.#request
+    if (typeof record !== 'object' || !record.onAttestation) return
     const several = this.#platforms.length > 1
-    for (const product of this.#request.record?.onAttestation ? products : [])
-      this.#request.record?.onAttestation?.(
+    for (const product of products)
+      record.onAttestation(
         await recordedProvenance(parts, product),
         several ? formatPlatform(product.platform) : undefined,
       )
-    return response
   }
 
   #attesting(solve: Solve, { found }: Read): AttestParts {

@@ -25,6 +25,7 @@ import { GitSources, needsAgent } from './context/git.ts'
 import { KeptContexts } from './context/kept.ts'
 import { ReceivedContexts, receivedPrefix } from './context/received-contexts.ts'
 import { History } from './history/history.ts'
+import { recordOf, resultOf } from './history/record.ts'
 import { HistoryRows } from './history/rows.ts'
 import { Flights } from './solver/flights.ts'
 import { activePrefix, clearDirectory } from './solver/workspace.ts'
@@ -80,9 +81,18 @@ export const createBuilder = (given: BuilderDeps): Builder => {
   }
   return {
     history,
-    build: (request) => tracked(request, (given) => runBuild(deps, given)),
+    build: (request) =>
+      tracked(request, (given) => {
+        const run = (it: BuildRequest) => runBuild(deps, it)
+        const { record = recordOf(given, [{ type: 'image', attrs: { name: given.tags.join(',') } }]) } = given
+        return record === 'none' ? run(given) : history.during(given, record, run, (result) => resultOf(given, result))
+      }),
     export: (request, outputs) =>
-      tracked(request, (given) => history.during(given, (recorded) => runExport(deps, recorded, outputs))),
+      tracked(request, (given) => {
+        const run = (it: BuildRequest) => runExport(deps, it, outputs)
+        const { record = recordOf(given, outputs) } = given
+        return record === 'none' ? run(given) : history.during(given, record, run, (response) => response)
+      }),
     describe: (request, what) => tracked(request, (given) => describe(deps, given, what)),
     async fetch(url, { signal, findSecret = nothing }) {
       const authorization = await httpAuthorization(url, findSecret)

@@ -79,7 +79,10 @@ export interface BuildRequest {
   attest?: Readonly<Record<string, string>> | undefined
   /** Of the repository that the context belongs to: source, revision, localdir:context. */
   vcs?: Readonly<Record<string, string>> | undefined
-  /** The build is to be remembered: its name, and how it was asked for, in the words of BuildKit's frontend and exporters. */
+  /**
+   * How the build is remembered: its name, and how it was asked for, in the words of BuildKit's frontend and exporters;
+   * default: made of this request. 'none': it is a part of another one.
+   */
   record?:
     | {
         ref: string
@@ -89,6 +92,7 @@ export interface BuildRequest {
         describe?: ((error: unknown) => RecordedError) | undefined
         onAttestation?: ((attestation: Attestation, platform: string | undefined) => void) | undefined
       }
+    | 'none'
     | undefined
   /** Gets the Dockerfile's name and text once it is read, for clients that show its lines themselves. */
   onDockerfile?: ((file: string, text: string) => void) | undefined

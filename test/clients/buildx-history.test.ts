@@ -201,6 +201,34 @@ secrets:
   assert.equal((await run(['compose', 'build', '--check'], { cwd })).code, 1)
 })
 
+test('so are builds by slipway up and the classic endpoint', async () => {
+  const dir = project('composed-here', {
+    Dockerfile: 'FROM base\nARG WHO\nRUN echo here is $WHO\nCMD ["/bin/busybox", "true"]\n',
+    'compose.yaml': 'name: remembered\nservices:\n  one:\n    build: {context: ., args: {WHO: up}, target: ""}\n',
+  })
+  buildx.instance.slipway('-f', join(dir, 'compose.yaml'), 'build')
+  await ok(['build', '-t', 'classic', '--label', 'k=v', '--build-arg', 'WHO=tar', dir], {
+    env: { DOCKER_BUILDKIT: '0' },
+  })
+  writeFileSync(join(dir, 'Dockerfile'), 'FROM base\nRUN echo never; exit 5\n')
+  assert.equal((await run(['build', dir], { env: { DOCKER_BUILDKIT: '0' } })).code, 5)
+  const [failed, classic, composed] = await listed()
+  assert.deepEqual([failed!.status, classic!.status, composed!.status], ['Error', 'Completed', 'Completed'])
+  assert.match((await ok(['buildx', 'history', 'logs', refOf(failed!)])).all, /never/)
+  const told = await inspect(refOf(classic!))
+  assert.deepEqual([told.Labels, told.Context], [[{ Name: 'k', Value: 'v' }], undefined])
+  assert.match(JSON.stringify(told.Materials), /pkg:docker\/base@latest/)
+  assert.match((await ok(['buildx', 'history', 'logs', refOf(composed!)])).all, /here is up/)
+  assert.deepEqual((await inspect(refOf(composed!))).Context, dir)
+})
+
+test('a record goes to another machine', async () => {
+  const [newest] = await listed()
+  const bundle = join(buildx.dir, 'one.dockerbuild')
+  await ok(['buildx', 'history', 'export', refOf(newest!), '-o', bundle])
+  assert.deepEqual([...readFileSync(bundle).subarray(0, 2)], [0x1f, 0x8b])
+})
+
 test('builds by slipway build are remembered as well', async () => {
   const dir = project('by-slipway', {
     Dockerfile: 'FROM base AS one\nARG WHO\nRUN echo said to $WHO\n',

@@ -38,13 +38,13 @@ export class History implements BuildHistory {
     this.#now = now
   }
 
-  /** Performs a build that is to be recorded; one that is not is just performed. */
-  async during(
+  /** Performs a build and records it. */
+  async during<T>(
     request: BuildRequest,
-    task: (request: BuildRequest) => Promise<ExportResponse>,
-  ): Promise<ExportResponse> {
-    const { record } = request
-    if (!record) return await task(request)
+    record: Named,
+    task: (request: BuildRequest) => Promise<T>,
+    responseOf: (result: T) => ExportResponse,
+  ): Promise<T> {
     const row = begun(record, this.#now())
     const recording = this.#record(row)
     const told = (event: BuildProgress): void => {
@@ -53,9 +53,9 @@ export class History implements BuildHistory {
     }
     try {
       const onAttestation = recording.attested
-      const response = await task({ ...request, progress: told, record: { ...record, onAttestation } })
-      await this.#complete(row, { response })
-      return response
+      const result = await task({ ...request, progress: told, record: { ...record, onAttestation } })
+      await this.#complete(row, { response: responseOf(result) })
+      return result
     } catch (error) {
       await this.#complete(row, { error: record.describe?.(error) ?? plainError(error) })
       throw error
@@ -165,7 +165,9 @@ const plainError = (error: unknown): RecordedError => ({
   message: messageOf(error),
 })
 
-const begun = ({ ref, attrs, exporters }: NonNullable<BuildRequest['record']>, startedAt: number): HistoryRow => ({
+type Named = Exclude<NonNullable<BuildRequest['record']>, 'none'>
+
+const begun = ({ ref, attrs, exporters }: Named, startedAt: number): HistoryRow => ({
   ...{ ref, attrs: { ...attrs }, exporters: [...exporters], startedAt, completedAt: undefined, error: undefined },
   ...{ externalError: undefined, response: {}, steps: { total: 0, completed: 0, cached: 0 }, warnings: 0 },
   ...{ pinned: false, attachments: [], blobs: [] },

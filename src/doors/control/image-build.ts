@@ -1,7 +1,5 @@
 /** `slipway build`: orders as the builder's requests. */
-import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { relative } from 'node:path'
 import { entitled, sourceRules } from '../../build/index.ts'
 import type { Builder, BuildProgress, BuildRequest, CacheEntry, Question } from '../../build/types.ts'
 import type { CacheOrder, ContextOrder, ImageBuildOrder } from '../../clients/control/index.ts'
@@ -65,52 +63,12 @@ const requestOf = async (
   }
 }
 
-/** For the history: as a client of BuildKit would have asked. Nothing secret is in it. */
-const recordOf = (order: ImageBuildOrder): BuildRequest['record'] => {
-  const { context, dockerfile, target, args, labels, attest, platforms, noCache, noCacheFilter, pull, network } = order
-  const place = 'directory' in context ? context.directory : 'git' in context ? context.git : undefined
-  const prefixed = (prefix: string, values: Readonly<Record<string, string>>): [string, string][] =>
-    Object.entries(values).map(([key, value]) => [prefix + key, value])
-  const attrs: [string, string | undefined][] = [
-    ['context', 'url' in context ? context.url : place],
-    ['filename', fileOf(dockerfile, place)],
-    ['target', target],
-    ['platform', platforms.join(',') || undefined],
-    ['no-cache', noCache ? '' : noCacheFilter.join(',') || undefined],
-    ['image-resolve-mode', pull ? 'pull' : undefined],
-    ['force-network-mode', network],
-    ...prefixed('build-arg:', args),
-    ...prefixed('label:', labels),
-    ...prefixed('attest:', attest),
-  ]
-  return {
-    ref: BigInt(`0x${randomBytes(16).toString('hex')}`)
-      .toString(36)
-      .padStart(25, '0')
-      .slice(-25),
-    attrs: Object.fromEntries(attrs.flatMap(([key, value]) => (value === undefined ? [] : [[key, value]]))),
-    exporters: order.outputs.map(({ type, attrs: given }) => ({ type, attrs: given })),
-  }
-}
-
-/** By its name in the context where it is there. */
-const fileOf = (given: ImageBuildOrder['dockerfile'], place: string | undefined): string | undefined => {
-  if (given === undefined) return 'Dockerfile'
-  if (!('path' in given)) return undefined
-  const inside = place === undefined ? '..' : relative(place, given.path)
-  return inside.startsWith('..') ? given.path : inside
-}
-
 export const buildImage = async (
   builder: Backend,
   order: ImageBuildOrder,
   progress: (event: BuildProgress) => void,
   signal: AbortSignal,
-) =>
-  builder.export(
-    { ...(await requestOf(order, signal, progress)), record: recordOf(order) },
-    order.outputs.map(outputOf),
-  )
+) => builder.export(await requestOf(order, signal, progress), order.outputs.map(outputOf))
 
 /** The error is told as one of the answers' fields, which JSON does not carry as it is. */
 export const describeImage = async (builder: Backend, order: ImageBuildOrder, what: Question, signal: AbortSignal) => {

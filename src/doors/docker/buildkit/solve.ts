@@ -148,7 +148,7 @@ const contextInputs = async (
 
 /** A result that was not exported as an image becomes one without a name, for as long as its client is there. */
 const resultImage = async (deps: SolveDeps, job: Job, request: BuildRequest): Promise<string> => {
-  const { image } = await deps.builder.build({ ...request, record: undefined, signal: undefined, progress: () => {} })
+  const { image } = await deps.builder.build({ ...request, record: 'none', signal: undefined, progress: () => {} })
   if (image.names.length === 0) job.session.client.onClose(() => void forget(deps, image.id))
   return image.id
 }
