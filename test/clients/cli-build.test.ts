@@ -186,7 +186,7 @@ test('a failure: the step, its last lines, the line; what cannot be', async () =
   )
   assert.match((await build(dir, '--attest mode=max .')).stderr, /^ERROR: attestation type not specified/)
   assert.match((await build(dir, '--provenance=mode=some .')).stderr, /invalid mode "some"/)
-  assert.match((await build(dir, '--allow device .')).stderr, /^ERROR: unknown entitlement everything/)
+  assert.match((await build(dir, '--allow everything .')).stderr, /^ERROR: unknown entitlement everything/)
   assert.match((await build(dir, '--no-cache --no-cache-filter one .')).stderr, /cannot currently be used together/)
 })
 
