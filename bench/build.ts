@@ -91,6 +91,8 @@ const developerRound = async (builder: ImageBuilder, dir: string): Promise<Times
   writeManyFiles(many)
   times['10,000 files, the first time'] = await build(many)
   times['10,000 files, nothing changed'] = await build(many)
+  writeFileSync(smallFile(many, 50, 50), unique())
+  times['10,000 files, one changed'] = await build(many)
   touchManyFiles(many)
   times['10,000 files, all touched'] = await build(many)
   return times
@@ -101,6 +103,7 @@ const goals: Record<string, number> = {
   '20 steps, one source file changed': 0.5,
   '10,000 files, the first time': 1,
   '10,000 files, nothing changed': 0.25,
+  '10,000 files, one changed': 0.5,
   '10,000 files, all touched': 1,
 }
 

@@ -104,11 +104,28 @@ interface UstarFields {
   entry: TarEntry | undefined
 }
 
+const slabBlocks = 128
+let slab = Buffer.alloc(0)
+let used = 0
+
+/** Zeros for one header; of memory that is made for many at once, and never given out twice. */
+const newBlock = (): Buffer => {
+  if (used === slab.length) {
+    slab = Buffer.alloc(slabBlocks * BLOCK)
+    used = 0
+  }
+  used += BLOCK
+  return slab.subarray(used - BLOCK, used)
+}
+
+const zero = '0'.charCodeAt(0)
+
 const ustar = (flag: string, fields: UstarFields): Buffer => {
-  const block = Buffer.alloc(BLOCK)
+  const block = newBlock()
   const octal = (value: number, offset: number, length: number): void => {
     if (value < 0) throw invalidTar('number out of range')
-    block.write(value.toString(8).padStart(length - 1, '0'), offset, length - 1, 'latin1')
+    for (let at = offset + length - 2, rest = value; at >= offset; at--, rest = Math.floor(rest / 8))
+      block[at] = zero + (rest % 8)
   }
   fields.name.copy(block, 0, 0, 100)
   octal(fields.mode & 0o7777, 100, 8)
@@ -128,8 +145,9 @@ const ustar = (flag: string, fields: UstarFields): Buffer => {
     octal(device ? fields.entry.devMinor : 0, 337, 8)
   }
   let sum = 0
-  for (const byte of block) sum += byte
-  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
+  for (let at = 0; at < BLOCK; at++) sum += block[at]!
+  octal(sum, 148, 7)
+  block[154] = 0
   return block
 }
 

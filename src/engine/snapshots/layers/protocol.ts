@@ -92,10 +92,12 @@ export type SpecialCall =
   | { call: 'mknod'; path: string; mode: number; major: number; minor: number }
   | { call: 'setXattr'; path: string; name: string; value: Uint8Array }
   | { call: 'setTimes'; path: string; atimeNs: bigint; mtimeNs: bigint }
-  /** The attributes that belong into a layer, and the overlay's opaque mark, of each path. */
-  | { call: 'xattrs'; paths: string[] }
+  /** The attributes that belong into a layer, and the overlay's opaque mark, of each path; those are joined by zeros: one text crosses faster. */
+  | { call: 'xattrs'; paths: string }
 
-export type SpecialAnswer = { ok: true; xattrs: [string, Uint8Array][][] } | { ok: false; error: WireError }
+/** By the place of their path among those asked for: most have none. */
+export type FoundXattrs = [index: number, xattrs: [string, Uint8Array][]][]
+export type SpecialAnswer = { ok: true; xattrs: FoundXattrs } | { ok: false; error: WireError }
 export interface WireError {
   code: ErrorCode
   message: string

@@ -1,7 +1,7 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { SlipwayError } from '../../../errors.ts'
 import type { SpecialFiles } from '../../../sys/sys.ts'
-import type { SpecialAnswer, SpecialCall } from './protocol.ts'
+import type { FoundXattrs, SpecialAnswer, SpecialCall } from './protocol.ts'
 
 export const opaqueXattr = 'trusted.overlay.opaque'
 
@@ -19,7 +19,7 @@ export interface Special {
 }
 
 export const remoteSpecial = (port: MessagePort, answers: MessagePort, flag: Int32Array): Special => {
-  const ask = (special: SpecialCall): [string, Uint8Array][][] => {
+  const ask = (special: SpecialCall): FoundXattrs => {
     Atomics.store(flag, 0, 0)
     port.postMessage({ special })
     Atomics.wait(flag, 0, 0)
@@ -32,27 +32,28 @@ export const remoteSpecial = (port: MessagePort, answers: MessagePort, flag: Int
     setXattr: (path, name, value) => void ask({ call: 'setXattr', path, name, value }),
     setTimes: (path, atimeNs, mtimeNs) => void ask({ call: 'setTimes', path, atimeNs, mtimeNs }),
     xattrs(paths) {
-      const found: Map<string, Buffer>[] = []
+      const found = paths.map((): Map<string, Buffer> => new Map())
       // Small pieces, because the main thread answers DNS and probes in between.
       for (let at = 0; at < paths.length; at += 256)
-        for (const list of ask({ call: 'xattrs', paths: paths.slice(at, at + 256) }))
-          found.push(new Map(list.map(([name, value]) => [name, Buffer.from(value)])))
+        for (const [index, list] of ask({ call: 'xattrs', paths: paths.slice(at, at + 256).join('\0') }))
+          for (const [name, value] of list) found[at + index]!.set(name, Buffer.from(value))
       return found
     },
   }
 }
 
 /** Main side: performs one call. */
-export const performSpecial = (files: SpecialFiles, special: SpecialCall): [string, Uint8Array][][] => {
+export const performSpecial = (files: SpecialFiles, special: SpecialCall): FoundXattrs => {
   if (special.call === 'mknod') files.mknod(special.path, special.mode, special.major, special.minor)
   else if (special.call === 'setXattr') files.setXattr(special.path, special.name, special.value)
   else if (special.call === 'setTimes') files.setTimes(special.path, special.atimeNs, special.mtimeNs)
   else
-    return special.paths.map((path) =>
-      files.listXattrs(path).flatMap((name): [string, Uint8Array][] => {
+    return special.paths.split('\0').flatMap((path, i): FoundXattrs => {
+      const found = files.listXattrs(path).flatMap((name): [string, Uint8Array][] => {
         const value = name === opaqueXattr || isLayerXattr(name) ? files.getXattr(path, name) : undefined
         return value === undefined ? [] : [[name, new Uint8Array(value)]]
-      }),
-    )
+      })
+      return found.length === 0 ? [] : [[i, found]]
+    })
   return []
 }
