@@ -37,20 +37,18 @@ const isSettled = (facts: Facts): boolean => {
 }
 const second = 1_000_000_000n
 
+/** Numbers as texts, as they are in Facts: very many are compared. */
 interface Row {
-  ino: bigint
-  size: bigint
-  mtime_ns: bigint
-  ctime_ns: bigint
+  ino: string
+  state: string
   digest: string
 }
 
 export const createFileDigests = (db: DatabaseSync, now: () => number): FileDigests => {
   const find = db.prepare(
-    `SELECT ino, size, mtime_ns, ctime_ns, digest FROM build_files
+    `SELECT CAST(ino AS TEXT) AS ino, size || ' ' || mtime_ns || ' ' || ctime_ns AS state, digest FROM build_files
      WHERE dev = ? AND ino IN (SELECT value FROM json_each(?))`,
   )
-  find.setReadBigInts(true)
   const put = db.prepare(
     `INSERT INTO build_files (dev, ino, size, mtime_ns, ctime_ns, digest, used_at) VALUES (?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (dev, ino) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
@@ -71,19 +69,22 @@ export const createFileDigests = (db: DatabaseSync, now: () => number): FileDige
   return {
     known(entries) {
       const found = new Map<Entry, string>()
-      const byDevice = new Map<bigint, Map<bigint, Entry[]>>()
+      const byDevice = new Map<string, Map<string, { entry: Entry; state: string }[]>>()
       for (const entry of entries) {
-        const [dev, ino] = keyOf(entry.facts!)
-        const inodes = byDevice.get(dev) ?? new Map<bigint, Entry[]>()
+        const [dev, ino, size, , , mtimeNs, ctimeNs] = entry.facts!.split(' ') as [string, string, ...string[]]
+        const inodes = byDevice.get(dev) ?? new Map<string, { entry: Entry; state: string }[]>()
         byDevice.set(dev, inodes)
-        inodes.set(ino, [...(inodes.get(ino) ?? []), entry])
+        const names = inodes.get(ino)
+        const one = { entry, state: `${size} ${mtimeNs} ${ctimeNs}` }
+        if (names) names.push(one)
+        else inodes.set(ino, [one])
       }
-      for (const [dev, inodes] of byDevice)
-        for (const row of find.all(dev, `[${[...inodes.keys()].join(',')}]`) as unknown as Row[])
-          for (const entry of inodes.get(row.ino)!) {
-            const { size, mtimeNs, ctimeNs } = readFacts(entry.facts!)
-            if (size === row.size && mtimeNs === row.mtime_ns && ctimeNs === row.ctime_ns) found.set(entry, row.digest)
-          }
+      for (const [dev, inodes] of byDevice) {
+        const rows = find.all(BigInt.asIntN(64, BigInt(dev)), `[${[...inodes.keys()].join(',')}]`) as unknown as Row[]
+        for (const row of rows)
+          for (const { entry, state } of inodes.get(row.ino) ?? [])
+            if (state === row.state) found.set(entry, row.digest)
+      }
       return found
     },
     async read(entry, stable) {
