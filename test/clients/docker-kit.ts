@@ -50,7 +50,7 @@ const applets =
   'sh ls cat echo true false sleep id env touch mkdir rm pwd head tail seq wc stty tty ps nc nslookup hostname mount kill ping test grep ip chmod ln dd stat date df yes tr nproc'
 
 /** busybox as an image's root: static, so it needs nothing else. */
-const busyboxTar = (dir: string): string => {
+export const busyboxTar = (dir: string): string => {
   const root = join(dir, 'busybox')
   for (const each of ['bin', 'etc', 'tmp', 'proc', 'sys', 'dev']) mkdirSync(join(root, each), { recursive: true })
   cpSync('/bin/busybox', join(root, 'bin/busybox'))

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -98,6 +99,30 @@ test('killed at any event: the next daemon takes everything down', async () => {
     await nothingLeft(room, `event ${last}`)
   }
   await isRight(room)
+})
+
+test('killed while the cache is pruned', async () => {
+  for (const afterMs of [0, 4, 15]) {
+    await whole()
+    const script = join(import.meta.dirname, 'build-pruned.ts')
+    const child = spawn(process.execPath, [script, room.home], { stdio: ['ignore', 'pipe', 'inherit'] })
+    child.stdout.once('data', () => setTimeout(() => child.kill('SIGKILL'), afterMs))
+    await once(child, 'exit')
+    room = await room.again()
+    const when = `${afterMs} ms after it began`
+    await nothingLeft(room, when)
+    const { snapshots, images } = room.engine
+    const directories = readdirSync(join(room.instance.stateDir, 'snapshots'))
+    assert.equal(directories.length, snapshots.keys().length, when)
+    const mounts = await room.builder.cacheUsage()
+    const kept = join(room.instance.stateDir, 'build/cache-mounts')
+    assert.equal(mounts.filter(({ type }) => type === 'exec.cachemount').length, readdirSync(kept).length, when)
+    await isRight(room)
+    // What is left can all go: nothing but the base stays.
+    await images.prune({ all: false })
+    await room.builder.prune({ all: true })
+    assert.equal(snapshots.keys().length, (await images.must('base:1')).snapshots.length, when)
+  }
 })
 
 test('the disk fills up: in a copy, in a run, in an export; afterwards there is room again', async () => {

@@ -36,7 +36,8 @@ export interface Lease {
 const leasePrefix = 'lease:'
 /** How long it is remembered what a layer becomes in an archive. */
 const packedLifeMs = 90 * 24 * 3600 * 1000
-const holderOf = (id: Digest): string => `image:${id}`
+const imagePrefix = 'image:'
+const holderOf = (id: Digest): string => `${imagePrefix}${id}`
 
 /** Images as records over blobs and snapshots: finding, registering, forgetting. */
 export class ImageStore {
@@ -232,6 +233,9 @@ export class ImageStore {
 
   async recover(): Promise<void> {
     await this.snapshots.releaseAll(leasePrefix, { abandon: isLayerKey })
+    // A kill between the end of an image's record and that of its layers.
+    for (const holder of this.snapshots.holders(imagePrefix))
+      if (!this.records.get(holder.slice(imagePrefix.length))) await this.snapshots.release(holder)
     await this.content.recover((digest) => this.records.hasBlob(digest))
     this.records.forgetPacked(this.deps.clock.now() - packedLifeMs)
   }

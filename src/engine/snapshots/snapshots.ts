@@ -41,6 +41,8 @@ export interface SnapshotStore extends Snapshots {
   hold(keys: string[], holder: string): void
   /** Lets go; what nobody wants any more is deleted. `abandon`: also speaks for the maker of what `holder` held. Resolves with the bytes freed. */
   release(holder: string, options?: { abandon?: (key: string) => boolean }): Promise<number>
+  /** Those whose names begin so. */
+  holders(prefix: string): string[]
   /** release() for every holder whose name begins so. */
   releaseAll(prefix: string, options?: { abandon?: (key: string) => boolean }): Promise<void>
   /** Takes an active snapshot off the records; what was written in it becomes the directory `to`. */
@@ -320,6 +322,10 @@ class OverlaySnapshots implements SnapshotStore {
     let freed = 0
     for (const { key } of held) freed += await this.#reapUnwanted(key)
     return freed
+  }
+
+  holders(prefix: string): string[] {
+    return this.#records.holders(prefix)
   }
 
   async releaseAll(prefix: string, options: { abandon?: (key: string) => boolean } = {}): Promise<void> {
