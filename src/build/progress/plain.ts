@@ -1,5 +1,6 @@
 /** Progress events as text, the way `docker build --progress=plain` writes them. Pure: the caller owns the output. */
 import { isError, messageOf } from '../../errors.ts'
+import { OutputLines } from '../../lib/output-lines.ts'
 import type { BuildProgress } from '../types.ts'
 
 interface ProgressStyle {
@@ -13,8 +14,7 @@ interface Shown {
   number: number
   name: string
   startedAt: number
-  /** Output after the last newline, by stream. */
-  rest: { stdout: string; stderr: string }
+  output: { stdout: OutputLines; stderr: OutputLines }
   /** Its last lines, as they were printed. */
   tail: string[]
   isOver: boolean
@@ -50,7 +50,7 @@ class Plain implements ProgressStyle {
         this.#clock = Math.max(this.#clock, event.time)
         return this.#started(event.id, event.time)
       case 'log':
-        return this.#log(event.id, event.stream, event.data.toString())
+        return this.#log(event.id, event.stream, event.data)
       case 'status':
         return this.#status(event)
       case 'done':
@@ -68,12 +68,11 @@ class Plain implements ProgressStyle {
     let shown = this.#vertices.get(id)
     if (!shown) {
       const name = this.#names.get(id) ?? id
-      const rest = { stdout: '', stderr: '' }
       shown = {
         number: this.#vertices.size + 1,
         name,
         startedAt: this.#clock,
-        rest,
+        output: { stdout: new OutputLines(), stderr: new OutputLines() },
         ...{ transfers: new Map(), tail: [], isOver: false },
         error: undefined,
       }
@@ -97,17 +96,15 @@ class Plain implements ProgressStyle {
     return this.#lines(id, [])
   }
 
-  #log(id: string, stream: 'stdout' | 'stderr', text: string): string {
+  #log(id: string, stream: 'stdout' | 'stderr', data: Buffer): string {
     const shown = this.#shown(id)
-    const lines = (shown.rest[stream] + text).split('\n')
-    shown.rest[stream] = lines.pop()!
+    const lines = shown.output[stream].push(data)
     return lines.length === 0 ? '' : this.#lines(id, this.#timed(shown, lines))
   }
 
   #timed(shown: Shown, lines: readonly string[]): string[] {
     const since = ((this.#now() - shown.startedAt) / 1000).toFixed(3)
-    // A progress bar that redraws its line is printed as it looked last.
-    const timed = lines.map((line) => `${since} ${line.replace(/\r$/, '').split('\r').at(-1)!}`)
+    const timed = lines.map((line) => `${since} ${line}`)
     shown.tail = [...shown.tail, ...timed].slice(-tailLines)
     return timed
   }
@@ -124,8 +121,7 @@ class Plain implements ProgressStyle {
 
   #done({ id, time, cached, error, cancelled }: Extract<BuildProgress, { type: 'done' }>): string {
     const shown = this.#shown(id)
-    const rest = (['stdout', 'stderr'] as const).flatMap((stream) => shown.rest[stream] || [])
-    shown.rest = { stdout: '', stderr: '' }
+    const rest = (['stdout', 'stderr'] as const).flatMap((stream) => shown.output[stream].end())
     shown.error = error
     const took = `${((time - shown.startedAt) / 1000).toFixed(1)}s`
     const end = cancelled ? 'CANCELED' : error !== undefined ? `ERROR: ${error}` : cached ? 'CACHED' : `DONE ${took}`

@@ -86,3 +86,23 @@ why
 `,
   )
 })
+
+test('of a later step that writes for ever the end is kept; a character may come in two pieces', () => {
+  const out = classicOutput()
+  const steps = [step('FROM a AS one', 'a'), step('RUN x', 'x'), step('FROM b', 'b'), step('RUN y', 'y')]
+  const early: BuildProgress[] = [
+    { type: 'outline', steps },
+    done('a', true),
+    started('x'),
+    done('b', true),
+    started('y'),
+  ]
+  const text = (events: readonly BuildProgress[]): string => events.flatMap((event) => out.event(event)).join('')
+  text(early)
+  for (let i = 0; i < 100; i++) assert.equal(text([log('y', `${i} ${'.'.repeat(99_990)}\n`)]), '')
+  const bytes = Buffer.from('☃')
+  for (const at of [0, 1, 2]) text([{ ...log('y', ''), data: bytes.subarray(at, at + 1) } as BuildProgress])
+  const rest = text([done('x'), done('y')]) + out.end('imageimageid').join('')
+  assert.ok(rest.length < 3e6 && !rest.includes('\n10 ..') && rest.includes('\n99 ..') && rest.includes('\n☃'))
+  assert.match(rest, /Running in [0-9a-f]{12}\n\[output clipped, log limit 2MiB reached\]\n/)
+})

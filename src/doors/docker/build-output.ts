@@ -3,6 +3,7 @@
  * order; they are written in the file's order, the current one as it goes, later ones when their turn comes.
  */
 import { createHash } from 'node:crypto'
+import { StringDecoder } from 'node:string_decoder'
 import type { BuildOutline, BuildProgress } from '../../build/types.ts'
 
 interface Step {
@@ -17,8 +18,13 @@ interface Step {
   begun: boolean
   /** Not found in the cache. */
   runs: boolean
-  /** Output that came before its turn. */
+  /** Output that came before its turn, and how much it is (characters). */
   waiting: string[]
+  size: number
+  /** The first of it was left out. */
+  clipped: boolean
+  /** Pieces of output may end within a character. */
+  decoders: Record<'stdout' | 'stderr', StringDecoder>
   headed: boolean
   /** ` ---> Running in …` has been written. */
   running: boolean
@@ -29,6 +35,9 @@ interface ClassicOutput {
   /** All that has not been printed. `image`: the short id of the result; undefined after a failure: up to the step that failed. */
   end(image: string | undefined): string[]
 }
+
+/** A step may write for hours before its turn comes. */
+const mostWaiting = 2 * 1024 * 1024
 
 /** The classic builder made an image and a container for each step; here nothing can be done with the ids. */
 const idOf = (...of: string[]): string => createHash('sha256').update(of.join('\n')).digest('hex').slice(0, 12)
@@ -48,7 +57,7 @@ class Classic implements ClassicOutput {
       case 'started':
         return this.#started(this.#byVertex.get(event.id), event.cached ?? false)
       case 'log':
-        return this.#log(this.#byVertex.get(event.id), coloured(event.stream, event.data.toString()))
+        return this.#log(this.#byVertex.get(event.id), event.stream, event.data)
       case 'done':
         return this.#done(event)
       case 'notice':
@@ -75,6 +84,11 @@ class Classic implements ClassicOutput {
     this.#steps = steps.map(({ instruction, text, vertices }, i) => ({
       ...{ number: i + 1, instruction, text, open: new Set(vertices), all: vertices },
       ...{ cached: true, failed: false, begun: false, runs: false, waiting: [], headed: false, running: false },
+      ...{
+        size: 0,
+        clipped: false,
+        decoders: { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') },
+      },
     }))
     for (const step of this.#steps) for (const vertex of step.all) this.#byVertex.set(vertex, step)
   }
@@ -86,11 +100,17 @@ class Classic implements ClassicOutput {
     return this.#isCurrent(step) ? [...this.#head(step), ...take(step)] : []
   }
 
-  #log(step: Step | undefined, text: string): string[] {
-    if (!step) return []
+  #log(step: Step | undefined, stream: 'stdout' | 'stderr', data: Buffer): string[] {
+    const text = coloured(stream, step?.decoders[stream].write(data) ?? '')
+    if (!step || text === '') return []
     // What runs has not been found in the cache.
     step.cached = false
     step.waiting.push(text)
+    step.size += text.length
+    while (step.size > mostWaiting && step.waiting.length > 1) {
+      step.size -= step.waiting.shift()!.length
+      step.clipped = true
+    }
     return this.#isCurrent(step) ? [...this.#head(step), ...take(step)] : []
   }
 
@@ -139,7 +159,7 @@ class Classic implements ClassicOutput {
 
 /** What goes to stderr is red. */
 const coloured = (stream: 'stdout' | 'stderr', text: string): string =>
-  stream === 'stderr' ? `\x1b[91m${text}\x1b[0m` : text
+  stream === 'stderr' && text !== '' ? `\x1b[91m${text}\x1b[0m` : text
 
 const containerOf = (step: Step): string => idOf(step.text, ...step.all)
 /** Once a step, before the first of its output. */
@@ -151,7 +171,8 @@ const running = (step: Step): string[] => {
 
 const take = (step: Step): string[] => {
   if (step.waiting.length === 0 && !step.runs && !(step.failed && !step.cached)) return []
-  const text = [...running(step), ...step.waiting]
-  step.waiting = []
+  const clipped = step.clipped ? ['[output clipped, log limit 2MiB reached]\n'] : []
+  const text = [...running(step), ...clipped, ...step.waiting]
+  Object.assign(step, { waiting: [], size: 0, clipped: false })
   return text
 }

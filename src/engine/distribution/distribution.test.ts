@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -168,7 +169,9 @@ test('wrong content is refused and not kept', async () => {
     /sent more than/,
   )
   const other = await serve((_, response) => sendManifest(response))
-  await assert.rejects(read(other.host).manifest(`sha256:${'a'.repeat(64)}`), /manifest verification failed/)
+  for (const digest of [`sha256:${'a'.repeat(64)}`, `sha512:${'a'.repeat(128)}`])
+    await assert.rejects(read(other.host).manifest(digest), /manifest verification failed/)
+  await read(other.host).manifest(`sha512:${hash('sha512', manifest)}`)
   const both = await serve((_, response) => response.end(JSON.stringify({ manifests: [], layers: [], config: {} })))
   await assert.rejects(read(both.host).manifest('1'), /both an image and an index/)
 })

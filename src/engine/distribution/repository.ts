@@ -3,7 +3,15 @@ import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { type Descriptor, type Digest, isIndexType, isManifestType, mediaTypes, sha256 } from '../../spec/oci/index.ts'
+import {
+  type Descriptor,
+  type Digest,
+  isDigest,
+  isIndexType,
+  isManifestType,
+  mediaTypes,
+  sha256,
+} from '../../spec/oci/index.ts'
 import { errorsIn, refusal, unexpected } from './answers.ts'
 import { type HttpAnswer, readBody } from './http.ts'
 import type { Session } from './session.ts'
@@ -46,9 +54,9 @@ export class Repository {
     if (answer.status !== 200) throw await refusal(answer, this.session.reference)
     const body = await readBody(answer, maxManifest)
     const digest = sha256(body)
-    if (wanted.startsWith('sha256:') && digest !== wanted && this.session.disown(answer)) return this.manifest(wanted)
-    if (wanted.startsWith('sha256:') && digest !== wanted)
-      throw new SlipwayError('invalid', `manifest verification failed for digest ${wanted}`)
+    const damaged = isDigest(wanted) && !hasDigest(body, wanted)
+    if (damaged && this.session.disown(answer)) return this.manifest(wanted)
+    if (damaged) throw new SlipwayError('invalid', `manifest verification failed for digest ${wanted}`)
     const mediaType = typeOf(body, answer.headers['content-type'])
     if (!isIndexType(mediaType) && !isManifestType(mediaType))
       throw new SlipwayError('unsupported', `unsupported manifest media type ${mediaType}`, {
@@ -188,6 +196,12 @@ const hashed = async (file: string): Promise<{ hash: Hash; size: number }> => {
   if (size > 0)
     for await (const chunk of createReadStream(file, { highWaterMark: 256 * 1024 })) hash.update(chunk as Buffer)
   return { hash, size }
+}
+
+/** By sha256 or sha512. */
+const hasDigest = (body: Buffer, digest: string): boolean => {
+  const [algorithm = '', hex] = digest.split(':')
+  return createHash(algorithm).update(body).digest('hex') === hex
 }
 
 const empty = async (file: string): Promise<void> => (await open(file, 'w', 0o600)).close()

@@ -9,6 +9,8 @@ interface ArchiveFile {
 }
 
 const largestConfig = 256 * 1024
+/** More layers than images have: then it is something else. */
+const mostLayers = 1000
 /** A digest as a name: whoever writes such archives orders them by that. */
 const byDigest = /(?:^|\/)[a-f0-9]{64}(?:\/layer\.tar)?$/
 
@@ -42,7 +44,7 @@ export class EarlyLayers {
       this.#came.add(file.digest)
       if (!this.#told && !byDigest.test(path)) this.#order.push(file.digest)
     } else if (!this.#told && this.#results.size === 0 && file.size <= largestConfig) await this.#config(at)
-    for (let n = this.#results.size; this.#came.has(this.#order[n] ?? ''); n++) this.#begin(n)
+    for (let n = this.#results.size; n < mostLayers && this.#came.has(this.#order[n] ?? ''); n++) this.#begin(n)
   }
 
   /** What became of the layer; undefined: it was not unpacked here, and what was guessed besides is given up. */

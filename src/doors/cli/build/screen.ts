@@ -1,4 +1,5 @@
 /** A build as BuildKit's clients draw it: a line a step with its time, what it transfers and says below while it runs. Pure. */
+import { columnsOf, fitting } from '../../../lib/columns.ts'
 import { humanSize } from '../docker/units.ts'
 import type { BuildSteps, Step, Transfer } from './steps.ts'
 
@@ -18,14 +19,13 @@ const label = 'slipway'
 const seconds = (ms: number): string => `${(Math.max(0, ms) / 1000).toFixed(1)}s`
 /** Output of others must not move our cursor. */
 const plain = (line: string): string =>
-  line.replaceAll('\t', '        ').replace(/\u001b\[[0-9;?]*[A-Za-z]|[\u0000-\u001f\u007f]/g, '')
+  line.replaceAll('\t', '        ').replace(/\u001b\[[0-9;?]*[A-Za-z]|[\u0000-\u001f\u007f-\u009f]/g, '')
 
 /** `text` to the left, `right` at the right edge; what does not fit is cut. */
 const spread = (text: string, right: string, columns: number): string => {
   const room = columns - right.length - 1
-  const letters = [...text]
-  const left = letters.length > room ? letters.slice(0, Math.max(0, room)).join('') : text
-  return `${left}${' '.repeat(Math.max(1, columns - [...left].length - right.length))}${right}`
+  const left = fitting(text, room)
+  return `${left}${' '.repeat(Math.max(1, columns - columnsOf(left) - right.length))}${right}`
 }
 
 const colors = { blue: 34, red: 31, yellow: 33 }
@@ -56,9 +56,9 @@ const stepLines = (step: Step, { columns, now, color }: Screen): string[] => {
 const outputOf = (step: Step, { columns }: Screen): string[] =>
   step.completed !== undefined
     ? []
-    : [...step.log, ...(step.rest === '' ? [] : [step.rest])]
+    : [...step.log, ...[step.output.stdout.rest, step.output.stderr.rest].filter((rest) => rest !== '')]
         .slice(-logLines)
-        .map((line) => [...` => => # ${plain(line)}`].slice(0, columns - 1).join(''))
+        .map((line) => fitting(` => => # ${plain(line)}`, columns - 1))
 
 /** The lines of the display. While it goes on, they fit the terminal: what runs is kept, then what ended last. */
 export const screenOf = (build: BuildSteps, screen: Screen): string[] => {

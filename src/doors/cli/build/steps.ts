@@ -1,5 +1,6 @@
 /** A build's events gathered into what a display shows of it now. */
 import type { BuildProgress } from '../../../build/types.ts'
+import { OutputLines } from '../../../lib/output-lines.ts'
 
 export interface Transfer {
   name: string
@@ -20,7 +21,7 @@ export interface Step {
   transfers: Map<string, Transfer>
   /** Whole lines of output, the last ones. */
   log: string[]
-  rest: string
+  output: Record<'stdout' | 'stderr', OutputLines>
 }
 
 const keptLines = 20
@@ -51,7 +52,7 @@ export class BuildSteps {
         this.#done(event)
         break
       case 'log':
-        this.#log(this.#step(event.id), event.data.toString())
+        this.#log(this.#step(event.id), event.stream, event.data)
         break
       case 'status':
         this.#transfer(event)
@@ -81,7 +82,8 @@ export class BuildSteps {
     if (step) return step
     step = {
       ...{ id, name: this.#names.get(id) ?? id, started: time, completed: undefined },
-      ...{ cached: false, cancelled: false, error: undefined, transfers: new Map(), log: [], rest: '' },
+      ...{ cached: false, cancelled: false, error: undefined, transfers: new Map(), log: [] },
+      output: { stdout: new OutputLines(), stderr: new OutputLines() },
     }
     this.#byId.set(id, step)
     this.steps.push(step)
@@ -94,10 +96,8 @@ export class BuildSteps {
     for (const transfer of step.transfers.values()) transfer.completed ??= time
   }
 
-  #log(step: Step, text: string): void {
-    const lines = (step.rest + text).split('\n')
-    step.rest = lines.pop()!
-    step.log = [...step.log, ...lines.map((line) => line.replace(/\r$/, '').split('\r').at(-1)!)].slice(-keptLines)
+  #log(step: Step, stream: 'stdout' | 'stderr', data: Buffer): void {
+    step.log = [...step.log, ...step.output[stream].push(data)].slice(-keptLines)
   }
 
   #transfer({ id, name, current, total }: Extract<BuildProgress, { type: 'status' }>): void {
