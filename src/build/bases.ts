@@ -94,6 +94,8 @@ export class Bases {
       try {
         return await this.#images.pull(reference, {
           platform,
+          // The rule InvalidBaseImagePlatform speaks of it.
+          anyPlatform: true,
           auth: await this.#request.auth?.(registryOf(reference)),
           signal: this.#signal,
           // The name stays with the image for this machine.

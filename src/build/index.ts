@@ -33,6 +33,7 @@ import type { Builder, BuildRequest } from './types.ts'
 
 export { matcher as cacheMatcher } from './cache/filter.ts'
 export { changedConfig } from './changes.ts'
+export { pathPattern } from './context/glob.ts'
 export { isFreeDevice } from './devices.ts'
 export { entitled } from './entitlements.ts'
 export { type GitAddress, parseGitAddress } from './context/git.ts'

@@ -55,9 +55,7 @@ test('a password: login is checked, push and pull need it, logout forgets it', a
   const pulled = await ok('pull', `${host}/a/b:1`)
   assert.match(
     pulled,
-    new RegExp(
-      `^1: Pulling from a/b\n([0-9a-f]{12}: Already exists\n)+Digest: ${digest}\nStatus: Downloaded newer image for ${host}/a/b:1\n`,
-    ),
+    new RegExp(`^1: Pulling from a/b\nDigest: ${digest}\nStatus: Downloaded newer image for ${host}/a/b:1\n`),
   )
   assert.equal((pulled.match(/Digest:/g) ?? []).length, 1)
   await ok('pull', `${host}/a/b@${digest}`)

@@ -131,7 +131,7 @@ test('save and load by file and by pipe; import by address', async () => {
   try {
     assert.match(await ok('import', `${base}/root.tar`, 'by:address'), /^Downloading from .*\nsha256:\w{64}$/)
     assert.match(await docker.ok('import', `${base}/root.tar`, 'by:docker'), /sha256:\w{64}/)
-    assert.match((await run(['import', `${base}/none`])).err, /cannot download .*\/none: unexpected status code 404/)
+    assert.match((await run(['import', `${base}/none`])).err, /failed to GET .*\/none with status 404 Not Found/)
   } finally {
     server.closeAllConnections()
     server.close()

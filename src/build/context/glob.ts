@@ -25,6 +25,16 @@ export const globExpression = (pattern: string, { deep = false } = {}): { test(p
   return { test: matches }
 }
 
+/** globExpression() for who reads no Dockerfile; undefined: the pattern is malformed. */
+export const pathPattern = (pattern: string): { test(path: string): boolean } | undefined => {
+  try {
+    return globExpression(pattern)
+  } catch (error) {
+    if (error instanceof SyntaxFault) return undefined
+    throw error
+  }
+}
+
 const piecesOf = (pattern: string, deep: boolean): Piece[] => {
   const bad = new SyntaxFault(`syntax error in pattern: ${pattern}`, { near: pattern })
   const chars = [...pattern]

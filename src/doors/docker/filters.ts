@@ -1,6 +1,13 @@
 /** `filters` of list requests: {"label":["a=b"]} and the older {"label":{"a=b":true}}. */
-import { goBool } from '../../lib/go-bool.ts'
 import { SlipwayError } from '../../errors.ts'
+
+/** Less than Go's strconv.ParseBool takes, as in dockerd. */
+const flags = new Map([
+  ['1', true],
+  ['true', true],
+  ['0', false],
+  ['false', false],
+])
 
 export class Filters {
   #values: Map<string, string[]>
@@ -46,11 +53,11 @@ export class Filters {
   any(name: string, fits: (value: string) => boolean): boolean {
     return !this.has(name) || this.get(name).some(fits)
   }
+  /** Of several values all have to mean the same. */
   flag(name: string): boolean | undefined {
-    const value = this.get(name)[0]
-    if (value === undefined) return undefined
-    const known = goBool(value)
-    if (known === undefined)
+    const meant = new Set(this.get(name).map((value) => flags.get(value)))
+    const [known] = meant
+    if (meant.size > 1 || (known === undefined && meant.size > 0))
       throw new SlipwayError('bad-request', `invalid filter '${name}=[${this.get(name).join(' ')}]'`)
     return known
   }
@@ -63,7 +70,8 @@ export class Filters {
   }
   /** Seconds, RFC 3339 or a duration back from now, as ms since the epoch. */
   time(name: string, now: number): number | undefined {
-    const value = this.get(name)[0]
+    const [value, ...more] = this.get(name)
+    if (more.length > 0) throw new SlipwayError('bad-request', `more than one ${name} filter specified`)
     return value === undefined ? undefined : instant(value, now)
   }
 }

@@ -1,5 +1,5 @@
 import { pipeline } from 'node:stream/promises'
-import { changedConfig } from '../../build/index.ts'
+import { changedConfig, pathPattern } from '../../build/index.ts'
 import type { Engine, Image, TransferProgress } from '../../engine/types.ts'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -10,10 +10,11 @@ import {
   parsePlatform,
   parseReference,
   platformRank,
+  repositoryOf,
   withTag,
 } from '../../spec/oci/index.ts'
 import { type ApiVersion, iso } from './container-views.ts'
-import { Filters, isTrue } from './filters.ts'
+import { Filters, instant, isTrue } from './filters.ts'
 import { manifestsOf } from './image-manifests.ts'
 import type { RecentPushes } from './recent-pushes.ts'
 import { authOf } from './registry-auth.ts'
@@ -107,11 +108,12 @@ const list = async (engine: Backend, clock: Clock, x: Exchange): Promise<void> =
   const bound = async (name: string): Promise<number | undefined> =>
     filters.has(name) ? (await engine.images.must(filters.get(name)[0]!)).createdAt : undefined
   const [before, since] = [await bound('before'), await bound('since')]
-  const until = filters.time('until', clock.now())
+  const bounds = filters.get('until').flatMap((each) => instant(each, clock.now()) ?? [])
+  const until = bounds.length > 0 ? Math.min(...bounds) : undefined
   const dangling = filters.flag('dangling')
   const legacy = x.query.get('filter')
-  const names = [...filters.get('reference'), ...(legacy ? [legacy] : [])]
-  const fits = (name: string): boolean => names.length === 0 || names.some((wanted) => referenceFits(name, wanted))
+  const names = [...filters.get('reference'), ...(legacy ? [legacy] : [])].map(referenceFits)
+  const fits = (name: string): boolean => names.length === 0 || names.some((wanted) => wanted(name))
   const shown = all
     .filter((i) => dangling === undefined || (i.names.length === 0) === dangling)
     .filter((i) => filters.labels(i.config.config?.Labels ?? {}))
@@ -156,26 +158,32 @@ const usersOf = ({ containers }: Backend, images: readonly Image[]): Map<string,
   return users
 }
 
-/** path.Match of Go on the whole familiar name, or on that without tag and digest. */
-const referenceFits = (name: string, pattern: string): boolean => {
-  const glob = new RegExp(
-    `^${pattern
-      .replace(/[.+^${}()|\\]/g, '\\$&')
-      .replace(/\*/g, '[^/]*')
-      .replace(/\?/g, '[^/]')}$`,
-  )
-  return glob.test(name) || glob.test(name.replace(/@.*$/, '').replace(/:[^/:]*$/, ''))
+/** Go's path.Match on the whole familiar name, or on that without tag and digest. */
+const referenceFits = (pattern: string): ((name: string) => boolean) => {
+  const glob = patternOf(pattern)
+  return (name) => glob.test(name) || glob.test(name.replace(/@.*$/, '').replace(/:[^/:]*$/, ''))
+}
+
+const patternOf = (pattern: string): NonNullable<ReturnType<typeof pathPattern>> => {
+  const found = pathPattern(pattern)
+  if (!found) throw bad('syntax error in pattern')
+  return found
 }
 
 /** Gone since 1.45; docker-compose 1.x takes the newest version and yet recreates no container without it. */
 const wantsContainerConfig = (x: Exchange): boolean =>
   x.version[1] < 45 || /^docker-compose\/1\./.test(x.headers['user-agent'] ?? '')
 
-/** Fields a container's configuration has and an image's has not: until 1.49 they were all there. */
+/** What is always told of an image's configuration. */
+const imageDefaults = {
+  ...{ Cmd: null, Entrypoint: null, Env: null, Labels: null, OnBuild: null },
+  ...{ User: '', Volumes: null, WorkingDir: '' },
+}
+/** Until 1.49 that of a container was told. */
 const emptyConfig = {
-  ...{ Hostname: '', Domainname: '', User: '', AttachStdin: false, AttachStdout: false, AttachStderr: false },
-  ...{ Tty: false, OpenStdin: false, StdinOnce: false, Env: null, Cmd: null, Image: '', Volumes: null },
-  ...{ WorkingDir: '', Entrypoint: null, OnBuild: null, Labels: null },
+  ...{ Hostname: '', Domainname: '', AttachStdin: false, AttachStdout: false, AttachStderr: false },
+  ...{ Tty: false, OpenStdin: false, StdinOnce: false, Image: '' },
+  ...imageDefaults,
 }
 
 const containerConfig = ({ config }: Image) => ({ ...emptyConfig, ...(config.container_config ?? config.config) })
@@ -189,20 +197,23 @@ const inspect = async (engine: Backend, image: Image, version: ApiVersion) => ({
   Created: image.config.created ?? iso(image.createdAt),
   DockerVersion: '',
   Author: image.config.author ?? '',
-  Config: { ...(version[1] < 50 ? emptyConfig : {}), ...image.config.config },
+  Config: { ...(version[1] < 50 ? emptyConfig : imageDefaults), ...image.config.config },
   ...(version[1] < 45 ? { Container: image.config.container ?? '' } : {}),
   Architecture: image.platform.architecture,
   ...(image.platform.variant ? { Variant: image.platform.variant } : {}),
   Os: image.platform.os,
   Size: image.size,
   ...(version[1] < 44 ? { VirtualSize: image.size } : {}),
-  GraphDriver: {
-    Name: 'overlay2',
-    Data: { UpperDir: engine.snapshots.pathOf(image.snapshots.at(-1) ?? '') ?? '' },
-  },
+  GraphDriver: { Name: 'overlay2', Data: directoriesOf(engine, image) },
   RootFS: { Type: 'layers', Layers: image.config.rootfs.diff_ids },
-  Metadata: { LastTagTime: iso(image.createdAt) },
+  Metadata: { LastTagTime: image.taggedAt ? iso(image.taggedAt) : '0001-01-01T00:00:00Z' },
 })
+
+/** Where its files are, the newest layer apart; nothing is mounted. */
+const directoriesOf = ({ snapshots }: Backend, image: Image) => {
+  const [upper = '', ...lower] = image.snapshots.map((key) => snapshots.pathOf(key) ?? '').reverse()
+  return { ...(lower.length > 0 && { LowerDir: lower.join(':') }), UpperDir: upper }
+}
 
 /** Newest first; sizes belong to the entries that made a layer. */
 const history = async (engine: Backend, image: Image) => {
@@ -359,6 +370,7 @@ const pull = async (
   for (const each of tags)
     await images.pull(referenceText(name, each), {
       platform,
+      anyPlatform: true,
       auth,
       signal: x.signal,
       progress: (step) => out.line(progressLine(step)),
@@ -379,13 +391,13 @@ const importImage = async (
   const config = changedConfig({}, changes)
   const url = source === '-' ? undefined : URL.parse(source.includes('://') ? source : `http://${source}`)
   if (url === null || (url && !/^https?:$/.test(url.protocol))) throw bad(`invalid address to import from: ${source}`)
-  if (url) out.line({ status: `Downloading from ${url.href}` })
   const image = await images.import(url ?? x.upload(), {
     ...(repo ? { name: tag ? `${repo}:${tag}` : repo } : {}),
     ...(changes.length > 0 ? { config } : {}),
     ...(platform && { platform }),
     message: x.query.get('message') || `Imported from ${source}`,
     signal: x.signal,
+    progress: (step) => out.line(progressLine(step)),
   })
   await x.drained()
   out.line({ status: image.id })
@@ -417,11 +429,13 @@ const push = async (images: Engine['images'], pushed: RecentPushes, x: Exchange)
   const given = x.params.name!
   const tag = x.query.get('tag') ?? ''
   const parsed = parseReference(given)
-  const names = tag !== '' || parsed.tag !== undefined ? [referenceText(given, tag)] : await localTags(images, given)
   const auth = authOf(x.headers['x-registry-auth'])
   const out = lines(x)
+  const refers = { status: `The push refers to repository [${repositoryOf(parsed)}]` }
   try {
-    for (const name of names) {
+    const one = tag !== '' || parsed.tag !== undefined
+    const names = one ? [referenceText(given, tag)] : await localTags(images, given)
+    for (const [i, name] of names.entries()) {
       const image = await images.get(name)
       const platform = platformOf(x)
       const done = platform ? undefined : pushed.take(name, image?.id)
@@ -435,13 +449,16 @@ const push = async (images: Engine['images'], pushed: RecentPushes, x: Exchange)
         platform,
         auth,
         signal: x.signal,
-        progress: (step) => out.line(progressLine(step)),
+        progress: (step) => {
+          if (i === 0 || step.status !== refers.status) out.line(progressLine(step))
+        },
       })
       out.line({ progressDetail: {}, aux: { Tag: parseReference(name).tag ?? 'latest', Digest: digest, Size: size } })
     }
     out.end()
   } catch (error) {
     if (x.signal.aborted) return
+    if (!out.begun) out.line(refers)
     out.line(streamFailure(error))
     out.end()
   }

@@ -37,7 +37,12 @@ export const refusal = async (answer: HttpAnswer, reference: Reference): Promise
   }
   if (answer.status === 401 || answer.status === 403) return denied()
   if (answer.status === 404) {
-    if (first?.code === 'NAME_UNKNOWN' || first?.code === 'DENIED') return denied()
+    if (first?.code === 'DENIED') return denied()
+    if (first?.code === 'NAME_UNKNOWN')
+      return new SlipwayError('not-found', `repository ${familiarRepository(reference)} not found: ${spoken(first)}`, {
+        details,
+        hint: 'Check the spelling of the name.',
+      })
     return new SlipwayError(
       'not-found',
       `manifest for ${familiarName(reference)} not found: manifest unknown: ${first?.message || 'manifest unknown'}`,
@@ -63,6 +68,7 @@ export const unexpected = (answer: HttpAnswer, errors: RegistryError[]): Slipway
             ? 'unavailable'
             : 'invalid'
   const { origin, pathname } = answer.url
-  const said = errors.map(spoken).join('; ') || `${origin}${pathname}: unexpected status code ${answer.status}`
+  const line = `${answer.status} ${answer.reason}`.trimEnd()
+  const said = errors.map(spoken).join('; ') || `${origin}${pathname}: unexpected status code ${line}`
   return new SlipwayError(code, said, { details: { status: answer.status } })
 }

@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage, type RequestListener, type ServerRe
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { after, test } from 'node:test'
 import { isError } from '../../errors.ts'
 import { systemClock } from '../../lib/clock.ts'
@@ -12,7 +13,7 @@ import { mediaTypes, parseReference, sha256 } from '../../spec/oci/index.ts'
 import { parseChallenges } from './challenge.ts'
 import { createDistribution } from './index.ts'
 import { originsOf } from './origins.ts'
-import { retryAfter } from './session.ts'
+import { retryAfter } from './patience.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'slipway-distribution-'))
 after(() => rmSync(dir, { recursive: true }))
@@ -197,6 +198,56 @@ test('a busy registry is asked again when it says so', async () => {
   assert.equal(retryAfter('soon', 0), undefined)
 })
 
+test('a token server that is busy is asked again, too', async () => {
+  let [realm, left] = ['', 2]
+  const { host } = await serve((request, response) => {
+    if (request.url!.startsWith('/token'))
+      return left-- > 0
+        ? response.writeHead(429, { 'Retry-After': '3' }).end()
+        : response.end(JSON.stringify({ token: 'T' }))
+    if (request.headers.authorization === 'Bearer T') return sendManifest(response)
+    response.writeHead(401, { 'WWW-Authenticate': `bearer realm=${realm}` }).end()
+  })
+  realm = `http://${host}/token`
+  slept.length = 0
+  await read(host).manifest('1')
+  assert.deepEqual(slept, [3000, 3000])
+})
+
+test('answers in gzip that nobody asked for', async () => {
+  const { seen, host } = await serve((request, response) => {
+    response.setHeader('Content-Encoding', 'gzip')
+    if (request.url!.includes('/manifests/')) return response.end(gzipSync(manifest))
+    const packed = gzipSync(blob)
+    if (!request.headers.range) return response.write(packed.subarray(0, -10), () => response.destroy())
+    // The rest of what it had compressed, which is no rest of the content.
+    response.writeHead(206, { 'Content-Range': request.headers.range.replace('=', ' ') + '999/1000' })
+    response.end(packed.subarray(-10))
+    served = true
+  })
+  let served = false
+  assert.equal((await read(host).manifest('1')).digest, sha256(manifest))
+  await assert.rejects(
+    read(host).download(descriptor, join(dir, 'packed'), () => {}),
+    (error) => isError(error, 'unavailable'),
+  )
+  assert.ok(served && seen.length > 3)
+  const whole = await serve((_, response) => response.setHeader('Content-Encoding', 'gzip').end(gzipSync(blob)))
+  rmSync(join(dir, 'packed'), { force: true })
+  await read(whole.host).download(descriptor, join(dir, 'packed'), () => {})
+  assert.deepEqual(readFileSync(join(dir, 'packed')), blob)
+})
+
+test('an answer that is cut off', async () => {
+  const { host } = await serve((_, response) => {
+    response.writeHead(200, { 'Content-Length': 5000 }).write('{"schema', () => response.destroy())
+  })
+  await assert.rejects(
+    read(host).manifest('1'),
+    (error) => isError(error, 'unavailable') && /unexpected EOF$/.test(error.message),
+  )
+})
+
 test('refusals in docker words', async () => {
   const answer = (status: number, body: string) => serve((_, response) => response.writeHead(status).end(body))
   const rejects = async (
@@ -216,12 +267,18 @@ test('refusals in docker words', async () => {
   )
   await rejects(404, '<html>', 'not-found', /not found: manifest unknown: manifest unknown$/)
   await rejects(
+    404,
+    '{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known to registry"}]}',
+    'not-found',
+    /^repository 127.0.0.1:\d+\/repo\/app not found: name unknown: repository name not known to registry$/,
+  )
+  await rejects(
     401,
     '',
     'unauthorized',
     /^pull access denied for 127.0.0.1:\d+\/repo\/app, repository does not exist or may require 'docker login': denied: requested access to the resource is denied$/,
   )
-  await rejects(502, 'bad gateway', 'unavailable', /unexpected status code 502/)
+  await rejects(502, 'bad gateway', 'unavailable', /unexpected status code 502 Bad Gateway$/)
 })
 
 test('documents of servers that know nothing of images; other kinds of things are named', async () => {
@@ -241,6 +298,14 @@ test('documents of servers that know nothing of images; other kinds of things ar
     [{ blobs: [] }, 'application/json', /another kind of artifact/],
   ] as const)
     await assert.rejects(of(document, type), (error) => isError(error, 'unsupported') && hint.test(error.hint ?? ''))
+})
+
+test('a refusal in JSON is no other protocol', async () => {
+  const said = '{"errors":[{"code":"NAME_INVALID","message":"invalid repository name"}]}'
+  const { host } = await serve((_, response) =>
+    response.writeHead(400, { 'Content-Type': 'application/json; charset=utf-8' }).end(said),
+  )
+  await assert.rejects(read(host).manifest('1'), /name invalid: invalid repository name$/)
 })
 
 test('a kept connection that the server has just closed costs nothing', async () => {
@@ -305,6 +370,37 @@ test('an upload goes in one piece, and on from where the registry is, from the s
   assert.deepEqual(await upload([send, take]), [
     ...['POST uploads/', 'PATCH uploads/new', 'PATCH uploads/else', 'PUT uploads/took?digest'],
   ])
+})
+
+test('a registry that stumbles, says less than it should, or will not say what it has', async () => {
+  const data = Buffer.from('small')
+  const blob = { mediaType: 'text/plain', digest: sha256(data), size: data.length }
+  const upload = async (answers: Record<string, number[]>, location = true): Promise<string> => {
+    const asked: string[] = []
+    const { host } = await serve((request, response) => {
+      const { method } = request
+      request.resume().on('end', () => {
+        asked.push(method!)
+        const status = answers[method!]?.shift() ?? { HEAD: 404, POST: 202, PATCH: 202, PUT: 201 }[method!]!
+        if (location || method === 'POST') response.setHeader('Location', '/place')
+        response.writeHead(status).end()
+      })
+    })
+    const uploads = distribution.write(parseReference(`${host}/repo/app:1`), [], {})
+    await uploads.put(blob, { data }, [], () => {})
+    await uploads.manifest('1', mediaTypes.ociManifest, Buffer.from(manifest))
+    return asked.join(' ')
+  }
+  const usual = 'HEAD POST PATCH PUT PUT'
+  for (const status of [405, 501]) assert.equal(await upload({ HEAD: [status] }), usual)
+  for (const status of [200, 201, 204]) assert.equal(await upload({ PATCH: [status], PUT: [status, status] }), usual)
+  assert.equal(await upload({}, false), usual)
+  assert.equal(
+    await upload({ HEAD: [500], POST: [502], PUT: [201, 504, 500] }),
+    'HEAD HEAD POST POST PATCH PUT PUT PUT PUT',
+  )
+  await assert.rejects(upload({ POST: [500, 500, 500] }), (error) => isError(error, 'unavailable'))
+  await assert.rejects(upload({ HEAD: [400] }), (error) => isError(error, 'unavailable'))
 })
 
 test('an abort is an abort', async () => {

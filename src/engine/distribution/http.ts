@@ -1,3 +1,5 @@
+import { pipeline, type Readable } from 'node:stream'
+import { createGunzip } from 'node:zlib'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { SlipwayError } from '../../errors.ts'
 import { cancelled } from '../../lib/cancel.ts'
@@ -32,9 +34,11 @@ export interface HttpCall {
 }
 export interface HttpAnswer {
   status: number
+  /** What the server calls that status. */
+  reason: string
   headers: IncomingMessage['headers']
-  /** Must be read or destroyed. */
-  body: IncomingMessage
+  /** Without its transport encoding. Must be read or destroyed. */
+  body: Readable
   url: URL
 }
 
@@ -66,8 +70,9 @@ export class Http {
       const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(
         url,
         { method: call.method, headers: { 'User-Agent': 'slipway', ...call.headers }, agent, signal: call.signal },
-        (body) => {
-          resolve({ status: body.statusCode ?? 0, headers: body.headers, body, url })
+        (message) => {
+          const { statusCode = 0, statusMessage = '', headers } = message
+          resolve({ status: statusCode, reason: statusMessage, headers, body: decoded(message), url })
         },
       )
       const giveUp = setTimeout(
@@ -150,6 +155,13 @@ const unreachable = (url: URL, call: HttpCall, error: unknown): unknown => {
   )
 }
 
+/** Some servers, or what stands before them, compress what nobody asked to be compressed. A part of that is no part of the content. */
+const decoded = (message: IncomingMessage): Readable => {
+  const encoding = message.headers['content-encoding']?.trim().toLowerCase()
+  if (!/^(x-)?gzip$/.test(encoding ?? '') || message.statusCode === 206) return message
+  return pipeline(message, createGunzip(), () => {}) // what fails is seen by who reads
+}
+
 /** At most `limit` bytes of an answer. */
 export const readBody = async (answer: HttpAnswer, limit: number): Promise<Buffer> => {
   const parts: Buffer[] = []
@@ -161,7 +173,9 @@ export const readBody = async (answer: HttpAnswer, limit: number): Promise<Buffe
       parts.push(part)
     }
   } catch (error) {
-    throw error instanceof SlipwayError ? error : unreachable(answer.url, { method: 'GET' }, error)
+    if (error instanceof SlipwayError) throw error
+    const cut = (error as NodeJS.ErrnoException).code === 'ECONNRESET'
+    throw unreachable(answer.url, { method: 'GET' }, cut ? new Error('unexpected EOF', { cause: error }) : error)
   }
   return Buffer.concat(parts)
 }

@@ -35,7 +35,7 @@ const connectMs = 3000
 /** Clients of registries (OCI distribution-spec v1.1, docker's token authentication). */
 export const createDistribution = (clock: Clock, settings: () => RegistrySettings = () => ({})): Distribution => {
   const http = new Http(connectMs)
-  const tokens = new Tokens(http, () => clock.now())
+  const tokens = new Tokens(http, clock)
   const session = (reference: Reference, scopes: string[], options: OpenOptions, writes: boolean): Session =>
     new Session({
       http,

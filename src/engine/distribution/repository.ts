@@ -124,7 +124,8 @@ export class Repository {
         throw new SlipwayError('unavailable', `${answer.url.host} cannot continue the download`)
       }
       if (answer.status !== 200 && answer.status !== 206) throw await this.#blobRefusal(answer)
-      const goesOn = answer.status === 206 && answer.headers['content-range']?.startsWith(`bytes ${have}-`) === true
+      const { 'content-range': range, 'content-encoding': encoding } = answer.headers
+      const goesOn = answer.status === 206 && encoding === undefined && range?.startsWith(`bytes ${have}-`) === true
       if (answer.status === 206 && !goesOn) {
         answer.body.destroy()
         await empty(file)

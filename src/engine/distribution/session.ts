@@ -5,14 +5,13 @@ import type { Reference } from '../../spec/oci/index.ts'
 import type { RegistryAuth } from '../types.ts'
 import { type Http, type HttpAnswer, type HttpCall, isStream, readBody } from './http.ts'
 import type { Origin } from './origins.ts'
+import { patiently } from './patience.ts'
 import type { Tokens } from './tokens.ts'
 
 /** `signal` besides the session's own. */
 type Call = Omit<HttpCall, 'trust'>
 
 const maxRedirects = 5
-const maxTries = 5
-const longestWaitMs = 60_000
 
 interface SessionOptions {
   http: Http
@@ -120,18 +119,11 @@ export class Session {
     return this.#patient(origin, url, call, obtained)
   }
 
-  /** Waits and asks again on 429 and 503. */
-  async #patient(origin: Origin, url: URL, call: Call, authorization: string | undefined): Promise<HttpAnswer> {
-    const { clock, signal } = this.#options
-    for (let tries = 1; ; tries++) {
-      const answer = await this.#redirected(origin, url, call, authorization)
-      const busy = answer.status === 429 || answer.status === 503
-      if (!busy || tries === maxTries || isStream(call.body)) return answer
-      const wait = retryAfter(answer.headers['retry-after'], clock.now()) ?? 500 * 2 ** tries
-      if (wait > longestWaitMs) return answer
-      answer.body.resume()
-      await clock.sleep(wait, signal)
-    }
+  #patient(origin: Origin, url: URL, call: Call, authorization: string | undefined): Promise<HttpAnswer> {
+    const ask = (): Promise<HttpAnswer> => this.#redirected(origin, url, call, authorization)
+    if (isStream(call.body)) return ask()
+    const { clock, signal, writes } = this.#options
+    return patiently(ask, { clock, signal, persists: writes })
   }
 
   async #redirected(origin: Origin, start: URL, call: Call, authorization: string | undefined): Promise<HttpAnswer> {
@@ -165,14 +157,7 @@ const either = (one: AbortSignal | undefined, other: AbortSignal | undefined): A
 const isWrongProtocol = async (answer: HttpAnswer): Promise<boolean> => {
   if (answer.status !== 400 || answer.url.protocol !== 'http:') return false
   if (answer.headers['docker-distribution-api-version'] !== undefined) return false
+  if (/\bjson\b/.test(answer.headers['content-type'] ?? '')) return false
   await readBody(answer, 64 * 1024)
   return true
-}
-
-/** Seconds or an HTTP date, as milliseconds from now. */
-export const retryAfter = (value: string | undefined, now: number): number | undefined => {
-  if (value === undefined) return undefined
-  if (/^\d+$/.test(value.trim())) return Number(value) * 1000
-  const date = Date.parse(value)
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
 }

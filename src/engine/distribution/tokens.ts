@@ -1,9 +1,11 @@
 import { SlipwayError } from '../../errors.ts'
+import type { Clock } from '../../lib/clock.ts'
 import type { RegistryAuth } from '../types.ts'
 import { errorsIn, spoken } from './answers.ts'
 import { parseChallenges } from './challenge.ts'
-import { type Http, type HttpCall, readBody } from './http.ts'
+import { type Http, type HttpAnswer, type HttpCall, readBody } from './http.ts'
 import type { Origin } from './origins.ts'
+import { patiently } from './patience.ts'
 
 const defaultLifeMs = 60_000
 const maxAnswer = 1 << 20
@@ -11,19 +13,19 @@ const maxAnswer = 1 << 20
 /** Authorization headers for a registry, by what they allow; tokens are kept until shortly before their end. */
 export class Tokens {
   readonly #http: Http
-  readonly #now: () => number
+  readonly #clock: Clock
   #kept = new Map<string, { header: string; until: number }>()
 
-  constructor(http: Http, now: () => number) {
+  constructor(http: Http, clock: Clock) {
     this.#http = http
-    this.#now = now
+    this.#clock = clock
   }
 
   /** A header known to have worked for these scopes. */
   known(origin: Origin, scopes: string[], auth: RegistryAuth): string | undefined {
     const key = keyOf(origin, scopes, auth)
     const kept = this.#kept.get(key)
-    if (kept && kept.until > this.#now()) return kept.header
+    if (kept && kept.until > this.#clock.now()) return kept.header
     this.#kept.delete(key)
     return undefined
   }
@@ -45,7 +47,7 @@ export class Tokens {
         : undefined
     if (!answer) return undefined
     if (this.#kept.size > 1000) this.#kept.clear()
-    this.#kept.set(keyOf(origin, scopes, auth), { header: answer.header, until: this.#now() + answer.lifeMs })
+    this.#kept.set(keyOf(origin, scopes, auth), { header: answer.header, until: this.#clock.now() + answer.lifeMs })
     return answer.header
   }
 
@@ -80,7 +82,8 @@ export class Tokens {
       throw new SlipwayError('unauthorized', `${origin.url.host} wants credentials sent unencrypted to ${realm.host}`)
     const call = tokenCall(realm, parameters.service, scopes, auth, offline)
     const trust = realm.host === origin.url.host ? origin.trust : undefined
-    const answer = await this.#http.call(realm, { ...call, signal, trust })
+    const ask = (): Promise<HttpAnswer> => this.#http.call(realm, { ...call, signal, trust })
+    const answer = await patiently(ask, { clock: this.#clock, signal })
     const body = await readBody(answer, maxAnswer)
     if (answer.status !== 200) {
       const said = errorsIn(body).map(spoken).join('; ')

@@ -59,7 +59,8 @@ export class Uploads {
     const answer = await this.#session.call(`blobs/${digest}`, { method: 'HEAD' })
     answer.body.resume()
     if (answer.status === 200) return true
-    if (answer.status === 404) return false
+    // Some do not answer this question at all; then it is sent.
+    if ([404, 405, 501].includes(answer.status)) return false
     throw this.#denied(answer)
   }
 
@@ -148,7 +149,7 @@ export class Uploads {
     try {
       const body = () => watched(source.body(0), 0, (bytes) => progress((sent = bytes)))
       const answer = await this.#patch(place.location, {}, body, stop.signal)
-      return { ...place, location: locationOf(answer), at: (await source.reaches(Number.POSITIVE_INFINITY)).size }
+      return { ...place, location: nextOf(answer), at: (await source.reaches(Number.POSITIVE_INFINITY)).size }
     } catch (error) {
       if (stop.signal.aborted && !this.#signal?.aborted) {
         await this.#drop(place)
@@ -194,7 +195,7 @@ export class Uploads {
       ...(place.at > 0 && { 'Content-Range': `${place.at}-${end - 1}` }),
     }
     const body = () => watched(source.body(place.at, end), place.at, progress)
-    return { ...place, location: locationOf(await this.#patch(place.location, headers, body)), at: end }
+    return { ...place, location: nextOf(await this.#patch(place.location, headers, body)), at: end }
   }
 
   async #patch(
@@ -213,7 +214,7 @@ export class Uploads {
         idleMs,
         signal: stop ? AbortSignal.any([stop, refused.signal]) : refused.signal,
       })
-      if (answer.status === 202) {
+      if (isDone(answer)) {
         answer.body.resume()
         return answer
       }
@@ -236,7 +237,7 @@ export class Uploads {
     }
     status.body.resume()
     if (status.status !== 204) return await this.#begin()
-    return { ...place, location: locationOf(status), at: reached(status), lost: false }
+    return { ...place, location: nextOf(status), at: reached(status), lost: false }
   }
 
   async #finish({ location }: Place, { digest }: Blob): Promise<void> {
@@ -267,8 +268,9 @@ export class Uploads {
   #denied(answer: HttpAnswer, error?: { code: string; message: string }): SlipwayError {
     if (answer.status !== 401 && answer.status !== 403) return unexpected(answer, [])
     const { domain } = this.#session.reference
-    const said = error?.message ? `: ${error.message}` : ''
-    return new SlipwayError('unauthorized', `denied: requested access to the resource is denied${said}`, {
+    const denied = 'requested access to the resource is denied'
+    const said = error?.message && error.message !== denied ? `: ${error.message}` : ''
+    return new SlipwayError('unauthorized', `denied: ${denied}${said}`, {
       hint: `Log in first: docker login ${domain === 'docker.io' ? '' : domain}`.trim(),
     })
   }
@@ -323,8 +325,12 @@ const locationOf = (answer: HttpAnswer): string => {
   return new URL(location, answer.url).href
 }
 
-/** "0-1023": 1024 bytes are there. */
+/** Where to go on; a registry that says nothing means the same place. */
+const nextOf = (answer: HttpAnswer): string =>
+  answer.headers.location === undefined ? answer.url.href : locationOf(answer)
+
+/** "0-1023": 1024 bytes are there. "0-0" is what registries say of none, too. */
 const reached = (answer: HttpAnswer): number => {
-  const match = /^(?:bytes=)?0-(\d+)$/.exec(answer.headers.range ?? '')
-  return match ? Number(match[1]) + 1 : 0
+  const last = Number(/^(?:bytes=)?0-(\d+)$/.exec(answer.headers.range ?? '')?.[1] ?? 0)
+  return last === 0 ? 0 : last + 1
 }

@@ -59,7 +59,7 @@ const tagImage = (store: ImageStore, source: string, wanted: string): void => {
   const named = store.resolveName(source) === image.id ? wholeName(source) : undefined
   if (named !== target)
     store.records.transaction(() => {
-      store.records.setName(target, image.id)
+      store.records.setName(target, image.id, store.deps.clock.now())
       if (named !== undefined) store.records.indexes.copy(named, target)
     })
   store.emit('tag', image, familiarName(withTag(reference)))

@@ -6,12 +6,13 @@ import {
   hostPlatform,
   type ImageProcessConfig,
   normalizePlatform,
+  parseReference,
   type Platform,
   wholeName,
 } from '../../spec/oci/index.ts'
 import { readable } from '../runtime/foreign.ts'
 import type { UnpackOptions } from '../snapshots/index.ts'
-import type { Image } from '../types.ts'
+import type { Image, TransferProgress } from '../types.ts'
 import type { ImageStore } from './store.ts'
 
 /** docker import: one layer from a root filesystem. Its digest is that of the tree, however the archive was ordered. */
@@ -28,12 +29,13 @@ export const importImage = (
     created?: string
     bootstrapped?: boolean
     signal?: AbortSignal | undefined
+    progress?: ((step: TransferProgress) => void) | undefined
     unpack?: Pick<UnpackOptions, 'omit' | 'extra'>
   },
 ): Promise<Image> =>
   store.lease(async (lease) => {
-    const names = options.name === undefined ? [] : [wholeName(options.name)]
-    const source = rootfs instanceof URL ? await download(rootfs, options.signal) : rootfs
+    const names = options.name === undefined ? [] : [nameOf(options.name)]
+    const source = rootfs instanceof URL ? await download(rootfs, options) : rootfs
     const stream = await readable(source, store.deps.sys.processes)
     const snapshot = await lease.newLayer({ stream }, { ...options.unpack, signal: options.signal })
     const created = options.created ?? new Date(store.deps.clock.now()).toISOString()
@@ -62,14 +64,37 @@ export const importImage = (
     return image
   })
 
-const download = async (url: URL, signal?: AbortSignal): Promise<Readable> => {
-  try {
-    const { status, body } = await get(url, { signal })
-    if (status >= 200 && status < 300) return body
-    body.destroy()
-    throw new Error(`unexpected status code ${status}`)
-  } catch (cause) {
+const nameOf = (name: string): string => {
+  if (parseReference(name).digest !== undefined) throw new SlipwayError('invalid', 'cannot import digest reference')
+  return wholeName(name)
+}
+
+/** So much of a server's refusal is passed on. */
+const maxSaid = 1024
+
+const download = async (
+  url: URL,
+  { signal, progress }: { signal?: AbortSignal | undefined; progress?: ((step: TransferProgress) => void) | undefined },
+): Promise<Readable> => {
+  const got = await get(url, { signal }).catch((cause: unknown) => {
     if (signal?.aborted) throw cancelled(signal)
-    throw new SlipwayError('unavailable', `cannot download ${url.href}: ${dialFailure(url, cause)}`, { cause })
+    throw new SlipwayError('unavailable', `Get "${url.href}": ${dialFailure(url, cause)}`, { cause })
+  })
+  const { status, body } = got
+  if (status >= 400) {
+    const said = await beginning(body, maxSaid).catch(() => '')
+    const line = `${status} ${body.statusMessage ?? ''}`.trimEnd()
+    throw new SlipwayError('invalid', `failed to GET ${url.href} with status ${line}: ${said}`)
   }
+  progress?.({ status: `Downloading from ${url.href}` })
+  return body
+}
+
+const beginning = async (body: Readable, limit: number): Promise<string> => {
+  const parts: Buffer[] = []
+  for await (const part of body as AsyncIterable<Buffer>) {
+    parts.push(part)
+    if (parts.reduce((size, { length }) => size + length, 0) >= limit) break
+  }
+  return Buffer.concat(parts).subarray(0, limit).toString('utf8').trimEnd()
 }

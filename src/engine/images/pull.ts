@@ -46,7 +46,8 @@ export class Puller {
     const say = options.progress ?? (() => {})
     const repository = this.#distribution.read(reference, options)
     const top = await repository.manifest(reference.digest ?? reference.tag!)
-    say({ id: reference.tag ?? reference.digest, status: `Pulling from ${reference.path}` })
+    const asked = reference.tag ?? `${repositoryOf(reference)}@${reference.digest}`
+    say({ id: asked, status: `Pulling from ${reference.path}` })
     const chosen = await this.#forPlatform(repository, top, options)
     const body = chosen.body.toString('utf8')
     const manifest = JSON.parse(body) as Manifest
@@ -57,7 +58,8 @@ export class Puller {
     const raw = known?.config ?? (await repository.smallBlob(manifest.config)).toString('utf8')
     const config = readConfig(raw)
     checkSystem(config, (os) => `cannot download image with operating system "${os}" when requesting "linux"`)
-    checkPlatform(reference, config, options)
+    const other = otherPlatform(reference, config, options)
+    if (other && !options.anyPlatform) throw other
     const before = reference.digest === undefined ? this.#store.resolveName(formatReference(reference)) : known?.id
     const image = await this.#store.lease((lease) =>
       this.#gathering(manifest, options, async () => {
@@ -79,6 +81,7 @@ export class Puller {
     say({ status: `Digest: ${top.digest}` })
     const outcome = before === manifest.config.digest ? 'Image is up to date for' : 'Downloaded newer image for'
     say({ status: `Status: ${outcome} ${familiarName(reference)}` })
+    if (other) say({ status: `WARNING: ${other.message}` })
     const name = familiarName(reference)
     this.#store.deps.events.emit({ type: 'image', action: 'pull', id: name, attributes: { name: name } })
     return image
@@ -135,10 +138,7 @@ export class Puller {
           hint: 'This is not a container image but another kind of artifact.',
         })
     const here = this.#store.whole(manifest.config.digest, lease)
-    if (here) {
-      for (const { digest } of manifest.layers) options.progress?.({ id: short(digest), status: 'Already exists' })
-      return { chain: here, blobs: [] }
-    }
+    if (here) return { chain: here, blobs: [] }
     const chain = chainIds(diffIds)
     const failed = new AbortController()
     const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal
@@ -263,11 +263,16 @@ export const pullReference = (reference: string): Reference => withTag(parseRefe
 
 const short = (digest: Digest): string => digest.slice(7, 19)
 
-const checkPlatform = (reference: Reference, config: ImageConfig, options: PullOptions): void => {
-  if (!options.platform || platformRank(config, options.platform) > 0) return
-  throw new SlipwayError(
+/** A manifest that stands by itself may be of any platform. */
+const otherPlatform = (
+  reference: Reference,
+  config: ImageConfig,
+  { platform }: PullOptions,
+): SlipwayError | undefined => {
+  if (!platform || platformRank(config, platform) > 0) return undefined
+  return new SlipwayError(
     'not-found',
-    `image with reference ${familiarName(reference)} was found but its platform (${formatPlatform(config)}) does not match the specified platform (${formatPlatform(options.platform)})`,
+    `image with reference ${familiarName(reference)} was found but its platform (${formatPlatform(config)}) does not match the specified platform (${formatPlatform(platform)})`,
   )
 }
 

@@ -75,6 +75,8 @@ const steps = [
      PRIMARY KEY (layer, form)
    ) STRICT, WITHOUT ROWID;`,
   ...indexSteps,
+  // When the name was given; 0: before that was kept.
+  'ALTER TABLE image_names ADD COLUMN taggedAt INTEGER NOT NULL DEFAULT 0;',
 ]
 
 /** The tables of images. Every method is one synchronous step. */
@@ -158,12 +160,21 @@ export class ImageRecords {
     for (const diffId of layersOf({ rootfs })) layer.run(record.id, diffId)
   }
 
-  /** It stands for this image alone. */
-  setName(name: string, id: Digest): void {
+  /** It stands for this image alone. `now`: ms since the epoch. */
+  setName(name: string, id: Digest, now: number): void {
     this.indexes.drop(name)
     this.#db
-      .prepare('INSERT INTO image_names (name, id) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET id = excluded.id')
-      .run(name, id)
+      .prepare(
+        `INSERT INTO image_names (name, id, taggedAt) VALUES (?, ?, ?)
+         ON CONFLICT (name) DO UPDATE SET id = excluded.id, taggedAt = excluded.taggedAt`,
+      )
+      .run(name, id, now)
+  }
+
+  /** When the image got the newest of its names, ms since the epoch; 0: never. */
+  taggedAt(id: Digest): number {
+    const row = this.#db.prepare('SELECT max(taggedAt) AS at FROM image_names WHERE id = ?').get(id)
+    return (row as { at: number | null }).at ?? 0
   }
 
   setRepoDigest(name: string, id: Digest): void {

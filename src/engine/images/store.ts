@@ -120,6 +120,7 @@ export class ImageStore {
       platform: { os, architecture, ...(variant !== undefined && { variant }) },
       names: this.records.names(record.id),
       repoDigests: this.records.repoDigests(record.id),
+      taggedAt: this.records.taggedAt(record.id),
       within: this.records.indexes.namesOf(record.id),
       createdAt: Number.isNaN(created) ? record.createdAt : created,
       size: record.size,
@@ -165,7 +166,7 @@ export class ImageStore {
       })
       for (const blob of image.blobs ?? []) this.records.setBlob(blob)
       if (image.manifest) this.records.keepManifest(id, image.manifest)
-      for (const name of image.names ?? []) this.records.setName(name, id)
+      for (const name of image.names ?? []) this.records.setName(name, id, this.deps.clock.now())
       for (const name of image.repoDigests ?? []) this.records.setRepoDigest(name, id)
     })
     return this.view(this.records.get(id)!)

@@ -12,6 +12,8 @@ export interface Image {
   names: string[]
   /** "docker.io/library/debian@sha256:…" */
   repoDigests: string[]
+  /** When it got the newest of its names, ms since the epoch; 0 or undefined: it has none, or that was not kept. */
+  taggedAt?: number | undefined
   /** Names that stand for several images, this one among them. */
   within?: string[] | undefined
   createdAt: number
@@ -44,6 +46,8 @@ export interface TransferProgress {
 
 export interface PullOptions {
   platform?: Platform | undefined
+  /** An image that is for one platform only is taken whichever that is; the last line of progress says so. */
+  anyPlatform?: boolean | undefined
   auth?: RegistryAuth | undefined
   signal?: AbortSignal | undefined
   progress?: ((step: TransferProgress) => void) | undefined
@@ -183,6 +187,8 @@ export interface Images {
       message?: string
       platform?: Platform
       signal?: AbortSignal | undefined
+      /** Of an address: once its server has answered. */
+      progress?: ((step: TransferProgress) => void) | undefined
     },
   ): Promise<Image>
   /**
