@@ -59,6 +59,9 @@ export class World {
     process.env.TMPDIR = this.#disk
     try {
       this.#instance = startInstance()
+    } catch (error) {
+      execFileSync('umount', ['-l', this.#disk])
+      throw error
     } finally {
       if (elsewhere === undefined) delete process.env.TMPDIR
       else process.env.TMPDIR = elsewhere

@@ -41,6 +41,13 @@ export interface ControlClient {
 const revive = (error: WireError): SlipwayError =>
   new SlipwayError(error.code, error.message, { hint: error.hint, at: error.at, details: error.details })
 
+/** It was killed, say; what has begun may have been done. */
+const wentAway = (cause?: unknown): SlipwayError =>
+  new SlipwayError('unavailable', 'the slipway daemon went away in the middle of the request', {
+    cause,
+    hint: 'See its log: slipway daemon status',
+  })
+
 /** One request at a time over the socket. */
 const channel = (socketPath: string) => {
   const open = (
@@ -65,7 +72,11 @@ const channel = (socketPath: string) => {
   const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
     const res = await open(method, path, body)
     const chunks: Buffer[] = []
-    for await (const chunk of res) chunks.push(chunk as Buffer)
+    try {
+      for await (const chunk of res) chunks.push(chunk as Buffer)
+    } catch (error) {
+      throw wentAway(error)
+    }
     const answer = JSON.parse(Buffer.concat(chunks).toString()) as { error?: WireError }
     if (answer.error) throw revive(answer.error)
     return answer
@@ -86,12 +97,11 @@ const channel = (socketPath: string) => {
       }
     } catch (error) {
       if (signal.aborted) throw new SlipwayError('cancelled', 'canceled', { cause: error })
-      throw error
+      if (error instanceof SlipwayError || res.complete) throw error
+      throw wentAway(error)
     }
     if (signal.aborted) throw new SlipwayError('cancelled', 'canceled')
-    throw new SlipwayError('unavailable', 'the slipway daemon went away in the middle of the request', {
-      hint: 'See its log: slipway daemon status',
-    })
+    throw wentAway()
   }
   return { call, follow }
 }
