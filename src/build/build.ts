@@ -5,7 +5,7 @@ import type { Images } from '../engine/types.ts'
 import { isError, messageOf, SlipwayError } from '../errors.ts'
 import { formatPlatform, hostPlatform, type Platform, parsePlatform } from '../spec/oci/index.ts'
 import { type AttestParts, attesting, recordedProvenance } from './attest/attest.ts'
-import { attestationsOf } from './attest/options.ts'
+import { attestationsOf, withInline } from './attest/options.ts'
 import { Bases, fullName } from './bases.ts'
 import { checkCaches } from './cache/remote/entries.ts'
 import { ImportedCaches } from './cache/remote/import.ts'
@@ -19,7 +19,7 @@ import { stepEnvironment } from './environment.ts'
 import { argsWithEpoch, epochName, fileTime, resolveEpoch, scopeWithoutEpoch } from './epoch.ts'
 import { Inputs, type InputsDeps, type Read } from './inputs.ts'
 import { checkOutputs, type ExportContext, exportAll, exportCaches, noLists, withInlineCache } from './output/export.ts'
-import { isMultiPlatform, platformWarnings } from './output/options.ts'
+import { isMultiPlatform, isOn, platformWarnings } from './output/options.ts'
 import { epochOf, finishConfig, type Product } from './output/product.ts'
 import { createLint, type Lint, type Warning } from './rules/lint.ts'
 import { checkStatements, checkStructure } from './rules/structure.ts'
@@ -44,7 +44,11 @@ export const runExport = (
   deps: BuildDeps,
   request: BuildRequest,
   outputs: readonly BuildOutput[],
-): Promise<ExportResponse> => during(deps, request, (build) => build.export(outputs))
+): Promise<ExportResponse> => {
+  const inline = outputs.some(({ attrs }) => isOn(attrs['attestation-inline']))
+  const whole = inline ? { ...request, attest: withInline(request.attest ?? {}) } : request
+  return during(deps, whole, (build) => build.export(outputs))
+}
 
 export const describe = (
   deps: BuildDeps,

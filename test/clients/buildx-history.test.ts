@@ -244,3 +244,17 @@ test('builds by slipway build are remembered as well', async () => {
   assert.match((await ok(['buildx', 'history', 'logs', refOf(good!)])).all, /said to you/)
   assert.match((await ok(['buildx', 'history', 'inspect', refOf(bad!)])).stdout, /exit code: 9/)
 })
+
+test('what is said of an image where nobody has said anything comes with it when its exporter is told so', async () => {
+  const dir = project('inline', { Dockerfile: 'FROM base\nRUN echo inline > /inline\n' })
+  const name = `${registry.host}/inline:1`
+  const mediaType = async (more: string): Promise<string> => {
+    await ok(['buildx', 'build', '-o', `type=image,name=${name},push=true${more}`, dir])
+    const { stdout } = await ok(['buildx', 'imagetools', 'inspect', '--raw', name])
+    return (JSON.parse(stdout) as { mediaType: string }).mediaType
+  }
+  assert.match(await mediaType(''), /manifest/)
+  assert.match(await mediaType(',attestation-inline=true'), /index/)
+  const canonical = await ok(['buildx', 'build', '-o', `type=image,name=${name},name-canonical=true`, dir])
+  assert.match(canonical.all, /name-canonical is left out/)
+})

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -68,4 +69,25 @@ test('--push, and a base that only credentials give', async () => {
   const without = await run(['buildx', 'build', '--pull', onIt])
   assert.equal(without.code, 1)
   assert.match(without.all, /denied|unauthorized/)
+})
+
+test('registry.insecure: a registry elsewhere is spoken to by http; without, by nothing but https', async () => {
+  const dir = project('insecure', { Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
+  const { stdout } = await ok(['network', 'inspect', 'bridge', '--format', '{{(index .IPAM.Config 0).Gateway}}'])
+  const asked: string[] = []
+  const server = createServer((request, response) => {
+    asked.push(`${request.method} ${request.url}`)
+    response.writeHead(403).end()
+  })
+  try {
+    await new Promise<void>((listening) => server.listen(0, stdout.trim(), listening))
+    const { port } = server.address() as { port: number }
+    const name = `name=${stdout.trim()}:${port}/team/app:1,push=true`
+    assert.equal((await run(['buildx', 'build', '-o', `type=image,${name}`, dir])).code, 1)
+    assert.deepEqual(asked, [])
+    assert.equal((await run(['buildx', 'build', '-o', `type=image,registry.insecure=true,${name}`, dir])).code, 1)
+    assert.match(asked[0] ?? 'nothing', /\/v2\/team\/app\/blobs\//)
+  } finally {
+    server.close()
+  }
 })

@@ -1,7 +1,7 @@
 /** slipway build PATH: docker buildx's flags, outputs and displays on a machine without either. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -122,6 +122,40 @@ test('outputs: directories, archives, layouts, standard output', async () => {
   assert.match(missing.stderr, /could not find manifest nope in /)
   for (const wrong of ['-o type=foo .', '-o type=local .', '-o type=local,dest=- .'])
     assert.match((await build(stages, wrong)).stderr, /^ERROR: /, wrong)
+})
+
+test('mode=delete leaves nothing else in a directory; where that may be is asked', async () => {
+  const elsewhere = project('elsewhere', { 'kept/old': 'x' })
+  const cwd = project('deleting', { 'out/old/deep': 'x', 'out/below/stale': 'x', 'out/below/c': 'before' })
+  symlinkSync(join(elsewhere, 'kept'), join(cwd, 'out/link'))
+  symlinkSync(elsewhere, join(cwd, 'away'))
+  const to = (dest: string, more = ''): string =>
+    `--target files -o type=local,dest=${dest},mode=delete ${more} ../stages`
+  await ok(cwd, to('out'))
+  assert.deepEqual(readdirSync(join(cwd, 'out'), { recursive: true }).sort(), ['below', 'below/c', 'top'])
+  assert.equal(readFileSync(join(cwd, 'out/below/c'), 'utf8'), 'c\n')
+  assert.equal(readFileSync(join(elsewhere, 'kept/old'), 'utf8'), 'x')
+  for (const dest of ['.', '..', elsewhere, 'away', 'away/new'])
+    assert.match((await build(cwd, to(dest))).stderr, /only allowed below the working directory/, dest)
+  await ok(cwd, to(elsewhere, '--allow buildx.local.delete'))
+  assert.deepEqual(readdirSync(elsewhere).sort(), ['below', 'top'])
+  assert.match((await build(cwd, to('out').replace('delete', 'move'))).stderr, /invalid local exporter mode "move"/)
+})
+
+test('annotations go to the levels and platforms that they name', async () => {
+  const two = '--platform linux/amd64,linux/arm64 -o type=oci,dest=annotated,tar=false'
+  const at = '--annotation index:a=1 --annotation manifest[linux/arm64],manifest-descriptor:b=2 --annotation c=3'
+  await ok(project('annotated', { Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' }), `${two} ${at} .`)
+  const blob = (digest: string) =>
+    JSON.parse(readFileSync(join(docker.dir, 'annotated/annotated/blobs/sha256', digest.slice(7)), 'utf8'))
+  const top = JSON.parse(readFileSync(join(docker.dir, 'annotated/annotated/index.json'), 'utf8')).manifests[0]
+  const index = blob(top.digest)
+  assert.deepEqual(index.annotations, { a: '1' })
+  const [amd, arm] = index.manifests
+  assert.deepEqual([amd.annotations, arm.annotations], [{ b: '2' }, { b: '2' }])
+  assert.deepEqual([blob(amd.digest).annotations, blob(arm.digest).annotations], [{ c: '3' }, { b: '2', c: '3' }])
+  assert.match((await build(stages, '--annotation layer:x=y .')).stderr, /unknown annotation type "layer"/)
+  assert.match((await build(stages, '--annotation x .')).stderr, /expected key=value/)
 })
 
 test('contexts: standard input, Dockerfiles of elsewhere, nothing', async () => {

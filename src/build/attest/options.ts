@@ -43,11 +43,15 @@ const pairOf = (field: string): [string, string] => {
 }
 
 /**
- * `inline-only` marks the provenance that buildx asks for by itself where nobody has said anything: it is left out, as by dockerd
- * with its own image store.
+ * `inline-only` marks the provenance that buildx asks for by itself where nobody has said anything: it is left out, unless an
+ * exporter is told to have it (decision 11).
  */
 const isWanted = (fields: Record<string, string> | undefined): fields is Record<string, string> =>
   fields !== undefined && !isOn(fields.disabled, false) && !isOn(fields['inline-only'], false)
+
+/** The same, with what is only for images that are told to have it. */
+export const withInline = (attest: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(attest).map(([type, line]) => [type, `${line},inline-only=false`]))
 
 export const attestationsOf = (
   attest: Readonly<Record<string, string>>,

@@ -60,8 +60,11 @@ export const checkOutputs = (outputs: readonly BuildOutput[], platforms: number,
       })
     checkSwitches(attrs)
     formOf(attrs)
-    if (type === 'local' && (attrs.mode ?? 'copy') !== 'copy')
-      throw new SlipwayError('unsupported', `local exporter mode ${JSON.stringify(attrs.mode)} is not supported`)
+    // What else is in the directory goes, or stays: that is for those who write it.
+    if (type === 'local' && !['copy', 'delete'].includes(attrs.mode ?? 'copy'))
+      throw new SlipwayError('bad-request', `invalid local exporter mode ${JSON.stringify(attrs.mode)}`, {
+        hint: 'One of copy and delete.',
+      })
     const names = namesOf(attrs)
     checkByDigest(output)
     const isImage = ['image', 'moby', 'registry'].includes(type)
@@ -179,6 +182,7 @@ const exportImage = async (
   response: ExportResponse,
 ): Promise<void> => {
   const { attrs } = output
+  tellNames(context, output)
   const push = pushes(output)
   const byDigest = push && isOn(attrs['push-by-digest'])
   const names = namesOf(attrs)
@@ -201,7 +205,7 @@ const exportImage = async (
     return await loadRewritten({ ...context, attest: undefined }, products, output, names, response)
   }
   if (!push && !keepsWhole) return tellUnattested(context, 'images without a name have')
-  if (push && kept && !isWhole && isPlain(output)) return await pushPlain(context, names, response)
+  if (push && kept && !isWhole && isPlain(output)) return await pushPlain(context, output, names, response)
   await withManifests(context, products, output, async (written) => {
     tell(response, written)
     if (keepsWhole) {
@@ -216,6 +220,7 @@ const exportImage = async (
         await context.deps.images.send(name, written.parcel, {
           ...{ byDigest, signal: context.signal },
           ...(auth ? { auth } : {}),
+          insecure: isOn(attrs['registry.insecure']),
           ...(kept ? { image: kept.own.id } : {}),
         })
       })
@@ -235,6 +240,13 @@ const keepImages = async (
   return { own: image, all: [...all, image.id] }
 }
 
+/** An image has its digest here anyway; names by digests are a matter of containerd's store. */
+const tellNames = ({ request }: ExportContext, { attrs }: BuildOutput): void => {
+  for (const key of ['name-canonical', 'dangling-name-prefix'])
+    if (key === 'name-canonical' ? isOn(attrs[key]) : attrs[key])
+      request.progress({ type: 'notice', message: `${key} is left out: images have no further names by their digests` })
+}
+
 /** Nothing that was asked for is left out in silence. */
 const tellUnattested = ({ attest, request }: ExportContext, what: string): void => {
   if (attest)
@@ -246,11 +258,17 @@ const tellUnattested = ({ attest, request }: ExportContext, what: string): void 
 
 const rankHere = ({ platform }: Product): number => platformRank(platform, hostPlatform())
 
-const pushPlain = async (context: ExportContext, names: readonly string[], response: ExportResponse): Promise<void> => {
+const pushPlain = async (
+  context: ExportContext,
+  { attrs }: BuildOutput,
+  names: readonly string[],
+  response: ExportResponse,
+): Promise<void> => {
+  const insecure = isOn(attrs['registry.insecure'])
   for (const name of names)
     await shown(context, `pushing ${name}`, 'pushing layers', async () => {
       const auth = await context.request.auth?.(parseReference(name).domain)
-      const sent = await context.deps.images.push(name, { ...(auth ? { auth } : {}), signal: context.signal })
+      const sent = await context.deps.images.push(name, { ...(auth ? { auth } : {}), insecure, signal: context.signal })
       response['containerimage.digest'] = sent.digest
       response['containerimage.descriptor'] = encoded(sent)
     })

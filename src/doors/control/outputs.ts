@@ -1,14 +1,14 @@
 /** Where results of builds go that are files: archives and directories of this machine. */
 import { randomUUID } from 'node:crypto'
 import { createWriteStream, lstatSync, type PathLike, renameSync, rmSync } from 'node:fs'
-import { chmod, copyFile, link, lutimes, mkdir, symlink, utimes } from 'node:fs/promises'
+import { chmod, copyFile, link, lutimes, mkdir, readdir, rm, symlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Transform, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type FileTree, walkTrees, type WalkedFile } from '../../build/index.ts'
 import type { BuildOutput } from '../../build/types.ts'
 import type { OutputOrder } from '../../clients/control/index.ts'
-import { encodeName } from '../../lib/tar/index.ts'
+import { decodeName, encodeName } from '../../lib/tar/index.ts'
 import { layoutStore } from './layout-store.ts'
 
 /** What an order's output is to the builder. */
@@ -18,7 +18,10 @@ export const outputOf = ({ type, attrs, path }: OutputOrder): BuildOutput => {
     type,
     attrs,
     archive: (data, signal, progress) => writeArchive(path, data, signal, progress),
-    files: (trees, time, signal, progress) => writeTrees(path, trees, time, signal, progress),
+    async files(trees, time, signal, progress) {
+      const written = await writeTrees(path, trees, time, signal, progress)
+      if (attrs.mode === 'delete') await removeOthers(path, '', written)
+    },
     store: layoutStore(path),
   }
 }
@@ -58,7 +61,8 @@ const writeTrees = async (
   time: bigint | undefined,
   signal: AbortSignal,
   progress: (bytes: number) => void,
-): Promise<void> => {
+): Promise<ReadonlySet<string>> => {
+  const written = new Set<string>()
   await mkdir(directory, { recursive: true })
   let bytes = 0
   const directories: [PathLike, WalkedFile][] = []
@@ -67,11 +71,24 @@ const writeTrees = async (
     const place = encodeName(join(directory, file.path))
     if (file.stat.isDirectory()) directories.push([place, file])
     await put(place, file, directory)
+    written.add(file.path)
     if (file.stat.isFile() && file.link === undefined) progress((bytes += Number(file.stat.size)))
     if (!file.stat.isDirectory()) await stamp(place, file, time)
   }
   // What is written into a directory changes its time.
   for (const [place, file] of directories.reverse()) await stamp(place, file, time)
+  return written
+}
+
+/** Takes away what is below `path` of the directory and was not written. No link is followed. */
+const removeOthers = async (directory: string, path: string, written: ReadonlySet<string>): Promise<void> => {
+  const at = join(directory, path)
+  for (const entry of await readdir(encodeName(at), { withFileTypes: true, encoding: 'buffer' })) {
+    const name = decodeName(entry.name)
+    const each = path === '' ? name : `${path}/${name}`
+    if (!written.has(each)) await rm(encodeName(join(directory, each)), { recursive: true })
+    else if (entry.isDirectory()) await removeOthers(directory, each, written)
+  }
 }
 
 const put = async (

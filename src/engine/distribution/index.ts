@@ -15,6 +15,8 @@ export type { Uploaded, Uploads } from './upload.ts'
 
 interface OpenOptions {
   auth?: RegistryAuth | undefined
+  /** As if the registry were among those of the settings. */
+  insecure?: boolean | undefined
   signal?: AbortSignal | undefined
 }
 export interface Distribution {
@@ -29,6 +31,9 @@ export interface Distribution {
   close(): void
 }
 
+const trusting = (settings: RegistrySettings, { domain }: Reference, { insecure }: OpenOptions): RegistrySettings =>
+  insecure === true ? { ...settings, insecure: [...(settings.insecure ?? []), domain] } : settings
+
 /** How long to wait for a connection: a machine without a network should not keep its user waiting. */
 const connectMs = 3000
 
@@ -41,7 +46,7 @@ export const createDistribution = (clock: Clock, settings: () => RegistrySetting
       http,
       tokens,
       clock,
-      origins: originsOf(reference.domain, settings()),
+      origins: originsOf(reference.domain, trusting(settings(), reference, options)),
       reference,
       auth: options.auth ?? {},
       scopes,

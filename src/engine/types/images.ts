@@ -49,6 +49,8 @@ export interface PullOptions {
   /** An image that is for one platform only is taken whichever that is; the last line of progress says so. */
   anyPlatform?: boolean | undefined
   auth?: RegistryAuth | undefined
+  /** The registry may have any certificate, or speak http, whatever the machine's settings say. */
+  insecure?: boolean | undefined
   signal?: AbortSignal | undefined
   progress?: ((step: TransferProgress) => void) | undefined
   /** The image gets no name where another one has it. Default: it takes the name over. */
@@ -141,7 +143,7 @@ export interface Images {
     options?: Omit<PullOptions, 'platform' | 'bootstrap'> & { byDigest?: boolean; image?: Digest },
   ): Promise<Descriptor>
   /** What a registry has under a name; it must be closed. Errors as of pull. */
-  document(reference: string, options?: Pick<PullOptions, 'auth' | 'signal'>): Promise<RemoteDocument>
+  document(reference: string, options?: Pick<PullOptions, 'auth' | 'insecure' | 'signal'>): Promise<RemoteDocument>
   /**
    * Does the registry (a host, or an address as docker login has it) take these credentials? 'unauthorized' if not. Resolves
    * with an identity token where the registry gives one to keep instead of the password.

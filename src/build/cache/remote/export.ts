@@ -66,7 +66,11 @@ export const exportCache = async (
 
 const sendCache = async (deps: CacheExportDeps, { attrs }: CacheEntry, parcel: Parcel): Promise<Descriptor> => {
   const auth = await deps.request.auth?.(parseReference(attrs.ref!).domain)
-  return await deps.images.send(attrs.ref!, parcel, { signal: deps.signal, ...(auth ? { auth } : {}) })
+  return await deps.images.send(attrs.ref!, parcel, {
+    signal: deps.signal,
+    insecure: isOn(attrs['registry.insecure']),
+    ...(auth ? { auth } : {}),
+  })
 }
 
 const storeCache = async ({ attrs, store }: CacheEntry, parcel: Parcel): Promise<Descriptor> => {

@@ -21,6 +21,7 @@ import {
   sha256,
 } from '../../../spec/oci/index.ts'
 import type { Vertex } from '../../solver/graph.ts'
+import { isOn } from '../../output/options.ts'
 import type { Report } from '../../solver/report.ts'
 import type { BuildRequest, CacheEntry, ContentStore } from '../../types.ts'
 import type { CacheRecord, CacheRecords, StepResult } from '../records.ts'
@@ -220,6 +221,7 @@ export class ImportedCaches {
     const credentials = await auth?.(parseReference(ref).domain)
     const document = await this.#deps.images.document(ref, {
       signal: this.#signal,
+      insecure: isOn(attrs['registry.insecure']),
       ...(credentials ? { auth: credentials } : {}),
     })
     const { manifest, small, download, close } = document

@@ -1,6 +1,6 @@
 /** Flags and arguments of `slipway build` as an order to the builder. */
-import { existsSync, readFileSync, statSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
 import type { CacheOrder, ContextOrder, ImageBuildOrder, OutputOrder } from '../../../clients/control/index.ts'
 import { messageOf } from '../../../errors.ts'
 import { familiarName, parseReference } from '../../../spec/oci/index.ts'
@@ -187,21 +187,46 @@ const tagsOf = (flags: Flags): string[] =>
     }
   })
 
+/** [TYPE[PLATFORM][,TYPE…]:]KEY=VALUE, as attributes of exporters. */
+const annotationOf = (given: string): [string, string][] => {
+  if (!given.includes('=')) throw refuse(`invalid annotation ${JSON.stringify(given)}, expected key=value`)
+  const [key, value] = pair(given)
+  const at = key.indexOf(':')
+  if (at < 0) return [[`annotation.${key}`, value]]
+  return key
+    .slice(0, at)
+    .split(',')
+    .map((type) => {
+      if (!/^(manifest|index)(-descriptor)?(\[[A-Za-z0-9_/-]+\])?$/.test(type))
+        throw refuse(`unknown annotation type ${JSON.stringify(type)}`)
+      return [`annotation-${type}.${key.slice(at + 1)}`, value]
+    })
+}
+
+/** Deleting what is there needs no leave below the working directory; `given` is where links lead. */
+const checkDelete = ({ type, attrs, path }: OutputOrder, { cwd }: Here, allowed: readonly string[]): void => {
+  if (type !== 'local' || attrs.mode !== 'delete' || path === undefined) return
+  let there = path
+  while (!existsSync(there)) there = dirname(there)
+  const inside = relative(realpathSync(cwd), join(realpathSync(there), relative(there, path)))
+  if (inside !== '' && inside !== '..' && !inside.startsWith('../')) return
+  if (allowed.includes(localDelete)) return
+  throw refuse(
+    `local output mode=delete for ${path} is only allowed below the working directory; to delete what is there, add --allow=${localDelete}`,
+  )
+}
+
+const localDelete = 'buildx.local.delete'
+
 const outputsOf = (flags: Flags, here: Here, toStdout: () => string): OutputOrder[] => {
   const given = several(flags, 'output')
   const { push, load } = flags
   const asked = given.map((each) => outputOf(each, here, toStdout))
+  for (const each of asked) checkDelete(each, here, several(flags, 'allow'))
   if (push === true) asked.push({ type: 'image', attrs: { push: 'true' } })
   if (load === true || asked.length === 0) asked.push({ type: 'image', attrs: {} })
   const name = tagsOf(flags).join(',')
-  const annotations = Object.fromEntries(
-    several(flags, 'annotation').map((each) => {
-      const [, levels = '', rest = each] =
-        /^((?:manifest|index)(?:\[[^\]]*\])?(?:,(?:manifest|index)(?:\[[^\]]*\])?)*):(.*)$/s.exec(each) ?? []
-      const [key, value] = pair(rest)
-      return [`annotation${levels === 'index' ? '-index' : ''}.${key}`, value]
-    }),
-  )
+  const annotations = Object.fromEntries(several(flags, 'annotation').flatMap(annotationOf))
   const images = ['image', 'docker', 'oci']
   return asked.map((output) => {
     if (!images.includes(output.type)) return output
@@ -280,7 +305,7 @@ export const buildOrderOf = async (
   toStdout: () => string,
 ): Promise<ImageBuildOrder> => {
   const context = contextOf(given, here, input)
-  const allowed = several(flags, 'allow')
+  const allowed = several(flags, 'allow').filter((each) => each !== localDelete)
   const stranger = allowed.find((each) => !/^(security\.insecure|network\.host|device(=.*)?)$/.test(each))
   if (stranger !== undefined) throw refuse(`unknown entitlement ${stranger}`)
   const network = text(flags, 'network') || undefined
