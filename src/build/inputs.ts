@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream'
 import type { Images } from '../engine/types.ts'
 import { SlipwayError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
+import { decodeName } from '../lib/tar/index.ts'
 import { formatPlatform, type Platform } from '../spec/oci/index.ts'
 import type { Material } from './attest/provenance.ts'
 import { familiar } from './bases.ts'
@@ -179,7 +180,7 @@ export class Inputs {
     if (await isArchive(this.#deps.sys.processes, path))
       return { request, context: await this.#open({ tar: createReadStream(path) }) }
     // Not an archive: then it is the Dockerfile itself.
-    const text = await readFile(path, 'utf8')
+    const text = decodeName(await readFile(path))
     return { request: { ...request, dockerfile: { inline: text } }, context: await this.#open({ none: true }) }
   }
 

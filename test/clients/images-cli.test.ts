@@ -142,6 +142,8 @@ test('what is typed wrong is said', async () => {
   assert.match((await run(['puhl'])).err, /unknown command: slipway image puhl/)
   assert.match((await run(['pull'])).err, /'slipway image pull' requires 1 argument\n/)
   assert.match((await run(['tag', 'a'])).err, /'slipway image tag' requires 2 arguments\n/)
+  const digested = await run(['tag', 'busybox', `t@sha256:${'a'.repeat(64)}`])
+  assert.equal(`${digested.code} ${digested.err}`, '1 refusing to create a tag with a digest reference\n')
   assert.match((await run(['ls', '--nosuch'])).err, /unknown flag: --nosuch/)
   assert.match((await run(['ls', '--filter', 'x'])).err, /bad format of filter \(expected name=value\)/)
   assert.match((await run(['bootstrap', 'alpine'])).err, /cannot build alpine:latest from a package archive/)

@@ -4,7 +4,7 @@ import { basename, isAbsolute, relative, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { isError, SlipwayError } from '../../errors.ts'
-import { compressionOf, decompress } from '../../lib/tar/index.ts'
+import { compressionOf, decodeName, decompress } from '../../lib/tar/index.ts'
 import type { Processes, Sys } from '../../sys/sys.ts'
 import type { BuildRequest, GitContext, RemoteDirectory } from '../types.ts'
 import { parseDockerignore } from './dockerignore.ts'
@@ -160,7 +160,7 @@ const readText = (path: string, context: OpenedContext, { files }: Pick<Sys, 'fi
     const stat = fstatSync(fd)
     if (!stat.isFile()) return { reason: stat.isDirectory() ? 'is a directory' : 'is not a regular file' }
     checkSize(path, stat.size)
-    return readFileSync(fd, 'utf8')
+    return decodeName(readFileSync(fd))
   } finally {
     closeSync(fd)
   }

@@ -1,6 +1,7 @@
 /** Directories on the client's machine that one build reads: planned with first, fetched when it is known what is needed. */
 import { posix } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
+import { decodeName } from '../../lib/tar/index.ts'
 import { sourcePath } from '../solver/content.ts'
 import type { LocalNode, Rootfs } from '../solver/graph.ts'
 import { isCopy, isRun, localReads } from '../solver/graph.ts'
@@ -113,8 +114,8 @@ export const findRemoteDockerfile = async (
   const beside = found.get(own)
   return {
     file: used,
-    text: found.get(used)!.toString(),
-    ignore: beside ? { file: own, patterns: parseDockerignore(beside.toString()) } : await usual,
+    text: decodeName(found.get(used)!),
+    ignore: beside ? { file: own, patterns: parseDockerignore(decodeName(beside)) } : await usual,
   }
 }
 
@@ -128,5 +129,5 @@ const ignoreOf = async (
 
 export const remoteIgnore = async (remote: RemoteDirectory, signal: AbortSignal): Promise<string[] | undefined> => {
   const file = (await readRemote(remote, ['.dockerignore'], signal)).get('.dockerignore')
-  return file && parseDockerignore(file.toString())
+  return file && parseDockerignore(decodeName(file))
 }

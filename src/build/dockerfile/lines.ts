@@ -72,9 +72,20 @@ export const splitLines = (source: Source, directives: Pick<Directives, 'escape'
     const statement = statementOf(text, range, escapeChar, comments)
     comments = []
     at = readHeredocs(source, statement, at)
+    checkText(source, statement)
     statements.push(statement)
   }
   return { statements, emptyContinuations }
+}
+
+/** Programs, variables and labels are text. In comments other bytes do no harm. */
+const checkText = (source: Source, { text, heredocs, range }: Statement): void => {
+  if ([text, ...heredocs.map(({ content }) => content)].every((each) => each.isWellFormed())) return
+  throw faultAt(source, range, {
+    message: `dockerfile parse error on line ${range.start}: invalid UTF-8`,
+    hint: 'Save the file as UTF-8, or keep what is in another encoding in a file of its own.',
+    near: undefined,
+  })
 }
 
 const statementOf = (text: string, range: Range, escapeChar: string, comments: string[]): Statement => {

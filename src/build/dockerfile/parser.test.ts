@@ -85,6 +85,9 @@ test('here-documents', () => {
   assert.deepEqual(names("RUN <<e'f'\nef\n"), ['ef false'])
   assert.equal(docs('COPY <<EOF /x\r\na\r\n\r\nEOF\r\n')[0]?.content, 'a\r\n\r\n', 'line ends belong to it')
   assert.equal(said('FROM a\nRUN <<EOF\nx\n'), 'unterminated heredoc')
+  assert.equal(said('FROM a\nRUN echo \udce4\n'), 'invalid UTF-8')
+  assert.equal(said('FROM a\nCOPY <<EOF /x\n\udce4\nEOF\n'), 'invalid UTF-8')
+  assert.deepEqual(docs('# \udce4\nRUN echo \\\n# \udce4\n  a\n'), [], 'comments may be in any encoding')
 })
 
 test('flags and words', () => {

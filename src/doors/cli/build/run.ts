@@ -25,7 +25,10 @@ const copy = async (from: Readable, to: Writable, options: { end?: boolean } = {
   const { pipeline } = await import('node:stream/promises')
   await pipeline(from, to, options)
 }
-const readAll = async (from: Readable): Promise<string> => (await import('node:stream/consumers')).text(from)
+const readAll = async (from: Readable): Promise<string> => {
+  const { decodeName } = await import('../../../lib/tar/index.ts')
+  return decodeName(await (await import('node:stream/consumers')).buffer(from))
+}
 
 /** Standard input is an archive or a Dockerfile; -f - is a Dockerfile for sure. */
 const readInput = async (

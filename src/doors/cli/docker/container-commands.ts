@@ -13,7 +13,7 @@ import { alignTabs, fillLine, formatList } from './format.ts'
 import { Row } from '../../../lib/go-template/index.ts'
 import { inspect as inspectAll } from './inspect.ts'
 import { filtersOf } from './option.ts'
-import { referenceOf } from './reference.ts'
+import { newTag, referenceOf } from './reference.ts'
 import { saveTo } from './save-to.ts'
 import { humanSize } from './units.ts'
 import { moment } from './value.ts'
@@ -191,7 +191,7 @@ export const commit = withEngine(async ({ engine, shell, args, flags }) => {
   const query = {
     container,
     repo: reference && repositoryOf(reference),
-    tag: reference && (reference.tag ?? 'latest'),
+    tag: reference && newTag(reference),
     author: text(flags.author),
     comment: text(flags.message),
     changes: flags.change as string[] | undefined,

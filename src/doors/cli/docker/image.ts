@@ -18,7 +18,7 @@ import {
   type ListedImage,
 } from './image-list.ts'
 import { checkTreeFlags, imageTree } from './image-tree.ts'
-import { platformJson, referenceOf } from './reference.ts'
+import { newTag, platformJson, referenceOf } from './reference.ts'
 import { inspect } from './inspect.ts'
 import { filterFlag, filtersOf, force, formatFlag, noTrunc, platform, quiet, inspectFormat, strings } from './option.ts'
 import { humanSize } from './units.ts'
@@ -71,7 +71,7 @@ const tag = withEngine(async ({ engine, args }) => {
   }
   await engine.json(path(source, '/tag'), {
     method: 'POST',
-    query: { repo: repositoryOf(reference), tag: reference.tag ?? 'latest' },
+    query: { repo: repositoryOf(reference), tag: newTag(reference) },
   })
   return 0
 })

@@ -12,6 +12,12 @@ export const referenceOf = (text: string): Reference => {
   }
 }
 
+/** The tag of a name that is given to something. */
+export const newTag = ({ tag, digest }: Reference): string => {
+  if (digest !== undefined) throw new Exit(1, 'refusing to create a tag with a digest reference')
+  return tag ?? 'latest'
+}
+
 /** --platform as the API takes it. `prefix`: what docker says before the reason, in most commands. */
 export const platformJson = (given: unknown, prefix = 'invalid platform: '): string | undefined => {
   if (given === undefined) return undefined
