@@ -15,7 +15,7 @@ import {
 } from '../../spec/oci/index.ts'
 import { type ApiVersion, iso } from './container-views.ts'
 import { Filters, instant, isTrue } from './filters.ts'
-import { manifestsOf } from './image-manifests.ts'
+import { byMeaning, manifestsOf, type SameNames } from './image-manifests.ts'
 import type { RecentPushes } from './recent-pushes.ts'
 import { authOf } from './registry-auth.ts'
 import { type Exchange, type Route, route, textOf } from './server.ts'
@@ -81,8 +81,10 @@ export const imageRoutes = (engine: Backend, clock: Clock, pushed: RecentPushes)
       if (x.params.name!.trim() === '') throw bad('image name cannot be blank')
       const platforms = x.query.getAll('platforms').map(readPlatform)
       if (platforms.length > 1) throw bad('multiple platforms are not supported')
-      if (platforms[0]) await mayGo(images, x.params.name!, platforms[0])
-      const gone = await images.remove(x.params.name!, {
+      const [name, platform] = [x.params.name!, platforms[0]]
+      if (platform) fitting(await images.forPlatform(name, platform), name, platform)
+      const gone = await images.remove(name, {
+        platform,
         force: isTrue(x.query.get('force')),
         noPrune: isTrue(x.query.get('noprune')),
       })
@@ -129,27 +131,27 @@ const list = async (engine: Backend, clock: Clock, x: Exchange): Promise<void> =
   const shared = usage && new Map(usage.images.map((each) => [each.id, each.shared]))
   // The client that asks for what is below an image (`--tree`) shows which are in use.
   const users = isTrue(x.query.get('manifests')) ? usersOf(engine, shown) : undefined
+  const rows = shown.flatMap((image) => {
+    const groups: SameNames[] = users ? byMeaning(engine, image) : [{ names: image.names }]
+    const wanted = groups.filter((group) => group.names.some((name) => fits(familiarName(name))))
+    return (wanted.length > 0 ? wanted : groups.slice(0, 1)).map((group, at) => ({ image, ...group, first: at === 0 }))
+  })
   x.send(
     200,
-    shown.map((i) => ({
+    rows.map(({ image: i, names, first, below }) => ({
       Id: i.id,
       ParentId: '',
-      RepoTags: tagsOf(i).filter(fits),
-      RepoDigests: digestsOf(i).filter(fits),
+      RepoTags: names.map((name) => familiarName(name)).filter(fits),
+      RepoDigests: first ? digestsOf(i).filter(fits) : [],
       Created: Math.floor(i.createdAt / 1000),
       Size: i.size,
       ...(x.version[1] < 44 ? { VirtualSize: i.size } : {}),
       SharedSize: shared?.get(i.id) ?? -1,
       Labels: i.config.config?.Labels ?? null,
       Containers: users?.get(i.id) ?? -1,
-      ...below(engine, users, i),
+      ...(below && { Manifests: below }),
     })),
   )
-}
-
-const below = (engine: Backend, users: unknown, image: Image): { Manifests?: object[] } => {
-  const manifests = users === undefined ? undefined : manifestsOf(engine, image)
-  return manifests ? { Manifests: manifests } : {}
 }
 
 const usersOf = ({ containers }: Backend, images: readonly Image[]): Map<string, number> => {
@@ -305,17 +307,6 @@ const fitting = (image: Image, name: string, platform: Platform | undefined): Im
   throw new SlipwayError('not-found', `image with reference ${name} was found but ${not}`)
 }
 
-/** One of several under a name does not go by itself: the name would stand for what is not whole. */
-const mayGo = async (images: Engine['images'], name: string, platform: Platform): Promise<void> => {
-  const image = fitting(await images.forPlatform(name, platform), name, platform)
-  const given = name.replace(/^docker\.io\/(library\/)?/, '')
-  const own = (image.within ?? []).filter((each) => [given, `${given}:latest`].includes(familiarName(each)))
-  const mates = (await images.list()).filter(({ within }) => own.some((each) => within?.includes(each)))
-  if (mates.length > 1)
-    throw new SlipwayError('conflict', `unable to remove one platform of ${name}: it has ${mates.length}`, {
-      hint: 'Without --platform all of them are removed.',
-    })
-}
 const wanted = async (images: Engine['images'], x: Exchange): Promise<Image> => {
   const [name, platform] = [x.params.name!, platformOf(x)]
   return fitting(platform ? await images.forPlatform(name, platform) : await images.must(name), name, platform)

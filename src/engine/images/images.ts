@@ -25,6 +25,7 @@ import { Puller, pullReference } from './pull.ts'
 import { Pusher } from './push.ts'
 import { describeRemote } from './remote.ts'
 import { type ImageUse, removeImage } from './remove.ts'
+import { removePlatform } from './remove-platform.ts'
 import { saveImages } from './save.ts'
 import type { ImageSettings } from './settings.ts'
 import { ImageStore } from './store.ts'
@@ -108,7 +109,10 @@ export const createImages = (
       for (const key of keys) lease.hold(key)
       return end
     },
-    remove: async (reference, options = {}) => (await removeImage(store, use, reference, options)).removals,
+    async remove(reference, { platform, ...options } = {}) {
+      const one = platform && (await removePlatform(store, use, reference, platform, options.force ?? false))
+      return (one ?? (await removeImage(store, use, reference, options))).removals
+    },
     prune: (options) => pruneImages(store, use, options),
     import: (rootfs, options) => importImage(store, rootfs, options),
     create: (parts) => createImage(store, parts),

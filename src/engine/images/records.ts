@@ -171,6 +171,12 @@ export class ImageRecords {
       .run(name, id, now)
   }
 
+  /** Of several that it stood for, the name means another one now: it was not given anew. */
+  moveName(name: string, id: Digest): void {
+    this.indexes.drop(name)
+    this.#db.prepare('UPDATE image_names SET id = ? WHERE name = ?').run(id, name)
+  }
+
   /** When the image got the newest of its names, ms since the epoch; 0: never. */
   taggedAt(id: Digest): number {
     const row = this.#db.prepare('SELECT max(taggedAt) AS at FROM image_names WHERE id = ?').get(id)

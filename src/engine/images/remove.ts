@@ -17,6 +17,11 @@ export interface ImageUse {
   isRunning?: ((container: string) => boolean) | undefined
 }
 export type Removal = { untagged: string } | { deleted: Digest }
+export interface Removed {
+  removals: Removal[]
+  /** Bytes. */
+  freed: number
+}
 
 const short = (id: string): string => id.replace(/^sha256:/, '').slice(0, 12)
 
@@ -26,7 +31,7 @@ export const removeImage = async (
   use: ImageUse,
   reference: string,
   options: { force?: boolean },
-): Promise<{ removals: Removal[]; freed: number }> => {
+): Promise<Removed> => {
   const image = store.get(reference)
   if (!image) throw noSuchImage(reference)
   const force = options.force ?? false
@@ -105,7 +110,7 @@ const isSingle = (names: string[]): boolean => {
   return tags.length <= 1 && repositories.size <= 1
 }
 
-const conflictOf = (use: ImageUse, image: Image, force: boolean, several: boolean): SlipwayError | undefined => {
+export const conflictOf = (use: ImageUse, image: Image, force: boolean, several: boolean): SlipwayError | undefined => {
   const refuse = (hard: boolean, why: string): SlipwayError =>
     new SlipwayError(
       'conflict',

@@ -168,10 +168,13 @@ export interface Images {
    * lets go. 'not-found' if the image is gone already.
    */
   hold(reference: string): Promise<() => Promise<void>>
-  /** Removes a name and, with the last name, the image. In use by a container: 'conflict' unless `force`. */
+  /**
+   * Removes a name and, with the last name, the image. In use by a container: 'conflict' unless `force`. Of several images that
+   * the name stands for only that for the `platform`, which is there, and from all names that stand for several.
+   */
   remove(
     reference: string,
-    options?: { force?: boolean; noPrune?: boolean },
+    options?: { force?: boolean; noPrune?: boolean; platform?: Platform | undefined },
   ): Promise<({ untagged: string } | { deleted: Digest })[]>
   /** A docker archive or OCI layout as tar (plain, gzip, zstd). Yields the images it held. */
   load(archive: Readable, options?: Pick<PullOptions, 'progress' | 'signal' | 'platform'>): Promise<Image[]>
