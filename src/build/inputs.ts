@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import type { Images } from '../engine/types.ts'
 import { SlipwayError } from '../errors.ts'
+import { redacted } from '../lib/redacted.ts'
 import type { Clock } from '../lib/clock.ts'
 import { decodeName } from '../lib/tar/index.ts'
 import { formatPlatform, type Platform } from '../spec/oci/index.ts'
@@ -185,12 +186,13 @@ export class Inputs {
   }
 
   async #download(given: string): Promise<{ path: string }> {
-    return await this.#internal(`load remote build context ${given}`, async (vertex) => {
+    return await this.#internal(`load remote build context ${redacted(given)}`, async (vertex) => {
       const { url, checksum } = policedUrl(this.#rules, { url: given })
       const found = await this.#deps.downloads.get(url, {
         signal: this.#signal,
         authorization: await httpAuthorization(url, this.#environment.secret),
-        progress: (current, total) => this.#report.emit({ type: 'status', id: vertex.id, name: url, current, total }),
+        progress: (current, total) =>
+          this.#report.emit({ type: 'status', id: vertex.id, name: redacted(url), current, total }),
       })
       if (checksum !== undefined && found.digest !== checksum)
         throw new SlipwayError('invalid', `digest mismatch ${found.digest}: ${checksum}`)
@@ -202,7 +204,7 @@ export class Inputs {
 
   async #clone({ git: text, address: given = parseGitAddress(text) }: GitContext): Promise<{ tar: Readable }> {
     if (!given) throw new SlipwayError('bad-request', `${text} is not the address of a git repository`)
-    return await this.#internal(`load git source ${text}`, async () => {
+    return await this.#internal(`load git source ${redacted(text)}`, async () => {
       const keepGitDir = given.keepGitDir ?? isOn(this.#request.args.BUILDKIT_CONTEXT_KEEP_GIT_DIR, false)
       const address = policedGit(this.#rules, { ...given, keepGitDir })
       const agent = needsAgent(address) ? await this.#environment.ssh(address.agent ?? 'default') : undefined

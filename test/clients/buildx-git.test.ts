@@ -94,6 +94,15 @@ test('ADD of a repository: branch, commit, subdirectory, checksum; a new commit 
   const outside = await run(['build', dockerfile('', '#main:out')])
   assert.match(outside.all, /out: not found in the repository/, 'a link of the repository leads out of it')
   assert.equal(await built([dockerfile('', '#main:in')], 'src/file'), 'two\n')
+  for (const path of ['file', 'repository.git']) {
+    const secret = project('secret', { Dockerfile: `FROM scratch\nADD http://bob:word@127.0.0.1:1/${path} /x\n` })
+    const { all } = await run(['build', secret])
+    assert.match(all, /failed to load (git: )?.*http:\/\/xxxxx:xxxxx@127/)
+    assert.deepEqual(
+      all.split('\n').filter((line) => line.includes('bob') && !line.includes('ADD')),
+      [],
+    )
+  }
   const missing = await run(['build', dockerfile('', '#nothere')])
   assert.match(missing.all, /failed to load git:.*#nothere: .*nothere/)
 })

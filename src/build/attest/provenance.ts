@@ -1,4 +1,5 @@
 /** How something was built, by SLSA's provenance (v0.2, or v1), in the words of BuildKit's own (solver/llbsolver/provenance). */
+import { redacted } from '../../lib/redacted.ts'
 import type { Image } from '../../engine/types.ts'
 import {
   type Descriptor,
@@ -207,12 +208,6 @@ const digestSet = (digest: string): Record<string, string> =>
     : { [digest.length === 64 ? 'sha256' : 'sha1']: digest }
 
 const fetched = ({ url, digest }: Material) => ({ uri: redacted(url), digest: digestSet(digest) })
-
-/** Without names and passwords in it. */
-const redacted = (text: string): string =>
-  text.replace(/^([a-z][a-z0-9+.-]*:\/\/)([^/@]+)@/i, (_, scheme: string, user: string) =>
-    user.includes(':') ? `${scheme}xxxxx:xxxxx@` : `${scheme}xxxxx@`,
-  )
 
 interface ConfigSource {
   uri?: string

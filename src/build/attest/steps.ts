@@ -1,4 +1,5 @@
 /** How a result was made, in the form of BuildKit's low-level definition (solver/pb/ops.proto as JSON): steps, inputs first. */
+import { redacted } from '../../lib/redacted.ts'
 import type { Platform } from '../../spec/oci/index.ts'
 import { fullName } from '../bases.ts'
 import type { Range } from '../dockerfile/source.ts'
@@ -119,7 +120,7 @@ const copies = (op: CopyOp): object[] =>
     const about = { dest: op.dest, mode: -1, createDestPath: true, followSymlink: true }
     if (source.kind === 'inline')
       return { input: 0, secondaryInput: -1, Action: { mkfile: { path: op.dest, mode: 0o644 } } }
-    const src = source.kind === 'url' ? source.url : source.path
+    const src = source.kind === 'url' ? redacted(source.url) : source.path
     return {
       ...{ input: 0, secondaryInput: 1 },
       Action: { copy: { src, ...about, ...(source.unpack ? { attemptUnpackDockerCompatibility: true } : {}) } },

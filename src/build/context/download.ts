@@ -6,6 +6,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { SlipwayError } from '../../errors.ts'
+import { redacted } from '../../lib/redacted.ts'
 
 import { dialFailure, type Got, get } from '../../lib/http/get.ts'
 import type { FetchedSource } from '../cache/collect.ts'
@@ -55,7 +56,7 @@ export class Downloads {
       response.body.destroy()
       throw new SlipwayError(
         response.status === 404 ? 'not-found' : 'unavailable',
-        `failed to load ${url}: invalid response status ${response.status}`,
+        `failed to load ${redacted(url)}: invalid response status ${response.status}`,
       )
     }
     const total = Number(response.headers['content-length'] ?? '') || undefined
@@ -79,7 +80,7 @@ export class Downloads {
       return await get(new URL(url), { headers, signal })
     } catch (error) {
       if (signal.aborted) throw error
-      throw new SlipwayError('unavailable', `failed to load ${url}: ${dialFailure(new URL(url), error)}`, {
+      throw new SlipwayError('unavailable', `failed to load ${redacted(url)}: ${dialFailure(new URL(url), error)}`, {
         cause: error,
       })
     }
@@ -111,7 +112,7 @@ export class Downloads {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (signal.aborted || code !== 'ECONNRESET') throw error
-      throw new SlipwayError('unavailable', `failed to load ${url}: the connection broke`, { cause: error })
+      throw new SlipwayError('unavailable', `failed to load ${redacted(url)}: the connection broke`, { cause: error })
     } finally {
       rmSync(partial, { force: true })
     }

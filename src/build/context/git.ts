@@ -17,6 +17,7 @@ import {
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { isError, SlipwayError } from '../../errors.ts'
+import { redacted } from '../../lib/redacted.ts'
 import { goBool } from '../../lib/go-bool.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import { lstatExact, namesIn } from '../../lib/named-files.ts'
@@ -171,7 +172,7 @@ export class GitSources {
   ): Promise<T> {
     const { remote, ref = 'HEAD', subdirectory, checksum } = address
     if (ref.startsWith('-') || remote.startsWith('-') || subdirectory.split('/').includes('..'))
-      throw new SlipwayError('bad-request', `invalid git address ${remote}#${ref}:${subdirectory}`)
+      throw new SlipwayError('bad-request', `invalid git address ${redacted(remote)}#${ref}:${subdirectory}`)
     const repository = join(this.#base, hash(remote))
     return await this.#mutex.run(repository, async () => {
       await this.#prepare(repository, rest)
@@ -234,9 +235,13 @@ export class GitSources {
     if (found.code === 0) return found.stdout.trim()
     const said = (shallow.stderr || whole.stderr).trim()
     const reason = whole.code === 0 ? `repository does not contain ref ${ref}, output: ${JSON.stringify(said)}` : said
-    throw new SlipwayError('unavailable', `failed to load ${remote}#${ref}: ${reason}`, {
-      hint: 'Check the address, the reference and the network.',
-    })
+    throw new SlipwayError(
+      'unavailable',
+      `failed to load ${redacted(remote)}#${ref}: ${reason.replaceAll(remote, redacted(remote))}`,
+      {
+        hint: 'Check the address, the reference and the network.',
+      },
+    )
   }
 
   async #archive(

@@ -1,4 +1,5 @@
 /** Digests of what steps read: from directories, solved filesystems and URLs; each is made once a build. */
+import { redacted } from '../../lib/redacted.ts'
 import { randomUUID } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import type { StepResult } from '../cache/records.ts'
@@ -204,7 +205,7 @@ export class Contents {
     let found = this.#fetched.get(key)
     if (!found) {
       const { report, signal } = this.#options
-      const vertex = { ...node.vertex, id: randomUUID(), name: source.url }
+      const vertex = { ...node.vertex, id: randomUUID(), name: redacted(source.url) }
       const given = source.git ? parseGitAddress(source.url, { anyHttp: true }) : undefined
       found = report.during(vertex, async () => {
         const { env } = node
