@@ -12,7 +12,7 @@ import { ImportedCaches } from './cache/remote/import.ts'
 import type { WriteOut } from './cache/write-out.ts'
 import { parseGitAddress } from './context/git.ts'
 import { parametersOf, targetsOf } from './describe.ts'
-import { foreignFrontend } from './dockerfile/frontend.ts'
+import { foreignFrontend, syntaxOf } from './dockerfile/frontend.ts'
 import { proxyArgs } from './dockerfile/instructions/arg.ts'
 import { type Dockerfile, parseDockerfile } from './dockerfile/parser.ts'
 import { stepEnvironment } from './environment.ts'
@@ -182,6 +182,7 @@ class Build {
     const empty = { file, text, targets: [], args: [], secrets: [], ssh: [], caches: [], warnings, error: undefined }
     const warn = (warning: Warning): void => void warnings.push(warning)
     try {
+      this.#reportFrontend(found)
       const dockerfile = what === 'targets' ? parseDockerfile(file, text) : this.#parse(found, warn)
       const known = { ...empty, targets: targetsOf(dockerfile) }
       if (what === 'targets') return known
@@ -198,8 +199,8 @@ class Build {
   async #products(): Promise<{ products: Product[]; solve: Solve; read: Read }> {
     checkCaches(this.#request)
     const read = await this.#inputs.read()
+    this.#reportFrontend(read.found)
     const dockerfile = this.#parse(read.found, this.#request.progress)
-    this.#reportFrontend(dockerfile)
     const imported = this.#imported
     const { source } = dockerfile
     const solve = new Solve(this.#deps, { source, signal: this.#signal, report: this.#report, imported })
@@ -330,8 +331,8 @@ class Build {
     } satisfies PlanInput)
   }
 
-  #reportFrontend({ directives }: Dockerfile): void {
-    const frontend = foreignFrontend(this.#args.BUILDKIT_SYNTAX ?? directives.syntax)
+  #reportFrontend({ text }: Read['found']): void {
+    const frontend = foreignFrontend(this.#args.BUILDKIT_SYNTAX ?? syntaxOf(text))
     if (frontend === undefined) return
     const message = `[Warning] syntax=${frontend}: other frontends are not run here, the file is read as a Dockerfile`
     this.#request.progress({ type: 'notice', message })

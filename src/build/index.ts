@@ -12,7 +12,7 @@ import type { Sys } from '../sys/sys.ts'
 import type { BuildDeps } from './build.ts'
 import { describe, runBuild, runExport } from './build.ts'
 import type { CollectDeps } from './cache/collect.ts'
-import { cacheUsage, createGarbageCollector, dropOrphans, prune } from './cache/collect.ts'
+import { cachePolicy, cacheUsage, createGarbageCollector, dropOrphans, prune } from './cache/collect.ts'
 import { EarlierCopies } from './cache/copies.ts'
 import { CacheMounts } from './cache/mounts.ts'
 import { CacheRecords } from './cache/records.ts'
@@ -36,8 +36,10 @@ export { changedConfig } from './changes.ts'
 export { pathPattern } from './context/glob.ts'
 export { isFreeDevice } from './devices.ts'
 export { entitled } from './entitlements.ts'
+export { foreignFrontend } from './dockerfile/frontend.ts'
 export { type GitAddress, parseGitAddress } from './context/git.ts'
 export { type FileTree, type WalkedFile, walkTrees } from './output/files.ts'
+export { runnable } from './solver/foreign.ts'
 export { policedGit, policedUrl } from './policed.ts'
 export { answerOf, plainProgress } from './progress/index.ts'
 export { sourceRules } from './source-policy.ts'
@@ -109,6 +111,7 @@ export const createBuilder = (given: BuilderDeps): Builder => {
     },
     prune: (options) => prune(collect, options),
     cacheUsage: () => cacheUsage(collect),
+    cachePolicy: () => cachePolicy(collect.disk()),
     recover: () => recover(deps, collect),
     async close() {
       closed = true

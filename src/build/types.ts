@@ -291,6 +291,9 @@ export interface PruneOptions {
   minFreeBytes?: number | undefined
 }
 
+/** A rule by which the cache is pruned: like a pruning, but for what was not used for so long (ms). */
+export type PolicyRule = Omit<PruneOptions, 'until'> & { unusedMs?: number | undefined }
+
 export interface RecordedError {
   /** gRPC's. */
   code: number
@@ -349,6 +352,8 @@ export interface Builder {
   /** Single files of a repository, at the commit that the address means now. */
   files(address: GitAddress, access: SourceAccess): Promise<{ read(path: string): Promise<CommitFile | undefined> }>
   prune(options: PruneOptions): Promise<{ deleted: string[]; reclaimed: number }>
+  /** The rules by which it is pruned after builds, one after the other. */
+  cachePolicy(): PolicyRule[]
   cacheUsage(): Promise<
     {
       id: string

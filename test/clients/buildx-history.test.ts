@@ -258,3 +258,36 @@ test('what is said of an image where nobody has said anything comes with it when
   const canonical = await ok(['buildx', 'build', '-o', `type=image,name=${name},name-canonical=true`, dir])
   assert.match(canonical.all, /name-canonical is left out/)
 })
+
+test('what names another frontend is said, whatever it is built with, also where it is no Dockerfile', async () => {
+  const dir = project('frontends', {
+    ours: '# syntax=my.mirror:5000/docker/dockerfile:99-labs\nFROM scratch\nCOPY busybox /\n',
+    other: '#!/usr/bin/env docker\n# syntax=example.test/nix:1\nFROM scratch\nCOPY busybox /\n',
+    strange: '// syntax=example.test/nix:1\nlet it = build\n',
+    'compose.yaml': 'name: frontends\nservices:\n  one:\n    build: {context: ., dockerfile: other}\n',
+  })
+  const notice = /syntax=example\.test\/nix:1: other frontends are not run here, the file is read as a Dockerfile/
+  const file = (name: string): string[] => ['-f', join(dir, name), dir]
+  assert.doesNotMatch((await ok(['buildx', 'build', ...file('ours')])).all, /syntax=/)
+  assert.match((await ok(['buildx', 'build', ...file('other')])).all, notice)
+  assert.match((await ok(['buildx', 'build', '--check', ...file('other')])).all, notice)
+  assert.match((await ok(['build', ...file('other')], { env: { DOCKER_BUILDKIT: '0' } })).all, notice)
+  assert.match((await ok(['compose', 'build'], { cwd: dir })).all, notice)
+  const strange = await run(['buildx', 'build', ...file('strange')])
+  assert.equal(strange.code, 1)
+  assert.match(strange.all, notice)
+  assert.match(strange.all, /unknown instruction: \/\//)
+  const syntax = ['--build-arg', 'BUILDKIT_SYNTAX=example.test/nix:1']
+  assert.match((await ok(['buildx', 'build', ...syntax, ...file('ours')])).all, notice)
+})
+
+test('the builder tells what it can do, and the rules by which its cache is pruned', async () => {
+  const { stdout } = await ok(['buildx', 'inspect'])
+  assert.match(stdout, /Platforms: +linux\/(amd64|arm64)/)
+  assert.match(
+    stdout,
+    /GC Policy rule#0:\n All: +false\n Filters: +type==source\.local[\s\S]*Keep Duration: +48h0m0s\n Max Used Space: +488\.3MiB/,
+  )
+  const sizes = ['--max-used-space', '1gb', '--min-free-space', '1', '--reserved-space', '1gb']
+  assert.match((await ok(['buildx', 'prune', '-f', ...sizes])).stdout, /Total:\s+0B/)
+})

@@ -6,7 +6,7 @@ import type { Image, Images, Snapshots } from '../../engine/types.ts'
 import { isError, SlipwayError } from '../../errors.ts'
 import type { KeptContexts } from '../context/kept.ts'
 import { createPacer } from '../context/pacer.ts'
-import type { Builder, PruneOptions } from '../types.ts'
+import type { Builder, PolicyRule, PruneOptions } from '../types.ts'
 import { matcher } from './filter.ts'
 import type { EarlierCopies } from './copies.ts'
 import type { CacheMount, CacheMounts } from './mounts.ts'
@@ -278,24 +278,28 @@ const bytesToKeep = (
 const hour = 60 * 60 * 1000
 const least = 2 * 1024 ** 3
 
-/** BuildKit's policy: what is made again easily goes first, then what is old, then the oldest of what is too much. */
-const policy = (now: number, cap: number): PruneOptions[] => [
+/**
+ * BuildKit's policy: what is made again easily goes first, then what is old, then the oldest of what is too much. The cap is a
+ * tenth of the disk, at least 2 GiB.
+ */
+export const cachePolicy = ({ totalBytes }: { totalBytes: number }): PolicyRule[] => [
   {
     all: false,
     filters: ['type==source.local', 'type==exec.cachemount', 'type==source.git.checkout'],
-    until: now - 48 * hour,
+    unusedMs: 48 * hour,
     maxUsedBytes: 512e6,
   },
-  { all: false, until: now - 60 * 24 * hour },
-  { all: false, maxUsedBytes: cap },
+  { all: false, unusedMs: 60 * 24 * hour },
+  { all: false, maxUsedBytes: Math.floor(Math.max(least, totalBytes / 10)) },
 ]
 
-/** At most once an hour. The cap is a tenth of the disk, at least 2 GiB; what images have does not count and stays. */
+/** At most once an hour; what images have does not count and stays. */
 export const createGarbageCollector = (deps: CollectDeps): (() => Promise<void>) => {
   let collectedAt = deps.now()
   return async () => {
     if (deps.now() - collectedAt < hour) return
     collectedAt = deps.now()
-    for (const each of policy(deps.now(), Math.max(least, deps.disk().totalBytes / 10))) await prune(deps, each)
+    for (const { unusedMs, ...rule } of cachePolicy(deps.disk()))
+      await prune(deps, { ...rule, ...(unusedMs === undefined ? {} : { until: deps.now() - unusedMs }) })
   }
 }

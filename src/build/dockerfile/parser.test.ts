@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isError, type SlipwayError } from '../../errors.ts'
-import { foreignFrontend } from './frontend.ts'
+import { foreignFrontend, syntaxOf } from './frontend.ts'
 import { parseDockerfile } from './parser.ts'
 import { pairs, quotedWords, takeFlags } from './words.ts'
 
@@ -161,4 +161,12 @@ test('syntax: what is not a Dockerfile frontend is told of', () => {
     assert.equal(foreignFrontend(ours), undefined, ours)
   assert.equal(foreignFrontend('me/dockerfile-x:1 option'), 'me/dockerfile-x:1')
   assert.equal(foreignFrontend(undefined), undefined)
+})
+
+test('the frontend that a file names, in whatever language', () => {
+  assert.equal(syntaxOf('#!/usr/bin/env docker\n# escape=`\n# SYNTAX = a/b:1 x\nFROM scratch'), 'a/b:1 x')
+  assert.equal(syntaxOf('\uFEFF// syntax=a/b\nlet x = 1'), 'a/b')
+  assert.equal(syntaxOf('{\n "syntax": "a/b", "more": [1] }'), 'a/b')
+  for (const none of ['FROM scratch\n# syntax=a/b', '\n# syntax=a/b', '{"syntax": 1}', '{x', ''])
+    assert.equal(syntaxOf(none), undefined, none)
 })

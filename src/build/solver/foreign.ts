@@ -28,6 +28,13 @@ export const cannotRun = (platform: string, registry = '/proc/sys/fs/binfmt_misc
   return `${platform} programs do not run on this machine (linux/${own}): no emulator for them is registered with binfmt_misc (Debian: apt-get install qemu-user-static)`
 }
 
+/** Platforms whose programs run here, this machine's own first. */
+export const runnable = (): string[] =>
+  [hostPlatform().architecture, ...Object.keys(machines)]
+    .filter((each, i, all) => all.indexOf(each) === i)
+    .map((each) => `linux/${each}`)
+    .filter((platform) => cannotRun(platform) === undefined)
+
 const entriesIn = (registry: string): string[] => {
   try {
     return readdirSync(registry)

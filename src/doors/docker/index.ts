@@ -20,7 +20,7 @@ import { volumeRoutes } from './volumes.ts'
 
 interface DockerDoorDeps {
   engine: Engine
-  builder: Pick<Builder, 'build' | 'export' | 'fetch' | 'files' | 'describe' | 'prune' | 'cacheUsage' | 'history'>
+  builder: Omit<Builder, 'recover' | 'close'>
   sys: Pick<Sys, 'cgroups' | 'files' | 'processes'>
   instance: Instance
   version: string

@@ -63,4 +63,7 @@ export const solverCapabilities = [
   'exporter.image.attestations',
   'exporter.sourcedateepoch',
   'exporter.multiple',
+  'exec.meta.cdi',
+  'gc.freespacefilter',
+  'history.filter',
 ]

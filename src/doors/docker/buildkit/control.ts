@@ -1,7 +1,8 @@
 /** moby.buildkit.v1.Control: builds, their progress, the cache and the one worker there is. */
-import { cacheMatcher, isFreeDevice, sourceRules } from '../../../build/index.ts'
+import { cacheMatcher, foreignFrontend, isFreeDevice, runnable, sourceRules } from '../../../build/index.ts'
 import type { Engine } from '../../../engine/types.ts'
 import { isError, SlipwayError } from '../../../errors.ts'
+import { parsePlatform } from '../../../spec/oci/index.ts'
 import type { Arrivals } from './arrivals.ts'
 import { historyMethods, pastProgress } from './history.ts'
 import { createJob, type Export, type Job } from './job.ts'
@@ -78,13 +79,14 @@ export const controlMethods = (deps: ControlDeps): Methods => {
 /** Clients choose by the version what they ask for: it is that of the BuildKit whose interface this is, dockerd 28.2's. */
 const buildkitVersion = (version: string) => ({ package: 'slipway', version: 'v0.22.0', revision: version })
 
-const goArchitecture = (): string => ({ x64: 'amd64', arm64: 'arm64' })[process.arch as 'x64'] ?? process.arch
-
 export const workerOf = async ({
   version,
   networks,
   devices,
-}: Pick<ControlDeps, 'version' | 'networks' | 'devices'>): Promise<Partial<Decoded<typeof WorkerRecord>>> => ({
+  builder,
+}: Pick<ControlDeps, 'version' | 'networks' | 'devices' | 'builder'>): Promise<
+  Partial<Decoded<typeof WorkerRecord>>
+> => ({
   ID: 'slipway',
   Labels: {
     // Tells clients that image archives can be exported.
@@ -92,7 +94,17 @@ export const workerOf = async ({
     // What clients put in the place of `--add-host NAME:host-gateway`.
     'org.mobyproject.buildkit.worker.moby.host-gateway-ip': networks.get('bridge')?.subnets[0]?.gateway ?? '127.0.0.1',
   },
-  platforms: [{ Architecture: goArchitecture(), OS: 'linux' }],
+  platforms: runnable()
+    .map(parsePlatform)
+    .map(({ os, architecture, variant = '' }) => ({ OS: os, Architecture: architecture, Variant: variant })),
+  GCPolicy: builder.cachePolicy().map((rule) => ({
+    all: rule.all ?? false,
+    keepDuration: (rule.unusedMs ?? 0) * 1_000_000,
+    reservedSpace: rule.reservedBytes ?? 0,
+    maxUsedSpace: rule.maxUsedBytes ?? 0,
+    minFreeSpace: rule.minFreeBytes ?? 0,
+    filters: [...(rule.filters ?? [])],
+  })),
   BuildkitVersion: buildkitVersion(version),
   CDIDevices: (await devices.list()).devices.map((device) => ({
     Name: device.name,
@@ -135,9 +147,10 @@ const solveJob = async (deps: ControlDeps, request: SolveRequest, call: Call) =>
     if (request.Frontend !== '')
       await solveFrontend(deps, job, request.Frontend, request.FrontendAttrs, request.FrontendInputs)
     else if ((request.Definition?.def?.length ?? 0) > 0) {
-      throw new SlipwayError('unsupported', 'builds from a low-level definition are not supported', {
-        hint: 'Build a Dockerfile.',
-      })
+      throw new SlipwayError(
+        'unsupported',
+        'builds from a low-level definition are not supported: only Dockerfiles are built',
+      )
     } else {
       const error = await job.waitForReturn
       if (error) throw new StatusError(error)
@@ -157,7 +170,10 @@ const cachesOf = ({ Cache }: SolveRequest): Job['caches'] => {
   return { from: plain(Cache?.Imports), to: plain(Cache?.Exports) }
 }
 
-/** The frontend that a `# syntax=` line would fetch is the same language, which the builder speaks itself. */
+/**
+ * The frontend that a `# syntax=` line would fetch is the same language, which the builder speaks itself. `cmdline` is what
+ * BUILDKIT_SYNTAX says instead of such a line: the builder tells that it is another one, as it does of a line.
+ */
 export const solveFrontend = async (
   deps: SolveDeps,
   job: Job,
@@ -165,9 +181,12 @@ export const solveFrontend = async (
   attrs: Record<string, string>,
   inputs: Inputs,
 ): Promise<() => Promise<string>> => {
-  const known = frontend === 'dockerfile.v0' || (frontend === 'gateway.v0' && /dockerfile/.test(attrs.source ?? ''))
-  if (!known)
-    throw new SlipwayError('unsupported', `frontend ${frontend} not found`, { hint: 'Only Dockerfiles are built.' })
+  const { source = '', cmdline } = attrs
+  if (frontend !== 'dockerfile.v0' && frontend !== 'gateway.v0')
+    throw new SlipwayError('unsupported', `frontend ${frontend} not found: only Dockerfiles are built`)
+  const foreign = foreignFrontend(source)
+  if (frontend === 'gateway.v0' && cmdline === undefined && (source === '' || foreign !== undefined))
+    throw new SlipwayError('unsupported', `frontend ${source || frontend} is not run here: only Dockerfiles are built`)
   return await telling(job, () => solve(deps, job, attrs, inputs))
 }
 

@@ -29,9 +29,10 @@ export const sourceOf = (definition: AnyDefinition | undefined): ClientSource | 
   const directory = known ? copiedDirectory(copies) : undefined
   if (directory !== undefined && identifier.startsWith('git://'))
     return gitSource(identifier.slice('git://'.length), attrs, directory)
-  throw new SlipwayError('unsupported', 'builds from a low-level definition are not supported', {
-    hint: 'Build a Dockerfile.',
-  })
+  throw new SlipwayError(
+    'unsupported',
+    'builds from a low-level definition are not supported: only Dockerfiles are built',
+  )
 }
 
 /** Bake takes a directory of a repository as what is copied from there to an empty root. '' is the whole; undefined: another copy. */

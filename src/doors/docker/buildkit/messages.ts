@@ -159,7 +159,14 @@ export const StatusResponse = message({
   warnings: list(4, () => VertexWarning),
 })
 export const BuildkitVersion = message({ package: string(1), version: string(2), revision: string(3) })
-export const GCPolicy = message({ all: bool(1), keepDuration: int(2), keepBytes: int(3), filters: strings(4) })
+export const GCPolicy = message({
+  all: bool(1),
+  keepDuration: int(2),
+  reservedSpace: int(3),
+  filters: strings(4),
+  maxUsedSpace: int(5),
+  minFreeSpace: int(6),
+})
 const CdiDevice = message({ Name: string(1), AutoAllow: bool(2), Annotations: stringMap(3), OnDemand: bool(4) })
 export const WorkerRecord = message({
   ID: string(1),

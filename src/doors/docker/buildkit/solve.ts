@@ -24,7 +24,10 @@ import { answer } from './subrequests.ts'
 import { uploaded } from './upload.ts'
 
 export interface SolveDeps {
-  builder: Pick<Builder, 'build' | 'export' | 'fetch' | 'files' | 'describe' | 'prune' | 'cacheUsage' | 'history'>
+  builder: Pick<
+    Builder,
+    'build' | 'export' | 'fetch' | 'files' | 'describe' | 'prune' | 'cachePolicy' | 'cacheUsage' | 'history'
+  >
   images: Pick<Engine['images'], 'remove' | 'get'>
   pushed: RecentPushes
   instance: Pick<Instance, 'runDir'>

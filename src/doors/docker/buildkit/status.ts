@@ -87,11 +87,12 @@ const sourceDetail = (filename: string, data: Uint8Array, start: number, end: nu
   ),
 })
 
-/** `grpc-message` is percent-encoded. */
+/** `grpc-message` is percent-encoded; HTTP/2 takes no value that begins or ends with a blank. */
 const percent = (text: string): string =>
   [...Buffer.from(text)]
     .map((b) => (b >= 0x20 && b <= 0x7e && b !== 0x25 ? String.fromCharCode(b) : `%${b.toString(16).padStart(2, '0')}`))
     .join('')
+    .replace(/^ +| +$/g, (blanks) => '%20'.repeat(blanks.length))
 
 export const trailersOf = (status: RpcStatus): Record<string, string> => ({
   'grpc-status': String(status.code),
