@@ -44,7 +44,7 @@ const pairOf = (field: string): [string, string] => {
 
 /**
  * `inline-only` marks the provenance that buildx asks for by itself where nobody has said anything: it is left out, unless an
- * exporter is told to have it (decision 11).
+ * exporter is told to have it (decision 13).
  */
 const isWanted = (fields: Record<string, string> | undefined): fields is Record<string, string> =>
   fields !== undefined && !isOn(fields.disabled, false) && !isOn(fields['inline-only'], false)
