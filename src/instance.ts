@@ -1,5 +1,5 @@
-import { realpathSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { realpathSync } from './lib/fs.ts'
 import type { Instance } from './engine/types.ts'
 import { sha256Hex } from './lib/sha256.ts'
 

@@ -34,7 +34,10 @@ if (first === 'daemon' && second === 'run') {
   // A reader that went away (slipway logs | head) ends us quietly.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
   const code = await runCli(process.argv.slice(2), {
-    stdin: process.stdin,
+    // Made when it is first asked for: most commands read nothing.
+    get stdin() {
+      return process.stdin
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,

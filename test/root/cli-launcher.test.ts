@@ -48,7 +48,8 @@ for (const shell of shells) {
   const name = shell.split('/').at(-1)!
   test(`${name}: not Linux`, () => {
     const { run } = machine(`${name}-mac`, { uname: 'echo Darwin' })
-    assert.deepEqual(run(shell, ['up']), {
+    const hide = '/usr/bin/mount -t tmpfs none /proc/sys/kernel && exec "$@"'
+    assert.deepEqual(run(shell, ['up'], ['/usr/bin/unshare', '--mount', '/usr/bin/sh', '-c', hide, 'sh']), {
       code: 1,
       out: '',
       err: 'slipway: needs Linux; this is Darwin.\n  Run it on a Linux machine or in a Linux VM.\n',
@@ -85,7 +86,7 @@ for (const shell of shells) {
     assert.match(ran.stdout, /^\d+\.\d+\.\d+\n$/, ran.stderr)
   })
 
-  test(`${name}: once all is there, one program is asked and no more`, () => {
+  test(`${name}: once all is there, one program may be asked and no more`, () => {
     const bin = mkdtempSync(join(folder, 'only-'))
     symlinkSync('/usr/bin/uname', join(bin, 'uname'))
     const ran = spawnSync(shell, [join(repository, 'slipway'), 'prepare'], { env: { PATH: bin }, encoding: 'utf8' })

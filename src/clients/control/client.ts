@@ -2,9 +2,9 @@
 
 import type { BuildProgress, Description, ExportResponse, Question } from '../../build/types.ts'
 import type { TransferProgress } from '../../engine/types.ts'
-import { SlipwayError } from '../../errors.ts'
-import { requestOnSocket } from '../../lib/http/node.ts'
+import { messageOf, SlipwayError } from '../../errors.ts'
 import { linesOf } from '../../lib/lines.ts'
+import { exchange } from './exchange.ts'
 import type {
   BuildOrder,
   DaemonStatus,
@@ -50,34 +50,27 @@ const wentAway = (cause?: unknown): SlipwayError =>
 
 /** One request at a time over the socket. */
 const channel = (socketPath: string) => {
-  const open = (
-    method: string,
-    path: string,
-    body: unknown,
-    signal?: AbortSignal,
-  ): Promise<import('node:http').IncomingMessage> =>
-    new Promise((resolve, reject) => {
-      const req = requestOnSocket({ socketPath, method, path, ...(signal ? { signal } : {}) }, resolve)
-      req.on('error', (cause) => {
-        if (signal?.aborted) return reject(new SlipwayError('cancelled', 'canceled', { cause }))
-        reject(
-          new SlipwayError('unavailable', `cannot talk to the slipway daemon: ${cause.message}`, {
-            cause,
-            hint: 'Is it running? See: slipway daemon status',
-          }),
-        )
-      })
-      req.end(body === undefined ? undefined : JSON.stringify(body))
-    })
-  const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
-    const res = await open(method, path, body)
-    const chunks: Buffer[] = []
+  const open = async (question: Parameters<typeof exchange>[1]): Promise<AsyncIterable<Buffer>> => {
     try {
-      for await (const chunk of res) chunks.push(chunk as Buffer)
+      return await exchange(socketPath, question)
+    } catch (cause) {
+      if (question.signal?.aborted) throw new SlipwayError('cancelled', 'canceled', { cause })
+      throw new SlipwayError('unavailable', `cannot talk to the slipway daemon: ${messageOf(cause)}`, {
+        cause,
+        hint: 'Is it running? See: slipway daemon status',
+      })
+    }
+  }
+  const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+    const chunks: Buffer[] = []
+    let answer: { error?: WireError }
+    const res = await open({ method, path, body })
+    try {
+      for await (const chunk of res) chunks.push(chunk)
+      answer = JSON.parse(Buffer.concat(chunks).toString()) as { error?: WireError }
     } catch (error) {
       throw wentAway(error)
     }
-    const answer = JSON.parse(Buffer.concat(chunks).toString()) as { error?: WireError }
     if (answer.error) throw revive(answer.error)
     return answer
   }
@@ -87,23 +80,34 @@ const channel = (socketPath: string) => {
     each: (line: StreamLine) => void,
     signal: AbortSignal,
   ): Promise<unknown> => {
-    const res = await open('POST', path, body, signal)
-    try {
-      for await (const text of linesOf(res)) {
-        const line = JSON.parse(text) as StreamLine
-        if ('result' in line) return line.result
-        if ('error' in line) throw revive(line.error)
-        each(line)
-      }
-    } catch (error) {
-      if (signal.aborted) throw new SlipwayError('cancelled', 'canceled', { cause: error })
-      if (error instanceof SlipwayError || res.complete) throw error
-      throw wentAway(error)
+    const res = await open({ method: 'POST', path, body, signal })
+    for await (const text of whileThere(linesOf(res), signal)) {
+      const line = lineOf(text)
+      if ('result' in line) return line.result
+      if ('error' in line) throw revive(line.error)
+      each(line)
     }
     if (signal.aborted) throw new SlipwayError('cancelled', 'canceled')
     throw wentAway()
   }
   return { call, follow }
+}
+
+async function* whileThere(lines: AsyncIterable<string>, signal: AbortSignal): AsyncGenerator<string> {
+  try {
+    yield* lines
+  } catch (cause) {
+    throw signal.aborted ? new SlipwayError('cancelled', 'canceled', { cause }) : wentAway(cause)
+  }
+}
+
+/** Half a line is the last that came. */
+const lineOf = (text: string): StreamLine => {
+  try {
+    return JSON.parse(text) as StreamLine
+  } catch (error) {
+    throw wentAway(error)
+  }
 }
 
 const decoded = (line: StreamLine): BuildProgress | undefined => {

@@ -21,5 +21,5 @@ export {
   repositoryOf,
   wholeName,
   withTag,
-} from './reference.ts'
+} from '../reference/index.ts'
 export type * from './runtime.ts'

@@ -1,7 +1,7 @@
 /** Who we are at a registry, as docker keeps it: credHelpers, then credsStore, then auths of ~/.docker/config.json. */
-import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { readFileSync } from '../../../lib/fs.ts'
 import type { RegistryAuth } from '../../../engine/types.ts'
 import { credentialsOf, type DockerConfig, defaultRegistryKey, registryOfKey } from '../../../spec/docker/config.ts'
 

@@ -1,9 +1,9 @@
 /** Flags and arguments of `slipway build` as an order to the builder. */
-import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
+import { existsSync, readFileSync, realpathSync, statSync } from '../../../lib/fs.ts'
 import type { CacheOrder, ContextOrder, ImageBuildOrder, OutputOrder } from '../../../clients/control/index.ts'
 import { messageOf } from '../../../errors.ts'
-import { familiarName, parseReference } from '../../../spec/oci/index.ts'
+import { familiarName, parseReference } from '../../../spec/reference/index.ts'
 import { registryAuths } from '../app/registry-auth.ts'
 import { proxyVariables } from '../docker/client-config.ts'
 import { csv } from '../../../lib/csv.ts'

@@ -1,8 +1,8 @@
 /** `slipway build PATH`, `slipway image build`: an image of a Dockerfile. */
-import { createReadStream, createWriteStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
+import { createReadStream, createWriteStream, mkdtempSync, rmSync, writeFileSync } from '../../../lib/fs.ts'
 import type { BuildProgress, ExportResponse } from '../../../build/types.ts'
 import { type ControlClient, createControlClient, type ImageBuildOrder } from '../../../clients/control/index.ts'
 import { placeOf, socketsOf } from '../../../instance.ts'
@@ -14,7 +14,7 @@ import type { Flags } from '../framework/flags.ts'
 import type { Call } from '../framework/subcommands.ts'
 import { createDisplay, displayKind } from './display.ts'
 import { buildOrderOf, type StandardInput } from './order.ts'
-import { type Asked, questionOf } from './question.ts'
+import type { Asked } from './question.ts'
 
 // Modules that only some builds need are loaded by those: starting up is most of what an unchanged build takes.
 const isArchive = async (head: Buffer): Promise<boolean> => {
@@ -98,7 +98,8 @@ const progressOf = ({ flags, shell }: Call): string => {
 
 export const runBuild = async (call: Call): Promise<number> => {
   const { shell, args, flags } = call
-  const question = questionOf(flags)
+  const asks = flags.call !== undefined || flags.check !== undefined
+  const question = asks ? (await import('./question.ts')).questionOf(flags) : undefined
   if (flags['no-cache'] === true && flags['no-cache-filter'] !== undefined)
     throw new Exit(1, 'ERROR: --no-cache and --no-cache-filter cannot currently be used together')
   let directory: string | undefined

@@ -1,6 +1,6 @@
 /** `slipway build` is about a directory, or about services of a compose file. */
-import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { statSync } from '../../../lib/fs.ts'
 import { type Flag, type Flags, parseFlags, toggle } from '../framework/flags.ts'
 
 /** No service can be called so. */

@@ -1,7 +1,7 @@
 /** Docker's configuration of the client, ~/.docker/config.json: formats, keys, proxies. */
-import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { readFileSync } from '../../../lib/fs.ts'
 
 type Env = Record<string, string | undefined>
 

@@ -1,7 +1,7 @@
 /** Finds the daemon of this instance, and starts it when it does not run. */
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from '../../../lib/fs.ts'
 import { isError, SlipwayError } from '../../../errors.ts'
 import { type Place, placeOf, socketsOf } from '../../../instance.ts'
 import type { Shell } from './command.ts'

@@ -1,5 +1,5 @@
 import { SlipwayError } from '../../errors.ts'
-import type { Digest } from './image.ts'
+import type { Digest } from '../oci/index.ts'
 
 /** A name of an image, fully qualified. Rule: the reference grammar of distribution and docker's short forms. */
 export interface Reference {

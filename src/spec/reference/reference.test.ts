@@ -1,16 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isError } from '../../errors.ts'
-import {
-  choosePlatform,
-  familiarName,
-  familiarRepository,
-  formatReference,
-  parsePlatform,
-  parseReference,
-  platformRank,
-  withTag,
-} from './index.ts'
+import { choosePlatform, parsePlatform, platformRank } from '../oci/index.ts'
+import { familiarName, familiarRepository, formatReference, parseReference, withTag } from './index.ts'
 
 const digest = `sha256:${'a'.repeat(64)}`
 const cases: [string, string, string][] = [
