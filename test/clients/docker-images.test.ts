@@ -234,6 +234,24 @@ test('images --tree: names together, in use or not, as docker prints it', async 
   assert.equal(conflicting.status, 400)
 })
 
+test('what a build is asked for is looked at before anything is built', async () => {
+  const refused: [string, RegExp][] = [
+    ['t=BAD', /must be lowercase/],
+    [`t=x@sha256:${'a'.repeat(64)}`, /build tag cannot contain a digest/],
+    ['labels={"a":5}', /cannot unmarshal number into .* of type string/],
+    ['buildargs=["a"]', /cannot unmarshal array/],
+    ['ulimits=[{"Name":"nofile","Soft":"x"}]', /cannot unmarshal string/],
+    ['cachefrom={}', /cannot unmarshal object/],
+    ['cachefrom=x', /error reading cachefrom: not JSON/],
+    ['shmsize=much', /invalid shmsize: much/],
+  ]
+  for (const [query, message] of refused) {
+    const { status, body } = await docker.api('POST', `/build?${encodeURI(query)}`)
+    assert.equal(status, 400, query)
+    assert.match(body, message)
+  }
+})
+
 test('cp in both directions, and its errors', async () => {
   await ok('run', '-d', '--name', 'cp', 'busybox', 'sleep', '1000')
   await ok('cp', join(context, 'a'), 'cp:/tmp/b')

@@ -12,19 +12,40 @@ import { isTrue } from './filters.ts'
 import { lines } from './images.ts'
 import { configOf } from './registry-auth.ts'
 import { type Exchange, type Handler, type Route, route, textOf } from './server.ts'
+import { fit, type Shape, struct } from '../../lib/shape.ts'
 
 export const buildRoutes = (builder: Pick<Builder, 'build'>, buildkit: { build: Handler }): Route[] => [
   route('POST', '/build', (x) => (x.query.get('version') === '2' ? buildkit.build(x) : build(builder, x))),
 ]
 
-const jsonQuery = <T>(x: Exchange, name: string, empty: T): T => {
+const jsonQuery = <T>(x: Exchange, name: string, shape: Shape, empty: T): T => {
   const text = x.query.get(name)
   if (!text) return empty
+  let value: unknown
   try {
-    return (JSON.parse(text) as T | null) ?? empty
+    value = JSON.parse(text)
   } catch (cause) {
     throw new SlipwayError('bad-request', `error reading ${name}: not JSON`, { cause })
   }
+  return fit<T | undefined>(shape, value) ?? empty
+}
+const texts: Shape = { map: 'string' }
+const limits: Shape = { list: struct('Ulimit', { string: 'Name', int64: 'Soft Hard' }) }
+
+/** What the image is to be called; nothing is built for a name that none can have. */
+const tagsOf = (x: Exchange): string[] => {
+  const tags = x.query.getAll('t').filter(Boolean)
+  for (const tag of tags)
+    if (parseReference(tag).digest !== undefined)
+      throw new SlipwayError('bad-request', 'build tag cannot contain a digest')
+  return [...new Set(tags)]
+}
+
+/** Bytes; 0 is the default. */
+const shmSizeOf = (x: Exchange): { shmSize?: number } => {
+  const text = x.query.get('shmsize') || '0'
+  if (!/^\d+$/.test(text)) throw new SlipwayError('bad-request', `invalid shmsize: ${text}`)
+  return Number(text) > 0 ? { shmSize: Number(text) } : {}
 }
 
 const build = async (builder: Pick<Builder, 'build'>, x: Exchange): Promise<void> => {
@@ -45,7 +66,7 @@ const build = async (builder: Pick<Builder, 'build'>, x: Exchange): Promise<void
     if (quiet) out.line({ stream: `${image.id}\n` })
     else {
       out.line({ stream: `Successfully built ${image.id.slice(7, 19)}\n` })
-      for (const tag of x.query.getAll('t')) out.line({ stream: `Successfully tagged ${familiarTag(tag)}\n` })
+      for (const tag of tagsOf(x)) out.line({ stream: `Successfully tagged ${familiarTag(tag)}\n` })
     }
     out.end()
   } catch (error) {
@@ -74,37 +95,43 @@ const failureOf = (error: unknown): { message: string; code?: number } => {
 }
 
 const requestOf = (x: Exchange): Omit<BuildRequest, 'progress' | 'signal'> => {
-  const args = Object.entries(jsonQuery<Record<string, string | null>>(x, 'buildargs', {})).filter(
+  const args = Object.entries(jsonQuery<Record<string, string | null>>(x, 'buildargs', texts, {})).filter(
     (e): e is [string, string] => e[1] !== null,
   )
   const network = x.query.get('networkmode')
   const auths = registryConfig(x.headers['x-registry-config'])
-  const limits = limitsIn(x.query)
+  const resources = limitsIn(x.query)
   return {
     context: contextOf(x),
     dockerfile: { path: x.query.get('dockerfile') || 'Dockerfile' },
     target: x.query.get('target') || undefined,
     args: Object.fromEntries(args),
-    labels: jsonQuery(x, 'labels', {}),
-    tags: x.query.getAll('t').filter(Boolean),
+    labels: Object.fromEntries(
+      Object.entries(jsonQuery<Record<string, string | null>>(x, 'labels', texts, {})).map(([key, value]) => [
+        key,
+        value ?? '',
+      ]),
+    ),
+    tags: tagsOf(x),
     platform: x.query.get('platform') || undefined,
     noCache: isTrue(x.query.get('nocache')),
     pull: isTrue(x.query.get('pull')),
     network: network || 'default',
     cgroupParent: x.query.get('cgroupparent') || undefined,
-    cacheFrom: jsonQuery<string[]>(x, 'cachefrom', []).map((ref) => ({ type: 'registry', attrs: { ref } })),
+    cacheFrom: jsonQuery<string[]>(x, 'cachefrom', { list: 'string' }, []).map((ref) => ({
+      type: 'registry',
+      attrs: { ref },
+    })),
     extraHosts: x.query
       .getAll('extrahosts')
       .flatMap((lines) => lines.split(','))
       .filter(Boolean)
       .map(extraHost),
-    ...(Number(x.query.get('shmsize')) > 0 ? { shmSize: Number(x.query.get('shmsize')) } : {}),
-    ulimits: jsonQuery<{ Name: string; Soft: number; Hard: number }[]>(x, 'ulimits', []).map((u) => ({
-      name: u.Name,
-      soft: u.Soft,
-      hard: u.Hard,
-    })),
-    resources: buildResources((name) => limits[name]),
+    ...shmSizeOf(x),
+    ulimits: jsonQuery<{ Name?: string; Soft?: number; Hard?: number }[]>(x, 'ulimits', limits, []).map(
+      ({ Name = '', Soft = 0, Hard = 0 }) => ({ name: Name, soft: Soft, hard: Hard }),
+    ),
+    resources: buildResources((name) => resources[name]),
     auth: (registry) => auths[registry],
   }
 }

@@ -3,7 +3,7 @@ import { messageOf, SlipwayError } from '../../errors.ts'
 import { detachKeys } from './detach.ts'
 import { frame, joinStreams, streamType, terminalSize } from './io.ts'
 import { type Exchange, type Route, route } from './server.ts'
-import { fit } from './shape.ts'
+import { fit } from '../../lib/shape.ts'
 import { execShape, execStartShape } from './shapes.ts'
 
 interface ExecBody {

@@ -6,7 +6,7 @@ import { type ErrorCode, isError, messageOf, SlipwayError } from '../../errors.t
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../../lib/http/node.ts'
 import type { Log } from '../../lib/log.ts'
 import { checkContentType, parseBody } from './json-body.ts'
-import { fit, type Shape } from './shape.ts'
+import { fit, type Shape } from '../../lib/shape.ts'
 import { isJson, takeChunks } from './upgrade-body.ts'
 
 export const apiVersion = '1.50'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { fit } from './shape.ts'
+import { fit } from '../../lib/shape.ts'
 import { createShape } from './shapes.ts'
 
 test('values of another kind are refused, by name', () => {

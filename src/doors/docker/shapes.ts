@@ -1,5 +1,5 @@
 /** The shapes of requests, by docker's types (moby api/types). */
-import { type Shape, struct } from './shape.ts'
+import { type Shape, struct } from '../../lib/shape.ts'
 
 const texts: Shape = { list: 'string' }
 const labels: Shape = { map: 'string' }

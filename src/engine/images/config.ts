@@ -1,4 +1,5 @@
-import { SlipwayError } from '../../errors.ts'
+import { messageOf, SlipwayError } from '../../errors.ts'
+import { fit, type Shape, struct } from '../../lib/shape.ts'
 import { type Digest, hostPlatform, type ImageConfig, mediaTypes } from '../../spec/oci/index.ts'
 
 /** BuildKit writes null where there is no layer. */
@@ -32,13 +33,48 @@ export const checkSystem = ({ os }: Pick<ImageConfig, 'os'>, refusal: (os: strin
   if (os !== 'linux') throw new SlipwayError('unsupported', refusal(os))
 }
 
-/** Reads a configuration somebody else wrote. 'invalid' where it could not be run. */
+const texts: Shape = { list: 'string' }
+const set: Shape = { map: 'any' }
+const processShape = struct(
+  'ImageConfig',
+  { string: 'User WorkingDir StopSignal', bool: 'ArgsEscaped' },
+  {
+    ...{ Env: texts, Entrypoint: texts, Cmd: texts, OnBuild: texts, Shell: texts },
+    ...{ ExposedPorts: set, Volumes: set, Labels: { map: 'string' } },
+    Healthcheck: struct(
+      'HealthConfig',
+      { int64: 'Interval Timeout StartPeriod StartInterval Retries' },
+      { Test: texts },
+    ),
+  },
+)
+const configShape = struct(
+  'Image',
+  { string: 'created author architecture variant os os.version parent container docker_version' },
+  {
+    ...{ config: processShape, container_config: processShape },
+    rootfs: struct('RootFS', { string: 'type' }, { diff_ids: texts }),
+    history: {
+      list: struct('History', { string: 'created created_by author comment', bool: 'empty_layer' }),
+    },
+  },
+)
+
+/**
+ * Reads a configuration somebody else wrote. 'invalid' where it could not be run, or where a value is of a kind that clients
+ * cannot read: all that they list would fail for one.
+ */
 export const readConfig = (text: string): ImageConfig => {
   let config: ImageConfig
   try {
     config = JSON.parse(text) as ImageConfig
   } catch (cause) {
     throw new SlipwayError('invalid', 'image configuration is not JSON', { cause })
+  }
+  try {
+    fit(configShape, config)
+  } catch (cause) {
+    throw new SlipwayError('invalid', `image configuration: ${messageOf(cause)}`, { cause })
   }
   const diffIds = layersOf(config)
   if (!Array.isArray(diffIds) || diffIds.some((id) => !/^sha256:[a-f0-9]{64}$/.test(String(id))))

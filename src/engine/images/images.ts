@@ -42,20 +42,26 @@ type ImageRoom = Images & {
 const createImage = (store: ImageStore, { config, snapshots, name }: Parameters<Images['create']>[0]): Promise<Image> =>
   store.lease(async (lease) => {
     for (const key of snapshots) lease.hold(key)
-    const names = name === undefined ? [] : [withTag(parseReference(name))]
+    const names = name === undefined ? [] : [withTag(tagOf(name))]
     const image = await store.register({ config, snapshots, names: names.map(formatReference) })
     for (const each of names) store.emit('tag', image, familiarName(each))
     return image
   })
 
-/** A name that stands for several images gives all of them to the new one. */
-const tagImage = (store: ImageStore, source: string, wanted: string): void => {
-  const image = store.must(source)
+/** What may be a name of an image that is here. */
+const tagOf = (wanted: string): Reference => {
   const reference = parseReference(wanted)
   if (reference.digest !== undefined)
     throw new SlipwayError('invalid', 'refusing to create a tag with a digest reference')
   if (familiarName({ ...reference, tag: undefined }) === 'sha256')
     throw new SlipwayError('invalid', 'refusing to create an ambiguous tag using digest algorithm as name')
+  return reference
+}
+
+/** A name that stands for several images gives all of them to the new one. */
+const tagImage = (store: ImageStore, source: string, wanted: string): void => {
+  const image = store.must(source)
+  const reference = tagOf(wanted)
   const target = formatReference(withTag(reference))
   const named = store.resolveName(source) === image.id ? wholeName(source) : undefined
   if (named !== target)

@@ -2,7 +2,7 @@
 import { dirname, join, relative, resolve } from 'node:path'
 import { existsSync, readFileSync, realpathSync, statSync } from '../../../lib/fs.ts'
 import type { CacheOrder, ContextOrder, ImageBuildOrder, OutputOrder } from '../../../clients/control/index.ts'
-import { messageOf } from '../../../errors.ts'
+import { messageOf, SlipwayError } from '../../../errors.ts'
 import { familiarName, parseReference } from '../../../spec/reference/index.ts'
 import { registryAuths } from '../app/registry-auth.ts'
 import { proxyVariables } from '../docker/client-config.ts'
@@ -179,9 +179,8 @@ const tagsOf = (flags: Flags): string[] =>
   several(flags, 'tag').map((name) => {
     try {
       const reference = parseReference(name)
-      return familiarName(
-        reference.tag === undefined && reference.digest === undefined ? { ...reference, tag: 'latest' } : reference,
-      )
+      if (reference.digest !== undefined) throw new SlipwayError('invalid', 'build tag cannot contain a digest')
+      return familiarName({ ...reference, tag: reference.tag ?? 'latest' })
     } catch (error) {
       throw refuse(`failed to build: invalid tag ${JSON.stringify(name)}: ${messageOf(error)}`)
     }

@@ -1,5 +1,5 @@
 /** What kinds of values a request's JSON has where. dockerd's decoder refuses others, and takes names of fields in any case. */
-import { SlipwayError } from '../../errors.ts'
+import { SlipwayError } from '../errors.ts'
 
 type Scalar = 'string' | 'bool' | 'int64' | 'float64'
 export type Shape =
