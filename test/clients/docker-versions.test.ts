@@ -55,7 +55,11 @@ test('views: fields that came and went', async () => {
   const [v43, v44, v45, v50] = await Promise.all(['v1.43', 'v1.44', 'v1.45', 'v1.50'].map(image))
   assert.deepEqual([v43.VirtualSize > 0, 'VirtualSize' in v44], [true, false])
   assert.deepEqual(['ContainerConfig' in v44, 'ContainerConfig' in v45], [true, false])
-  assert.deepEqual([v45.Config.OnBuild, 'OnBuild' in v50.Config], [null, false])
+  // Of 1.50 on what is an image's own, and no more.
+  assert.deepEqual(
+    [v45.Config.OnBuild, v50.Config.OnBuild, 'Tty' in v45.Config, 'Tty' in v50.Config],
+    [null, null, true, false],
+  )
   const listed = async (version: string) =>
     (await json('GET', `/${version}/containers/json?all=1`)).find((c: { Id: string }) => c.Id === id).HostConfig
   assert.deepEqual([(await listed('v1.45')).Annotations, (await listed('v1.46')).Annotations], [undefined, { a: 'b' }])
