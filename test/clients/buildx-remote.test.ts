@@ -3,14 +3,16 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { globSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { Op } from '../../src/doors/docker/buildkit/messages.ts'
+import { buildkitClient } from './buildkit-client.ts'
 import { shell, startBuildx } from './buildx-kit.ts'
 
 const buildx = startBuildx()
-const { ok, run, project, dir } = buildx
+const { ok, run, start, project, dir, instance } = buildx
 const served = new Map<string, Buffer>()
 const modified = new Map<string, string>()
 const server = createServer((req, res) => {
@@ -193,4 +195,72 @@ test('a policy of the client says where sources may come from, and from where in
   assert.match(await says('policed', '/added'), /from afar/)
   const pinned = { attrs: { 'http.checksum': `sha256:${'0'.repeat(64)}` } }
   assert.match((await under(rule('CONVERT', `${url}/*`, {}, pinned))).all, /digest mismatch sha256:\w+: sha256:0000/)
+})
+
+test("BuildKit's own clients: a session through the API, a Dockerfile; other frontends and definitions are refused at once", async () => {
+  const client = buildkitClient(start(['buildx', 'dial-stdio']))
+  try {
+    client.session('own-session')
+    const dockerfile = {
+      ...{ Ref: 'own-1', Session: 'own-session', Frontend: 'dockerfile.v0' },
+      FrontendAttrs: { context: `${url}/Dockerfile`, 'no-cache': '' },
+      Exporters: [{ Type: 'image', Attrs: { name: 'by-own-client' } }],
+    }
+    assert.deepEqual(await client.solve(dockerfile), { status: 0, message: '' })
+    assert.equal(await says('by-own-client', '/data'), 'from an address\n')
+    const gateway = { ...dockerfile, Frontend: 'gateway.v0' }
+    const redirected = {
+      ...gateway,
+      Ref: 'own-2',
+      FrontendAttrs: { ...dockerfile.FrontendAttrs, source: 'docker/dockerfile:1' },
+    }
+    assert.equal((await client.solve(redirected)).status, 0)
+    const definition = { def: [Op.encode({ source: { identifier: 'docker-image://docker.io/library/base:latest' } })] }
+    const refused = async (request: object, message: RegExp): Promise<void> => {
+      const answer = await client.solve({ Ref: `own-${message.source.length}`, Session: 'own-session', ...request })
+      assert.notEqual(answer.status, 0)
+      assert.match(answer.message, message)
+    }
+    await refused({ Definition: definition }, /low-level definition are not supported: only Dockerfiles are built/)
+    await refused(
+      { Frontend: 'gateway.v0', FrontendAttrs: { source: 'some/nix' } },
+      /frontend some\/nix is not run here/,
+    )
+    await refused({ Frontend: 'gateway.v0' }, /frontend gateway\.v0 is not run here/)
+    await refused({ Frontend: 'nix.v0' }, /frontend nix\.v0 not found/)
+    assert.match((await client.call('Solve', Buffer.from('ffffff', 'hex'))).message, /malformed/)
+    assert.equal((await client.call('Unheard')).status, 12)
+    assert.equal((await client.call('ListWorkers')).status, 0)
+  } finally {
+    client.close()
+  }
+})
+
+test('libraries that ask for BuildKit and send all files with the request', async () => {
+  const archive = readFileSync(join(dir, 'plain.tar'))
+  const query = new URLSearchParams({ version: '2', t: 'by-library', networkmode: 'default' })
+  for (const host of ['one:10.0.0.1', 'six:fd00::1']) query.append('extrahosts', host)
+  served.set('/Dockerfile', Buffer.from('FROM base\nRUN cat /etc/hosts > /data\n'))
+  const send = (path: string, body?: Buffer): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const options = {
+        socketPath: instance.dockerSocket,
+        path,
+        method: 'POST',
+        headers: { 'content-type': 'application/x-tar' },
+      }
+      const sent = request(options, (response) => {
+        let text = ''
+        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+        response.on('end', () => resolve(text))
+      })
+      sent.on('error', reject).end(body)
+    })
+  assert.match(await send(`/v1.44/build?${query}`, archive), /"moby\.image\.id"/)
+  assert.equal(await says('by-library', '/data'), 'from afar\n')
+  query.set('remote', `${url}/Dockerfile`)
+  assert.match(await send(`/v1.44/build?${query}`), /"moby\.image\.id"/)
+  const hosts = await says('by-library', '/data')
+  assert.match(hosts, /^10\.0\.0\.1\s+one$/m)
+  assert.match(hosts, /^fd00::1\s+six$/m)
 })

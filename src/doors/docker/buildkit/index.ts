@@ -7,7 +7,8 @@ import { gatewayMethods } from './gateway.ts'
 import type { Job } from './job.ts'
 import { Results } from './results.ts'
 import { serveGrpc } from './server.ts'
-import { type Session, sessionOf } from './session.ts'
+import { type Session, upgradedSession } from './session.ts'
+import { sessionStream } from './session-stream.ts'
 import { versionedBuild } from './versioned-build.ts'
 
 interface BuildKit {
@@ -23,7 +24,7 @@ export const buildkit = (given: Omit<ControlDeps, 'sessions' | 'jobs' | 'results
     jobs: new Arrivals<Job>('such job'),
     results: new Results(),
   }
-  const methods = { ...controlMethods(deps), ...gatewayMethods(deps) }
+  const methods = { ...controlMethods(deps), ...gatewayMethods(deps), ...sessionStream(deps.sessions) }
   const versioned = versionedBuild(deps)
   return {
     routes: [
@@ -37,7 +38,7 @@ export const buildkit = (given: Omit<ControlDeps, 'sessions' | 'jobs' | 'results
 
 const openSession = (deps: ControlDeps, x: Exchange): Promise<void> =>
   new Promise((closed) => {
-    const session = sessionOf(x, () => x.hijack('application/grpc'))
+    const session = upgradedSession(x, () => x.hijack('application/grpc'))
     deps.sessions.add(session.id, session)
     session.client.onClose(() => {
       deps.sessions.remove(session.id, session)

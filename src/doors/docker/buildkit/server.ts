@@ -20,8 +20,13 @@ interface Method {
   /** `send` resolves when there is room for more. */
   handle(call: Call, request: Buffer, send: (reply: Uint8Array) => Promise<void>): Promise<void>
 }
+/** A call whose messages go both ways as they come. */
+interface Conversation {
+  /** Resolves when it is over. `begin` answers, before any message of ours. */
+  converse(headers: http2.IncomingHttpHeaders, stream: http2.ServerHttp2Stream, begin: () => void): Promise<void>
+}
 /** By '/package.Service/Method'. */
-export type Methods = Record<string, Method>
+export type Methods = Record<string, Method | Conversation>
 
 export const unary = <A, B>(
   request: Message<A>,
@@ -70,6 +75,11 @@ const serve = async (
   try {
     const method = methods[path]
     if (!method) throw new StatusError({ code: 12, message: `unknown method ${path}`, details: [] })
+    if ('converse' in method) {
+      await method.converse(headers, stream, () => respond(stream))
+      if (!stream.destroyed) stream.once('wantTrailers', () => stream.sendTrailers(trailers)).end()
+      return
+    }
     const request = await onlyMessage(stream)
     const call: Call = {
       metadata: (name) => {

@@ -1,4 +1,5 @@
-/** What a client serves to builds over the connection it opened by POST /session. */
+/** What a client serves to builds over the connection it opened by POST /session, or by the control API's own Session. */
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { RegistryAuth } from '../../../engine/types.ts'
 import { SlipwayError } from '../../../errors.ts'
@@ -12,17 +13,34 @@ export interface Session {
   name: string
   /** The same for each build of one directory on one machine; may be ''. */
   sharedKey: string
-  client: GrpcClient
+  client: Pick<GrpcClient, 'unary' | 'open' | 'rest' | 'onClose'>
   /** Has the client announced this method? What it has not is not called. */
   serves(path: string): boolean
 }
 
-export const sessionOf = ({ headers }: Pick<Exchange, 'headers'>, takeOver: () => Duplex): Session => {
-  const header = (name: string): string => String(headers[`x-docker-expose-session-${name}`] ?? '')
-  const id = header('uuid')
+export const upgradedSession = ({ headers }: Pick<Exchange, 'headers'>, takeOver: () => Duplex): Session => {
   const upgrade = String(headers.upgrade ?? '')
   if (upgrade === '') throw new SlipwayError('bad-request', 'no upgrade proto in request')
   if (upgrade !== 'h2c') throw new SlipwayError('bad-request', `protocol ${upgrade} not supported`)
+  return sessionOf(headers, takeOver)
+}
+
+/** Of a client that serves nothing: it sends all there is with its request. */
+export const emptySession = (): Session => {
+  const none = (): never => {
+    throw new SlipwayError('precondition', 'no active session: the client serves nothing')
+  }
+  return {
+    ...{ id: '', name: '', sharedKey: '' },
+    serves: () => false,
+    client: { unary: none, open: none, rest() {}, onClose() {} },
+  }
+}
+
+/** `headers` say what it is; `takeOver` gives the connection once that is known. */
+export const sessionOf = (headers: IncomingHttpHeaders, takeOver: () => Duplex): Session => {
+  const header = (name: string): string => String(headers[`x-docker-expose-session-${name}`] ?? '')
+  const id = header('uuid')
   if (id === '') throw new SlipwayError('bad-request', 'no session id in the request')
   const methods = new Set(header('grpc-method').toLowerCase().split(/,\s*/))
   return {

@@ -5,6 +5,7 @@
 import type { Readable } from 'node:stream'
 import { SlipwayError } from '../../../errors.ts'
 import { limitsIn } from '../build-resources.ts'
+import { extraHost } from '../container-checks.ts'
 import { isTrue } from '../filters.ts'
 import type { Exchange, Route } from '../server.ts'
 import { route, textOf } from '../server.ts'
@@ -12,6 +13,7 @@ import { Arrivals } from './arrivals.ts'
 import type { ControlDeps } from './control.ts'
 import { createJob, type Export } from './job.ts'
 import { StatusResponse } from './messages.ts'
+import { emptySession } from './session.ts'
 import { solve } from './solve.ts'
 import { uploadUrl } from './upload.ts'
 
@@ -37,7 +39,13 @@ const attrsOf = (x: Exchange): Record<string, string> => {
     target: get('target'),
     platform: get('platform'),
     'force-network-mode': get('networkmode'),
-    'add-hosts': get('extrahosts').replaceAll(':', '='),
+    'add-hosts': x.query
+      .getAll('extrahosts')
+      .flatMap((lines) => lines.split(','))
+      .filter(Boolean)
+      .map(extraHost)
+      .map(({ name, address }) => `${name}=${address}`)
+      .join(','),
     'shm-size': get('shmsize'),
     ulimit: ulimits.map(({ Name, Soft, Hard }) => `${Name}=${Soft}:${Hard}`).join(','),
     ...limitsIn(x.query),
@@ -127,7 +135,8 @@ const build = async (
   signal: AbortSignal,
   { upload, address = upload && uploadUrl }: Context,
 ): Promise<void> => {
-  const session = await deps.sessions.get(x.query.get('session') ?? '', signal)
+  const id = x.query.get('session') ?? ''
+  const session = id === '' ? emptySession() : await deps.sessions.get(id, signal)
   const job = createJob(
     {
       ref: x.query.get('buildid') ?? '',
