@@ -136,6 +136,38 @@ test('a daemon killed while it loads and removes images', async () => {
   }
 })
 
+test('killed before a layer was held, and after the record of an image went', async () => {
+  const home = temporaryHome()
+  try {
+    await archive(join(home.dir, 'archive.tar'))
+    const before = openRooms(home.dir)
+    const image = (await before.images.load(createReadStream(join(home.dir, 'archive.tar'))))[0]!
+    await before.images.tag('killed:1', 'stays:1')
+    const loose = { file: join(home.dir, 'archive.tar') }
+    await before.snapshots.unpack(`sha256:${'1'.repeat(64)}`, undefined, loose)
+    await before.snapshots.unpack(`sha256:${'2'.repeat(64)}`, `sha256:${'1'.repeat(64)}`, loose)
+    await before.snapshots.unpack(`sha256:${'3'.repeat(64)}`, image.snapshots.at(-1), loose)
+    await before.snapshots.close()
+    before.close()
+    for (const forgotten of [false, true]) {
+      const { deps, snapshots, images, close } = openRooms(home.dir)
+      if (forgotten)
+        for (const table of ['image_names', 'image_digests', 'image_layers', 'image_manifests', 'images'])
+          deps.db.exec(`DELETE FROM ${table}`)
+      await snapshots.recover()
+      await images.recover()
+      const keys = forgotten ? [] : image.snapshots
+      assert.deepEqual(snapshots.keys().sort(), [...keys].sort())
+      assert.equal(namesIn(join(deps.instance.stateDir, 'snapshots')).length, keys.length)
+      if (!forgotten) for await (const _ of await images.save(['stays:1']));
+      await snapshots.close()
+      close()
+    }
+  } finally {
+    home.remove()
+  }
+})
+
 test('a daemon killed while it pushes, prunes and pulls', async () => {
   const home = temporaryHome()
   const registry = await startRegistry(home.dir)

@@ -91,9 +91,8 @@ const cgroupsOf = (parent: string): string[] =>
     .filter(Boolean)
 
 /** Records without their files, files without records, and what nobody lets go. */
-export const disagreements = (world: World): string[] => {
-  const lib = join(world.home, 'lib')
-  const db = new DatabaseSync(join(lib, 'slipway.db'), { readOnly: true })
+export const disagreements = (lib: string, database = 'slipway.db'): string[] => {
+  const db = new DatabaseSync(join(lib, database), { readOnly: true })
   const found: string[] = []
   const all = (query: string): Record<string, string | number | null>[] => db.prepare(query).all() as never
   const column = (query: string): string[] => all(query).map((row) => String(Object.values(row)[0]))

@@ -107,11 +107,11 @@ export class Rounds {
     if (all.length > 0) await this.#world.must(['docker', 'rm', '-fv', ...all])
     for (const worker of this.#workers) worker.containers.clear()
     await this.#atRest('leftovers', () => remains(this.#world, this.#rules))
-    await this.#atRest('records', async () => disagreements(this.#world))
+    await this.#atRest('records', async () => disagreements(join(this.#world.home, 'lib')))
     await this.#atRest('df', () => usageGaps(this.#world))
     for (const worker of this.#workers) await this.#settle(worker, chance)
     for (const worker of this.#workers) await this.#sameAsFresh(worker)
-    await this.#atRest('records after looking', async () => disagreements(this.#world))
+    await this.#atRest('records after looking', async () => disagreements(join(this.#world.home, 'lib')))
     this.#log()
   }
 

@@ -233,10 +233,12 @@ export class ImageStore {
   }
 
   async recover(): Promise<void> {
-    await this.snapshots.releaseAll(leasePrefix, { abandon: isLayerKey })
+    await this.snapshots.releaseAll(leasePrefix)
     // A kill between the end of an image's record and that of its layers.
     for (const holder of this.snapshots.holders(imagePrefix))
       if (!this.records.get(holder.slice(imagePrefix.length))) await this.snapshots.release(holder)
+    // Also layers that were there a moment before the lease held them: only images do now, and what stands on them.
+    await this.snapshots.abandon(isLayerKey)
     await this.content.recover((digest) => this.records.hasBlob(digest))
     this.records.forgetPacked(this.deps.clock.now() - packedLifeMs)
   }

@@ -45,6 +45,8 @@ export interface SnapshotStore extends Snapshots {
   holders(prefix: string): string[]
   /** release() for every holder whose name begins so. */
   releaseAll(prefix: string, options?: { abandon?: (key: string) => boolean }): Promise<void>
+  /** Whoever made those with such keys does not want them any more: they go as soon as nobody else does. */
+  abandon(which: (key: string) => boolean): Promise<void>
   /** Takes an active snapshot off the records; what was written in it becomes the directory `to`. */
   moveOut(key: string, to: string): Promise<void>
   /** Deletes directories without a record, active leftovers of unpacking, and what nobody wants. */
@@ -330,6 +332,14 @@ class OverlaySnapshots implements SnapshotStore {
 
   async releaseAll(prefix: string, options: { abandon?: (key: string) => boolean } = {}): Promise<void> {
     for (const holder of this.#records.holders(prefix)) await this.release(holder, options)
+  }
+
+  async abandon(which: (key: string) => boolean): Promise<void> {
+    for (const { n, key } of this.#records.all().reverse()) {
+      if (!which(key)) continue
+      this.#records.set(n, { kept: 0 })
+      await this.#reapUnwanted(key)
+    }
   }
 
   async recover(): Promise<void> {
