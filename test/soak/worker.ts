@@ -257,8 +257,16 @@ export class Worker {
   async #tells(kind: string, argv: string[], files: Files): Promise<void> {
     const path = this.#chance.one(Object.keys(files))
     const { came, text } = await this.#ask(kind, [...argv, '/bin/busybox', 'sha256sum', path])
-    if (came === 'done' && !text.includes(files[path]!))
-      this.#blame(`${argv.join(' ')}: ${path} is ${text}, not ${files[path]}`)
+    if (came !== 'done' || text.includes(files[path]!)) return
+    this.#blame(`${argv.join(' ')}: ${path} is ${text}, not ${files[path]}`)
+    // Once more, and what the image itself says.
+    const image = argv.at(-1)!
+    const again = await this.#world.ask([...argv, '/bin/busybox', 'sha256sum', path])
+    const archive = join(this.#world.dir, 'wrong.tar')
+    await this.#world.ask(['docker', 'save', '-o', archive, image])
+    const found = await archiveFiles(archive, this.#world.dir).catch((error: Error) => [{ [path]: String(error) }])
+    const about = await this.#world.ask(['docker', 'image', 'inspect', image])
+    this.#blame(`again: ${again.text}; in its archive: ${found.map((each) => each[path])}; ${about.text}`)
   }
 
   async #run(): Promise<void> {
