@@ -2,14 +2,43 @@
 import type { ChildProcess } from 'node:child_process'
 import * as http2 from 'node:http2'
 import { Duplex } from 'node:stream'
-import {
-  BytesMessage,
-  type ControlSolveRequest,
-  ControlSolveRequest as Solve,
-} from '../../src/doors/docker/buildkit/messages.ts'
-import { frameOf, Unframer } from '../../src/doors/docker/buildkit/frames.ts'
-import type { Decoded } from '../../src/doors/docker/buildkit/protobuf.ts'
 
+/** A field of a protobuf message that has a length: text, bytes or a message. Of numbers below 16 and lengths below 16384. */
+const field = (number: number, value: string | Uint8Array): Buffer => {
+  const data = Buffer.from(value as string)
+  const length = data.length < 0x80 ? [data.length] : [0x80 | (data.length & 0x7f), data.length >> 7]
+  return Buffer.concat([Buffer.from([(number << 3) | 2, ...length]), data])
+}
+const message = (...fields: Buffer[]): Buffer => Buffer.concat(fields)
+const entries = (number: number, map: Record<string, string> = {}): Buffer[] =>
+  Object.entries(map).map(([key, value]) => field(number, message(field(1, key), field(2, value))))
+
+/** moby.buildkit.v1.SolveRequest, as far as it is used here. */
+export interface Solve {
+  ref: string
+  session: string
+  /** A definition of one operation, which is one source. */
+  source?: string
+  frontend?: string
+  attrs?: Record<string, string>
+  /** The exporter "image". */
+  name?: string
+}
+const encoded = ({ ref, session, source, frontend = '', attrs, name }: Solve): Buffer =>
+  message(
+    field(1, ref),
+    ...(source === undefined ? [] : [field(2, field(1, field(3, field(1, source))))]),
+    field(5, session),
+    field(6, frontend),
+    ...entries(7, attrs),
+    ...(name === undefined ? [] : [field(13, message(field(1, 'image'), ...entries(2, { name })))]),
+  )
+
+const frameOf = (payload: Uint8Array): Buffer => {
+  const head = Buffer.alloc(5)
+  head.writeUInt32BE(payload.length, 1)
+  return Buffer.concat([head, payload])
+}
 export interface Answer {
   /** gRPC's code. */
   status: number
@@ -18,7 +47,7 @@ export interface Answer {
 export interface BuildkitClient {
   /** Opens a session that serves nothing. */
   session(id: string): void
-  solve(request: Partial<Decoded<typeof ControlSolveRequest>>): Promise<Answer>
+  solve(request: Solve): Promise<Answer>
   call(method: string, body?: Uint8Array): Promise<Answer>
   close(): void
 }
@@ -31,16 +60,24 @@ const headersOf = (method: string, more: Record<string, string> = {}): http2.Out
   ...more,
 })
 
-/** What goes through a call as messages of bytes. */
+/** What goes through a call as messages of bytes. What comes is short. */
 const bytesOf = (stream: http2.ClientHttp2Stream): Duplex => {
-  const unframer = new Unframer()
+  let rest: Buffer = Buffer.alloc(0)
   const duplex = new Duplex({
     read() {},
-    write: (chunk: Buffer, _encoding, done) =>
-      void stream.write(frameOf(BytesMessage.encode({ data: chunk })), () => done()),
+    write(chunk: Buffer, _encoding, done) {
+      for (let at = 0; at < chunk.length; at += 8192) stream.write(frameOf(field(1, chunk.subarray(at, at + 8192))))
+      done()
+    },
   })
   stream.on('data', (chunk: Buffer) => {
-    for (const message of unframer.push(chunk)) duplex.push(Buffer.from(BytesMessage.decode(message).data))
+    rest = Buffer.concat([rest, chunk])
+    while (rest.length >= 5 && rest.length >= 5 + rest.readUInt32BE(1)) {
+      const payload = rest.subarray(5, 5 + rest.readUInt32BE(1))
+      rest = rest.subarray(5 + payload.length)
+      // One field: its tag, its length in one byte or more, its bytes.
+      duplex.push(payload.subarray(1 + payload.subarray(1).findIndex((byte) => byte < 0x80) + 1))
+    }
   })
   stream.once('close', () => duplex.destroy())
   return duplex
@@ -74,7 +111,7 @@ export const buildkitClient = (dialled: ChildProcess): BuildkitClient => {
       stream.on('error', () => {})
       http2.performServerHandshake(bytesOf(stream))
     },
-    solve: (request) => call('Solve', Solve.encode(request)),
+    solve: (request) => call('Solve', encoded(request)),
     call,
     close() {
       api.destroy()

@@ -7,8 +7,7 @@ import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { Op } from '../../src/doors/docker/buildkit/messages.ts'
-import { buildkitClient } from './buildkit-client.ts'
+import { buildkitClient, type Solve } from './buildkit-client.ts'
 import { shell, startBuildx } from './buildx-kit.ts'
 
 const buildx = startBuildx()
@@ -201,33 +200,23 @@ test("BuildKit's own clients: a session through the API, a Dockerfile; other fro
   const client = buildkitClient(start(['buildx', 'dial-stdio']))
   try {
     client.session('own-session')
-    const dockerfile = {
-      ...{ Ref: 'own-1', Session: 'own-session', Frontend: 'dockerfile.v0' },
-      FrontendAttrs: { context: `${url}/Dockerfile`, 'no-cache': '' },
-      Exporters: [{ Type: 'image', Attrs: { name: 'by-own-client' } }],
-    }
-    assert.deepEqual(await client.solve(dockerfile), { status: 0, message: '' })
+    const attrs = { context: `${url}/Dockerfile`, 'no-cache': '' }
+    const dockerfile = { session: 'own-session', frontend: 'dockerfile.v0', attrs, name: 'by-own-client' }
+    assert.deepEqual(await client.solve({ ref: 'own-1', ...dockerfile }), { status: 0, message: '' })
     assert.equal(await says('by-own-client', '/data'), 'from an address\n')
-    const gateway = { ...dockerfile, Frontend: 'gateway.v0' }
-    const redirected = {
-      ...gateway,
-      Ref: 'own-2',
-      FrontendAttrs: { ...dockerfile.FrontendAttrs, source: 'docker/dockerfile:1' },
-    }
-    assert.equal((await client.solve(redirected)).status, 0)
-    const definition = { def: [Op.encode({ source: { identifier: 'docker-image://docker.io/library/base:latest' } })] }
-    const refused = async (request: object, message: RegExp): Promise<void> => {
-      const answer = await client.solve({ Ref: `own-${message.source.length}`, Session: 'own-session', ...request })
+    const redirected = { ...dockerfile, frontend: 'gateway.v0', attrs: { ...attrs, source: 'docker/dockerfile:1' } }
+    assert.equal((await client.solve({ ref: 'own-2', ...redirected })).status, 0)
+    const refused = async (request: Partial<Solve>, message: RegExp): Promise<void> => {
+      const answer = await client.solve({ ref: `own-${message.source.length}`, session: 'own-session', ...request })
       assert.notEqual(answer.status, 0)
       assert.match(answer.message, message)
     }
-    await refused({ Definition: definition }, /low-level definition are not supported: only Dockerfiles are built/)
-    await refused(
-      { Frontend: 'gateway.v0', FrontendAttrs: { source: 'some/nix' } },
-      /frontend some\/nix is not run here/,
-    )
-    await refused({ Frontend: 'gateway.v0' }, /frontend gateway\.v0 is not run here/)
-    await refused({ Frontend: 'nix.v0' }, /frontend nix\.v0 not found/)
+    const source = 'docker-image://docker.io/library/base:latest'
+    await refused({ source }, /low-level definition are not supported: only Dockerfiles are built/)
+    const gateway = { frontend: 'gateway.v0' }
+    await refused({ ...gateway, attrs: { source: 'some/nix' } }, /frontend some\/nix is not run here/)
+    await refused(gateway, /frontend gateway\.v0 is not run here/)
+    await refused({ frontend: 'nix.v0' }, /frontend nix\.v0 not found/)
     assert.match((await client.call('Solve', Buffer.from('ffffff', 'hex'))).message, /malformed/)
     assert.equal((await client.call('Unheard')).status, 12)
     assert.equal((await client.call('ListWorkers')).status, 0)
