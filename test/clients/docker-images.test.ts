@@ -1,7 +1,9 @@
 /** Images: import, tag, rmi, save, load, commit, history, export, diff, cp, and the classic build. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { type IncomingMessage, request } from 'node:http'
 import { join } from 'node:path'
 import { after, afterEach, test } from 'node:test'
 import { startDocker } from './docker-kit.ts'
@@ -107,6 +109,18 @@ test('failing builds: a command, the syntax, a missing file, a missing Dockerfil
 test('tag, rmi, images, history', async () => {
   await ok('tag', 'busybox', 'foo/bar:v1')
   assert.match(await fails(1, 'tag', 'nosuch', 'x'), /No such image: nosuch/)
+  assert.match(await fails(1, 'pull', 'scratch'), /'scratch' is a reserved name/)
+  // A tag apart counts more than one in the name.
+  assert.equal((await docker.api('POST', '/images/busybox/tag?repo=apart:1&tag=2')).status, 201)
+  assert.match(await ok('rmi', 'apart:2'), /^Untagged: apart:2$/)
+  const { body, status } = await docker.api('POST', '/images/busybox/tag?repo=apart&tag=.2')
+  assert.deepEqual([status, JSON.parse(body).message], [400, 'invalid tag format'])
+  assert.match(await fails(1, 'images', '--filter', 'reference=['), /syntax error in pattern/)
+  assert.match(
+    await fails(1, 'import', join(dir, 'busybox.tar'), `x@sha256:${'a'.repeat(64)}`),
+    /cannot import digest reference/,
+  )
+  assert.equal((await docker.run(['push', 'no.such/name:1'])).stdout, 'The push refers to repository [no.such/name]\n')
   assert.match(await fails(1, 'tag', 'busybox', 'sha256:x'), /ambiguous tag using digest algorithm as name/)
   assert.match(
     await fails(1, 'import', '--platform', 'macos', join(dir, 'busybox.tar'), 'm'),
@@ -171,6 +185,17 @@ test('save and load, several at once; damaged archives are refused', async () =>
   assert.match(loaded, /Loaded image: busybox:latest/)
   assert.match(loaded, /Loaded image: other:2/)
   assert.equal(await ok('inspect', '-f', '{{.Id}}', 'busybox'), before)
+  // What refuses a request reads on: the client may look at nothing before it has sent everything.
+  const path = '/images/load?platform=bogus'
+  const refused = request({ socketPath: docker.instance.dockerSocket, path, method: 'POST', timeout: 20_000 })
+  const sent = once(refused, 'finish')
+  refused.on('timeout', () => refused.destroy(new Error('it was not read')))
+  const answered = once(refused, 'response')
+  refused.end(Buffer.alloc(8 << 20))
+  const [answer] = (await answered) as [IncomingMessage]
+  answer.resume()
+  await sent
+  assert.equal(answer.statusCode, 400)
   file('junk', 'this is no archive')
   assert.equal((await docker.run(['load', '-i', join(context, 'junk')])).code, 1)
   assert.match(await fails(1, 'save', '-o', join(dir, 'x.tar'), 'nosuch'), /nosuch/)

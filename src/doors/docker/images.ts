@@ -71,9 +71,7 @@ export const imageRoutes = (engine: Backend, clock: Clock, pushed: RecentPushes)
       x.send(200, { Descriptor: descriptor, Platforms: platforms })
     }),
     route('POST', '/images/:name*/tag', async (x) => {
-      const repo = x.query.get('repo') ?? ''
-      const tag = x.query.get('tag')
-      await images.tag(x.params.name!, tag ? `${repo}:${tag}` : repo)
+      await images.tag(x.params.name!, referenceText(x.query.get('repo') ?? '', x.query.get('tag') ?? ''))
       x.send(201)
     }),
     route('POST', '/images/:name*/push', (x) => push(images, pushed, x)),
@@ -290,9 +288,11 @@ const readPlatform = (text: string): Platform => {
   if (!text.startsWith('{')) return parsePlatform(text)
   try {
     const { os, architecture, variant } = JSON.parse(text) as Partial<Platform>
+    if (!os || !architecture) throw bad('both OS and Architecture must be provided')
     return parsePlatform([os, architecture, variant].filter(Boolean).join('/'))
   } catch (cause) {
-    throw new SlipwayError('bad-request', `invalid platform: ${text}`, { cause })
+    if (isError(cause)) throw cause
+    throw new SlipwayError('bad-request', `failed to parse platform: ${text}`, { cause })
   }
 }
 
@@ -342,8 +342,14 @@ const createImage = async (images: Engine['images'], x: Exchange): Promise<void>
   }
 }
 
-const referenceText = (name: string, tag: string): string =>
-  tag === '' ? name : tag.includes(':') ? `${name}@${tag}` : `${name}:${tag}`
+/** A tag or digest that is given apart counts more than one in the name. */
+const referenceText = (name: string, tag: string): string => {
+  if (tag === '') return name
+  const repository = repositoryOf(parseReference(name))
+  if (tag.includes(':')) return `${repository}@${tag}`
+  if (!/^\w[\w.-]{0,127}$/.test(tag)) throw bad('invalid tag format')
+  return `${repository}:${tag}`
+}
 
 /** Without a tag every tag of the repository, as docker pull -a asks; the registry says which there are. */
 const pull = async (
@@ -383,7 +389,7 @@ const importImage = async (
   const url = source === '-' ? undefined : URL.parse(source.includes('://') ? source : `http://${source}`)
   if (url === null || (url && !/^https?:$/.test(url.protocol))) throw bad(`invalid address to import from: ${source}`)
   const image = await images.import(url ?? x.upload(), {
-    ...(repo ? { name: tag ? `${repo}:${tag}` : repo } : {}),
+    ...(repo ? { name: referenceText(repo, tag) } : {}),
     ...(changes.length > 0 ? { config } : {}),
     ...(platform && { platform }),
     message: x.query.get('message') || `Imported from ${source}`,
@@ -396,11 +402,12 @@ const importImage = async (
 
 const load = async (images: Engine['images'], x: Exchange): Promise<void> => {
   const quiet = x.query.get('quiet') === null || isTrue(x.query.get('quiet'))
+  const platform = platformOf(x)
   const out = lines(x)
   // Nothing is answered before there is something to say: clients take the headers of a quiet load for its end.
   try {
     await images.load(x.upload(), {
-      platform: platformOf(x),
+      platform,
       signal: x.signal,
       progress: (step) => {
         if (step.id === undefined) out.line({ stream: `${step.status}\n` })

@@ -439,6 +439,8 @@ test('hosts.toml says where to go, for what, and with which headers', () => {
 [host."https://two.example/v2/proxied"]
   override_path = true
   capabilities = ["pull", "resolve", "push"]
+[host."https://three.example/us"]
+[host."https://four.example/us/v2"]
 `
   writeFileSync(join(host, 'hosts.toml'), toml)
   const found = originsOf('hosts.example:5000', { certificates: [dir], mirrors: { '*': ['http://unused'] } })
@@ -454,6 +456,8 @@ test('hosts.toml says where to go, for what, and with which headers', () => {
     [
       ['http://one.example/', true, undefined, false, false, { 'x-a': 'b, c' }],
       ['https://two.example/v2/proxied/', true, true, true, true, undefined],
+      ['https://three.example/us/', true, undefined, undefined, undefined, undefined],
+      ['https://four.example/us/v2/', true, true, undefined, undefined, undefined],
       ['https://up.example/', false, undefined, undefined, undefined, undefined],
     ],
   )

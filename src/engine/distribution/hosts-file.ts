@@ -32,7 +32,8 @@ const originOf = (url: URL, section: TomlTable, file: string): Origin => {
     url,
     trust: trustOf(section, file),
     mirror: true,
-    ...(section.override_path === true && { wholePath: true }),
+    // One that ends in /v2 is not given another.
+    ...((section.override_path === true || url.pathname.endsWith('/v2/')) && { wholePath: true }),
     ...(headers.length > 0 && {
       headers: Object.fromEntries(headers.map(([name, value]) => [name, strings(value, name, file).join(', ')])),
     }),

@@ -13,14 +13,14 @@ interface Patience {
   persists?: boolean | undefined
 }
 
-/** Waits and asks again on 429 and 503, as long as the server says. */
+/** Waits and asks again on 408, 429 and 503, as long as the server says. */
 export const patiently = async (
   ask: () => Promise<HttpAnswer>,
   { clock, signal, persists = false }: Patience,
 ): Promise<HttpAnswer> => {
   for (let tries = 1; ; tries++) {
     const answer = await ask()
-    const busy = answer.status === 429 || answer.status === 503
+    const busy = [408, 429, 503].includes(answer.status)
     const stumbled = persists && [500, 502, 504].includes(answer.status)
     if (!(busy && tries < maxTries) && !(stumbled && tries < triesAfterFailure)) return answer
     const wait = retryAfter(answer.headers['retry-after'], clock.now()) ?? 500 * 2 ** tries

@@ -24,12 +24,14 @@ import type { Image, PullOptions } from '../types.ts'
 import { type ArchiveFiles, gatherFiles } from './archive-files.ts'
 import { checkConfigType, checkSystem, readConfig } from './config.ts'
 import { EarlyLayers } from './early-layers.ts'
+import { legacyImages } from './load-legacy.ts'
 import { blobPath, isImage, storedIndex, type WholeIndex, wholeIndexes } from './load-index.ts'
 import type { KeptManifest, LayerBlob } from './records.ts'
 import type { ImageStore, Lease } from './store.ts'
 
 interface Loadable {
-  config: string
+  /** Path of the configuration, or what it says. */
+  config: string | { raw: string }
   layers: string[]
   names: string[]
   manifest?: KeptManifest | undefined
@@ -110,8 +112,12 @@ const contentsOf = async (files: ArchiveFiles, options: LoadOptions): Promise<Gr
   const groups: Group[] = wholes.map((whole) => ({ images: membersOf(whole), whole }))
   if (docker !== undefined && !(options.platform && index !== undefined))
     return [...groups, ...besides(fromDocker(docker), wholes).map((image) => ({ images: [image] }))]
-  if (index === undefined)
-    throw new SlipwayError('invalid', 'invalid archive: does not contain a manifest.json or an OCI index.json')
+  if (index === undefined) {
+    const legacy = await legacyImages(files)
+    if (!legacy)
+      throw new SlipwayError('invalid', 'invalid archive: does not contain a manifest.json or an OCI index.json')
+    return legacy.map(({ raw, ...image }) => ({ images: [{ ...image, config: { raw } }] }))
+  }
   const { manifests, ...rest } = json<Index>(index, 'index.json')
   const left = Array.isArray(manifests)
     ? manifests.filter(
@@ -175,7 +181,7 @@ const fromLayout = async (files: ArchiveFiles, index: Index, options: LoadOption
       const present = nested.manifests.filter((each) => isImage(each) && files.find(blobPath(each.digest)))
       const chosen = choosePlatform(present, options.platform ?? hostPlatform()) ?? present[0]
       const inner = await fromLayout(files, { ...nested, manifests: chosen ? [chosen] : [] }, options, depth + 1)
-      for (const each of inner) merge(found, each.config, { ...each, names: [...each.names, ...names] })
+      for (const each of inner) merge(found, String(each.config), { ...each, names: [...each.names, ...names] })
       continue
     }
     const manifest = json<Manifest>(body, 'image manifest')
@@ -205,8 +211,9 @@ const nameFrom = (annotations: Record<string, string> | undefined): string | und
 
 const loadOne = async (loading: Loading, loadable: Loadable, options: LoadOptions): Promise<Image> => {
   const { store, lease, files } = loading
-  const raw = await files.text(loadable.config)
-  if (raw === undefined) throw invalid(`${loadable.config} is missing`)
+  const { config: source } = loadable
+  const raw = typeof source === 'string' ? await files.text(source) : source.raw
+  if (raw === undefined) throw invalid(`${String(source)} is missing`)
   const config = readConfig(raw)
   checkSystem(
     config,

@@ -7,6 +7,7 @@ import {
   type Descriptor,
   type Digest,
   familiarName,
+  familiarRepository,
   formatPlatform,
   formatReference,
   hostPlatform,
@@ -44,6 +45,7 @@ export class Puller {
 
   async pull(reference: Reference, options: PullOptions): Promise<Image> {
     const say = options.progress ?? (() => {})
+    if (familiarRepository(reference) === 'scratch') throw new SlipwayError('invalid', "'scratch' is a reserved name")
     const repository = this.#distribution.read(reference, options)
     const top = await repository.manifest(reference.digest ?? reference.tag!)
     const asked = reference.tag ?? `${repositoryOf(reference)}@${reference.digest}`
