@@ -110,10 +110,10 @@ test('outputs: directories, archives, layouts, standard output', async () => {
   assert.deepEqual(names.trim().split('\n'), ['below/', 'below/c', 'top'])
   await ok(
     stages,
-    '-t saved:1 -o type=docker,dest=saved.tar -o type=oci,dest=oci.tar -o type=oci,tar=false,dest=layout .',
+    '-t saved:1 -o type=docker,dest=saved.tar -o type=oci,dest=new/dir/oci.tar -o type=oci,tar=false,dest=layout .',
   )
   assert.match(await docker.ok('load', '-i', join(stages, 'saved.tar')), /saved:1/)
-  assert.match(execFileSync('tar', ['-tf', join(stages, 'oci.tar')], { encoding: 'utf8' }), /^oci-layout$/m)
+  assert.match(execFileSync('tar', ['-tf', join(stages, 'new/dir/oci.tar')], { encoding: 'utf8' }), /^oci-layout$/m)
   assert.ok(existsSync(join(stages, 'layout/index.json')) && existsSync(join(stages, 'layout/oci-layout')))
   const on = project('on-layout', { Dockerfile: 'FROM there\nRUN cat /said > /again\n' })
   await ok(on, '-t again --build-context there=oci-layout://../stages/layout:1 .')

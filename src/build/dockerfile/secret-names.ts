@@ -1,4 +1,4 @@
-const secret = /(?:^|_)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:$|_)/i
+const secret = /(?:^|_)(?:apikey|auth|credential|credentials|key|password|pword|passwd|psw|secret|token)(?:$|_)/i
 const allowed = /(?:^|_)(?:public|file|version)(?:_|$)/i
 
 /** Does the name of a variable say that its value is a secret? (Rule SecretsUsedInArgOrEnv.) */

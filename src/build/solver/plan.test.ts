@@ -364,6 +364,17 @@ test('EXPOSE, VOLUME, USER, STOPSIGNAL, HEALTHCHECK, LABEL, MAINTAINER', async (
     await assert.rejects(plan(`FROM a\nEXPOSE ${port}`), expected)
 })
 
+test('a build may leave ONBUILD triggers out', async () => {
+  const off = { args: { BUILDKIT_DISABLE_ONBUILD: '1' }, images: { a: { OnBuild: ['RUN trigger'] } } }
+  const { rootfs, config } = await plan('FROM a AS b\nONBUILD RUN other\nFROM b\nRUN after', off)
+  assert.deepEqual(
+    opsOf(rootfs).map(({ vertex }) => vertex.name),
+    ['[stage-1 1/1] RUN after'],
+  )
+  assert.equal(config.OnBuild, undefined)
+  await assert.rejects(plan('FROM a', { args: { BUILDKIT_DISABLE_ONBUILD: 'maybe' } }), { message: /non-bool value/ })
+})
+
 test('ONBUILD runs once, right after FROM, in the next build and in FROM stage', async () => {
   const images = { a: { OnBuild: ['ENV x=1', 'RUN echo $x'] } }
   const built = await plan('FROM a\nRUN own', { images })

@@ -11,6 +11,7 @@ import { meant, suggest } from '../dockerfile/nearest.ts'
 import { type Dockerfile, parseTrigger, type Stage } from '../dockerfile/parser.ts'
 import { faultAt, lowering, positionOf, type Range, SyntaxFault } from '../dockerfile/source.ts'
 import type { CopyOp, FilesFrom, Op } from '../ops.ts'
+import { isOn } from '../output/options.ts'
 import type { Lint } from '../rules/lint.ts'
 import type { LocalNode, OpNode, Rootfs, Source, StepEnvironment } from './graph.ts'
 import { type Extra, isScanned } from './scans.ts'
@@ -260,9 +261,11 @@ class Planner {
     return { ...this.#triggered(result, range), counts: true }
   }
 
-  /** ONBUILD triggers of a base run once, right after FROM, and are gone from what is built on it. */
+  /** ONBUILD triggers of a base run once, right after FROM, unless the build leaves them out, and are gone from what is built on it. */
   #triggered(result: StageResult, range: Range): { result: StageResult; triggers: Command[] } {
     const { OnBuild, ...config } = result.config
+    const { BUILDKIT_DISABLE_ONBUILD: off } = this.#in.buildArgs
+    if (off && isOn(off)) return { result: { ...result, config }, triggers: [] }
     const triggers = lowering(this.#in.dockerfile.source, range, () =>
       (OnBuild ?? []).map((text) => parseTrigger(text, range)),
     )

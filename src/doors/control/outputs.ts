@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { createWriteStream, lstatSync, type PathLike, renameSync, rmSync } from 'node:fs'
 import { chmod, copyFile, link, lutimes, mkdir, readdir, rm, symlink, utimes } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { Transform, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type FileTree, walkTrees, type WalkedFile } from '../../build/index.ts'
@@ -41,6 +41,7 @@ const writeArchive = async (
       done(null, chunk)
     },
   })
+  await mkdir(dirname(path), { recursive: true })
   // A pipe or a device is written to as it is.
   const there = lstatSync(path, { throwIfNoEntry: false })
   const inPlace = there !== undefined && !there.isFile()
