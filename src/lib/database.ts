@@ -1,5 +1,5 @@
 import { appendFileSync, statSync } from 'node:fs'
-import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
+import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 import { messageOf, SlipwayError } from '../errors.ts'
 
 /** Opens (or makes) an SQLite database for one process: WAL, so a kill at any instant leaves it consistent. */
@@ -36,6 +36,16 @@ const reserveLog = (log: string): void => {
     appendFileSync(log, Buffer.alloc(logBytes - size))
   } catch (error) {
     if (!['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+  }
+}
+
+/** db.prepare, once for each text: it takes longer than most statements themselves. Not for what is iterated over step by step. */
+export const preparing = (db: DatabaseSync): ((sql: string) => StatementSync) => {
+  const known = new Map<string, StatementSync>()
+  return (sql) => {
+    let found = known.get(sql)
+    if (!found) known.set(sql, (found = db.prepare(sql)))
+    return found
   }
 }
 

@@ -41,7 +41,7 @@ type ImageRoom = Images & {
 
 const createImage = (store: ImageStore, { config, snapshots, name }: Parameters<Images['create']>[0]): Promise<Image> =>
   store.lease(async (lease) => {
-    for (const key of snapshots) lease.hold(key)
+    lease.hold(...snapshots)
     const names = name === undefined ? [] : [withTag(tagOf(name))]
     const image = await store.register({ config, snapshots, names: names.map(formatReference) })
     for (const each of names) store.emit('tag', image, familiarName(each))

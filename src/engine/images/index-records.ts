@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { preparing } from '../../lib/database.ts'
 import type { Descriptor, Digest } from '../../spec/oci/index.ts'
 import type { LayerForm } from '../types.ts'
 
@@ -29,21 +30,21 @@ export const indexSteps: readonly string[] = [
 
 /** The tables of indexes. Every method is one synchronous step. */
 export class IndexRecords {
-  readonly #db: DatabaseSync
+  readonly #prepare: ReturnType<typeof preparing>
 
   constructor(db: DatabaseSync) {
-    this.#db = db
+    this.#prepare = preparing(db)
   }
 
   get(name: string): StoredIndex | undefined {
-    const row = this.#db.prepare('SELECT body FROM image_indexes WHERE name = ?').get(name)
+    const row = this.#prepare('SELECT body FROM image_indexes WHERE name = ?').get(name)
     return row && (JSON.parse((row as { body: string }).body) as StoredIndex)
   }
 
   set(name: string, index: StoredIndex, members: readonly Digest[]): void {
     this.drop(name)
-    this.#db.prepare('INSERT INTO image_indexes (name, body) VALUES (?, ?)').run(name, JSON.stringify(index))
-    const member = this.#db.prepare('INSERT OR IGNORE INTO image_members (name, id) VALUES (?, ?)')
+    this.#prepare('INSERT INTO image_indexes (name, body) VALUES (?, ?)').run(name, JSON.stringify(index))
+    const member = this.#prepare('INSERT OR IGNORE INTO image_members (name, id) VALUES (?, ?)')
     for (const id of members) member.run(name, id)
   }
 
@@ -53,22 +54,22 @@ export class IndexRecords {
   }
 
   drop(name: string): void {
-    this.#db.prepare('DELETE FROM image_indexes WHERE name = ?').run(name)
+    this.#prepare('DELETE FROM image_indexes WHERE name = ?').run(name)
   }
 
   /** Those that the image is in: without it they are not whole any more. */
   dropAllWith(id: Digest): void {
-    this.#db.prepare('DELETE FROM image_indexes WHERE name IN (SELECT name FROM image_members WHERE id = ?)').run(id)
+    this.#prepare('DELETE FROM image_indexes WHERE name IN (SELECT name FROM image_members WHERE id = ?)').run(id)
   }
 
   members(name: string): Digest[] {
-    const rows = this.#db.prepare('SELECT id FROM image_members WHERE name = ? ORDER BY id').all(name)
+    const rows = this.#prepare('SELECT id FROM image_members WHERE name = ? ORDER BY id').all(name)
     return (rows as { id: Digest }[]).map(({ id }) => id)
   }
 
   /** Names of the indexes that the image is in. */
   namesOf(id: Digest): string[] {
-    const rows = this.#db.prepare('SELECT name FROM image_members WHERE id = ? ORDER BY name').all(id)
+    const rows = this.#prepare('SELECT name FROM image_members WHERE id = ? ORDER BY name').all(id)
     return (rows as { name: string }[]).map(({ name }) => name)
   }
 }

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { SlipwayError } from '../../errors.ts'
-import { migrate, putAside, transaction } from '../../lib/database.ts'
+import { migrate, preparing, putAside, transaction } from '../../lib/database.ts'
 import type { Digest, ImageConfig } from '../../spec/oci/index.ts'
 import { layersOf } from './config.ts'
 import { IndexRecords, indexSteps } from './index-records.ts'
@@ -82,11 +82,13 @@ const steps = [
 /** The tables of images. Every method is one synchronous step. */
 export class ImageRecords {
   readonly #db: DatabaseSync
+  readonly #prepare: ReturnType<typeof preparing>
   readonly indexes: IndexRecords
 
   constructor(db: DatabaseSync) {
     migrate(db, 'images', steps)
     this.#db = db
+    this.#prepare = preparing(db)
     this.indexes = new IndexRecords(db)
     for (const record of this.all()) {
       try {
@@ -109,164 +111,158 @@ export class ImageRecords {
   }
 
   get(id: Digest): ImageRecord | undefined {
-    return this.#db.prepare('SELECT * FROM images WHERE id = ?').get(id) as ImageRecord | undefined
+    return this.#prepare('SELECT * FROM images WHERE id = ?').get(id) as ImageRecord | undefined
   }
 
   all(): ImageRecord[] {
-    return this.#db.prepare('SELECT * FROM images ORDER BY createdAt DESC, id').all() as unknown as ImageRecord[]
+    return this.#prepare('SELECT * FROM images ORDER BY createdAt DESC, id').all() as unknown as ImageRecord[]
   }
 
   /** At most two ids that begin with the hex digits. */
   withPrefix(hex: string): Digest[] {
     return (
-      this.#db
-        .prepare('SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 2')
-        .all(`sha256:${hex}`, `sha256:${hex}g`) as {
+      this.#prepare('SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 2').all(
+        `sha256:${hex}`,
+        `sha256:${hex}g`,
+      ) as {
         id: Digest
       }[]
     ).map((row) => row.id)
   }
 
   byName(name: string): Digest | undefined {
-    const row = this.#db.prepare('SELECT id FROM image_names WHERE name = ?').get(name) as { id: Digest } | undefined
+    const row = this.#prepare('SELECT id FROM image_names WHERE name = ?').get(name) as { id: Digest } | undefined
     return row?.id
   }
 
   byRepoDigest(name: string): Digest | undefined {
-    const row = this.#db.prepare('SELECT id FROM image_digests WHERE name = ?').get(name) as { id: Digest } | undefined
+    const row = this.#prepare('SELECT id FROM image_digests WHERE name = ?').get(name) as { id: Digest } | undefined
     return row?.id
   }
 
   names(id: Digest): string[] {
-    const rows = this.#db.prepare('SELECT name FROM image_names WHERE id = ? ORDER BY name').all(id)
+    const rows = this.#prepare('SELECT name FROM image_names WHERE id = ? ORDER BY name').all(id)
     return (rows as { name: string }[]).map((row) => row.name)
   }
 
   repoDigests(id: Digest): string[] {
-    const rows = this.#db.prepare('SELECT name FROM image_digests WHERE id = ? ORDER BY name').all(id)
+    const rows = this.#prepare('SELECT name FROM image_digests WHERE id = ? ORDER BY name').all(id)
     return (rows as { name: string }[]).map((row) => row.name)
   }
 
   /** Present already: nothing changes but its snapshots, which may have been made anew. */
   add(record: ImageRecord): void {
-    this.#db
-      .prepare(
-        `INSERT INTO images (id, config, snapshots, size, bootstrapped, createdAt) VALUES (?, ?, ?, ?, ?, ?)
+    this.#prepare(
+      `INSERT INTO images (id, config, snapshots, size, bootstrapped, createdAt) VALUES (?, ?, ?, ?, ?, ?)
          ON CONFLICT (id) DO UPDATE SET snapshots = excluded.snapshots, size = excluded.size`,
-      )
-      .run(record.id, record.config, record.snapshots, record.size, record.bootstrapped, record.createdAt)
+    ).run(record.id, record.config, record.snapshots, record.size, record.bootstrapped, record.createdAt)
     const { rootfs } = JSON.parse(record.config) as ImageConfig
-    const layer = this.#db.prepare('INSERT OR IGNORE INTO image_layers (id, diffId) VALUES (?, ?)')
+    const layer = this.#prepare('INSERT OR IGNORE INTO image_layers (id, diffId) VALUES (?, ?)')
     for (const diffId of layersOf({ rootfs })) layer.run(record.id, diffId)
   }
 
   /** It stands for this image alone. `now`: ms since the epoch. */
   setName(name: string, id: Digest, now: number): void {
     this.indexes.drop(name)
-    this.#db
-      .prepare(
-        `INSERT INTO image_names (name, id, taggedAt) VALUES (?, ?, ?)
+    this.#prepare(
+      `INSERT INTO image_names (name, id, taggedAt) VALUES (?, ?, ?)
          ON CONFLICT (name) DO UPDATE SET id = excluded.id, taggedAt = excluded.taggedAt`,
-      )
-      .run(name, id, now)
+    ).run(name, id, now)
   }
 
   /** Of several that it stood for, the name means another one now: it was not given anew. */
   moveName(name: string, id: Digest): void {
     this.indexes.drop(name)
-    this.#db.prepare('UPDATE image_names SET id = ? WHERE name = ?').run(id, name)
+    this.#prepare('UPDATE image_names SET id = ? WHERE name = ?').run(id, name)
   }
 
   /** When the image got the newest of its names, ms since the epoch; 0: never. */
   taggedAt(id: Digest): number {
-    const row = this.#db.prepare('SELECT max(taggedAt) AS at FROM image_names WHERE id = ?').get(id)
+    const row = this.#prepare('SELECT max(taggedAt) AS at FROM image_names WHERE id = ?').get(id)
     return (row as { at: number | null }).at ?? 0
   }
 
   setRepoDigest(name: string, id: Digest): void {
-    this.#db
-      .prepare('INSERT INTO image_digests (name, id) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET id = excluded.id')
-      .run(name, id)
+    this.#prepare(
+      'INSERT INTO image_digests (name, id) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET id = excluded.id',
+    ).run(name, id)
   }
 
   keepManifest(id: Digest, { digest, mediaType, body }: KeptManifest): void {
-    this.#db
-      .prepare('INSERT OR IGNORE INTO image_manifests (digest, id, mediaType, body) VALUES (?, ?, ?, ?)')
-      .run(digest, id, mediaType, body)
+    this.#prepare('INSERT OR IGNORE INTO image_manifests (digest, id, mediaType, body) VALUES (?, ?, ?, ?)').run(
+      digest,
+      id,
+      mediaType,
+      body,
+    )
   }
 
   manifests(id: Digest): KeptManifest[] {
-    const rows = this.#db.prepare('SELECT digest, mediaType, body FROM image_manifests WHERE id = ?').all(id)
+    const rows = this.#prepare('SELECT digest, mediaType, body FROM image_manifests WHERE id = ?').all(id)
     return rows as unknown as KeptManifest[]
   }
 
   dropName(name: string): void {
     this.indexes.drop(name)
-    this.#db.prepare('DELETE FROM image_names WHERE name = ?').run(name)
-    this.#db.prepare('DELETE FROM image_digests WHERE name = ?').run(name)
+    this.#prepare('DELETE FROM image_names WHERE name = ?').run(name)
+    this.#prepare('DELETE FROM image_digests WHERE name = ?').run(name)
   }
 
   /** Deletes the image; returns the blobs nothing refers to any more. */
   delete(id: Digest): LayerBlob[] {
     this.indexes.dropAllWith(id)
-    this.#db.prepare('DELETE FROM image_names WHERE id = ?').run(id)
-    this.#db.prepare('DELETE FROM image_digests WHERE id = ?').run(id)
-    this.#db.prepare('DELETE FROM image_layers WHERE id = ?').run(id)
-    this.#db.prepare('DELETE FROM image_manifests WHERE id = ?').run(id)
-    this.#db.prepare('DELETE FROM images WHERE id = ?').run(id)
-    return this.#db
-      .prepare('DELETE FROM layer_blobs WHERE diffId NOT IN (SELECT diffId FROM image_layers) RETURNING *')
-      .all() as unknown as LayerBlob[]
+    this.#prepare('DELETE FROM image_names WHERE id = ?').run(id)
+    this.#prepare('DELETE FROM image_digests WHERE id = ?').run(id)
+    this.#prepare('DELETE FROM image_layers WHERE id = ?').run(id)
+    this.#prepare('DELETE FROM image_manifests WHERE id = ?').run(id)
+    this.#prepare('DELETE FROM images WHERE id = ?').run(id)
+    return this.#prepare(
+      'DELETE FROM layer_blobs WHERE diffId NOT IN (SELECT diffId FROM image_layers) RETURNING *',
+    ).all() as unknown as LayerBlob[]
   }
 
   blob(diffId: Digest): LayerBlob | undefined {
-    return this.#db.prepare('SELECT * FROM layer_blobs WHERE diffId = ?').get(diffId) as LayerBlob | undefined
+    return this.#prepare('SELECT * FROM layer_blobs WHERE diffId = ?').get(diffId) as LayerBlob | undefined
   }
 
   /** Has any image this layer? */
   hasLayer(diffId: Digest): boolean {
-    return this.#db.prepare('SELECT 1 FROM image_layers WHERE diffId = ?').get(diffId) !== undefined
+    return this.#prepare('SELECT 1 FROM image_layers WHERE diffId = ?').get(diffId) !== undefined
   }
 
   blobDiffId(digest: Digest): Digest | undefined {
-    const row = this.#db.prepare('SELECT diffId FROM layer_blobs WHERE digest = ?').get(digest)
+    const row = this.#prepare('SELECT diffId FROM layer_blobs WHERE digest = ?').get(digest)
     return (row as { diffId: Digest } | undefined)?.diffId
   }
 
   setBlob(blob: LayerBlob): void {
-    this.#db
-      .prepare(
-        `INSERT INTO layer_blobs (diffId, digest, mediaType, size, tarSize) VALUES (?, ?, ?, ?, ?)
+    this.#prepare(
+      `INSERT INTO layer_blobs (diffId, digest, mediaType, size, tarSize) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (diffId) DO UPDATE SET digest = excluded.digest, mediaType = excluded.mediaType, size = excluded.size`,
-      )
-      .run(blob.diffId, blob.digest, blob.mediaType, blob.size, blob.tarSize)
+    ).run(blob.diffId, blob.digest, blob.mediaType, blob.size, blob.tarSize)
   }
 
   /** What the layer became in this form when it was last made. */
   packed(layer: Digest, form: string, now: number): LayerBlob | undefined {
-    return this.#db
-      .prepare(
-        `UPDATE packed_layers SET usedAt = ? WHERE layer = ? AND form = ?
+    return this.#prepare(
+      `UPDATE packed_layers SET usedAt = ? WHERE layer = ? AND form = ?
          RETURNING diffId, digest, mediaType, size, tarSize`,
-      )
-      .get(now, layer, form) as LayerBlob | undefined
+    ).get(now, layer, form) as LayerBlob | undefined
   }
 
   setPacked(layer: Digest, form: string, blob: LayerBlob, now: number): void {
     const { diffId, digest, mediaType, size, tarSize } = blob
-    this.#db
-      .prepare(
-        `INSERT OR REPLACE INTO packed_layers (layer, form, diffId, digest, mediaType, size, tarSize, usedAt)
+    this.#prepare(
+      `INSERT OR REPLACE INTO packed_layers (layer, form, diffId, digest, mediaType, size, tarSize, usedAt)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-      )
-      .run(layer, form, diffId, digest, mediaType, size, tarSize, now)
+    ).run(layer, form, diffId, digest, mediaType, size, tarSize, now)
   }
 
   forgetPacked(before: number): void {
-    this.#db.prepare('DELETE FROM packed_layers WHERE usedAt < ?').run(before)
+    this.#prepare('DELETE FROM packed_layers WHERE usedAt < ?').run(before)
   }
 
   hasBlob(digest: Digest): boolean {
-    return this.#db.prepare('SELECT 1 FROM layer_blobs WHERE digest = ?').get(digest) !== undefined
+    return this.#prepare('SELECT 1 FROM layer_blobs WHERE digest = ?').get(digest) !== undefined
   }
 }

@@ -29,7 +29,7 @@ export interface Lease {
   ): Promise<boolean>
   /** Unpacks `source` into a snapshot called by its digest, and returns that. */
   newLayer(source: LayerSource, options?: UnpackOptions): Promise<string>
-  hold(snapshot: string): void
+  hold(...snapshots: string[]): void
   blob(digest: Digest): void
 }
 
@@ -63,7 +63,7 @@ export class ImageStore {
       return this.snapshots.intact(key) && (!blob || this.content.has(blob.digest))
     })
     if (!image || !intact) return undefined
-    for (const key of image.snapshots) lease.hold(key)
+    lease.hold(...image.snapshots)
     return image.snapshots
   }
 
@@ -196,7 +196,7 @@ export class ImageStore {
   openLease(): { lease: Lease; end(): Promise<void> } {
     const holder = `${leasePrefix}${randomUUID()}`
     const blobs = new Set<Digest>()
-    const hold = (name: string): void => this.snapshots.hold([name], holder)
+    const hold = (...names: string[]): void => this.snapshots.hold(names, holder)
     const lease: Lease = {
       hold,
       blob: (digest) => {

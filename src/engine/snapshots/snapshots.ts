@@ -309,10 +309,8 @@ class OverlaySnapshots implements SnapshotStore {
   }
 
   hold(keys: string[], holder: string): void {
-    this.#records.hold(
-      keys.map((key) => this.#must(key).n),
-      holder,
-    )
+    const missing = this.#records.hold(keys, holder)
+    if (missing !== undefined) throw noSnapshot(missing)
   }
 
   async release(holder: string, options: { abandon?: (key: string) => boolean } = {}): Promise<number> {
@@ -412,7 +410,7 @@ class OverlaySnapshots implements SnapshotStore {
   }
 
   #info(record: SnapshotRecord, size: number): SnapshotInfo {
-    const parent = record.parent === null ? undefined : this.#records.chain(record.n)[1]?.key
+    const parent = record.parent === null ? undefined : this.#records.keyOf(record.parent)
     return {
       key: record.key,
       parent,
@@ -426,7 +424,7 @@ class OverlaySnapshots implements SnapshotStore {
 
   #must(key: string): SnapshotRecord {
     const record = this.#records.get(key)
-    if (!record) throw new SlipwayError('not-found', `snapshot ${key} does not exist`)
+    if (!record) throw noSnapshot(key)
     return record
   }
 
@@ -438,6 +436,8 @@ class OverlaySnapshots implements SnapshotStore {
     return { fs: this.#fs(n), work: `${this.#base}/${n}/work` }
   }
 }
+
+const noSnapshot = (key: string): SlipwayError => new SlipwayError('not-found', `snapshot ${key} does not exist`)
 
 const taken = (key: string): SlipwayError => new SlipwayError('already-exists', `snapshot ${key} exists already`)
 
