@@ -10,6 +10,8 @@ import {
   type Manifest,
   mediaTypes,
   type Platform,
+  readIndex,
+  readManifest,
 } from '../../spec/oci/index.ts'
 import type { ContentStore } from '../types.ts'
 
@@ -43,20 +45,21 @@ const manifestFor = async (
   let digest = root
   for (let depth = 0; depth < 4; depth++) {
     const body = await read(store, digest)
-    const document = JSON.parse(body.toString()) as Index & Manifest
-    if (!Array.isArray(document.manifests)) {
-      if (!document.config?.digest || !Array.isArray(document.layers))
-        throw new SlipwayError('invalid', `${digest} is no image`)
-      const mediaType = document.mediaType ?? mediaTypes.ociManifest
-      return { descriptor: { mediaType, digest, size: body.length }, manifest: document, body }
+    const text = body.toString()
+    if (!isIndex(text)) {
+      const manifest = readManifest(text, digest)
+      const mediaType = manifest.mediaType ?? mediaTypes.ociManifest
+      return { descriptor: { mediaType, digest, size: body.length }, manifest, body }
     }
-    const images = document.manifests.filter((each) => each.platform?.os !== 'unknown')
+    const images = readIndex(text, digest).manifests.filter((each) => each.platform?.os !== 'unknown')
     const chosen = choosePlatform(images, platform) ?? images.find(({ mediaType }) => isIndexType(mediaType))
     if (!chosen) throw new SlipwayError('not-found', `no match for platform in manifest: ${digest}`)
     digest = chosen.digest
   }
   throw new SlipwayError('invalid', `${root}: indexes within indexes`)
 }
+
+const isIndex = (text: string): boolean => (JSON.parse(text) as Partial<Index> | null)?.manifests !== undefined
 
 const read = async (store: ContentStore, digest: string): Promise<Buffer> => {
   const chunks: Uint8Array[] = []

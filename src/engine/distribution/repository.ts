@@ -54,7 +54,7 @@ export class Repository {
     if (answer.status !== 200) throw await refusal(answer, this.session.reference)
     const body = await readBody(answer, maxManifest)
     const digest = sha256(body)
-    const damaged = isDigest(wanted) && !hasDigest(body, wanted)
+    const damaged = wanted.includes(':') && !hasDigest(body, wanted)
     if (damaged && this.session.disown(answer)) return this.manifest(wanted)
     if (damaged) throw new SlipwayError('invalid', `manifest verification failed for digest ${wanted}`)
     const mediaType = typeOf(body, answer.headers['content-type'])
@@ -201,6 +201,7 @@ const hashed = async (file: string): Promise<{ hash: Hash; size: number }> => {
 
 /** By sha256 or sha512. */
 const hasDigest = (body: Buffer, digest: string): boolean => {
+  if (!isDigest(digest)) return false
   const [algorithm = '', hex] = digest.split(':')
   return createHash(algorithm).update(body).digest('hex') === hex
 }
@@ -230,6 +231,7 @@ const typeOf = (body: Buffer, header: string | undefined): string => {
   } catch (cause) {
     throw new SlipwayError('invalid', 'manifest is not JSON', { cause })
   }
+  if (typeof document !== 'object' || document === null) throw new SlipwayError('invalid', 'manifest is no JSON object')
   const index = document.manifests !== undefined
   if (index && (document.layers !== undefined || document.config !== undefined))
     throw new SlipwayError('invalid', 'manifest is both an image and an index')

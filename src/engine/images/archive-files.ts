@@ -36,8 +36,8 @@ export const gatherFiles = async (
     if (entry.type === 'symlink') links.set(path, clean(`${posix.dirname(path)}/${entry.linkName}`))
     else if (entry.type === 'link') links.set(path, clean(entry.linkName))
     else if (entry.type === 'file') {
-      const named = /(?:^|\/)blobs\/sha256\/([a-f0-9]{64})$/.exec(path)
-      const expected = { passing: true, ...(named && { digest: `sha256:${named[1]}` }) }
+      const named = digestIn(path)
+      const expected = { passing: true, ...(named && { digest: named }) }
       const file = await content.write(body, expected, lease.blob)
       files.set(path, file)
       await came(path, file)
@@ -47,7 +47,10 @@ export const gatherFiles = async (
   const find = (path: string): { digest: Digest; size: number } | undefined => {
     let at = base + clean(path)
     for (let hops = 0; hops < 8 && links.has(at); hops++) at = links.get(at)!
-    return files.get(at)
+    const file = files.get(at)
+    const named = digestIn(path)
+    // A link may have the name of what it is not.
+    return named === undefined || file?.digest === named ? file : undefined
   }
   const bytes = async (path: string): Promise<Buffer | undefined> => {
     const file = find(path)
@@ -56,6 +59,12 @@ export const gatherFiles = async (
     return await readFile(content.path(file.digest))
   }
   return { find, bytes, text: async (path) => (await bytes(path))?.toString('utf8') }
+}
+
+/** Of the content, where its name tells. */
+const digestIn = (path: string): Digest | undefined => {
+  const [, hex] = /(?:^|\/)blobs\/sha256\/([a-f0-9]{64})$/.exec(path) ?? []
+  return hex === undefined ? undefined : `sha256:${hex}`
 }
 
 const ratioFrom = 1024 ** 3

@@ -22,11 +22,13 @@ test('values that clients could not read are refused: they would list no image a
     { created: 5 },
     { author: {} },
     { rootfs: { type: 1, diff_ids: [] } },
+    { config: { Env: ['A=b', null] } },
+    { history: [null] },
   ]
   for (const more of bad)
     assert.throws(
       () => read(more),
-      (error) => isError(error, 'invalid') && /cannot unmarshal/.test(error.message),
+      (error) => isError(error, 'invalid') && /malformed: (json: cannot unmarshal|null)/.test(error.message),
       JSON.stringify(more),
     )
 })

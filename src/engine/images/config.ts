@@ -60,6 +60,11 @@ const configShape = struct(
   },
 )
 
+const listsOf = ({ config, rootfs, history }: ImageConfig): (unknown[] | null | undefined)[] => {
+  const { Env, Cmd, Entrypoint, OnBuild, Shell, Healthcheck } = config ?? {}
+  return [Env, Cmd, Entrypoint, OnBuild, Shell, Healthcheck?.Test, rootfs?.diff_ids, history]
+}
+
 /**
  * Reads a configuration somebody else wrote. 'invalid' where it could not be run, or where a value is of a kind that clients
  * cannot read: all that they list would fail for one.
@@ -71,11 +76,14 @@ export const readConfig = (text: string): ImageConfig => {
   } catch (cause) {
     throw new SlipwayError('invalid', 'image configuration is not JSON', { cause })
   }
+  const malformed = (why: string, cause?: unknown): SlipwayError =>
+    new SlipwayError('invalid', `image configuration is malformed: ${why}`, { cause })
   try {
     fit(configShape, config)
   } catch (cause) {
-    throw new SlipwayError('invalid', `image configuration: ${messageOf(cause)}`, { cause })
+    throw malformed(messageOf(cause).replace(/^invalid JSON: /, ''), cause)
   }
+  if (config === null || listsOf(config).some((list) => list?.includes(null))) throw malformed('null')
   const diffIds = layersOf(config)
   if (!Array.isArray(diffIds) || diffIds.some((id) => !/^sha256:[a-f0-9]{64}$/.test(String(id))))
     throw new SlipwayError('invalid', 'image configuration has no valid rootfs.diff_ids')

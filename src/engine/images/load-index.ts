@@ -2,10 +2,11 @@
 import {
   type Descriptor,
   type Digest,
-  type Index,
   isIndexType,
   layerCompression,
   type Manifest,
+  readIndex,
+  readManifest,
 } from '../../spec/oci/index.ts'
 import type { Image } from '../types.ts'
 import type { ArchiveFiles } from './archive-files.ts'
@@ -35,8 +36,8 @@ export const wholeIndexes = async (
   nameOf: (descriptor: Descriptor) => string | undefined,
 ): Promise<WholeIndex[]> => {
   const found = new Map<Digest, WholeIndex>()
-  const { manifests } = parsed<Index>(await textOf(files, 'index.json')) ?? {}
-  for (const descriptor of Array.isArray(manifests) ? manifests : []) {
+  const { manifests = [] } = parsed(readIndex, await textOf(files, 'index.json')) ?? {}
+  for (const descriptor of manifests) {
     const name = nameOf(descriptor)
     if (name === undefined || !isIndexType(descriptor.mediaType)) continue
     const { annotations: _, ...root } = descriptor
@@ -64,8 +65,8 @@ const addIndex = async (
   seen: Set<string>,
   depth: number,
 ): Promise<boolean> => {
-  const { manifests } = parsed<Index>(await textOf(files, blobPath(descriptor.digest))) ?? {}
-  if (!Array.isArray(manifests) || depth > maxDepth) return false
+  const { manifests } = parsed(readIndex, await textOf(files, blobPath(descriptor.digest))) ?? {}
+  if (!manifests || depth > maxDepth) return false
   for (const each of manifests) {
     // Once each: indexes of indexes can name the same on very many ways. As an image, though, and as what is said of one.
     const key = `${isImage(each)} ${each.digest}`
@@ -80,27 +81,27 @@ const addIndex = async (
 }
 
 const addManifest = async (files: ArchiveFiles, whole: WholeIndex, descriptor: Descriptor): Promise<boolean> => {
-  const body = await textOf(files, blobPath(String(descriptor.digest)))
-  const manifest = parsed<Manifest>(body)
-  if (body === undefined || !manifest?.config?.digest || !Array.isArray(manifest.layers)) return false
+  const body = await textOf(files, blobPath(descriptor.digest))
+  const manifest = parsed(readManifest, body)
+  if (body === undefined || !manifest) return false
   const { config, layers } = manifest
-  if ([config, ...layers].some(({ digest }) => !files.find(blobPath(String(digest))))) return false
+  if ([config, ...layers].some(({ digest }) => !files.find(blobPath(digest)))) return false
   const documents = isImage(descriptor) ? [config] : [config, ...layers]
   for (const document of documents) whole.documents.set(document.digest, document)
   if (documents.some(({ digest }) => files.find(blobPath(digest))!.size > maxDocument)) return false
   if (!isImage(descriptor)) return true
   if ((descriptor.platform?.os ?? 'linux') !== 'linux') return false
   whole.images.push({ manifest, descriptor, body })
-  return layers.every((layer) => layerCompression(String(layer.mediaType)) !== undefined)
+  return layers.every((layer) => layerCompression(layer.mediaType ?? '') !== undefined)
 }
 
 /** undefined also for what is too large to be a document. */
 const textOf = (files: ArchiveFiles, path: string): Promise<string | undefined> =>
   files.text(path).catch(() => undefined)
 
-const parsed = <T>(text: string | undefined): T | undefined => {
+const parsed = <T>(read: (text: string) => T, text: string | undefined): T | undefined => {
   try {
-    return (JSON.parse(text ?? 'null') ?? undefined) as T | undefined
+    return text === undefined ? undefined : read(text)
   } catch {
     return undefined // who reads it as an image says so
   }

@@ -11,10 +11,11 @@ import {
   type Index,
   isIndexType,
   layerCompression,
-  type Manifest,
   mediaTypes,
   type Platform,
   platformRank,
+  readIndex,
+  readManifest,
   sha256,
   wholeName,
 } from '../../spec/oci/index.ts'
@@ -118,12 +119,10 @@ const contentsOf = async (files: ArchiveFiles, options: LoadOptions): Promise<Gr
       throw new SlipwayError('invalid', 'invalid archive: does not contain a manifest.json or an OCI index.json')
     return legacy.map(({ raw, ...image }) => ({ images: [{ ...image, config: { raw } }] }))
   }
-  const { manifests, ...rest } = json<Index>(index, 'index.json')
-  const left = Array.isArray(manifests)
-    ? manifests.filter(
-        ({ digest, annotations }) => !wholes.some((w) => w.root.digest === digest && nameFrom(annotations)),
-      )
-    : manifests
+  const { manifests, ...rest } = readIndex(index, 'invalid image archive: index.json')
+  const left = manifests.filter(
+    ({ digest, annotations }) => !wholes.some((w) => w.root.digest === digest && nameFrom(annotations)),
+  )
   const images = await fromLayout(files, { ...rest, manifests: left }, options)
   return [...groups, ...images.map((image) => ({ images: [image] }))]
 }
@@ -168,26 +167,24 @@ const fromDocker = (text: string): Loadable[] => {
 }
 
 const fromLayout = async (files: ArchiveFiles, index: Index, options: LoadOptions, depth = 0): Promise<Loadable[]> => {
-  if (!Array.isArray(index.manifests) || depth > 4) throw invalid('index.json is malformed')
+  if (depth > 4) throw invalid('index.json is malformed')
   const found = new Map<string, Loadable>()
   for (const descriptor of index.manifests.filter(isImage)) {
-    const body = await files.text(blobPath(String(descriptor.digest)))
+    const body = await files.text(blobPath(descriptor.digest))
     if (body === undefined) continue // another platform's, left out of the archive
     const name = nameFrom(descriptor.annotations)
     const names = name === undefined ? [] : [name]
     if (isIndexType(descriptor.mediaType)) {
-      const nested = json<Index>(body, 'image index')
-      if (!Array.isArray(nested.manifests)) throw invalid('image index is malformed')
+      const nested = readIndex(body, 'invalid image archive: image index')
       const present = nested.manifests.filter((each) => isImage(each) && files.find(blobPath(each.digest)))
       const chosen = choosePlatform(present, options.platform ?? hostPlatform()) ?? present[0]
       const inner = await fromLayout(files, { ...nested, manifests: chosen ? [chosen] : [] }, options, depth + 1)
       for (const each of inner) merge(found, String(each.config), { ...each, names: [...each.names, ...names] })
       continue
     }
-    const manifest = json<Manifest>(body, 'image manifest')
-    if (!manifest.config?.digest || !Array.isArray(manifest.layers)) throw invalid('image manifest is malformed')
+    const manifest = readManifest(body, 'invalid image archive: image manifest')
     checkConfigType(manifest.config)
-    const other = manifest.layers.find((layer) => layerCompression(String(layer.mediaType)) === undefined)
+    const other = manifest.layers.find((layer) => layerCompression(layer.mediaType ?? '') === undefined)
     if (other) throw new SlipwayError('unsupported', `unsupported media type ${other.mediaType}: not a container image`)
     const layers = manifest.layers.map((layer) => blobPath(layer.digest))
     const kept = { digest: descriptor.digest, mediaType: manifest.mediaType ?? descriptor.mediaType, body }

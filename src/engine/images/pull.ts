@@ -12,11 +12,12 @@ import {
   formatReference,
   hostPlatform,
   type ImageConfig,
-  type Index,
   isIndexType,
   layerCompression,
   type Manifest,
   parseReference,
+  readIndex,
+  readManifest,
   platformRank,
   type Reference,
   repositoryOf,
@@ -52,9 +53,7 @@ export class Puller {
     say({ id: asked, status: `Pulling from ${reference.path}` })
     const chosen = await this.#forPlatform(repository, top, options)
     const body = chosen.body.toString('utf8')
-    const manifest = JSON.parse(body) as Manifest
-    if (!manifest.config?.digest || !Array.isArray(manifest.layers))
-      throw new SlipwayError('invalid', 'manifest has no config or layers')
+    const manifest = readManifest(body)
     checkConfigType(manifest.config)
     const known = this.#store.records.get(manifest.config.digest)
     const raw = known?.config ?? (await repository.smallBlob(manifest.config)).toString('utf8')
@@ -107,14 +106,13 @@ export class Puller {
     let current = top
     for (let depth = 0; isIndexType(current.mediaType); depth++) {
       const wanted = options.platform ?? hostPlatform()
-      const { manifests } = JSON.parse(current.body.toString('utf8')) as Index
-      const chosen = Array.isArray(manifests) && depth < 3 ? choosePlatform(manifests, wanted) : undefined
+      const { manifests } = readIndex(current.body.toString('utf8'))
+      const chosen = depth < 3 ? choosePlatform(manifests, wanted) : undefined
       if (!chosen)
         throw new SlipwayError(
           'not-found',
           `no matching manifest for ${formatPlatform(wanted)} in the manifest list entries`,
         )
-      if (!/^sha256:/.test(String(chosen.digest))) throw new SlipwayError('invalid', 'manifest list is malformed')
       current = await repository.manifest(chosen.digest)
     }
     return current

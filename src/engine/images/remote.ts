@@ -1,9 +1,9 @@
 import {
   type Descriptor,
-  type Index,
   isIndexType,
-  type Manifest,
   type Platform,
+  readIndex,
+  readManifest,
   type Reference,
 } from '../../spec/oci/index.ts'
 import type { Distribution } from '../distribution/index.ts'
@@ -19,13 +19,13 @@ export const describeRemote = async (
   const repository = distribution.read(reference, options)
   const { mediaType, digest, body } = await repository.manifest(reference.digest ?? reference.tag!)
   const descriptor = { mediaType, digest, size: body.length }
-  const document = JSON.parse(body.toString('utf8')) as Index | Manifest
+  const text = body.toString('utf8')
   if (isIndexType(mediaType)) {
-    const platforms = (document as Index).manifests.flatMap(({ platform }) => (platform ? [platform] : []))
+    const platforms = readIndex(text).manifests.flatMap(({ platform }) => (platform ? [platform] : []))
     return { descriptor, platforms: platforms.filter(({ os }) => os !== 'unknown') }
   }
   const { os, architecture, variant } = readConfig(
-    (await repository.smallBlob((document as Manifest).config)).toString('utf8'),
+    (await repository.smallBlob(readManifest(text).config)).toString('utf8'),
   )
   return { descriptor, platforms: [{ os, architecture, ...(variant !== undefined && { variant }) }] }
 }

@@ -1,5 +1,6 @@
 export { canonicalConfig } from './canonical-config.ts'
 export { chainIds, sha256 } from './chain.ts'
+export { readIndex, readManifest } from './documents.ts'
 export type * from './image.ts'
 export { isIndexType, isManifestType, layerCompression, layerGzipLevel, mediaTypes } from './media-types.ts'
 export {
