@@ -142,6 +142,19 @@ test('mode=delete leaves nothing else in a directory; where that may be is asked
   assert.match((await build(cwd, to('out').replace('delete', 'move'))).stderr, /invalid local exporter mode "move"/)
 })
 
+test('limits of steps', async () => {
+  // What tail has to remember is more than it may have.
+  const cwd = project('limited', { Dockerfile: 'FROM busybox\nRUN head -c 20000000 /dev/zero | tail -n 1 | wc -c\n' })
+  assert.match((await ok(cwd, '--progress plain --resource cpu-quota=50000 .')).stderr, /\d 20000000\n/)
+  const limited = await build(cwd, '--progress plain --no-cache --resource memory=8m --resource memory-swap=8m .')
+  assert.doesNotMatch(limited.stderr, /\d 20000000\n/)
+  const refused = async (resource: string, message: RegExp): Promise<void> =>
+    assert.match((await build(cwd, `--resource ${resource} .`)).stderr, message)
+  await refused('memory=lots', /invalid resource "memory=lots": invalid size/)
+  await refused('disk=1', /expected KEY=VALUE with one of memory/)
+  await refused('cpu-quota=0', /invalid cpu-quota value: 0: must be > 0/)
+})
+
 test('annotations go to the levels and platforms that they name', async () => {
   const two = '--platform linux/amd64,linux/arm64 -o type=oci,dest=annotated,tar=false'
   const at = '--annotation index:a=1 --annotation manifest[linux/arm64],manifest-descriptor:b=2 --annotation c=3'

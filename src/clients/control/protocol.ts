@@ -76,6 +76,8 @@ export interface ImageBuildOrder {
   shmSize: number | undefined
   ulimits: { name: string; soft: number; hard: number }[]
   cgroupParent: string | undefined
+  /** Of RUN steps, by the names of BuildKit's frontend. */
+  limits: Record<string, string>
   contexts: Record<string, ContextOrder>
   secrets: Record<string, { file: string } | { valueBase64: string }>
   /** id=SOCKET */

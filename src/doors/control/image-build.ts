@@ -1,6 +1,6 @@
 /** `slipway build`: orders as the builder's requests. */
 import { createReadStream } from 'node:fs'
-import { entitled, sourceRules } from '../../build/index.ts'
+import { buildResources, entitled, sourceRules } from '../../build/index.ts'
 import type { Builder, BuildProgress, BuildRequest, CacheEntry, Question } from '../../build/types.ts'
 import type { CacheOrder, ContextOrder, ImageBuildOrder } from '../../clients/control/index.ts'
 import { SlipwayError } from '../../errors.ts'
@@ -38,6 +38,7 @@ const requestOf = async (
     cacheTo,
     sourcePolicy,
     entitlements,
+    limits,
     outputs: _,
     ...rest
   } = order
@@ -50,6 +51,7 @@ const requestOf = async (
   return {
     ...rest,
     ...entitled(entitlements),
+    resources: buildResources((name) => limits[name]),
     tags: [],
     context: contextOf(context),
     contexts: Object.fromEntries(named),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { buildResources, limitsIn } from './build-resources.ts'
+import { buildResources } from '../../build/index.ts'
+import { limitsIn } from './build-resources.ts'
 
 const of = (values: Record<string, string>) => buildResources((name) => values[name])
 

@@ -35,6 +35,11 @@ export const buildFlags: readonly Flag[] = [
   toggle('--pull', 'Ask registries for newer base images'),
   toggle('--push', 'Push the result to the registry that its name says'),
   quiet('Only print the id of the image'),
+  list(
+    '--resource',
+    'list',
+    'Limits of RUN steps: memory=2g, memory-swap, cpu-quota, cpu-period, cpu-shares, cpuset-cpus, cpuset-mems',
+  ),
   text('--sbom', 'string', 'As --attest type=sbom: true, false, or generator=IMAGE'),
   list('--secret', 'list', 'Secrets for RUN --mount=type=secret: id=NAME[,src=FILE|env=VARIABLE]'),
   parsed('--shm-size', 'bytes', 'Size of /dev/shm of RUN steps', bytes),

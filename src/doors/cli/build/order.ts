@@ -7,7 +7,7 @@ import { familiarName, parseReference } from '../../../spec/reference/index.ts'
 import { registryAuths } from '../app/registry-auth.ts'
 import { proxyVariables } from '../docker/client-config.ts'
 import { csv } from '../../../lib/csv.ts'
-import { pair, pairsOf } from '../docker/value.ts'
+import { bytes, pair, pairsOf, swapBytes } from '../docker/value.ts'
 import type { Shell } from '../framework/command.ts'
 import { Exit } from '../framework/failure.ts'
 import { type Flags, parseBool } from '../framework/flags.ts'
@@ -283,6 +283,27 @@ const hostOf = (line: string): { name: string; address: string } => {
   return { name: line.slice(0, at), address: line.slice(at + 1) }
 }
 
+const sizes = ['memory', 'memory-swap']
+const limitNames = [...sizes, 'cpu-quota', 'cpu-period', 'cpu-shares', 'cpuset-cpus', 'cpuset-mems']
+
+/** By the names of BuildKit's frontend; sizes as numbers of bytes. */
+const limitsOf = (flags: Flags): Record<string, string> =>
+  Object.fromEntries(
+    several(flags, 'resource').map((given) => {
+      const [name, value] = pair(given)
+      if (!limitNames.includes(name) || value === '')
+        throw refuse(
+          `invalid resource ${JSON.stringify(given)}: expected KEY=VALUE with one of ${limitNames.join(', ')}`,
+        )
+      if (!sizes.includes(name)) return [name, value]
+      try {
+        return [name, String(name === 'memory' ? bytes(value) : swapBytes(value))]
+      } catch (error) {
+        throw refuse(`invalid resource ${JSON.stringify(given)}: ${messageOf(error)}`)
+      }
+    }),
+  )
+
 /** Rules on where sources come from, in the file that buildx reads them from, too. */
 const sourcePolicyOf = ({ env, cwd }: Here): ImageBuildOrder['sourcePolicy'] => {
   const file = env.EXPERIMENTAL_BUILDKIT_SOURCE_POLICY
@@ -325,6 +346,7 @@ export const buildOrderOf = async (
     shmSize: flags['shm-size'] as number | undefined,
     ulimits: limits.map(({ Name, Soft, Hard }) => ({ name: Name, soft: Soft, hard: Hard })),
     cgroupParent: text(flags, 'cgroup-parent') || undefined,
+    limits: limitsOf(flags),
     contexts: contextsOf(flags, here),
     secrets: secretsOf(flags, here),
     ssh: agentsOf(flags, here),

@@ -1,9 +1,8 @@
 /** A Dockerfile frontend's attributes as a request to the builder. */
 import type { Readable } from 'node:stream'
-import { parseGitAddress } from '../../../build/index.ts'
+import { buildResources, parseGitAddress } from '../../../build/index.ts'
 import type { BuildRequest, CacheEntry, ContentStore, GitContext, RemoteDirectory } from '../../../build/types.ts'
 import { SlipwayError } from '../../../errors.ts'
-import { buildResources } from '../build-resources.ts'
 import { isUpload } from './upload.ts'
 
 /** Contexts that clients have defined: the build's own, and named ones by their attribute. */
