@@ -280,6 +280,8 @@ test('services are built as before; the word decides', async () => {
   await ok(dir, '-t by-flag web')
   assert.equal(await inside('by-flag', 'cat', '/w'), 'web')
   const { stdout } = await slipwayHere(['image', 'build', '--help'], { env })
+  const byOtherName = await slipwayHere(['docker', 'buildx', 'build', '--help'], { env })
+  assert.equal(byOtherName.stdout.replaceAll('docker buildx build', 'image build'), stdout)
   assert.match(stdout, /^Usage: {2}slipway image build \[OPTIONS\] PATH \| URL \| -\n/)
 })
 

@@ -59,6 +59,13 @@ export const builder: Load = async (prefix = '') =>
     summary: 'The build cache',
     subcommands: { build: await buildCommand(), prune: (await import('../docker/system.ts')).builderPrune },
   })
+/** Only by docker's name: scripts call it so. */
+const buildx: Load = async (prefix = '') =>
+  family({
+    name: `${prefix}buildx`,
+    summary: 'The builder',
+    subcommands: { build: await buildCommand(), prune: (await import('../docker/system.ts')).builderPrune },
+  })
 export const manifest: Load = async (prefix = '') =>
   family({
     name: `${prefix}manifest`,
@@ -77,7 +84,7 @@ export const docker = async (): Promise<Command> => {
   const { searchCommand, systemCommands } = await import('../docker/system.ts')
   const { ls: ps, inspect: _inspect, prune: _prune, ...containers } = containerCommands
   const { history, import: importRoot, load, ls: images, pull, push, rm: rmi, save, tag } = imageCommands
-  const inner = { container, image, volume, network, system, builder, manifest }
+  const inner = { container, image, volume, network, system, builder, buildx, manifest }
   const names = Object.keys(inner) as (keyof typeof inner)[]
   const families = await Promise.all(names.map(async (name) => [name, await inner[name]('docker ')] as const))
   return family({
