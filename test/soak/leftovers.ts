@@ -40,7 +40,8 @@ export const remains = async (world: World, before: readonly string[]): Promise<
   )
   for (const dir of ['build', 'steps', 'sandboxes', 'oci', 'views', 'execs', 'persist', 'exits', 'containers'])
     none(`run/${dir}`, inside(join(home, 'run', dir)))
-  for (const dir of ['containers', 'sandboxes', 'build/contexts']) none(`lib/${dir}`, inside(join(home, 'lib', dir)))
+  for (const dir of ['containers', 'sandboxes', 'build/contexts', 'damaged'])
+    none(`lib/${dir}`, inside(join(home, 'lib', dir)))
   none(
     'ingest',
     inside(join(home, 'lib/content/ingest')).filter((name) => !name.endsWith('.partial')),

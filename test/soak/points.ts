@@ -100,6 +100,7 @@ const live = async (room: BuildRoom, registry: string, say: (what: string) => vo
 const asChild = async (): Promise<void> => {
   const [home = '', registry = '', last = ''] = process.env.SLIPWAY_TEST_POINT!.split(' ')
   const room = await openBuildRoomAt(home)
+  if (!(await room.engine.images.get('base:1'))) await useBase(room)
   const counted = countWrites(Number(last))
   await live(room, registry, (what) => process.send!(what))
   process.send!(`count ${counted.count}`)
@@ -151,6 +152,8 @@ const main = async (): Promise<number> => {
     for (let last = Number(values.from); last <= total; last += Number(values.step)) {
       const said = await lifeOf(home, registry, last)
       const room = await openBuildRoomAt(home)
+      for (const container of await room.engine.containers.list())
+        await room.engine.containers.remove(container.id, { force: true, volumes: true })
       const found = disagreements(join(home, 'lib'), 'state.db')
       // A life that came to its end has pruned it.
       if (!(await room.engine.images.get('base:1'))) await useBase(room)
@@ -158,14 +161,11 @@ const main = async (): Promise<number> => {
         context: interruptedBuild(join(home, 'context.tar')).context,
       })
       if ((await room.file(isRight, '/w/both')) !== 'one\none\n') found.push('the next build is wrong')
-      for (const container of await room.engine.containers.list())
-        await room.engine.containers.remove(container.id, { force: true, volumes: true })
       await room.engine.images.prune({ all: true })
       await room.builder.prune({ all: true })
       const keys = room.engine.snapshots.keys()
       if (keys.length > 0) found.push(`left in the end: ${keys.join(', ')}`)
       found.push(...disagreements(join(home, 'lib'), 'state.db'))
-      await useBase(room)
       if (found.length > 0) faults++
       process.stdout.write(
         `${last} of ${total}, in "${said.at(-1)}": ${found.length > 0 ? `FAULT ${found.join('; ')}` : 'right'}\n`,

@@ -191,7 +191,7 @@ export class Rounds {
     for (const line of text.slice(this.#logged).split('\n'))
       if (
         / ERROR |TypeError|Unhandled|Uncaught|^Error/.test(line) &&
-        !/ENOSPC|disk is full|another daemon serves/.test(line)
+        !/ENOSPC|no space left|disk is full|another daemon serves/.test(line)
       )
         this.#fault(`log: ${line.slice(0, 600)}`)
     this.#logged = text.length

@@ -193,13 +193,17 @@ const sizeOf = async (directory: string): Promise<number> => {
   return sum
 }
 
-/** Snapshots a kill left between their commit and their record. */
+/** What a kill left between a snapshot's commit and its record, or between the removal of the one and the other. */
 export const dropOrphans = async ({
   records,
   snapshots,
 }: Pick<CollectDeps, 'records' | 'snapshots'>): Promise<void> => {
-  const known = new Set(records.list().map(({ snapshot }) => snapshot))
-  const orphans = snapshots.keys().filter((key) => key.startsWith(stepPrefix) && !known.has(key))
+  const keys = snapshots.keys()
+  const there = new Set(keys)
+  const all = records.list()
+  for (const { id, snapshot } of all) if (snapshot !== undefined && !there.has(snapshot)) records.drop(id)
+  const known = new Set(all.map(({ snapshot }) => snapshot))
+  const orphans = keys.filter((key) => key.startsWith(stepPrefix) && !known.has(key))
   for (const key of orphans.reverse()) {
     try {
       await snapshots.remove(key)
