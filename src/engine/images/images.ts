@@ -93,7 +93,7 @@ export const createImages = (
   return {
     get: async (reference) => store.get(reference),
     must: async (reference) => store.must(reference),
-    list: async () => store.records.all().map((record) => store.view(record)),
+    list: async () => store.list(),
     tag: async (source, target) => tagImage(store, source, target),
     ...sending,
     keepIndex: whole.keepIndex,

@@ -67,6 +67,11 @@ export class IndexRecords {
     return (rows as { id: Digest }[]).map(({ id }) => id)
   }
 
+  /** With the names of the indexes that they are in, by name. */
+  membersOfAll(): { id: Digest; name: string }[] {
+    return this.#prepare('SELECT id, name FROM image_members ORDER BY name').all() as { id: Digest; name: string }[]
+  }
+
   /** Names of the indexes that the image is in. */
   namesOf(id: Digest): string[] {
     const rows = this.#prepare('SELECT name FROM image_members WHERE id = ? ORDER BY name').all(id)

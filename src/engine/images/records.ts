@@ -79,6 +79,15 @@ const steps = [
   'ALTER TABLE image_names ADD COLUMN taggedAt INTEGER NOT NULL DEFAULT 0;',
 ]
 
+/** What an image is known by; `taggedAt`: when it got the newest of its names, ms since the epoch; 0: never. */
+interface Called {
+  names: string[]
+  repoDigests: string[]
+  taggedAt: number
+  /** Names of indexes that it is in. */
+  within: string[]
+}
+
 /** The tables of images. Every method is one synchronous step. */
 export class ImageRecords {
   readonly #db: DatabaseSync
@@ -143,6 +152,34 @@ export class ImageRecords {
   names(id: Digest): string[] {
     const rows = this.#prepare('SELECT name FROM image_names WHERE id = ? ORDER BY name').all(id)
     return (rows as { name: string }[]).map((row) => row.name)
+  }
+
+  called(id: Digest): Called {
+    return {
+      names: this.names(id),
+      repoDigests: this.repoDigests(id),
+      taggedAt: this.taggedAt(id),
+      within: this.indexes.namesOf(id),
+    }
+  }
+
+  /** Of all images at once: very many are listed. */
+  calledAll(): (id: Digest) => Called {
+    const found = new Map<Digest, Called>()
+    const of = (id: Digest): Called => {
+      let called = found.get(id)
+      if (!called) found.set(id, (called = { names: [], repoDigests: [], taggedAt: 0, within: [] }))
+      return called
+    }
+    for (const row of this.#prepare('SELECT id, name, taggedAt FROM image_names ORDER BY name').all()) {
+      const called = of(row.id as Digest)
+      called.names.push(row.name as string)
+      called.taggedAt = Math.max(called.taggedAt, row.taggedAt as number)
+    }
+    for (const row of this.#prepare('SELECT id, name FROM image_digests ORDER BY name').all())
+      of(row.id as Digest).repoDigests.push(row.name as string)
+    for (const { id, name } of this.indexes.membersOfAll()) of(id).within.push(name)
+    return of
   }
 
   repoDigests(id: Digest): string[] {

@@ -81,10 +81,11 @@ const bareRepository = (store: ImageStore, reference: string): { image: Image; n
   } catch {
     return [] // an id
   }
-  return store.records.all().flatMap((record) => {
-    const image = store.view(record)
-    return image.names.filter((name) => repositoryOf(parseReference(name)) === wanted).map((name) => ({ image, name }))
-  })
+  return store
+    .list()
+    .flatMap((image) =>
+      image.names.filter((name) => repositoryOf(parseReference(name)) === wanted).map((name) => ({ image, name })),
+    )
 }
 
 async function* members(

@@ -110,7 +110,13 @@ export class ImageStore {
     return image
   }
 
-  view(record: ImageRecord): Image {
+  /** Of all images, newest first. */
+  list(): Image[] {
+    const called = this.records.calledAll()
+    return this.records.all().map((record) => this.view(record, called(record.id)))
+  }
+
+  view(record: ImageRecord, called = this.records.called(record.id)): Image {
     const config = withPlatform(JSON.parse(record.config) as ImageConfig)
     const { os, architecture, variant } = config
     const created = Date.parse(config.created ?? '')
@@ -118,10 +124,7 @@ export class ImageStore {
       id: record.id,
       config,
       platform: { os, architecture, ...(variant !== undefined && { variant }) },
-      names: this.records.names(record.id),
-      repoDigests: this.records.repoDigests(record.id),
-      taggedAt: this.records.taggedAt(record.id),
-      within: this.records.indexes.namesOf(record.id),
+      ...called,
       createdAt: Number.isNaN(created) ? record.createdAt : created,
       size: record.size,
       snapshots: JSON.parse(record.snapshots) as string[],

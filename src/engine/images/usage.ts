@@ -5,8 +5,7 @@ import type { ImageStore } from './store.ts'
 export const imageUsage = async (
   store: ImageStore,
 ): Promise<{ total: number; images: { id: Digest; size: number; shared: number }[] }> => {
-  const parts = store.records.all().map((record) => {
-    const { id, snapshots, config } = store.view(record)
+  const parts = store.list().map(({ id, snapshots, config }) => {
     const blobs = config.rootfs.diff_ids.flatMap((diffId) => store.records.blob(diffId) ?? [])
     return { id, snapshots: new Set(snapshots), blobs: new Map(blobs.map(({ digest, size }) => [digest, size])) }
   })
