@@ -1,7 +1,8 @@
 import { open } from 'node:fs/promises'
-import { PassThrough, pipeline, type Readable, type Transform } from 'node:stream'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { type Duplex, PassThrough, pipeline, type Readable } from 'node:stream'
+import { createGunzip } from 'node:zlib'
 import { SlipwayError } from '../../errors.ts'
+import { createUnzstd } from './zstd.ts'
 
 type Compression = 'none' | 'gzip' | 'zstd' | 'bzip2' | 'xz'
 
@@ -31,10 +32,10 @@ export const compressionOfFile = async (path: string): Promise<Compression> => {
 const chunkSize = 256 * 1024
 
 /** A transform for a known compression; undefined for 'none'. 'unsupported' for bzip2 and xz. */
-export const decompressor = (compression: Compression): Transform | undefined => {
+export const decompressor = (compression: Compression): Duplex | undefined => {
   if (compression === 'none') return undefined
   if (compression === 'gzip') return createGunzip({ chunkSize })
-  if (compression === 'zstd') return createZstdDecompress({ chunkSize })
+  if (compression === 'zstd') return createUnzstd(chunkSize)
   throw new SlipwayError('unsupported', `${compression} compressed archives are not supported`, {
     hint: 'Recompress the archive with gzip or zstd.',
   })

@@ -17,7 +17,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { after, test } from 'node:test'
-import { gzipSync, zstdCompressSync } from 'node:zlib'
+import { randomBytes } from 'node:crypto'
+import { constants, gzipSync, zstdCompressSync } from 'node:zlib'
 import { isError } from '../../errors.ts'
 import {
   decodeName,
@@ -195,6 +196,40 @@ test('too many entries, too long a path', () => {
   assert.throws(() => many.push(Buffer.concat(Array(6).fill(header))), /more than 5 entries/)
   const long = encodeTarHeader(tarEntry({ path: 'x/'.repeat(3000) }))
   assert.throws(() => parse(Buffer.concat([long, tarEnd]), 4096), /path too long/)
+})
+
+test('zstd in many frames, with some to be skipped among them, however it comes', async () => {
+  const large = Buffer.from(Array.from({ length: 5 << 20 }, (_, i) => (i * 31 + (i >> 8)) % 251))
+  const noise = randomBytes(2 << 20)
+  const skipped = (magic: number, size: number): Buffer => {
+    const frame = Buffer.alloc(8 + size, 1)
+    frame.writeUInt32LE(magic)
+    frame.writeUInt32LE(size, 4)
+    return frame
+  }
+  const checked = (data: Buffer) => zstdCompressSync(data, { params: { [constants.ZSTD_c_checksumFlag]: 1 } })
+  const parts = [Buffer.from('one'), Buffer.alloc(0), large, Buffer.alloc(9 << 20), noise, Buffer.from('last')]
+  const packed = Buffer.concat([
+    skipped(0x184d2a50, 0),
+    ...parts.flatMap((part, i) => [i % 2 ? zstdCompressSync(part) : checked(part), skipped(0x184d2a5f, i * 100)]),
+  ])
+  const unpacked = async (size: number, end = packed.length): Promise<Buffer> => {
+    const pieces = Array.from({ length: Math.ceil(end / size) }, (_, i) =>
+      packed.subarray(i * size, Math.min(end, (i + 1) * size)),
+    )
+    return collect(await decompress(Readable.from(pieces)))
+  }
+  for (const size of [997, 65_536, packed.length])
+    assert.ok(Buffer.concat(parts).equals(await unpacked(size)), `in pieces of ${size}`)
+  await assert.rejects(unpacked(65_536, packed.length - 600), /unexpected end of file/)
+  const damaged = Buffer.concat([checked(Buffer.from('one')), Buffer.from('no frame')])
+  await assert.rejects(
+    async () => collect(await decompress(Readable.from([damaged]))),
+    (error) => isError(error, 'invalid') && /no Zstandard frame/.test(error.message),
+  )
+  const wrong = checked(Buffer.from('one'))
+  wrong[wrong.length - 1]! ^= 1
+  await assert.rejects(async () => collect(await decompress(Readable.from([wrong]))), /checksum/)
 })
 
 test('decompress knows gzip, zstd and plain, however small the pieces', async () => {
