@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { after, before, test } from 'node:test'
 import { isError } from '../../src/errors.ts'
 import { interruptedBuild, interruptedText } from './build-interruptions.ts'
@@ -123,6 +124,29 @@ test('killed while the cache is pruned', async () => {
     await room.builder.prune({ all: true })
     assert.equal(snapshots.keys().length, (await images.must('base:1')).snapshots.length, when)
   }
+})
+
+test('killed between a snapshot of the cache and its record: the next daemon forgets the step', async () => {
+  await room.builder.prune({ all: true })
+  await isRight(room)
+  const records = (): string[] => {
+    const db = new DatabaseSync(join(room.instance.stateDir, 'state.db'), { readOnly: true })
+    const rows = db.prepare('SELECT snapshot FROM build_records WHERE owned = 1').all()
+    db.close()
+    return rows.map(({ snapshot }) => String(snapshot))
+  }
+  await room.engine.images.prune({ all: false })
+  const { snapshots } = room.engine
+  const tops = await Promise.allSettled(records().map((key) => snapshots.remove(key)))
+  assert.ok(tops.some(({ status }) => status === 'fulfilled'))
+  room = await room.again()
+  const left = new Set(room.engine.snapshots.keys())
+  assert.ok(left.size > 1)
+  assert.deepEqual(
+    records().filter((key) => !left.has(key)),
+    [],
+  )
+  await isRight(room)
 })
 
 test('the disk fills up: in a copy, in a run, in an export; afterwards there is room again', async () => {
