@@ -104,6 +104,7 @@ export const createContent = (stateDir: string, now: () => number): Content => {
       return staged(file, adopt)
     },
     async partial(digest) {
+      hex(digest)
       await directories()
       return await partials.open(digest, async (file) => {
         await sync(file)

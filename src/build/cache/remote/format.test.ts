@@ -46,6 +46,10 @@ test('a parent that Go leaves out is the first layer; loops and unknown layers a
   )
   assert.throws(() => chain(2), { code: 'invalid' })
   assert.throws(() => chain(3), { code: 'invalid' })
+  const tall = Array.from({ length: 5000 }, (_, i) => ({ blob: digest('a'), parent: i - 1 }))
+  const tower = chainIn({ layers: tall }, descriptors)
+  assert.equal(tower(999).length, 1000)
+  assert.throws(() => tower(4999), /more than 1000 layers/)
 })
 
 test('notes that make no sense are no notes', () => {

@@ -97,6 +97,9 @@ export const remoteRecords = (config: WireConfig, layersAt: (index: number) => R
     return keys.length > 0 ? [{ keys, layers: layersAt(top), notes }] : []
   })
 
+/** More layers than an image has: each record's chain is gone through. */
+export const mostLayers = 1000
+
 /** The chain of layers below and with the one at `index`. */
 export const chainIn = (config: WireConfig, descriptors: ReadonlyMap<Digest, Descriptor>) => {
   const layers = config.layers ?? []
@@ -108,9 +111,11 @@ export const chainIn = (config: WireConfig, descriptors: ReadonlyMap<Digest, Des
       const diffId = layer?.annotations?.diffID ?? descriptor?.annotations?.[uncompressedAnnotation]
       if (!descriptor || diffId === undefined || chain.length > layers.length)
         throw new SlipwayError('invalid', 'the cache configuration names a layer that is not there')
-      chain.unshift({ descriptor, diffId })
+      if (chain.length === mostLayers)
+        throw new SlipwayError('invalid', `the cache configuration has more than ${mostLayers} layers on each other`)
+      chain.push({ descriptor, diffId })
     }
-    return chain
+    return chain.reverse()
   }
 }
 

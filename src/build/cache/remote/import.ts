@@ -27,7 +27,15 @@ import type { BuildRequest, CacheEntry, ContentStore } from '../../types.ts'
 import type { CacheRecord, CacheRecords, StepResult } from '../records.ts'
 import { stepPrefix } from '../step-prefix.ts'
 import type { UsedRecord } from './collect.ts'
-import { chainIn, partsOf, type RemoteLayer, type RemoteRecord, remoteRecords, type WireConfig } from './format.ts'
+import {
+  chainIn,
+  mostLayers,
+  partsOf,
+  type RemoteLayer,
+  type RemoteRecord,
+  remoteRecords,
+  type WireConfig,
+} from './format.ts'
 
 export interface ImportDeps {
   images: Pick<Images, 'document' | 'get' | 'hold'>
@@ -277,6 +285,7 @@ export class ImportedCaches {
     const text = inlineOf(image)
     const diffIds = image.rootfs?.diff_ids
     if (text === undefined || !Array.isArray(diffIds) || diffIds.length !== layers.length) return
+    if (layers.length > mostLayers) return
     const records = JSON.parse(Buffer.from(text, 'base64').toString()) as NonNullable<WireConfig['records']>
     const all = layers.map((descriptor, i) => ({ descriptor, diffId: diffIds[i]! }))
     this.#add(
