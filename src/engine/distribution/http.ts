@@ -143,6 +143,7 @@ const unreachable = (url: URL, call: HttpCall, error: unknown): unknown => {
   const method = call.method[0] + call.method.slice(1).toLowerCase()
   const code = (error as NodeJS.ErrnoException).code ?? ''
   const untrusted = /CERT|SELF_SIGNED|VERIFY/.test(code)
+  const plain = code === 'EPROTO'
   return new SlipwayError(
     'unavailable',
     `${method} "${url.protocol}//${url.host}${url.pathname}": ${dialFailure(url, error)}`,
@@ -150,7 +151,9 @@ const unreachable = (url: URL, call: HttpCall, error: unknown): unknown => {
       cause: error,
       hint: untrusted
         ? `Put the certificate of the registry's authority at /etc/slipway/certs.d/${url.host}/ca.crt.`
-        : 'Check the network connection, name resolution and proxy settings.',
+        : plain
+          ? `If it is to be reached by http, name ${url.host} under "insecure" in /etc/slipway/registries.json.`
+          : 'Check the network connection, name resolution and proxy settings.',
     },
   )
 }

@@ -53,3 +53,23 @@ test('any port; failures in the words of other programs; a proxy of the environm
     else process.env.http_proxy = before
   }
 })
+
+test('what went wrong on the way to a server of TLS, as Go says it', async () => {
+  const of = (more: object): string =>
+    dialFailure(new URL('https://reg.example:5000/v2/'), Object.assign(new Error('words of Node'), more))
+  const x509 = 'tls: failed to verify certificate: x509:'
+  for (const code of ['DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'])
+    assert.equal(of({ code }), `${x509} certificate signed by unknown authority`)
+  assert.equal(of({ code: 'CERT_HAS_EXPIRED' }), `${x509} certificate has expired or is not yet valid`)
+  assert.equal(
+    of({ code: 'ERR_TLS_CERT_ALTNAME_INVALID', cert: { subjectaltname: 'DNS:a.example, IP Address:192.0.2.1' } }),
+    `${x509} certificate is valid for a.example, 192.0.2.1, not reg.example`,
+  )
+  assert.equal(of({ code: 'EOTHER' }), 'words of Node')
+  const plain = new URL((await serve((_, response) => response.end())).replace('http:', 'https:'))
+  const failed = await get(plain).then(
+    () => assert.fail('it speaks no TLS'),
+    (why: unknown) => why,
+  )
+  assert.equal(dialFailure(plain, failed), 'http: server gave HTTP response to HTTPS client')
+})

@@ -68,7 +68,30 @@ export const dialFailure = (url: URL, error: unknown): string => {
   const first: unknown = error instanceof AggregateError && error.errors.length > 0 ? error.errors[0] : error
   const { code, address, port } = first as NodeJS.ErrnoException & { address?: string; port?: number }
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `dial tcp: lookup ${url.hostname}: no such host`
+  const distrust = distrusted(first, url)
+  if (distrust !== undefined) return `tls: failed to verify certificate: x509: ${distrust}`
+  // OpenSSL's number for a first record that is none: Node gives no other.
+  if (code === 'EPROTO' && messageOf(first).includes(':0A00010B:'))
+    return 'http: server gave HTTP response to HTTPS client'
   const at = address === undefined ? '' : ` ${address.includes(':') ? `[${address}]` : address}:${port}`
   if (code === 'ECONNREFUSED') return `dial tcp${at}: connect: connection refused`
   return messageOf(first)
+}
+
+const unknownAuthority = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+])
+
+/** What is wrong with the server's certificate; undefined: it is something else. */
+const distrusted = (error: unknown, url: URL): string | undefined => {
+  const { code = '', cert } = error as NodeJS.ErrnoException & { cert?: { subjectaltname?: string } }
+  if (unknownAuthority.has(code)) return 'certificate signed by unknown authority'
+  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') return 'certificate has expired or is not yet valid'
+  if (code !== 'ERR_TLS_CERT_ALTNAME_INVALID') return undefined
+  const names = (cert?.subjectaltname ?? '').replaceAll(/(?:DNS|IP Address):/g, '')
+  return `certificate is valid for ${names || 'no names'}, not ${url.hostname.replace(/^\[|\]$/g, '')}`
 }
