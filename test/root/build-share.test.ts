@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, linkSync, lstatSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
 import { readTar } from '../../src/lib/tar/index.ts'
@@ -79,4 +80,24 @@ test('a copy shares files with the last result of its kind, and is the layer tha
   for (const { image } of [first, second]) await room.engine.images.remove(image.id, { force: true })
   await room.builder.prune({ all: true })
   assert.equal((await room.file(third, '/new/d1/f13'))?.trim(), 'tree/d1/f13', 'what it was shared with is gone')
+})
+
+test('nothing below /etc and /var has more names than in the tree: from a sent context, and with --link', async () => {
+  const directory = room.context({ 'c/one': 'one', 'c/run*': 'run', 'c/first': 'twice' })
+  linkSync(join(directory, 'c/first'), join(directory, 'c/second'))
+  const tar = Readable.from([execFileSync('tar', ['-C', directory, '-c', 'c'])])
+  const places = ['opt/a', 'etc/a', 'etc/b']
+  const dockerfile = 'FROM base:1\nCOPY c /opt/a\nCOPY c /etc/a\nCOPY --link c /etc/b\n'
+  for (const context of [{ tar }, { directory }]) {
+    const result = await room.build(dockerfile, { context, noCache: true })
+    const names = await room.rootfs(result, (root) =>
+      places.map((place) => {
+        const of = (name: string) => lstatSync(join(root, place, name))
+        assert.equal(of('first').ino, of('second').ino, place)
+        return [of('one').nlink, of('run').nlink, of('run').mode & 0o777]
+      }),
+    )
+    const copied = [1, 1, 0o755]
+    assert.deepEqual(names.slice(1), [copied, copied])
+  }
 })

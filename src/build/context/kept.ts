@@ -140,7 +140,7 @@ const asItWas = async (
     for (const entry of transfer.known()) {
       if (entry.kind === 'other') continue
       const twin = entry.kind === 'file' && entry.link !== '' ? empty.get(posix.normalize(entry.link)) : undefined
-      if (twin) listTwin(empty, entry.path, twin)
+      if (twin) empty.twin(entry.path, twin)
       else list(empty, entry).digest = state.index.files.get(entry.path)?.[3]
     }
   })
@@ -417,7 +417,7 @@ class Sync {
     if (!this.#seen.get(parent === '.' ? '' : parent)?.has(posix.basename(target))) throw refused(entry.link)
     const source = join(this.root, target)
     const absolute = join(this.root, entry.path)
-    listTwin(this.listing, entry.path, this.listing.get(target)!)
+    this.listing.twin(entry.path, this.listing.get(target)!)
     const there = lstatOrNone(absolute)
     if (there && there.ino === lstatOrNone(source)?.ino) return
     this.#touch()
@@ -447,9 +447,6 @@ const list = (listing: Listing, { path, kind, mode, mtimeNs, size, link, xattrs 
     xattrs: keptXattrs(xattrs),
     mtimeNs,
   })
-
-const listTwin = (listing: Listing, path: string, { mode, size, xattrs, mtimeNs, digest }: Entry): Entry =>
-  listing.set(path, { kind: 'file', mode, size, xattrs, mtimeNs, digest })
 
 /** The named files, in memory, without those that are not there; links within the directory are followed. 16 MiB together. */
 export const readRemote = async (

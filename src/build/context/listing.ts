@@ -38,6 +38,7 @@ export class Listing {
     const absolute = `${this.#root}/${path}`
     const entry: Entry = { path, absolute, kind, mode, uid, gid, size, link, rdev, xattrs, mtimeNs, digest, data }
     entry.ours = facts.ours ?? true
+    entry.group = facts.group
     if (kind !== 'directory' && this.#entries.has(path)) this.delete(path)
     this.#entries.set(path, entry)
     const parent = parentOf(path)
@@ -45,6 +46,12 @@ export class Listing {
     if (names) names.add(nameOf(path))
     else this.#names.set(parent, new Set([nameOf(path)]))
     return entry
+  }
+
+  /** Another name of a file that is there. */
+  twin(path: Path, of: Entry): Entry {
+    of.group ??= of.path
+    return this.set(path, of)
   }
 
   delete(path: Path): void {

@@ -162,7 +162,7 @@ class Receiver {
       throw new SlipwayError('invalid', `hard link "${entry.path}" to "${entry.linkName}": no such file in the context`)
     if (source === path) return
     this.#make(path, () => linkSync(encodeName(join(this.#root, source)), encodeName(join(this.#root, path))))
-    this.listing.set(path, target)
+    this.listing.twin(path, target)
   }
 }
 

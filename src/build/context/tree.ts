@@ -45,6 +45,8 @@ export interface Entry {
   digest?: string | undefined
   /** Nobody ever changes this file: another name of it is as good as a copy. */
   ours?: boolean | undefined
+  /** In a listing: the same for all names of one file, where it has several there. */
+  group?: string | undefined
   /** As it was when it was looked at; undefined with `data` and from a listing. */
   facts?: Facts | undefined
 }

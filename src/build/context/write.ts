@@ -62,9 +62,10 @@ interface Below {
 }
 
 /** Of a file with several names; '' of one with a single one. */
-const sharedInode = ({ kind, facts }: Entry): string => {
-  if (!facts || kind !== 'file') return ''
-  if (!hasSeveralNames(facts)) return ''
+const sharedInode = ({ kind, facts, group }: Entry): string => {
+  if (kind !== 'file') return ''
+  if (group !== undefined) return `listed ${group}`
+  if (!facts || !hasSeveralNames(facts)) return ''
   const { dev, ino } = readFacts(facts)
   return `${dev} ${ino}`
 }
@@ -255,7 +256,8 @@ export class RootWriter {
   #linked(entry: Entry, target: string, inside: string): boolean {
     const { uid, gid, mode } = this.#wanted(entry)
     if (entry.kind !== 'file' || uid !== 0 || gid !== 0 || mode !== entry.mode || process.getuid!() !== 0) return false
-    return mayHaveNames(inside, mode) && nameToo(entry.absolute, target)
+    // All names of a file are of one copy, wherever they are.
+    return entry.group === undefined && mayHaveNames(inside, mode) && nameToo(entry.absolute, target)
   }
 
   async #create(entry: Entry, target: string): Promise<void> {

@@ -1,5 +1,6 @@
 /** COPY, ADD, WORKDIR and the stacking of --link layers. */
-import { chmodSync, lchownSync, linkSync, mkdirSync, symlinkSync } from 'node:fs'
+import { type BigIntStats, chmodSync, constants, lchownSync, linkSync, mkdirSync, symlinkSync } from 'node:fs'
+import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SlipwayError } from '../../errors.ts'
 import { linkAt, lstatExact, namesIn } from '../../lib/named-files.ts'
@@ -9,7 +10,7 @@ import { ownerOf } from '../context/owner.ts'
 import { createPacer } from '../context/pacer.ts'
 import type { Selected } from '../context/select.ts'
 import { knowDigests, select } from '../context/select.ts'
-import type { Share } from '../context/share.ts'
+import { mayHaveNames, type Share } from '../context/share.ts'
 import type { Tree } from '../context/tree.ts'
 import { type Entry, entryOf, inlineEntry } from '../context/tree.ts'
 import { isArchive, unpackFile } from '../context/unpack.ts'
@@ -152,9 +153,18 @@ export const executeMerge = async (
   return { key, root, changed: true, cacheable: true }
 }
 
-/** Directories anew, everything else as hard links: both are immutable once committed. */
+/** Directories anew, everything else as hard links: both are immutable once committed. What must not have more names is copied. */
 const mirror = async ({ sys: { files } }: SolverDeps, from: string, to: string, signal: AbortSignal): Promise<void> => {
   const pace = createPacer()
+  const attributes = (source: string, target: string, stat: BigIntStats): void => {
+    lchownSync(encodeName(target), Number(stat.uid), Number(stat.gid))
+    chmodSync(encodeName(target), Number(stat.mode & 0o7777n))
+    for (const xattr of files.listXattrs(source)) {
+      const value = files.getXattr(source, xattr)
+      if (value && !xattr.startsWith('security.selinux')) files.setXattr(target, xattr, value)
+    }
+    files.setTimes(target, stat.atimeNs, stat.mtimeNs)
+  }
   const descend = async (path: string): Promise<void> => {
     signal.throwIfAborted()
     for (const name of namesIn(join(from, path))) {
@@ -165,18 +175,17 @@ const mirror = async ({ sys: { files } }: SolverDeps, from: string, to: string, 
       if (stat.isDirectory()) {
         mkdirSync(encodeName(target))
         await descend(inside)
-        lchownSync(encodeName(target), Number(stat.uid), Number(stat.gid))
-        chmodSync(encodeName(target), Number(stat.mode & 0o7777n))
-        for (const xattr of files.listXattrs(source)) {
-          const value = files.getXattr(source, xattr)
-          if (value && !xattr.startsWith('security.selinux')) files.setXattr(target, xattr, value)
-        }
-        files.setTimes(target, stat.atimeNs, stat.mtimeNs)
+        attributes(source, target, stat)
       } else if (stat.isSymbolicLink()) {
         symlinkSync(encodeName(linkAt(source)), encodeName(target))
         lchownSync(encodeName(target), Number(stat.uid), Number(stat.gid))
         files.setTimes(target, stat.atimeNs, stat.mtimeNs)
-      } else linkSync(encodeName(source), encodeName(target))
+      } else if (stat.nlink > 1n || !stat.isFile() || mayHaveNames(`/${inside}`, Number(stat.mode & 0o7777n)))
+        linkSync(encodeName(source), encodeName(target))
+      else {
+        await copyFile(encodeName(source), encodeName(target), constants.COPYFILE_FICLONE)
+        attributes(source, target, stat)
+      }
     }
   }
   await descend('')
