@@ -370,7 +370,7 @@ export class Solve {
             tree,
             downloads,
             selected: (each) => this.#contents.selected(tree, each, node.op.exclude),
-            share: source.kind === 'local' && !tree.listing ? this.#share(node.op, tree) : undefined,
+            share: source.kind === 'local' && tree.stable && !tree.listing ? this.#share(node.op, tree) : undefined,
           }
           const done = await executeCopy(this.#deps, space, node.op, topOf(below), inputs, signal)
           if (source.kind === 'local' && !(await this.#contents.isAsDigested(source, node.op)))
