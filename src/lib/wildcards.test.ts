@@ -33,10 +33,10 @@ test('what matches', () => {
 })
 
 test('ends of matches', () => {
-  assert.deepEqual(of('a*').ends([...'xaab'], 1), [2, 3, 4])
-  assert.deepEqual(of('*b').ends([...'abab']), [2, 4])
-  assert.deepEqual(of('').ends([...'ab'], 2), [2])
-  assert.deepEqual(of('b').ends([...'ab']), [])
+  assert.deepEqual(of('a*').ends([...'xaab'], 1), { ends: [2, 3, 4], open: true })
+  assert.deepEqual(of('*b').ends([...'abab']), { ends: [2, 4], open: true })
+  assert.deepEqual(of('').ends([...'ab'], 2), { ends: [2], open: true })
+  assert.deepEqual(of('b').ends([...'ab']), { ends: [], open: false })
 })
 
 test('many stars take no longer than few', () => {

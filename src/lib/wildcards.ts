@@ -14,8 +14,11 @@ export type Part =
 
 export interface Wildcards {
   matches(text: string): boolean
-  /** The ends of all that matches from `start` on, in their order. */
-  ends(chars: readonly string[], start?: number): number[]
+  /**
+   * The ends of all that matches from `start` on, in their order. `open`: the text has ended before it was clear that nothing
+   * more does; where nothing matches then, nothing does from any later start.
+   */
+  ends(chars: readonly string[], start?: number): { ends: number[]; open: boolean }
 }
 
 /** One for each part, two for an `upTo`; behind the last one is the end. */
@@ -35,14 +38,14 @@ const any = (): boolean => true
 export const wildcards = (parts: readonly Part[]): Wildcards => {
   const states = statesOf(parts)
   const final = states.length
-  const ends = (chars: readonly string[], start = 0): number[] => {
+  const ends = (chars: readonly string[], start = 0): { ends: number[]; open: boolean } => {
     const found: number[] = []
     let active = new Front(states)
     let after = new Front(states)
     active.add(0)
     for (let at = start; ; at++) {
       if (active.has(final)) found.push(at)
-      if (at >= chars.length || active.size === 0) return found
+      if (at >= chars.length || active.size === 0) return { ends: found, open: active.size > 0 }
       active.step(chars[at]!, after)
       ;[active, after] = [after, active]
     }
@@ -51,7 +54,7 @@ export const wildcards = (parts: readonly Part[]): Wildcards => {
     ends,
     matches(text) {
       const chars = [...text]
-      return ends(chars).at(-1) === chars.length
+      return ends(chars).ends.at(-1) === chars.length
     },
   }
 }

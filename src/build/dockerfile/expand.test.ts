@@ -78,6 +78,15 @@ test('removal of prefixes and suffixes, replacement', () => {
     [`\${v//${'*a'.repeat(40)}b/x}`, 'value'],
   ]
   for (const [text, expected] of cases) assert.equal(of(text), expected, text)
+  // A long value and a pattern that is nowhere in it: gone through once, not from each of its characters.
+  const long = 'ab'.repeat(50_000)
+  for (const [pattern, expected] of [
+    ['*a*a*c', long],
+    ['a*c', long],
+    ['a*b', 'x'],
+    ['ab', 'x'.repeat(50_000)],
+  ] as const)
+    assert.equal(expand(`"\${long//${pattern}/x}"`, () => long).text, expected)
 })
 
 test('malformed expressions', () => {

@@ -296,7 +296,8 @@ const shellPattern = (pattern: string): Part[] => {
 const trim = (value: string, pattern: string, side: 'start' | 'end', longest: boolean): string => {
   const parts = shellPattern(pattern)
   const chars = [...value]
-  const ends = side === 'start' ? wildcards(parts).ends(chars) : wildcards(parts.toReversed()).ends(chars.toReversed())
+  const { ends } =
+    side === 'start' ? wildcards(parts).ends(chars) : wildcards(parts.toReversed()).ends(chars.toReversed())
   const length = ends.at(longest ? -1 : 0) ?? 0
   return (side === 'start' ? chars.slice(length) : chars.slice(0, chars.length - length)).join('')
 }
@@ -307,7 +308,9 @@ const replaced = (value: string, pattern: Wildcards, replacement: string, all: b
   let out = ''
   let done = 0
   for (let at = 0; at <= chars.length; ) {
-    const end = pattern.ends(chars, at).at(-1)
+    const { ends, open } = pattern.ends(chars, at)
+    const end = ends.at(-1)
+    if (end === undefined && open) break
     if (end !== undefined) {
       out += chars.slice(done, at).join('') + (end > done || at === 0 ? replacement : '')
       done = end

@@ -1,5 +1,8 @@
 import { distance } from '../../lib/nearest.ts'
 
+/** What is longer was not typed. */
+const longest = 128
+
 /**
  * What a mistyped `word` most likely means: the first of the options that are least and at most two edits away, as BuildKit
  * has it. Nothing where the word is an option itself: then the fault lies elsewhere.
@@ -8,7 +11,9 @@ export const meant = (word: string, options: Iterable<string>, caseless = false)
   const fold = (text: string): string => (caseless ? text.toLowerCase() : text)
   let best: string | undefined
   let least = 3
+  if (word.length > longest) return undefined
   for (const option of options) {
+    if (Math.abs(option.length - word.length) >= least) continue
     const edits = distance(fold(word), fold(option), false)
     if (edits === 0) return undefined
     if (edits < least) [best, least] = [option, edits]

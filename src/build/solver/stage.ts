@@ -28,6 +28,9 @@ export interface StageResult {
   workdirSet: boolean
 }
 
+/** Among more variables than this no guess is made which was meant: each unknown one would be compared with all. */
+const mostCompared = 500
+
 const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** The variables of a configuration; PATH is always there, but not on Windows, which has one of its own. */
@@ -160,7 +163,7 @@ const viewOf = (
       if (!/^[A-Za-z_]/.test(name)) continue
       // Declared without a value: that is what the user wants.
       if (state.args.has(name)) continue
-      const near = meant(name, state.env.keys())
+      const near = state.env.size > mostCompared ? undefined : meant(name, state.env.keys())
       scope.lint.warn('UndefinedVar', statement.range, [name, near ?? ''], `$${name}`)
     }
   }

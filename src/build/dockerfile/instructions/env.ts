@@ -17,15 +17,33 @@ export const env = instruction<Pair[]>('ENV', {
       return [stage.expand(key), stage.expand(value)]
     })
     return {
-      config: { Env: set.reduce(withVariable, stage.config.Env ?? []) },
+      config: { Env: withVariables(stage.config.Env ?? [], set) },
       env: set,
       history: `ENV ${set.map(([key, value]) => `${key}=${value}`).join(' ')}`,
     }
   },
 })
 
-/** Replaces the variable in place, or appends it. */
-const withVariable = (list: string[], [key, value]: [string, string]): string[] => {
-  const at = list.findIndex((entry) => entry.split('=', 1)[0] === key)
-  return at < 0 ? [...list, `${key}=${value}`] : list.with(at, `${key}=${value}`)
+/** More than these are looked for in a map of all. */
+const few = 8
+
+/** Replaces variables in place, or appends them. */
+const withVariables = (list: readonly string[], set: readonly [string, string][]): string[] => {
+  const found = [...list]
+  const places = new Map<string, number>()
+  if (set.length > few)
+    for (const [i, entry] of list.entries()) {
+      const [name = ''] = entry.split('=', 1)
+      if (!places.has(name)) places.set(name, i)
+    }
+  const placeOf = (key: string): number =>
+    set.length > few
+      ? (places.get(key) ?? -1)
+      : found.findIndex((entry) => entry.startsWith(key) && (entry.length === key.length || entry[key.length] === '='))
+  for (const [key, value] of set) {
+    const at = placeOf(key)
+    if (at < 0) places.set(key, found.push(`${key}=${value}`) - 1)
+    else found[at] = `${key}=${value}`
+  }
+  return found
 }
