@@ -201,6 +201,37 @@ test('save and load, several at once; damaged archives are refused', async () =>
   assert.match(await fails(1, 'save', '-o', join(dir, 'x.tar'), 'nosuch'), /nosuch/)
 })
 
+test('the same changes, and none, committed on different images are images of their own', async () => {
+  const archive = join(dir, 'own.tar')
+  for (const which of ['one', 'two']) {
+    const context = `FROM busybox\nRUN echo ${which} > /which\n`
+    const built = await docker.run(['build', '-t', `base-${which}`, '-'], {
+      input: context,
+      env: { ...docker.instance.env, DOCKER_BUILDKIT: '0' },
+    })
+    assert.equal(built.code, 0, built.stderr)
+    await ok('create', '--name', `unchanged-${which}`, `base-${which}`, 'true')
+    await ok('commit', `unchanged-${which}`, `unchanged-${which}`)
+    await ok('run', '--name', `changed-${which}`, `base-${which}`, 'sh', '-c', 'touch -d @1 /same /')
+    await ok('commit', `changed-${which}`, `changed-${which}`)
+    assert.equal(await ok('run', '--rm', `unchanged-${which}`, 'cat', '/which'), which)
+    assert.equal(await ok('run', '--rm', `changed-${which}`, 'cat', '/which', '/same'), which)
+  }
+  // The other way round as well: of what was committed nothing gets below an image that begins with the same layer.
+  await ok('save', '-o', archive, 'unchanged-two')
+  const layers = JSON.parse(await ok('image', 'inspect', '-f', '{{json .RootFS.Layers}}', 'unchanged-two')) as string[]
+  const alone = join(dir, 'alone')
+  mkdirSync(alone)
+  execFileSync('tar', ['-xf', archive, '-C', alone, `blobs/sha256/${layers.at(-1)!.slice(7)}`])
+  await ok('import', join(alone, 'blobs/sha256', layers.at(-1)!.slice(7)), 'alone')
+  await ok('create', '--name', 'alone', 'alone', 'x')
+  const exported = join(dir, 'alone.tar')
+  await ok('export', '-o', exported, 'alone')
+  assert.doesNotMatch(execFileSync('tar', ['-tf', exported], { encoding: 'utf8' }), /which|bin\/sh/)
+  await docker.clean()
+  await ok('rmi', 'alone', ...['one', 'two'].flatMap((n) => [`unchanged-${n}`, `changed-${n}`, `base-${n}`]))
+})
+
 test('diff, commit and export show what the program did, and nothing of ours', async () => {
   await ok('run', '--name', 'cm', 'busybox', 'sh', '-c', 'echo x > /new; rm /bin/nc; chmod 600 /etc/group')
   assert.deepEqual((await ok('diff', 'cm')).split('\n').sort(), [

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { instanceOf } from '../../src/instance.ts'
 import { silentLog } from '../../src/lib/log.ts'
+import type { ImageConfig } from '../../src/spec/oci/index.ts'
 import { createLinux } from '../../src/sys/linux/index.ts'
 import { descendants } from './troubles.ts'
 import type { World } from './world.ts'
@@ -126,6 +127,22 @@ export const disagreements = (lib: string, database = 'slipway.db'): string[] =>
         if (!one) found.push(`image ${id} lacks snapshot ${key}`)
         else if (!holders.has(`${one.n} image:${id}`)) found.push(`image ${id} does not hold snapshot ${key}`)
       }
+    // What a container sees is a layer and its parents: they have to be those that the image tells of.
+    for (const { id, config, snapshots: list } of all('SELECT * FROM images')) {
+      const { diff_ids: wanted } = (JSON.parse(String(config)) as ImageConfig).rootfs
+      const chain: (typeof snapshots)[number][] = []
+      const top = (JSON.parse(String(list)) as string[]).at(-1)
+      for (let one = snapshots.find(({ key }) => key === top); one; ) {
+        chain.unshift(one)
+        const { parent } = one
+        one = snapshots.find(({ n }) => n === parent)
+      }
+      const right = chain.length === wanted.length && chain.every(({ diffId }, i) => !diffId || diffId === wanted[i])
+      if (!right)
+        found.push(
+          `image ${id} has ${wanted.join(' ')}, and its top stands on ${chain.map(({ diffId }) => diffId).join(' ')}`,
+        )
+    }
     const images = new Set(column('SELECT id FROM images'))
     for (const each of holders) {
       const [n, holder = ''] = [each.split(' ')[0], each.slice(each.indexOf(' ') + 1)]

@@ -1,7 +1,7 @@
 import { closeSync, constants, readdirSync } from 'node:fs'
 import { messageOf, SlipwayError } from '../../errors.ts'
 import { decodeName, packTar, type TarMember } from '../../lib/tar/index.ts'
-import type { ImageConfig, ImageProcessConfig } from '../../spec/oci/index.ts'
+import { chainIds, type Digest, type ImageConfig, type ImageProcessConfig } from '../../spec/oci/index.ts'
 import type { Containers, Image } from '../types.ts'
 import { type Context, emit, isRunning } from './context.ts'
 import { snapshotKey } from './create.ts'
@@ -89,7 +89,9 @@ const makeImage = async (
 ): Promise<Image> => {
   const base = await ctx.images.must(record.imageId)
   const layer = await ctx.snapshots.diff(snapshotKey(record.id))
-  const unpacked = await ctx.snapshots.unpack(undefined, base.snapshots.at(-1), { stream: layer })
+  // The same changes, none at all say, are made to very different images: only with what is below they are the same layer.
+  const name = (diffId: Digest): string => chainIds([...base.config.rootfs.diff_ids, diffId]).at(-1)!
+  const unpacked = await ctx.snapshots.unpack(name, base.snapshots.at(-1), { stream: layer })
   if (!unpacked) throw new SlipwayError('internal', 'the layer of the container was not made')
   const created = new Date(ctx.clock.now()).toISOString()
   const { rootfs: _, ...rest } = base.config
@@ -107,8 +109,8 @@ const makeImage = async (
       { created, created_by: record.process.args.join(' '), author: options.author, comment: options.message },
     ],
   }
-  const name = options.name === undefined ? {} : { name: options.name }
-  return ctx.images.create({ config, snapshots: [...base.snapshots, unpacked.name], ...name })
+  const named = options.name === undefined ? {} : { name: options.name }
+  return ctx.images.create({ config, snapshots: [...base.snapshots, unpacked.name], ...named })
 }
 
 /** docker commit. A running container is frozen meanwhile, unless the caller does not want it. */

@@ -218,7 +218,7 @@ export class ImageStore {
         return result === undefined
       },
       newLayer: async (source, options) => {
-        const { name } = (await this.snapshots.unpack(undefined, undefined, source, options))!
+        const { name } = (await this.snapshots.unpack((diffId) => diffId, undefined, source, options))!
         hold(name)
         return name
       },

@@ -15,11 +15,12 @@ import { derivedPrefix, type SnapshotRecord, SnapshotRecords } from './records.t
 export interface SnapshotStore extends Snapshots {
   /**
    * Unpacks a layer archive (plain, gzip or zstd; a file or a stream) onto `parent` and commits it as `name`. Known
-   * already: resolves with undefined and touches nothing. Without a name the snapshot is called by its own diff's digest.
+   * already: resolves with undefined and touches nothing. Where only its diff's digest tells what it is to be called, `name` is
+   * asked for that then: what is called the same has to be the same, with all that is below it.
    * `check` sees the archive's digest before the commit and may throw. Known but missing on disk: it is put back.
    */
   unpack(
-    name: string | undefined,
+    name: string | ((diffId: Digest) => string),
     parent: string | undefined,
     source: LayerSource,
     options?: UnpackOptions,
@@ -134,12 +135,12 @@ class OverlaySnapshots implements SnapshotStore {
   }
 
   async unpack(
-    name: string | undefined,
+    name: string | ((diffId: Digest) => string),
     parent: string | undefined,
     source: LayerSource,
     options: UnpackOptions = {},
   ): Promise<(UnpackResult & { name: string }) | undefined> {
-    if (name !== undefined && this.intact(name)) return undefined
+    if (typeof name === 'string' && this.intact(name)) return undefined
     const key = `${unpacking}${++this.#unpacks}`
     await this.prepare(key, parent)
     try {
@@ -158,9 +159,9 @@ class OverlaySnapshots implements SnapshotStore {
         { signal: options.signal, input: 'stream' in source ? source.stream : undefined },
       )
       options.check?.(result)
-      const measured = name === undefined ? await this.measure(key, options.signal) : result
+      const measured = typeof name === 'string' ? result : await this.measure(key, options.signal)
       this.#records.set(own!.n, { size: result.size, diffId: measured.diffId, tarSize: measured.tarSize })
-      const committed = name ?? measured.diffId
+      const committed = typeof name === 'string' ? name : name(measured.diffId)
       await this.commit(key, committed)
       return { ...result, name: committed }
     } catch (error) {
