@@ -13,7 +13,7 @@ import type { Project } from '../../../spec/compose/project.ts'
 import type { ObjectClient } from '../../../spec/kube/client.ts'
 import type { KubeObject } from '../../../spec/kube/kinds.ts'
 import type { Progress } from '../progress/progress.ts'
-import { type Applied, applyObject, keptTemplates, leftovers, listProject, unreferenced } from './apply.ts'
+import { type Applied, applyObject, gone, keptTemplates, leftovers, listProject, unreferenced } from './apply.ts'
 import type { ServiceImage } from './images.ts'
 import { hashedLabel, serviceLabel, stoppedAnnotation, stoppedNode } from './labels.ts'
 import { checkPorts, waitForPorts } from './ports.ts'
@@ -280,13 +280,19 @@ const removeLeftovers = async (
     progress.print(
       `WARN: Found orphan services (${names.join(', ')}) for this project. If you removed or renamed them in your compose file, you can run this command with the --remove-orphans flag to clean them up.`,
     )
-  for (const { kind, object } of [...stale, ...unused, ...(wish.removeOrphans ? orphans : [])]) {
-    await wish.client.delete(
-      kind,
-      { namespace: object.metadata.namespace, name: object.metadata.name! },
-      { propagation: 'Background' },
-    )
-    if (isWorkload(object.kind))
-      progress.update({ id: `Service ${object.metadata.labels?.[serviceLabel]}`, state: 'done', text: 'Removed' })
+  const going = [...stale, ...unused, ...(wish.removeOrphans ? orphans : [])]
+  const remove = async ({ kind, object }: (typeof going)[number]): Promise<void> => {
+    const { name, namespace, labels } = object.metadata
+    const key = { namespace, name: name! }
+    if (!isWorkload(object.kind))
+      return await wish.client.delete(kind, key, { propagation: 'Background' }).then(() => {})
+    const id = `Service ${labels?.[serviceLabel]}`
+    progress.update({ id, state: 'working', text: 'Removing' })
+    await wish.client.delete(kind, key, { propagation: 'Foreground' })
+    await gone(wish.client, kind, key, 600_000, wish.signal)
+    progress.update({ id, state: 'done', text: 'Removed' })
   }
+  // What they used goes after them.
+  await Promise.all(going.filter(({ object }) => isWorkload(object.kind)).map(remove))
+  await Promise.all(going.filter(({ object }) => !isWorkload(object.kind)).map(remove))
 }
