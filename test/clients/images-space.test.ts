@@ -82,6 +82,35 @@ test('df is what is on the disk, shared layers once, archives of pulled layers t
 const containerLayer = (): string =>
   join(state, 'snapshots', String(Math.max(...readdirSync(join(state, 'snapshots')).map(Number))), 'fs')
 
+test('df tells of layers that others stand on which no image lists', async () => {
+  const archive = join(dir, 'twins.tar')
+  const built = await docker.run(['build', '-t', 'twin-base', '-'], {
+    input: 'FROM busybox\nRUN head -c 200000 /dev/zero > /zeros\n',
+    env: { ...docker.instance.env, DOCKER_BUILDKIT: '0' },
+  })
+  assert.equal(built.code, 0, built.stderr)
+  await ok('create', '--name', 'twin', 'twin-base', 'true')
+  await ok('commit', 'twin', 'twin')
+  await ok('save', '-o', archive, 'twin')
+  // The layers below come a second time, under other names than the build has given them.
+  await ok('load', '-i', archive)
+  await ok('rm', 'twin')
+  await ok('rmi', 'twin-base')
+  const cached = async (): Promise<number> => {
+    const { BuildCache } = JSON.parse((await docker.api('GET', '/system/df')).body) as {
+      BuildCache: { Type: string; Size: number; Shared: boolean }[] | null
+    }
+    const own = (BuildCache ?? []).filter(({ Type, Shared }) => Type === 'regular' && !Shared)
+    return own.reduce((sum, { Size }) => sum + Size, 0)
+  }
+  assert.equal((await df()).LayersSize + (await cached()), onDisk())
+  await ok('builder', 'prune', '-af')
+  assert.equal((await df()).LayersSize, onDisk())
+  assert.ok(onDisk() > 400_000)
+  await ok('rmi', 'twin')
+  assert.equal((await df()).LayersSize, onDisk())
+})
+
 test('what a container was made from stays, stopped or running', async () => {
   await make('used:1', 1000)
   await make('free:1', 1000)

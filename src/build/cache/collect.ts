@@ -56,7 +56,7 @@ const inUseNow = (id: string): SlipwayError => new SlipwayError('conflict', `${i
 
 const items = async (deps: CollectDeps): Promise<Item[]> => {
   const images = await deps.images.list()
-  const shared = new Set(images.flatMap((image: Image) => image.snapshots))
+  const shared = deps.snapshots.withParents(images.flatMap((image: Image) => image.snapshots))
   const records = deps.records.list()
   const needed = new Map<string, number>()
   for (const { result, lastUsedAt } of records)

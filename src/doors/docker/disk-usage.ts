@@ -1,6 +1,7 @@
 /** GET /system/df. */
 import type { Builder } from '../../build/types.ts'
 import type { Container, Engine } from '../../engine/types.ts'
+import { isError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { familiarName } from '../../spec/oci/index.ts'
 import { bad } from './container-fields.ts'
@@ -60,43 +61,52 @@ const imageUsage = async ({ images }: Pick<Engine, 'images'>, containers: Contai
   }
 }
 
-const containerUsage = async ({ engine, clock }: Backend, containers: Container[]) =>
-  Promise.all(
-    containers.map(async (c) => ({
-      Id: c.id,
-      Names: [`/${c.spec.name}`],
-      Image: c.spec.image,
-      ImageID: c.imageId,
-      Command: commandText(c),
-      Created: Math.floor(c.createdAt / 1000),
-      Ports: portViews(c, engine.sandboxes.get(c.sandboxId), await exposedPorts(c, engine)),
-      SizeRw: await engine.containers.diskUsage(c.id),
-      SizeRootFs: (await engine.images.get(c.imageId))?.size ?? 0,
-      Labels: c.spec.labels,
-      State: c.status,
-      Status: statusText(c, clock.now()),
-      Mounts: [],
-    })),
+/** Without what is removed while it is counted. */
+const those = async <T, View>(all: readonly T[], view: (one: T) => Promise<View>): Promise<View[]> => {
+  const seen = await Promise.all(
+    all.map((one) =>
+      view(one).catch((error: unknown) => {
+        if (!isError(error, 'not-found')) throw error
+        return undefined
+      }),
+    ),
   )
+  return seen.filter((each) => each !== undefined)
+}
 
-const volumeUsage = async ({ volumes }: Pick<Engine, 'volumes'>, containers: Container[]) =>
-  Promise.all(
-    volumes.list().map(async (v) => ({
-      Name: v.spec.name,
-      Driver: v.spec.driver,
-      Mountpoint: v.mountpoint,
-      CreatedAt: iso(v.createdAt),
-      Labels: v.spec.labels,
-      Options: v.spec.options,
-      Scope: 'local',
-      UsageData: {
-        Size: await volumes.size(v.spec.name),
-        RefCount: containers.filter((c) =>
-          c.mounts.some((m) => m.type === 'volume' && (m.name ?? m.volume) === v.spec.name),
-        ).length,
-      },
-    })),
-  )
+const containerUsage = ({ engine, clock }: Backend, containers: Container[]) =>
+  those(containers, async (c) => ({
+    Id: c.id,
+    Names: [`/${c.spec.name}`],
+    Image: c.spec.image,
+    ImageID: c.imageId,
+    Command: commandText(c),
+    Created: Math.floor(c.createdAt / 1000),
+    Ports: portViews(c, engine.sandboxes.get(c.sandboxId), await exposedPorts(c, engine)),
+    SizeRw: await engine.containers.diskUsage(c.id),
+    SizeRootFs: (await engine.images.get(c.imageId))?.size ?? 0,
+    Labels: c.spec.labels,
+    State: c.status,
+    Status: statusText(c, clock.now()),
+    Mounts: [],
+  }))
+
+const volumeUsage = ({ volumes }: Pick<Engine, 'volumes'>, containers: Container[]) =>
+  those(volumes.list(), async (v) => ({
+    Name: v.spec.name,
+    Driver: v.spec.driver,
+    Mountpoint: v.mountpoint,
+    CreatedAt: iso(v.createdAt),
+    Labels: v.spec.labels,
+    Options: v.spec.options,
+    Scope: 'local',
+    UsageData: {
+      Size: await volumes.size(v.spec.name),
+      RefCount: containers.filter((c) =>
+        c.mounts.some((m) => m.type === 'volume' && (m.name ?? m.volume) === v.spec.name),
+      ).length,
+    },
+  }))
 
 /** One parent until 1.41, all of them since. */
 const cacheView = (u: Awaited<ReturnType<Builder['cacheUsage']>>[number], [, minor]: ApiVersion) => ({

@@ -20,6 +20,10 @@ export const imageUsage = async (
       use(`layer ${key}`, sizes.get(`layer ${key}`) ?? (await store.snapshots.stat(key))?.size ?? 0)
     for (const [digest, size] of blobs) use(`blob ${digest}`, size)
   }
+  // A layer may stand on others of the same content than those that its image lists: they are there as well.
+  const listed = new Set(parts.flatMap(({ snapshots }) => [...snapshots]))
+  for (const key of store.snapshots.withParents([...listed]))
+    if (!listed.has(key)) sizes.set(`layer ${key}`, (await store.snapshots.stat(key))?.size ?? 0)
   const sum = (keys: string[]): number => keys.reduce((bytes, key) => bytes + (sizes.get(key) ?? 0), 0)
   const images = parts.map(({ id, snapshots, blobs }) => {
     const own = [...[...snapshots].map((key) => `layer ${key}`), ...[...blobs.keys()].map((digest) => `blob ${digest}`)]

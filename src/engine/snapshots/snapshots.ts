@@ -209,6 +209,15 @@ class OverlaySnapshots implements SnapshotStore {
     return this.#records.all().map(({ key }) => key)
   }
 
+  withParents(keys: readonly string[]): Set<string> {
+    const found = new Set<string>()
+    for (const key of keys) {
+      const record = found.has(key) ? undefined : this.#records.get(key)
+      for (const each of record ? this.#records.chain(record.n) : []) found.add(each.key)
+    }
+    return found
+  }
+
   async list(): Promise<SnapshotInfo[]> {
     const infos: SnapshotInfo[] = []
     for (const record of this.#records.all()) {

@@ -231,6 +231,8 @@ export interface Snapshots {
   list(): Promise<SnapshotInfo[]>
   /** Of all, oldest first, without looking at what is in them. */
   keys(): string[]
+  /** These and all that they stand on. What is called the same is the same, so an image need not list what its layers are on. */
+  withParents(keys: readonly string[]): Set<string>
   /** Commits as `key` what an archive holds, on `parent`; 'invalid' where its content is not `diffId`. Known already: nothing is done. */
   receive(
     key: string,
