@@ -3,6 +3,7 @@ import type { Container } from '../../engine/types.ts'
 import { SlipwayError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { listView, originOf } from './container-views.ts'
+import { those } from './disk-usage.ts'
 import type { ContainerBackend } from './containers.ts'
 import { Filters, isTrue } from './filters.ts'
 import type { Exchange } from './server.ts'
@@ -89,7 +90,7 @@ export const listContainers = async (engine: ContainerBackend, clock: Clock, x: 
   const options = { links, size: isTrue(x.query.get('size')), now: clock.now(), version: x.version }
   const { containers, sandboxes, networks, snapshots } = engine
   const rooms = { containers, sandboxes, networks, snapshots, images: askedOnce(engine.images) }
-  x.send(200, await Promise.all(shown.map((c) => listView(c, rooms, options))))
+  x.send(200, await those(shown, (c) => listView(c, rooms, options)))
 }
 
 /** Containers of a list have few images between them. */

@@ -61,8 +61,8 @@ const imageUsage = async ({ images }: Pick<Engine, 'images'>, containers: Contai
   }
 }
 
-/** Without what is removed while it is counted. */
-const those = async <T, View>(all: readonly T[], view: (one: T) => Promise<View>): Promise<View[]> => {
+/** Without what is removed while it is looked at. */
+export const those = async <T, View>(all: readonly T[], view: (one: T) => Promise<View>): Promise<View[]> => {
   const seen = await Promise.all(
     all.map((one) =>
       view(one).catch((error: unknown) => {
