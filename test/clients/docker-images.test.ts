@@ -258,6 +258,12 @@ test('diff, commit and export show what the program did, and nothing of ours', a
   const [{ Layers }] = JSON.parse(execFileSync('tar', ['xOf', layer, 'manifest.json'], { encoding: 'utf8' }))
   const last = execFileSync('sh', ['-c', `tar xOf '${layer}' '${Layers.at(-1)}' | tar t`], { encoding: 'utf8' })
   assert.deepEqual(last.trim().split('\n').sort(), ['bin/', 'bin/.wh.nc', 'etc/', 'etc/group', 'new'])
+  // Who has written nothing adds no layer.
+  await ok('create', '--name', 'same', 'busybox', 'true')
+  const layers = (image: string): Promise<string> => ok('inspect', '-f', '{{.RootFS.Layers}}', image)
+  await ok('commit', '-m', 'nothing', 'same', 'cmi:same')
+  assert.equal(await layers('cmi:same'), await layers('busybox'))
+  assert.match(await ok('history', '--format', '{{.Comment}} {{.Size}}', 'cmi:same'), /^nothing 0B\n/)
   await ok('export', '-o', join(dir, 'exported.tar'), 'cm')
   const exported = members(join(dir, 'exported.tar'))
   assert.ok(exported.includes('new') && !exported.includes('bin/nc'), exported.join())

@@ -58,6 +58,12 @@ test('a password: login is checked, push and pull need it, logout forgets it', a
     new RegExp(`^1: Pulling from a/b\nDigest: ${digest}\nStatus: Downloaded newer image for ${host}/a/b:1\n`),
   )
   assert.equal((pulled.match(/Digest:/g) ?? []).length, 1)
+  const now = (Date.now() / 1000).toFixed(3)
+  const events = ['events', '--since', '1m', '--until', now, '--filter', 'event=pull', '--filter', 'event=push']
+  assert.deepEqual(
+    (await ok(...events, '--format', '{{.Action}} {{.Actor.ID}} {{.Actor.Attributes.name}}')).split('\n'),
+    [`push ${host}/a/b:1 ${host}/a/b`, `pull ${host}/a/b:1 ${host}/a/b`],
+  )
   await ok('pull', `${host}/a/b@${digest}`)
   assert.match(await ok('manifest', 'inspect', '--insecure', `${host}/a/b:1`), /"schemaVersion": 2/)
   const remote = JSON.parse((await docker.api('GET', `/distribution/${host}/a/b:1/json`)).body)

@@ -82,17 +82,24 @@ const merged = (own: ImageProcessConfig, given: ImageProcessConfig): ImageProces
   }
 }
 
+/** What the container has written as a layer of its own; undefined: nothing. */
+const layerOf = async ({ snapshots }: Context, { id }: ContainerRecord, base: Image): Promise<string | undefined> => {
+  const key = snapshotKey(id)
+  if ((await snapshots.changes(key)).length === 0) return undefined
+  // The same changes are made to very different images: only with what is below they are the same layer.
+  const name = (diffId: Digest): string => chainIds([...base.config.rootfs.diff_ids, diffId]).at(-1)!
+  const unpacked = await snapshots.unpack(name, base.snapshots.at(-1), { stream: await snapshots.diff(key) })
+  if (!unpacked) throw new SlipwayError('internal', 'the layer of the container was not made')
+  return unpacked.name
+}
+
 const makeImage = async (
   ctx: Context,
   record: ContainerRecord,
   options: Parameters<Containers['commit']>[1],
 ): Promise<Image> => {
   const base = await ctx.images.must(record.imageId)
-  const layer = await ctx.snapshots.diff(snapshotKey(record.id))
-  // The same changes, none at all say, are made to very different images: only with what is below they are the same layer.
-  const name = (diffId: Digest): string => chainIds([...base.config.rootfs.diff_ids, diffId]).at(-1)!
-  const unpacked = await ctx.snapshots.unpack(name, base.snapshots.at(-1), { stream: layer })
-  if (!unpacked) throw new SlipwayError('internal', 'the layer of the container was not made')
+  const layer = await layerOf(ctx, record, base)
   const created = new Date(ctx.clock.now()).toISOString()
   const { rootfs: _, ...rest } = base.config
   const own = configOf(record, base.config.config ?? {})
@@ -106,11 +113,18 @@ const makeImage = async (
     config: (options.change ?? ((same) => same))(merged(own, options.config ?? {})),
     history: [
       ...(base.config.history ?? []),
-      { created, created_by: record.process.args.join(' '), author: options.author, comment: options.message },
+      {
+        ...{ created, created_by: record.process.args.join(' '), author: options.author, comment: options.message },
+        ...(layer === undefined && { empty_layer: true }),
+      },
     ],
   }
   const named = options.name === undefined ? {} : { name: options.name }
-  return ctx.images.create({ config, snapshots: [...base.snapshots, unpacked.name], ...named })
+  return ctx.images.create({
+    config,
+    snapshots: [...base.snapshots, ...(layer === undefined ? [] : [layer])],
+    ...named,
+  })
 }
 
 /** docker commit. A running container is frozen meanwhile, unless the caller does not want it. */

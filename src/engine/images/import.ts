@@ -3,6 +3,7 @@ import { SlipwayError } from '../../errors.ts'
 import { cancelled } from '../../lib/cancel.ts'
 import { dialFailure, get } from '../../lib/http/get.ts'
 import {
+  familiarName,
   hostPlatform,
   type ImageProcessConfig,
   normalizePlatform,
@@ -60,6 +61,7 @@ export const importImage = (
       bootstrapped: options.bootstrapped ?? false,
       signal: options.signal,
     })
+    for (const name of names) store.emit('tag', image, familiarName(name))
     store.emit('import', image)
     return image
   })

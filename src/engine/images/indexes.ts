@@ -4,6 +4,7 @@ import {
   type Descriptor,
   type Digest,
   familiarName,
+  familiarRepository,
   formatReference,
   type Index,
   isIndexType,
@@ -129,8 +130,8 @@ export const indexes = (store: ImageStore, { packing, send }: Pick<Images, 'pack
           ...image,
         })
         options.progress?.({ status: `${reference.tag}: digest: ${sent.digest} size: ${sent.size}` })
-        const name = familiarName(reference)
-        store.deps.events.emit({ type: 'image', action: 'push', id: name, attributes: { name } })
+        const attributes = { name: familiarRepository(reference) }
+        store.deps.events.emit({ type: 'image', action: 'push', id: familiarName(reference), attributes })
         return sent
       } finally {
         await packed.close()

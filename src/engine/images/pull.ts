@@ -83,8 +83,8 @@ export class Puller {
     const outcome = before === manifest.config.digest ? 'Image is up to date for' : 'Downloaded newer image for'
     say({ status: `Status: ${outcome} ${familiarName(reference)}` })
     if (other) say({ status: `WARNING: ${other.message}` })
-    const name = familiarName(reference)
-    this.#store.deps.events.emit({ type: 'image', action: 'pull', id: name, attributes: { name: name } })
+    const attributes = { name: familiarRepository(reference) }
+    this.#store.deps.events.emit({ type: 'image', action: 'pull', id: familiarName(reference), attributes })
     return image
   }
 

@@ -4,6 +4,7 @@ import {
   type Descriptor,
   type Digest,
   familiarName,
+  familiarRepository,
   formatReference,
   layerCompression,
   type Manifest,
@@ -83,8 +84,8 @@ export class Pusher {
     )
     this.#store.records.setRepoDigest(`${repositoryOf(reference)}@${descriptor.digest}`, image.id)
     say({ status: `${tag}: digest: ${descriptor.digest} size: ${descriptor.size}` })
-    const name = familiarName(reference)
-    this.#store.deps.events.emit({ type: 'image', action: 'push', id: name, attributes: { name } })
+    const attributes = { name: familiarRepository(reference) }
+    this.#store.deps.events.emit({ type: 'image', action: 'push', id: familiarName(reference), attributes })
     return descriptor
   }
 

@@ -38,10 +38,10 @@ export const removeImage = async (
   const all = [...image.names, ...image.repoDigests]
   const removals: Removal[] = []
   let freed = 0
-  const untag = (name: string): void => {
+  const untag = (name: string, told = true): void => {
     store.records.dropName(name)
     removals.push({ untagged: familiarName(name) })
-    store.emit('untag', image)
+    if (told) store.emit('untag', image)
   }
   if (store.resolveName(reference) === image.id && !/^sha256:/.test(reference)) {
     const name = storedName(reference)
@@ -59,7 +59,8 @@ export const removeImage = async (
     const goes = (each: string): boolean =>
       each === name || (!name.includes('@') && !tagged && each.startsWith(`${repository}@`))
     const mates = all.filter(goes).flatMap((each) => store.records.indexes.members(each))
-    for (const each of all.filter(goes)) untag(each)
+    // Digests that go with a tag are no event of their own.
+    for (const each of all.filter(goes)) untag(each, each === name)
     freed += await forgetMates(store, use, mates, image.id, removals)
     // It stays, too, while it is one of several under another name.
     if ([...all, ...(image.within ?? [])].some((each) => !goes(each))) return { removals, freed }
