@@ -218,8 +218,8 @@ test('the same changes, and none, committed on different images are images of th
     assert.equal(await ok('run', '--rm', `changed-${which}`, 'cat', '/which', '/same'), which)
   }
   // The other way round as well: of what was committed nothing gets below an image that begins with the same layer.
-  await ok('save', '-o', archive, 'unchanged-two')
-  const layers = JSON.parse(await ok('image', 'inspect', '-f', '{{json .RootFS.Layers}}', 'unchanged-two')) as string[]
+  await ok('save', '-o', archive, 'changed-two')
+  const layers = JSON.parse(await ok('image', 'inspect', '-f', '{{json .RootFS.Layers}}', 'changed-two')) as string[]
   const alone = join(dir, 'alone')
   mkdirSync(alone)
   execFileSync('tar', ['-xf', archive, '-C', alone, `blobs/sha256/${layers.at(-1)!.slice(7)}`])
