@@ -40,5 +40,6 @@ export const locate = (source: Source, range: Range, stage: string, error: unkno
 /** For errors of the file system. */
 export const codeOf = (error: unknown): ErrorCode => {
   const code = (error as NodeJS.ErrnoException | undefined)?.code
+  if (code === 'ENAMETOOLONG') return 'invalid' // a context's
   return code === 'ENOSPC' || code === 'EDQUOT' ? 'no-space' : 'internal'
 }

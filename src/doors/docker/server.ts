@@ -3,7 +3,13 @@ import { chmodSync, chownSync, readFileSync } from 'node:fs'
 import { type Duplex, PassThrough, type Readable } from 'node:stream'
 import type { WebSocket } from 'ws'
 import { type ErrorCode, isError, messageOf, SlipwayError } from '../../errors.ts'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../../lib/http/node.ts'
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  statusTexts,
+} from '../../lib/http/node.ts'
 import type { Log } from '../../lib/log.ts'
 import { checkContentType, parseBody } from './json-body.ts'
 import { fit, type Shape } from '../../lib/shape.ts'
@@ -296,7 +302,9 @@ class Target implements Exchange {
       return
     }
     const lines = Object.entries(all).map(([k, v]) => `${k}: ${v}\r\n`)
-    this.#socket.end(`HTTP/1.1 ${status} ${status}\r\n${lines.join('')}Connection: close\r\n\r\n${text ?? ''}`)
+    this.#socket.end(
+      `HTTP/1.1 ${status} ${statusTexts[status] ?? status}\r\n${lines.join('')}Connection: close\r\n\r\n${text ?? ''}`,
+    )
   }
 
   stream(status: number, contentType: string, headers: Record<string, string> = {}): ServerResponse {

@@ -6,7 +6,7 @@ import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http'
  */
 const http = process.getBuiltinModule('node:http')
 
-export const { Agent, createServer, request } = http
+export const { Agent, createServer, request, STATUS_CODES: statusTexts } = http
 
 /** http.request by a unix socket. Its name is said to be none: it would be looked at by a pattern that takes longer than the request. */
 export const requestOnSocket = (
