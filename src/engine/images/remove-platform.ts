@@ -3,8 +3,10 @@ import {
   type Digest,
   familiarName,
   hostPlatform,
+  parseReference,
   type Platform,
   platformRank,
+  repositoryOf,
   wholeName,
 } from '../../spec/oci/index.ts'
 import type { Image } from '../types.ts'
@@ -42,12 +44,21 @@ export const removePlatform = async (
     removals.unshift({ untagged: familiarName(name) })
     store.emit('untag', image)
   }
+  dropDigests(store, all, image)
   const { names, repoDigests, within = [] } = store.view(store.records.get(image.id)!)
-  // It may have a name of its own, or be one of several by digest.
+  // It may have a name of its own, or have come by digest alone.
   if (names.length > 0 || repoDigests.length > 0 || within.length > 0) return { removals, freed: 0 }
   const freed = await store.forget(image.id)
   store.emit('delete', image)
   return { removals, freed }
+}
+
+/** With the last name in a repository its digests go, too: they are of what is not whole any more. */
+const dropDigests = ({ records }: ImageStore, lost: readonly string[], { id, repoDigests }: Image): void => {
+  const repository = (name: string): string => repositoryOf(parseReference(name))
+  const kept = new Set(records.names(id).map(repository))
+  const left = new Set(lost.map(repository).filter((each) => !kept.has(each)))
+  for (const digest of repoDigests) if (left.has(repository(digest))) records.dropName(digest)
 }
 
 /** The name loses the image; true: that was all it stood for. */
