@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -183,6 +183,24 @@ test('the disk fills up: in a copy, in a run, in an export; afterwards there is 
     rmSync(filler)
     await full.builder.export({ ...request, tags: [], progress: () => {} }, [output])
     await nothingLeft(full, 'exported')
+    // No room for the least thing that a step needs before it runs, and after.
+    for (const blocks of [0, 1, 3, 20]) {
+      writeFileSync(filler, '')
+      for (let size = 1 << 20; size >= 4096; size /= 16)
+        assert.throws(
+          () => {
+            for (;;) writeFileSync(filler, Buffer.alloc(size), { flag: 'a' })
+          },
+          { code: 'ENOSPC' },
+        )
+      truncateSync(filler, statSync(filler).size - blocks * 4096)
+      const inline = `FROM base:1\nRUN echo ${blocks} > /blocks\n`
+      await full.builder.build({ ...request, dockerfile: { inline }, tags: [], progress: () => {} }).catch((error) => {
+        assert.match(String(error), /no space left|ENOSPC|disk is full/, `${blocks} blocks`)
+      })
+      rmSync(filler)
+      await nothingLeft(full, `${blocks} blocks`)
+    }
   } finally {
     rmSync(context, { recursive: true })
     await full.close()

@@ -204,9 +204,9 @@ export const runStep =
     const id = `step-${randomBytes(8).toString('hex')}`
     const bundle = join(ctx.instance.runDir, 'steps', id)
     mkdirSync(bundle, { recursive: true, mode: 0o700 })
-    noteCgroup(bundle, cgroupOf(ctx, id, step))
     let left: string[] = []
     try {
+      noteCgroup(bundle, cgroupOf(ctx, id, step))
       await ctx.sandboxes.create(sandboxSpec(ctx, id, step))
       const sandbox = await ctx.sandboxes.start(id)
       const mounts = await writeConfig(ctx, id, step, sandbox, bundle)
