@@ -1,7 +1,7 @@
 /** `slipway image …` does what docker's image commands do, without docker's client. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -121,7 +121,16 @@ test('save and load by file and by pipe; import by address', async () => {
   assert.equal((await run(['load'], 'junk')).code, 1)
   assert.match((await run(['load', '-i', 'nosuch.tar'])).err, /nosuch\.tar: no such file/)
   assert.match((await run(['save', '-o', 'x.tar', 'nosuch'])).err, /No such image: nosuch:latest/)
-  assert.ok(!existsSync(join(docker.dir, 'x.tar')) && !existsSync(join(docker.dir, 'x.tar.part')))
+  assert.deepEqual(
+    readdirSync(docker.dir).filter((name) => name.startsWith('x.tar')),
+    [],
+  )
+  execFileSync('mknod', [join(docker.dir, 'device'), 'c', '1', '3'])
+  assert.match(
+    (await run(['save', '-o', 'device', 'cli:1'])).err,
+    /^failed to save image: invalid output path: "device" must be a directory or a regular file: got a device\n$/,
+  )
+  assert.ok(lstatSync(join(docker.dir, 'device')).isCharacterDevice())
   const server = createServer((request, response) => {
     if (request.url === '/root.tar') response.end(readFileSync(join(docker.dir, 'busybox.tar')))
     else response.writeHead(404).end()

@@ -1,5 +1,6 @@
 /** docker login's memory, docker's own: credential helpers, else ~/.docker/config.json. */
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { RegistryAuth } from '../../../engine/types.ts'
@@ -25,12 +26,13 @@ const read = (file: string): DockerConfig => {
   }
 }
 
-/** Everything else in the file stays as it is. */
-const write = (file: string, config: DockerConfig): void => {
+/** Everything else in the file stays as it is; a link to it stays a link. */
+export const writeConfig = (file: string, config: object): void => {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  writeFileSync(`${file}.new`, `${JSON.stringify(config, undefined, '\t')}\n`, { mode: 0o600 })
-  chmodSync(`${file}.new`, 0o600)
-  renameSync(`${file}.new`, file)
+  const place = existsSync(file) ? realpathSync(file) : file
+  const fresh = `${place}.${randomUUID()}.new`
+  writeFileSync(fresh, `${JSON.stringify(config, undefined, '\t')}\n`, { mode: 0o600, flag: 'wx' })
+  renameSync(fresh, place)
 }
 
 const keyOf = (registry: string): string => (registry === 'docker.io' ? defaultRegistryKey : registry)
@@ -55,12 +57,12 @@ export const storeCredentials = async (
     const { code, stdout } = await runHelper([`docker-credential-${helper}`, 'store'], { input, env })
     if (code !== 0)
       throw new SlipwayError('internal', `error saving credentials: docker-credential-${helper}: ${stdout.trim()}`)
-    write(file, { ...config, auths: { ...config.auths, [key]: {} } })
+    writeConfig(file, { ...config, auths: { ...config.auths, [key]: {} } })
     return { helper }
   }
   const secret = Buffer.from(`${username}:${identityToken ? '' : password}`).toString('base64')
   const entry = { auth: secret, ...(identityToken !== undefined && { identitytoken: identityToken }) }
-  write(file, { ...config, auths: { ...config.auths, [key]: entry } })
+  writeConfig(file, { ...config, auths: { ...config.auths, [key]: entry } })
   return { file }
 }
 
@@ -72,6 +74,6 @@ export const eraseCredentials = async (registry: string, env: Env): Promise<bool
   const helper = config.credHelpers?.[registry] ?? config.credsStore
   if (helper) await runHelper([`docker-credential-${helper}`, 'erase'], { input: key, env })
   const { [key]: known, ...auths } = config.auths ?? {}
-  if (known) write(file, { ...config, auths })
+  if (known) writeConfig(file, { ...config, auths })
   return known !== undefined
 }

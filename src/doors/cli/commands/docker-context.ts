@@ -5,6 +5,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { SlipwayError } from '../../../errors.ts'
 import { placeOf, socketsOf } from '../../../instance.ts'
+import { writeConfig } from '../app/credentials.ts'
 import { type Command, err, out, type Shell } from '../framework/command.ts'
 import { ensureDaemon } from '../framework/daemon.ts'
 import { toggle } from '../framework/flags.ts'
@@ -34,7 +35,7 @@ const configOf = (shell: Shell): Record<string, unknown> => {
 const setCurrent = (shell: Shell, name: string | undefined): void => {
   const { currentContext: _, ...rest } = configOf(shell)
   const config = name === undefined ? rest : { ...rest, currentContext: name }
-  replaceFile(join(configDir(shell), 'config.json'), `${JSON.stringify(config, undefined, '\t')}\n`, 0o600)
+  writeConfig(join(configDir(shell), 'config.json'), config)
 }
 
 export const dockerContext: Command = {

@@ -202,7 +202,9 @@ export const commit = withEngine(async ({ engine, shell, args, flags }) => {
 })
 
 export const exportTar = withEngine((context) =>
-  saveTo(context, () => context.engine.stream(path(context.args[0]!, '/export'), { signal: context.shell.signal })),
+  saveTo(context, 'export container', () =>
+    context.engine.stream(path(context.args[0]!, '/export'), { signal: context.shell.signal }),
+  ),
 )
 
 export const update = withEngine(async ({ engine, shell, args, flags }) => {

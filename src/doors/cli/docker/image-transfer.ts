@@ -102,7 +102,7 @@ export const push = withEngine(async ({ engine, shell, args, flags }) => {
 export const save = withEngine((context) => {
   const { engine, shell, args, flags } = context
   const query = { names: args, platform: platformJson(flags.platform) }
-  return saveTo(context, () => engine.stream('/images/get', { query, signal: shell.signal }))
+  return saveTo(context, 'save image', () => engine.stream('/images/get', { query, signal: shell.signal }))
 })
 
 const inputOf = (shell: Shell, file: string | undefined): Readable => {

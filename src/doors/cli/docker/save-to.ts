@@ -1,13 +1,18 @@
 /** -o: archives to files. */
-import { createWriteStream, renameSync, rmSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { createWriteStream, renameSync, rmSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { Exit } from '../framework/failure.ts'
 import type { EngineCallContext } from './calls.ts'
 
-/** Writes a stream where -o says; a file is there when it is whole, and one that was there before stays until then. */
+/**
+ * Writes a stream where -o says; a file is there when it is whole, and one that was there before stays until then. A device would
+ * be replaced by a file: refused, as by docker. `what`: for its words.
+ */
 export const saveTo = async (
   { shell, flags }: EngineCallContext,
+  what: 'save image' | 'export container',
   open: () => Promise<NodeJS.ReadableStream>,
 ): Promise<number> => {
   const given = (flags.output as string | undefined) ?? ''
@@ -17,20 +22,20 @@ export const saveTo = async (
     return 0
   }
   const file = resolve(shell.cwd, given)
-  const part = `${file}.${process.pid}.part`
+  const refuse = (why: string): Exit => new Exit(1, `failed to ${what}: invalid output path: ${why}`)
+  const there = statSync(file, { throwIfNoEntry: false })
+  if (there?.isCharacterDevice() || there?.isBlockDevice())
+    throw refuse(`${JSON.stringify(given)} must be a directory or a regular file: got a device`)
+  const part = `${file}.${randomUUID()}.part`
   const archive = await open()
   try {
-    await pipeline(archive, createWriteStream(part, { mode: 0o600 }))
+    await pipeline(archive, createWriteStream(part, { mode: 0o600, flags: 'wx' }))
     renameSync(part, file)
     return 0
   } catch (error) {
     rmSync(part, { force: true })
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
-    if (missing)
-      throw new Exit(
-        1,
-        `failed to save image: invalid output path: directory ${JSON.stringify(resolve(file, '..'))} does not exist`,
-      )
+    if (missing) throw refuse(`directory ${JSON.stringify(resolve(file, '..'))} does not exist`)
     throw shell.signal.aborted ? new Exit(130) : error
   }
 }
