@@ -340,7 +340,7 @@ test('what an earlier release has packed, or another compressor, keeps its diges
     const packing = here.images.packing()
     const layer = await packing.layer(snapshot!, {})
     assert.equal(layer.digest, sha256(before))
-    assert.deepEqual(readFileSync(await layer.make()), before)
+    assert.ok(readFileSync(await layer.make()).equals(before))
     await packing.close()
   }
   // Nothing is known of it but what it has to be: it is found out who made it.
@@ -349,7 +349,7 @@ test('what an earlier release has packed, or another compressor, keeps its diges
   for (const wanted of [await inBlocks(tar), await fast(tar)]) {
     const packing = here.images.packing()
     const layer = await packing.layer(image.snapshots[0]!, { digest: sha256(wanted) })
-    assert.deepEqual(readFileSync(await layer.make()), wanted)
+    assert.ok(readFileSync(await layer.make()).equals(wanted))
     await packing.close()
   }
   assert.match(String(sys.fastDeflate()?.method), /^isal-1 /)
@@ -362,7 +362,7 @@ test('without a fast compressor zlib packs', async () => {
   const tar = await buffer(await here.snapshots.diff(image.snapshots[0]!))
   const packing = here.images.packing()
   const layer = await packing.layer(image.snapshots[0]!, {})
-  assert.deepEqual(readFileSync(await layer.make()), await buffer(gzip(Readable.from([tar]), 2)))
+  assert.ok(readFileSync(await layer.make()).equals(await buffer(gzip(Readable.from([tar]), 2))))
   await packing.close()
 })
 
