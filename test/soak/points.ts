@@ -2,7 +2,7 @@
  * A daemon that is killed before each single statement that changes the database, one after the other, in a life with everything
  * that images and builds go through. After each kill the next daemon has to bring records and files together again.
  *
- * node test/soak/points.ts [--step N] [--from N]
+ * test/run soak points [--step N] [--from N]
  */
 import assert from 'node:assert/strict'
 import { execFileSync, fork } from 'node:child_process'

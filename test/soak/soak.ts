@@ -34,16 +34,14 @@ const rounds = new Rounds({
   diskMB: Number(values.disk),
 })
 process.stdout.write(`seed ${values.seed}\n`)
+// Also where a signal ends it.
+process.once('exit', () => rounds.close())
 const end = Date.now() + Number(values.minutes) * 60_000
-try {
-  await rounds.open()
-  for (let round = 1; Date.now() < end; round++) {
-    await rounds.round(round)
-    if (rounds.faults.length > 0 && !values['keep-going']) break
-  }
-  await rounds.last()
-} finally {
-  rounds.close()
+await rounds.open()
+for (let round = 1; Date.now() < end; round++) {
+  await rounds.round(round)
+  if (rounds.faults.length > 0 && !values['keep-going']) break
 }
+await rounds.last()
 process.stdout.write(`${rounds.faults.length} faults, seed ${values.seed}\n${rounds.faults.join('\n')}\n`)
 process.exit(rounds.faults.length > 0 ? 1 : 0)
