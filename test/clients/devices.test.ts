@@ -16,7 +16,8 @@ before(async () => {
   mkdirSync(specs)
   mkdirSync(host)
   writeFileSync(join(host, 'library'), 'of the driver\n')
-  writeFileSync(join(host, 'hook'), `#!/bin/sh\necho "$1" >> ${ended}\n`)
+  // A runtime fails where nobody reads what it tells the hook.
+  writeFileSync(join(host, 'hook'), `#!/bin/sh\ncat > /dev/null\necho "$1" >> ${ended}\n`)
   chmodSync(join(host, 'hook'), 0o755)
   writeFileSync(
     join(specs, 'test.yaml'),
