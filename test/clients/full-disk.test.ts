@@ -170,6 +170,8 @@ test('full in the middle: of a pull, of a base being pulled, of a context being 
     await ok('builder', 'prune', '-af')
     // The layer of `writer` is as large as what is pulled, and there before anything is measured.
     await ok('run', '--name', 'writer', 'busybox', 'sh', '-c', 'dd if=/dev/urandom of=/big bs=1M count=8')
+    const writer = await ok('inspect', '-f', '{{.Id}}', 'writer')
+    await until('the end of all that it ran in', async () => !holdings().run.flat().includes(writer))
     const before = holdings()
     const images = await ok('images', '-q', '--no-trunc')
     const onIt = join(away, 'on')
